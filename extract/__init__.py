@@ -1,0 +1,1 @@
+"""Stage one: video to features."""

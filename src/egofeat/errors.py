@@ -1,0 +1,34 @@
+"""What can go wrong for a reason that the user can mend.
+
+Every message is one sentence that names the thing (file, entry, option) and says
+what to do. The command line prints it without a traceback and exits with the
+class's `exit_code`; anything else that is raised is a defect of egofeat.
+"""
+
+
+class EgofeatError(Exception):
+    """Work that could not be done; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class RequestError(EgofeatError):
+    """A wrong request: a bad option, path or combination; exits with 2."""
+
+    exit_code = 2
+
+
+class ManifestError(RequestError):
+    """A manifest or annotation file that does not say what it must."""
+
+
+class WeightsError(RequestError):
+    """Weights that are absent, altered or of another network."""
+
+
+class MediaError(EgofeatError):
+    """A video or frame folder that cannot be read; recorded as a failure, the rest goes on."""
+
+
+class StoreError(EgofeatError):
+    """A feature store that is absent, damaged or not what was asked for."""

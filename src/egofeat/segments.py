@@ -1,0 +1,67 @@
+"""The unit of work: a labelled stretch of a video, and the data set that it belongs to.
+
+Pure values: nothing here opens a file. Time is in seconds from the first displayed
+frame of the video, intervals are half-open `[start, stop)`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Where the frames of one video lie.
+
+    A file with a video suffix is decoded; a folder or a `.tar` holds numbered images.
+    The path need not exist: what is missing becomes a recorded failure when it is opened.
+    """
+
+    path: Path
+    fps: float | None = None
+    """Frames per second of a frame folder or tar; a video file carries its own times."""
+    first_frame: int = 1
+    """Number, in the image's name, of the frame shown at 0 s (frame folders and tars)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One labelled stretch of a video."""
+
+    id: str
+    """Unique in its data set."""
+    video: str
+    """Key into `Dataset.media`."""
+    start: float = 0.0
+    """Seconds, inclusive."""
+    stop: float = math.inf
+    """Seconds, exclusive; infinity means the end of the video."""
+    split: str = ""
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Target name to class index; a target that is not annotated is absent."""
+    group: str = ""
+    """What must not stand on both sides of a fair split: participant, session."""
+    source_frames: tuple[int, int] | None = None
+    """Frame numbers `[first, last)` as the annotation gives them, where it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Every segment of a data set, with what its labels mean."""
+
+    name: str
+    media: Mapping[str, Media]
+    """Video key to where its frames lie."""
+    segments: tuple[Segment, ...]
+    classes: Mapping[str, tuple[str, ...]]
+    """Target to class names; the index of a name is its label."""
+    tail: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Target to the labels that count as tail classes."""
+    unseen: frozenset[str] = frozenset()
+    """Groups that appear in no training split by design."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in the order of their first segment."""
+        return tuple(dict.fromkeys(segment.split for segment in self.segments))
