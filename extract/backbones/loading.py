@@ -1,0 +1,104 @@
+"""A backbone by its name, with weights by theirs."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from egofeat.errors import RequestError, WeightsError
+from egofeat.extract.backbones import mobilenetv2
+from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
+from egofeat.extract.weights import Weights, find, read_tensors, sha256_of
+
+BACKBONES: dict[str, tuple[Spec, Builder]] = {
+    mobilenetv2.SPEC.name: (mobilenetv2.SPEC, mobilenetv2.build),
+}
+
+
+def spec_of(name: str) -> Spec:
+    """The spec of a backbone.
+
+    Raises:
+        RequestError: there is no backbone of that name.
+    """
+    if name not in BACKBONES:
+        raise RequestError(f"there is no backbone '{name}': choose from {', '.join(BACKBONES)}")
+    return BACKBONES[name][0]
+
+
+def load(
+    name: str,
+    weights: str = "default",
+    taps: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    note: Callable[[str], None] = lambda _: None,
+) -> Backbone:
+    """A frozen backbone, folded and channels-last, on its device.
+
+    Args:
+        name: one of `BACKBONES`.
+        weights: `default`, the name of official weights, `random` or `random:<seed>`, or a
+            file (`.pth` of tensors, `.safetensors`).
+        taps: outputs to keep; none means the backbone's default tap.
+        device: where it runs.
+        precision: `float32` or `bf16`.
+        note: told, in one line, when weights are downloaded.
+
+    Raises:
+        RequestError: an unknown backbone, tap or precision.
+        WeightsError: weights that are absent, altered or of another network.
+    """
+    spec = spec_of(name)
+    build = BACKBONES[name][1]
+    chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
+    if precision not in ("float32", "bf16"):
+        raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")
+    if random := re.fullmatch(r"random(?::(\d+))?", weights):
+        seed = int(random[1] or 0)
+        official, identity = None, f"random:{seed}"
+        module = build(chosen, None, seed)
+    else:
+        official, path = _resolve(spec, weights, note)
+        identity = f"sha256:{sha256_of(path)}"
+        tensors = read_tensors(path)
+        try:
+            module = build(chosen, tensors, 0)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from None
+        official = official or _record_with(spec, identity)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    module = module.to(torch.device(device), dtype, memory_format=torch.channels_last)
+    return Backbone(
+        spec=spec,
+        module=module,
+        weights=identity,
+        official=official,
+        device=torch.device(device),
+        precision=precision,
+    )
+
+
+def _resolve(
+    spec: Spec, weights: str, note: Callable[[str], None]
+) -> tuple[Weights | None, Path]:
+    for record in spec.weights:
+        if weights == record.name or (weights == "default" and record is spec.weights[0]):
+            return record, find(record, note)
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        names = ", ".join(record.name for record in spec.weights)
+        raise WeightsError(
+            f"'{weights}' is neither a file nor weights of {spec.name}: give a file, default, "
+            f"random or one of {names}"
+        )
+    return None, path
+
+
+def _record_with(spec: Spec, identity: str) -> Weights | None:
+    """The official record that a user's file turns out to be, so that it is preprocessed alike."""
+    for record in spec.weights:
+        if identity.removeprefix("sha256:").startswith(record.sha256):
+            return record
+    return None

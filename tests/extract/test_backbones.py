@@ -1,0 +1,148 @@
+"""MobileNetV2 against torchvision's own, with the real ImageNet weights."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+from egofeat.errors import RequestError, WeightsError
+from egofeat.extract import transforms
+from egofeat.extract.backbones import load, spec_of
+from egofeat.extract.weights import find, read_tensors
+
+# Folding a batch norm and another memory layout reorder float32 sums; activations reach
+# 6 (ReLU6) and the sums of the last convolution about as much again.
+RELATIVE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def official():
+    """Torchvision's model, eager, with its official weights."""
+    model = mobilenet_v2()
+    model.load_state_dict(read_tensors(find(spec_of("mobilenetv2").weights[0])))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return torch.randn(4, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+
+
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= RELATIVE * theirs.abs().max()
+
+
+def test_every_tap_equals_torchvision(official, batch):
+    spec = spec_of("mobilenetv2")
+    ours = load("mobilenetv2", taps=spec.taps)(batch)
+    assert tuple(ours) == spec.taps
+    hidden = batch
+    with torch.inference_mode():
+        for name, stage in zip(spec.taps, official.features, strict=False):
+            hidden = stage(hidden)
+            assert_close(ours[name], hidden)
+        assert_close(ours["gap"], hidden.mean((2, 3)))
+
+
+def test_blocks_are_counted_as_keras_counts_them():
+    shapes = load("mobilenetv2", "random", ["block0", "block12", "block16", "map", "gap"])
+    assert shapes.tap_shapes(256) == {
+        "block0": (16, 128, 128),
+        "block12": (96, 16, 16),
+        "block16": (320, 8, 8),
+        "map": (1280, 8, 8),
+        "gap": (1280,),
+    }
+
+
+def test_the_network_stops_at_the_deepest_tap():
+    short = load("mobilenetv2", "random", ["block3"])
+    assert sum(p.numel() for p in short.module.parameters()) < 60_000
+
+
+def test_features_do_not_depend_on_their_neighbours():
+    backbone = load("mobilenetv2")
+    random = torch.Generator().manual_seed(2)
+    frames = torch.randn(8, 3, 96, 96, generator=random)
+    others = torch.randn(8, 3, 96, 96, generator=random)
+    alone = backbone(frames)["gap"]
+    others[5] = frames[0]
+    assert torch.equal(backbone(others)["gap"][5], alone[0])
+    order = torch.randperm(8, generator=random)
+    assert torch.equal(backbone(frames[order])["gap"], alone[order])
+
+
+def test_another_batch_size_changes_only_rounding(batch):
+    backbone = load("mobilenetv2")
+    whole = backbone(batch)["gap"]
+    single = torch.cat([backbone(batch[k : k + 1])["gap"] for k in range(4)])
+    assert (whole - single).abs().max() <= 1e-5
+
+
+def test_bf16_is_near_and_is_not_float32(batch):
+    exact = load("mobilenetv2")(batch)["gap"]
+    fast = load("mobilenetv2", precision="bf16")(batch)["gap"]
+    assert fast.dtype == torch.float32
+    error = ((fast - exact).norm() / exact.norm()).item()
+    assert 0 < error < 0.05
+
+
+def test_random_weights_are_made_from_their_seed(batch):
+    first, again, other = (
+        load("mobilenetv2", name)(batch)["gap"] for name in ("random:3", "random:3", "random:4")
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert load("mobilenetv2", "random").weights == "random:0"
+
+
+def test_torchvision_preprocessing_is_the_weights_own():
+    record = spec_of("mobilenetv2").weights[0]
+    ours = transforms.named(
+        "torchvision", size=None, squash_size=256, crop=224, short_side=record.resize
+    )
+    frame = np.random.default_rng(0).integers(0, 256, (240, 426, 3), dtype=np.uint8)
+    theirs = MobileNet_V2_Weights.IMAGENET1K_V1.transforms(antialias=True)
+    expected = theirs(torch.from_numpy(frame).permute(2, 0, 1))
+    got = ours.normalise(torch.from_numpy(ours.prepare(frame))[None])[0]
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
+
+
+def test_squash_keeps_the_whole_frame():
+    squash = transforms.named("squash", size=64, squash_size=256, crop=224, short_side=256)
+    frame = np.zeros((50, 200, 3), np.uint8)
+    frame[:, :100] = 255
+    prepared = squash.prepare(frame)
+    assert prepared.shape == (64, 64, 3)
+    assert (prepared[:, :30] == 255).all()
+    assert (prepared[:, 34:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: load("mobilenet"), "no backbone 'mobilenet': choose from mobilenetv2"),
+        (lambda: load("mobilenetv2", "random", ["blok1"]), "no tap 'blok1': choose from stem"),
+        (lambda: load("mobilenetv2", "random", precision="fp8"), "no precision 'fp8'"),
+        (lambda: load("mobilenetv2", "imagenet"), "neither a file nor weights of mobilenetv2"),
+        (
+            lambda: transforms.named("crop", size=1, squash_size=1, crop=1, short_side=1),
+            "too small",
+        ),
+        (
+            lambda: transforms.named("crop", size=64, squash_size=1, crop=1, short_side=1),
+            "no transform 'crop'",
+        ),
+    ],
+)
+def test_a_wrong_name_is_refused_with_the_right_ones(call, words):
+    with pytest.raises(RequestError, match=words):
+        call()
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"conv.weight": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match=r"other\.pth: .*not the weights of mobilenetv2: Missing"):
+        load("mobilenetv2", str(path))

@@ -1,0 +1,78 @@
+"""The cut into shards: every segment once, the same however often work was interrupted."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from egofeat.extract.shards import MAX_ROWS, cut, key_of, part, without
+from egofeat.segments import Segment
+
+
+@st.composite
+def data_sets(draw: st.DrawFn) -> list[Segment]:
+    counts = draw(st.lists(st.integers(1, 200), min_size=1, max_size=8))
+    return [
+        Segment(id=f"v{video}/{k}", video=f"v{video}", start=float(k), stop=k + 1.5)
+        for video, count in enumerate(counts)
+        for k in range(count)
+    ]
+
+
+def ids(batches):
+    return [s.id for batch in batches for shard in batch.shards for s in shard.segments]
+
+
+@given(data_sets(), st.integers(1, 2**26))
+def test_every_segment_stands_in_one_shard(segments, row_bytes):
+    batches = cut(segments, row_bytes)
+    assert sorted(ids(batches)) == sorted(s.id for s in segments)
+    shards = [shard for batch in batches for shard in batch.shards]
+    assert len({shard.name for shard in shards}) == len(shards)
+    assert max(len(shard.segments) for shard in shards) <= MAX_ROWS
+    assert all(len(s.segments) == 1 or len(s.segments) * row_bytes <= 2**25 for s in shards)
+
+
+@given(data_sets())
+def test_no_video_is_decoded_by_two_batches(segments):
+    homes = {}
+    for number, batch in enumerate(cut(segments, 51_200)):
+        for shard in batch.shards:
+            for segment in shard.segments:
+                assert homes.setdefault(segment.video, number) == number
+
+
+@given(data_sets(), st.randoms())
+def test_the_cut_does_not_depend_on_the_order_of_the_segments(segments, random):
+    shuffled = list(segments)
+    random.shuffle(shuffled)
+    assert cut(shuffled, 51_200) == cut(segments, 51_200)
+
+
+@given(data_sets(), st.integers(1, 5))
+def test_parts_share_the_work_without_rest(segments, parts):
+    batches = cut(segments, 51_200)
+    shared = [ids(part(batches, number, parts)) for number in range(1, parts + 1)]
+    assert sorted(sum(shared, [])) == sorted(s.id for s in segments)
+
+
+@given(data_sets(), st.randoms())
+def test_an_interrupted_run_goes_on_with_the_same_shards(segments, random):
+    batches = cut(segments, 51_200)
+    shards = [shard for batch in batches for shard in batch.shards]
+    published = [shard for shard in shards if random.random() < 0.5]
+    failed = {key_of(s) for s in segments if random.random() < 0.1}
+    done = {key_of(s) for shard in published for s in shard.segments} - failed
+    left = without(batches, done, failed)
+    rest = [shard for batch in left for shard in batch.shards]
+    assert {shard.name for shard in rest} <= {shard.name for shard in shards if shard not in published}
+    assert sorted(ids(left)) == sorted(
+        s.id for s in segments if key_of(s) not in done and key_of(s) not in failed
+    )
+
+
+def test_what_failed_in_a_published_shard_gets_a_shard_of_its_own():
+    segments = [Segment(id=str(k), video="v", start=float(k), stop=k + 1.0) for k in range(4)]
+    batches = cut(segments, 1)
+    done = {key_of(s) for s in segments[:3]}
+    (batch,) = without(batches, done, set())
+    assert [s.id for s in batch.shards[0].segments] == ["3"]
+    assert batch.shards[0].name != batches[0].shards[0].name
