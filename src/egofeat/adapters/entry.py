@@ -1,0 +1,120 @@
+"""What every entry of a manifest shares: strict keys, and paths that start at the manifest."""
+
+import os
+import reprlib
+from difflib import get_close_matches
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from egofeat.errors import ManifestError
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Clause that offers the known word most like `word`, or lists some of them."""
+    if close := get_close_matches(word, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    some = ", ".join(repr(name) for name in known[:12])
+    return f"known are {some}{', …' if len(known) > 12 else ''}"
+
+
+def takes(what: str) -> WrapValidator:
+    """Make a validator that answers any mistake in a union with `what` it takes."""
+
+    def check(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError(f"takes {what}, not {reprlib.repr(value)}") from None
+
+    return WrapValidator(check)
+
+
+class Strict(BaseModel):
+    """A mapping of the manifest: no unknown key, no key missing, no value converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, data: Any) -> Any:
+        """Pydantic would refuse these too, but without the mend."""
+        if not isinstance(data, dict):
+            return data
+        for key in data:
+            if key not in cls.model_fields:
+                raise ValueError(
+                    f"unknown key {key!r}: {nearest(str(key), list(cls.model_fields))}"
+                )
+        for key, field in cls.model_fields.items():
+            if field.is_required() and key not in data:
+                raise ValueError(f"key {key!r} is missing: add `{key}:`, {field.description}")
+        return data
+
+
+def describe(error: ValidationError) -> str:
+    """Say the first mistake that pydantic found, as one clause that names the key."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "value_error":
+        said = str(first["ctx"]["error"])
+    else:
+        said = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {reprlib.repr(first['input'])}"
+    return f"key {key!r}: {said}" if key else said
+
+
+class Entry(Strict):
+    """One data set of a manifest: the keys that every format has."""
+
+    format: str
+    media: str = Field(description="the folder that holds the videos")
+    obtain: str = ""
+    """What to do when the data is not there; ends the error's sentence."""
+
+    def locate(self, key: str, root: Path) -> Path:
+        """Find the file or folder that `key` names.
+
+        `~` and `$VARIABLE` are expanded; a relative path starts at `root`.
+
+        Raises:
+            ManifestError: nothing is there, or a variable is not set.
+
+        """
+        path = expand(getattr(self, key), key, root)
+        if not path.exists():
+            mend = " ".join(self.obtain.split()) or "correct the path or put the data there"
+            raise ManifestError(f"{key!r} is {path}, which does not exist: {mend}")
+        return path
+
+    def locate_folder(self, key: str, root: Path) -> Path:
+        """`locate`, and it must be a folder."""
+        path = self.locate(key, root)
+        if not path.is_dir():
+            raise ManifestError(f"{key!r} is {path}, which is a file: name the folder it lies in")
+        return path
+
+
+def expand(text: str, key: str, root: Path) -> Path:
+    """`text` as a path: `~` and `$VARIABLE` expanded, a relative one starting at `root`."""
+    try:
+        return root / Path(Template(text).substitute(os.environ)).expanduser()
+    except KeyError as error:
+        raise ManifestError(
+            f"{key!r} is {text!r}, and the environment has no {error.args[0]}: set it, "
+            "or write the path out"
+        ) from None
+    except (ValueError, RuntimeError):
+        raise ManifestError(
+            f"{key!r} is {text!r}, which cannot be expanded: write the path out "
+            "('$$' stands for a plain '$')"
+        ) from None

@@ -1,0 +1,141 @@
+"""Clips in class folders: `<split>/<class>/<clip>`, or `<class>/<clip>` with split lists.
+
+The target is `action` unless the entry says otherwise; one clip is one segment.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+from unicodedata import category
+
+from pydantic import AfterValidator, Field
+
+from egofeat.adapters.entry import Entry
+from egofeat.adapters.files import VIDEO_SUFFIXES, confined, refuse_duplicates
+from egofeat.adapters.resplit import Share, resplit
+from egofeat.adapters.split_lists import Listed, read_lists
+from egofeat.errors import ManifestError
+from egofeat.segments import Dataset, Media, Segment
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
+
+
+class FolderEntry(Entry):
+    """Keys of an entry with `format: folder`."""
+
+    format: Literal["folder"]
+    annotations: str | None = None
+    """Folder of the split lists that UCF-101 or HMDB-51 publish."""
+    lists: int = Field(default=1, ge=1)
+    """Which of the published splits: the number in the lists' file names."""
+    target: str = Field(default="action", min_length=1)
+    group: Annotated[str, AfterValidator(_compiles)] | None = None
+    """Regular expression searched in the clip's file name without its suffix."""
+    resplit: dict[str, Share] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    path: PurePosixPath
+    split: str
+    class_name: str
+    place: str
+
+
+def read(name: str, entry: FolderEntry, root: Path) -> Dataset:
+    """Read the data set that a tree of class folders holds."""
+    media = entry.locate_folder("media", root)
+    if entry.annotations is None:
+        clips = _scan(media)
+        classes = sorted({clip.class_name for clip in clips})
+    else:
+        listed, classes = read_lists(entry.locate_folder("annotations", root), entry.lists)
+        clips = [_listed_clip(row) for row in listed]
+    ids = [clip.path.with_suffix("").as_posix() for clip in clips]
+    refuse_duplicates(ids, [clip.place for clip in clips], "keep one of them")
+    label = {class_name: index for index, class_name in enumerate(classes)}
+    segments: Iterable[Segment] = (
+        Segment(
+            id=id_,
+            video=clip.path.as_posix(),
+            split=clip.split,
+            labels={entry.target: label[clip.class_name]},
+            group=_group(entry.group, clip),
+        )
+        for id_, clip in zip(ids, clips, strict=True)
+    )
+    return Dataset(
+        name=name,
+        media={clip.path.as_posix(): Media(media / clip.path) for clip in clips},
+        segments=resplit(segments, entry.resplit) if entry.resplit else tuple(segments),
+        classes={entry.target: tuple(classes)},
+    )
+
+
+def _scan(media: Path) -> list[_Clip]:
+    """Clips two or three folders deep, in the order of their paths."""
+    clips = [*_videos(media, "*/*"), *_videos(media, "*/*/*")]
+    deep = [clip for clip in clips if len(clip.parts) == 3]
+    if not clips:
+        raise ManifestError(
+            f"'media' {media} holds no videos: expected <split>/<class>/<clip> or "
+            f"<class>/<clip>, with a suffix such as {', '.join(sorted(VIDEO_SUFFIXES)[:8])}"
+        )
+    if deep and len(deep) != len(clips):
+        odd = min(clips, key=lambda clip: len(clip.parts))
+        raise ManifestError(
+            f"'media' {media} mixes <class>/<clip> ({odd}) with <split>/<class>/<clip> "
+            f"({deep[0]}): keep one of the two"
+        )
+    return [
+        _Clip(clip, clip.parts[0] if deep else "train", clip.parent.name, str(media / clip))
+        for clip in sorted(clips)
+    ]
+
+
+def _videos(media: Path, pattern: str) -> list[PurePosixPath]:
+    """Videos, relative to `media`; what is hidden is left out, links are followed."""
+    found = (
+        PurePosixPath(path.relative_to(media).as_posix())
+        for path in media.glob(pattern)
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+    )
+    clips = [clip for clip in found if not any(part.startswith(".") for part in clip.parts)]
+    for clip in clips:
+        if any(category(letter) in {"Cc", "Cs"} for letter in str(clip)):
+            raise ManifestError(
+                f"the clip {str(clip)!r} has control characters, or is not UTF-8: rename it"
+            )
+    return clips
+
+
+def _listed_clip(row: Listed) -> _Clip:
+    try:
+        path = PurePosixPath(confined(row.clip))
+    except ManifestError as error:
+        raise ManifestError(f"{row.place}: {error}") from None
+    if len(path.parts) < 2:
+        raise ManifestError(f"{row.place}: {row.clip!r} names no clip: write <class>/<clip>")
+    return _Clip(path, row.split, row.class_name, row.place)
+
+
+def _group(pattern: str | None, clip: _Clip) -> str:
+    """First group of the pattern in the clip's name, or the whole match."""
+    if pattern is None:
+        return ""
+    match = re.search(pattern, clip.path.stem)
+    found = match and (match.group(1) if match.re.groups else match.group())
+    if not found:
+        raise ManifestError(
+            f"key 'group' {pattern!r} finds nothing in the clip name {clip.path.stem!r} "
+            f"({clip.place}): widen the expression"
+        )
+    return found

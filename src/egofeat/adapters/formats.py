@@ -1,0 +1,32 @@
+"""The table of formats: what `format:` may say, and who reads it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from egofeat.adapters import csv_table, epic_kitchens, folder
+from egofeat.adapters.entry import Entry
+from egofeat.segments import Dataset
+
+E = TypeVar("E", bound=Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter(Generic[E]):
+    """The keys of an entry, and the function that reads the data set it describes."""
+
+    entry: type[E]
+    read: Callable[[str, E, Path], Dataset]
+    """`read(name, entry, root)`; `root` is the folder where relative paths start.
+
+    Raises `ManifestError` with a clause that the manifest completes with its own
+    file's and the entry's name.
+    """
+
+
+ADAPTERS: dict[str, Adapter[Any]] = {
+    "folder": Adapter(folder.FolderEntry, folder.read),
+    "csv": Adapter(csv_table.CsvEntry, csv_table.read),
+    "epic-kitchens-100": Adapter(epic_kitchens.EpicEntry, epic_kitchens.read),
+}

@@ -1,0 +1,77 @@
+"""Another split than the published one: whole groups go to one side."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Annotated
+
+from pydantic import Field
+
+from egofeat.adapters.entry import nearest, takes
+from egofeat.errors import ManifestError
+from egofeat.segments import Segment
+
+Share = Annotated[
+    list[str] | Annotated[float, Field(gt=0, lt=1)],
+    takes(
+        "a list of group names (quote those that look like numbers) or a fraction between 0 and 1"
+    ),
+]
+"""What goes to a split: the groups named, or about this fraction of the groups."""
+
+
+def resplit(segments: Iterable[Segment], shares: Mapping[str, Share]) -> tuple[Segment, ...]:
+    """Segments with the splits of `shares` in place of their own; what is left is `train`.
+
+    A segment without a group is grouped with those of the same video. A fraction f of n
+    groups means round(f·n) of them, one at least, in the order of the sha256 of their
+    names: the same on every machine, and a group added later moves one other at most.
+    Groups named in a list are taken out first.
+
+    Raises:
+        ManifestError: a name is no group or goes to two splits, or nothing is left for `train`.
+
+    """
+    segments = tuple(segments)
+    groups = sorted({_group(segment) for segment in segments}, key=_rank)
+    split_of = _named(shares, groups)
+    free = iter([group for group in groups if group not in split_of])
+    for split, share in shares.items():
+        if isinstance(share, float):
+            count = max(1, round(share * len(groups)))
+            split_of |= dict.fromkeys(islice(free, count), split)
+    if len(split_of) == len(groups) and "train" not in split_of.values():
+        raise ManifestError(
+            f"key 'resplit' leaves nothing to train on, since there are {len(groups)} group(s): "
+            "give smaller shares, or a 'group' that tells more of them apart"
+        )
+    return tuple(replace(s, split=split_of.get(_group(s), "train")) for s in segments)
+
+
+def _group(segment: Segment) -> str:
+    return segment.group or segment.video
+
+
+def _rank(group: str) -> tuple[str, str]:
+    return hashlib.sha256(group.encode()).hexdigest(), group
+
+
+def _named(shares: Mapping[str, Share], groups: list[str]) -> dict[str, str]:
+    """Group to split, for the groups that are listed by name."""
+    split_of: dict[str, str] = {}
+    for split, share in shares.items():
+        if isinstance(share, float):
+            continue
+        for group in share:
+            if group not in groups:
+                raise ManifestError(
+                    f"key 'resplit.{split}' names the group {group!r}, which the data has not: "
+                    f"{nearest(group, groups)}"
+                )
+            if split_of.setdefault(group, split) != split:
+                raise ManifestError(
+                    f"key 'resplit' gives the group {group!r} to {split_of[group]!r} and to "
+                    f"{split!r}: remove it from one"
+                )
+    return split_of

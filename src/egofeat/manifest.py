@@ -1,0 +1,143 @@
+"""The manifest: which data sets there are, where their media and annotations lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from re import fullmatch
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from egofeat.adapters.entry import Entry, Strict, describe, nearest
+from egofeat.adapters.files import read_text
+from egofeat.adapters.formats import ADAPTERS
+from egofeat.errors import ManifestError
+from egofeat.segments import Dataset
+
+
+class _Document(Strict):
+    """Keys of a whole manifest."""
+
+    version: Literal[1] = Field(description="the version of the manifest's format, 1")
+    datasets: dict[str, Any] = Field(description="a mapping of names to data sets", min_length=1)
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A validated manifest; its annotations are read when a data set is asked for."""
+
+    path: Path
+    entries: Mapping[str, Entry]
+    default: str | None = None
+    """The entry that is meant when none is named."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the data sets, in the order of the file."""
+        return tuple(self.entries)
+
+    def dataset(self, name: str | None = None) -> Dataset:
+        """Read the annotations of one entry.
+
+        Without a name it is the manifest's `default`, or its only entry.
+
+        Raises:
+            ManifestError: no such entry, or its files are absent or do not say what they must.
+
+        """
+        if name is None:
+            name = self.default or (self.names[0] if len(self.names) == 1 else None)
+        if name is None:
+            raise ManifestError(
+                f"{self.path} has several data sets ({', '.join(self.names)}): name one, "
+                "or add `default: NAME` to the manifest"
+            )
+        if name not in self.entries:
+            raise ManifestError(
+                f"{self.path} has no data set {name!r}: {nearest(name, list(self.names))}"
+            )
+        entry = self.entries[name]
+        try:
+            return ADAPTERS[entry.format].read(name, entry, self.path.parent)
+        except ManifestError as error:
+            raise ManifestError(f"{self.path}, data set {name!r}: {error}") from None
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read and validate a manifest; of the data sets themselves nothing is opened yet.
+
+    Raises:
+        ManifestError: the file is absent, no YAML, or an entry is not as its format demands.
+
+    """
+    document = _document(path, _parse(path))
+    entries = {name: _entry(path, name, raw) for name, raw in document.datasets.items()}
+    if document.default is not None and document.default not in entries:
+        raise ManifestError(
+            f"{path}: key 'default' names no data set: {nearest(document.default, list(entries))}"
+        )
+    return Manifest(path, entries, document.default)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML in which a mapping may not say a key twice (plain YAML lets the last one win)."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice in one mapping",
+                    problem_mark=key.start_mark,
+                    note="keep one of them",
+                )
+            seen.add(key.value)
+        return node
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return yaml.load(read_text(path), _UniqueKeyLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" line {mark.line + 1}" if mark else ""
+        mend = error.note or "correct the YAML there"
+        raise ManifestError(f"{path}{place}: {error.problem}: {mend}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise ManifestError(f"{path} is not YAML ({said}): correct it") from None
+
+
+def _document(path: Path, raw: Any) -> _Document:
+    if not isinstance(raw, dict):
+        found = "is empty" if raw is None else "is not a mapping"
+        raise ManifestError(f"{path} {found}: begin it with `version: 1` and `datasets:`")
+    try:
+        return _Document.model_validate(raw)
+    except ValidationError as error:
+        raise ManifestError(f"{path}: {describe(error)}") from None
+
+
+def _entry(path: Path, name: str, raw: Any) -> Entry:
+    """Validate one entry with the keys of its own format."""
+    where = f"{path}, data set {name!r}"
+    if not fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ManifestError(
+            f"{where}: the name becomes that of a folder: use letters, digits, '-', '_' and '.'"
+        )
+    formats = list(ADAPTERS)
+    if not isinstance(raw, dict) or "format" not in raw:
+        raise ManifestError(f"{where}: add `format:`, one of {', '.join(formats)}")
+    if raw["format"] not in formats:
+        offer = nearest(str(raw["format"]), formats)
+        raise ManifestError(f"{where}: unknown format {raw['format']!r}: {offer}")
+    try:
+        entry: Entry = ADAPTERS[raw["format"]].entry.model_validate(raw)
+    except ValidationError as error:
+        raise ManifestError(f"{where}: {describe(error)}") from None
+    return entry
