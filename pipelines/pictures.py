@@ -1,0 +1,348 @@
+"""Pictures of a run: curves, confusions, instances a class, heads side by side, frames.
+
+Every function writes one PNG and returns its path; folders above it are made. Accuracies
+are fractions and are shown in per cent. Figures are drawn without pyplot, so nothing
+here depends on a display, on the order of calls or on the thread.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from egofeat.errors import RequestError
+
+_DPI = 130
+_TEXT = 9.0
+"""Points; nothing is written smaller than 8."""
+_INK, _FAINT, _GRID = "#222222", "#767676", "#e3e3e3"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours that colour-blind eyes tell apart (Okabe and Ito, 2008)."""
+_CELL_TEXT = 20
+"""Up to so many classes, each cell of a confusion matrix shows its number."""
+_BARS = 40
+"""Up to so many classes, a class is one labelled bar or row in its own order."""
+_NAMED = 110
+"""Up to so many classes, every class is named; beyond, every so many-th is."""
+_LINE = 0.135
+"""Inches that one line of the smallest text takes."""
+
+
+def loss_curves(history: Path, out: Path) -> Path:
+    """Draw loss and top-1 accuracy over epochs from a run's `history.csv`.
+
+    Uses the columns `epoch`, `<split>/loss` and `<split>/<target>/top1` that are there;
+    empty cells are left out. The epoch with the lowest `val/loss` is marked.
+
+    Raises RequestError for a history without an epoch.
+    """
+    columns = _columns(history)
+    epochs = columns["epoch"]
+    losses = {name: values for name, values in columns.items() if name.endswith("/loss")}
+    scores = {name: values * 100 for name, values in columns.items() if name.endswith("/top1")}
+    panels = [("loss", losses), ("top-1 accuracy, %", scores)]
+    panels = [(label, lines) for label, lines in panels if lines]
+    figure = _figure(5.2 * len(panels) + 0.2, 3.9)
+    best = _best_epoch(columns)
+    for number, (label, lines) in enumerate(panels, start=1):
+        axes = _style(figure.add_subplot(1, len(panels), number), "", "epoch", label)
+        _draw_lines(axes, epochs, lines)
+        if best is not None:
+            axes.axvline(epochs[best], color=_FAINT, linewidth=1, linestyle=":", zorder=1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
+        axes.legend(fontsize=8, frameon=False)
+    if best is not None:
+        note = f"dotted: epoch {epochs[best]:g}, the lowest validation loss"
+        note += f" ({columns['val/loss'][best]:.3f})"
+        _note(figure, note)
+    return _save(figure, out)
+
+
+def _columns(history: Path) -> dict[str, NDArray[np.float64]]:
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "epoch" not in rows[0]:
+        raise RequestError(f"{history} has no epochs to draw: train the head for one or more")
+    return {
+        name: np.array([float(row[name] or "nan") for row in rows])
+        for name in rows[0]
+        if name == "epoch" or name.endswith(("/loss", "/top1"))
+    }
+
+
+def _best_epoch(columns: Mapping[str, NDArray[np.float64]]) -> int | None:
+    losses = columns.get("val/loss")
+    if losses is None or np.isnan(losses).all():
+        return None
+    return int(np.nanargmin(losses))
+
+
+def _draw_lines(
+    axes: Axes, epochs: NDArray[np.float64], lines: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Draw a colour for each target and ink for the sum; training is dashed."""
+    targets = list(dict.fromkeys(name.split("/")[1] for name in lines if name.count("/") > 1))
+    for name, values in lines.items():
+        split, *target, _ = name.split("/")
+        known = ~np.isnan(values)
+        place = targets.index(target[0]) % len(_COLOURS) if target else -1
+        axes.plot(
+            epochs[known],
+            values[known],
+            color=_COLOURS[place] if target else _INK,
+            linestyle="--" if split == "train" else "-",
+            marker="o" if len(epochs) < 3 else "",
+            linewidth=1.8,
+            label=" ".join([*target, split]),
+        )
+
+
+def confusion_matrix(
+    labels: ArrayLike, predictions: ArrayLike, class_names: Sequence[str], out: Path, title: str
+) -> Path:
+    """Draw which class was taken for which, each row in parts of its true class.
+
+    labels, predictions: class indices [n]; entries with a label below 0 are not counted.
+    Classes that occur in neither are left out, and the picture says so. Up to 20 classes
+    the cells carry their per cent; beyond 40 the classes stand by frequency; beyond 110
+    only some are named.
+    """
+    true, guess = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    true, guess = true[true >= 0], guess[true >= 0]
+    total = np.zeros((len(class_names), len(class_names)))
+    np.add.at(total, (true, guess), 1)
+    counts = total.sum(1)
+    shown = np.flatnonzero(counts + total.sum(0))
+    many = len(shown) > _BARS
+    if many:
+        shown = shown[np.argsort(-counts[shown], kind="stable")]
+    total = total[np.ix_(shown, shown)]
+    rows = total.sum(1, keepdims=True)
+    shares = 100 * np.divide(total, rows, out=np.full_like(total, np.nan), where=rows > 0)
+
+    side = _side(len(shown))
+    figure = _figure(side + 3.0, side + 2.0)
+    step = math.ceil(len(shown) * _LINE / side) if len(shown) > _NAMED else 1
+    order = ", most frequent first" if many else ""
+    order += f"; one in {step} is named" if step > 1 else ""
+    axes = _style(figure.add_subplot(), title, f"predicted{order}", f"true{order}")
+    axes.grid(visible=False)
+    axes.set_facecolor("#f0eee9")
+    scale = PowerNorm(0.5 if many else 1.0, 0, 100)
+    image = axes.imshow(shares, cmap="Blues", norm=scale, interpolation="nearest")
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
+    bar.set_label("per cent of the true class", fontsize=_TEXT, color=_INK)
+    bar.ax.tick_params(labelsize=8, colors=_INK)
+    _name_ticks(axes, [class_names[int(i)] for i in shown], step)
+    if len(shown) <= _CELL_TEXT:
+        _write_cells(axes, shares)
+    _note(figure, _confusion_note(rows[:, 0], len(class_names), int(np.trace(total))))
+    return _save(figure, out)
+
+
+def _side(classes: int) -> float:
+    """Inches of a matrix's side that keep its cells or its names readable."""
+    if classes <= _CELL_TEXT:
+        return max(2.4, 0.42 * classes)
+    return max(7.0, _LINE * classes) if classes <= _NAMED else 11.0
+
+
+def _confusion_note(rows: NDArray[np.float64], classes: int, right: int) -> str:
+    note = f"{int(rows.sum()):,} segments, {100 * right / max(rows.sum(), 1):.1f} % right"
+    if len(rows) < classes:
+        note += f" · {classes - len(rows)} of {classes} classes do not occur and are left out"
+    if not rows.all():
+        note += f" · {int((rows == 0).sum())} only predicted (empty rows)"
+    return note
+
+
+def _write_cells(axes: Axes, shares: NDArray[np.float64]) -> None:
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.5:
+            colour = "white" if share > 55 else _INK
+            axes.text(
+                column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour
+            )
+
+
+def _name_ticks(axes: Axes, names: Sequence[str], step: int) -> None:
+    """Name every `step`-th class on both axes."""
+    places = range(0, len(names), step)
+    words = [_short(names[place]) for place in places]
+    axes.set_yticks(places, words, fontsize=8, parse_math=False)
+    axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
+
+
+def instances_per_class(
+    counts_by_split: Mapping[str, ArrayLike], class_names: Sequence[str], out: Path, title: str
+) -> Path:
+    """Draw how many segments each class has in each split.
+
+    counts_by_split: split to counts [classes]. Up to 40 classes are labelled bars in
+    their own order; more are a curve from the most to the least frequent class of the
+    first split, on a logarithmic scale, where the long tail is seen.
+    """
+    counts = {split: np.asarray(values, np.int64) for split, values in counts_by_split.items()}
+    few = len(class_names) <= _BARS
+    draw = _instance_bars if few else _instance_tail
+    figure = draw(counts, class_names, title)
+    empty = [
+        f"{int((values == 0).sum())} classes have none in {split}"
+        for split, values in counts.items()
+        if (values == 0).any()
+    ]
+    totals = [f"{int(values.sum()):,} in {split}" for split, values in counts.items()]
+    _note(figure, " · ".join(["segments: " + ", ".join(totals), *empty]))
+    return _save(figure, out)
+
+
+def _instance_bars(
+    counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str
+) -> Figure:
+    classes, splits = len(class_names), len(counts)
+    figure = _figure(7.5, max(2.8, (0.17 * splits + 0.1) * classes + 1.3))
+    axes = _style(figure.add_subplot(), title, "segments", "")
+    axes.grid(visible=False, axis="y")
+    width = 0.8 / splits
+    for number, (split, values) in enumerate(counts.items()):
+        places = np.arange(classes) + (number - (splits - 1) / 2) * width
+        bars = axes.barh(places, values, width * 0.92, color=_COLOURS[number], label=split)
+        axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=8, color=_INK)
+    axes.set_yticks(range(classes), [_short(n) for n in class_names], fontsize=8, parse_math=False)
+    axes.set_ylim(classes - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if splits > 1:
+        figure.legend(loc="outside upper right", ncols=splits, fontsize=8, frameon=False)
+    return figure
+
+
+def _instance_tail(
+    counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str
+) -> Figure:
+    classes = len(class_names)
+    first, *_ = counts.values()
+    order = np.argsort(-first, kind="stable")
+    width = max(9.0, _LINE * classes) if classes <= _NAMED else 15.0
+    figure = _figure(width + 0.8, 5.2)
+    axes = _style(figure.add_subplot(), title, "", "segments (logarithmic)")
+    axes.set_yscale("log")
+    for number, (split, values) in enumerate(counts.items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        heights = values[order]
+        if number == 0:
+            axes.bar(range(classes), heights, 1.0, color=colour, alpha=0.35, label=split)
+        else:
+            there = heights > 0
+            spots = np.arange(classes)[there], heights[there]
+            axes.plot(*spots, linestyle="", marker="o", markersize=3.2, color=colour, label=split)
+    step = math.ceil(classes * _LINE / width) if classes > _NAMED else 1
+    places = range(0, classes, step)
+    words = [_short(class_names[int(order[place])]) for place in places]
+    axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
+    if step > 1:
+        axes.set_xlabel(f"class, most frequent first; one in {step} is named")
+    axes.set_xlim(-0.7, classes - 0.3)
+    axes.set_ylim(bottom=0.8)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.grid(visible=False, axis="x")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def comparison(
+    results: Mapping[str, Mapping[str, float]], out: Path, title: str = "heads side by side"
+) -> Path:
+    """Draw each metric of each head as a bar, a panel a metric.
+
+    results: head to metric to fraction; the entry `chance`, where there is one, is drawn
+    as a line that the bars should pass. A metric that a head lacks is left out.
+    """
+    chance = results.get("chance", {})
+    heads = [head for head in results if head != "chance"]
+    metrics = list(dict.fromkeys(metric for head in heads for metric in results[head]))
+    columns = min(3, len(metrics))
+    lines = math.ceil(len(metrics) / columns)
+    figure = _figure(3.5 * columns + 1.0, lines * (0.36 * len(heads) + 0.8) + 0.7)
+    figure.suptitle(title, fontsize=_TEXT + 2, color=_INK, parse_math=False)
+    for number, metric in enumerate(metrics):
+        axes = _style(figure.add_subplot(lines, columns, number + 1), metric, "", "")
+        axes.grid(visible=False, axis="y")
+        values = [100 * results[head].get(metric, math.nan) for head in heads]
+        colours = [_COLOURS[place % len(_COLOURS)] for place in range(len(heads))]
+        bars = axes.barh(range(len(heads)), np.nan_to_num(values), 0.68, color=colours)
+        words = ["" if math.isnan(value) else f"{value:.1f} %" for value in values]
+        axes.bar_label(bars, words, padding=3, fontsize=8, color=_INK)
+        if metric in chance:
+            label = f"chance {100 * chance[metric]:.1f} %"
+            axes.axvline(100 * chance[metric], color=_INK, linewidth=1.4, linestyle="--")
+            axes.set_xlabel(f"dashed: {label}", fontsize=8, color=_FAINT)
+        first = number % columns == 0
+        axes.set_yticks(range(len(heads)), heads if first else [""] * len(heads), parse_math=False)
+        axes.set_ylim(len(heads) - 0.5, -0.5)
+        axes.set_xlim(0, 118)
+        axes.set_xticks(range(0, 101, 25))
+    return _save(figure, out)
+
+
+def contact_sheet(
+    frames: Sequence[NDArray[np.uint8]], titles: Sequence[str], out: Path, columns: int = 6
+) -> Path:
+    """Lay frames [H, W, 3] (RGB) side by side, `columns` a line, each under its title."""
+    columns = min(columns, len(frames))
+    lines = math.ceil(len(frames) / columns)
+    ratio = max(frame.shape[0] / frame.shape[1] for frame in frames)
+    figure = _figure(2.1 * columns, lines * (2.0 * ratio + 0.26))
+    for number, (frame, title) in enumerate(zip(frames, titles, strict=True), start=1):
+        axes = figure.add_subplot(lines, columns, number)
+        axes.imshow(frame)
+        axes.set_axis_off()
+        axes.set_title(_short(title), fontsize=_TEXT, color=_INK, pad=3, parse_math=False)
+    return _save(figure, out)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make a white sheet of so many inches."""
+    return Figure(
+        (width, height),
+        dpi=_DPI,
+        facecolor="white",
+        layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12),
+    )
+
+
+def _style(axes: Axes, title: str, across: str, up: str) -> Axes:
+    """Give axes the one look that all pictures share."""
+    axes.set_title(title, fontsize=_TEXT + 1, color=_INK, loc="left", parse_math=False)
+    axes.set_xlabel(across, fontsize=_TEXT, color=_INK)
+    axes.set_ylabel(up, fontsize=_TEXT, color=_INK)
+    axes.tick_params(labelsize=8, colors=_INK, length=3)
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_FAINT)
+    return axes
+
+
+def _note(figure: Figure, words: str) -> None:
+    """Write one line below everything."""
+    figure.supxlabel(words, fontsize=8, color=_FAINT, parse_math=False)
+
+
+def _short(name: str, most: int = 26) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _save(figure: Figure, out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, format="png")
+    return out
