@@ -1,0 +1,6 @@
+"""Frames and their times, from video files, frame folders and tars of frames."""
+
+from egofeat.extract.video.opening import DECODERS, decoder_version, open_video
+from egofeat.extract.video.source import FrameSource
+
+__all__ = ["DECODERS", "FrameSource", "decoder_version", "open_video"]

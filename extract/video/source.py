@@ -1,0 +1,76 @@
+"""The contract that every decoder keeps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.errors import MediaError
+
+
+class FrameSource(ABC):
+    """The frames of one video, counted from 0 in the order in which they are shown.
+
+    A source belongs to one thread. It is a context manager; leaving it closes it.
+    """
+
+    path: Path
+    times: NDArray[np.float64]
+    """[frames] seconds at which each frame appears, counted from the first one shown."""
+    stop: float
+    """Second at which the last frame ends, exclusive."""
+
+    def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield `(index, frame)` for strictly increasing indices, in one pass.
+
+        A frame is RGB `[H, W, 3]`, upright. Where a video changes its size midway, so
+        do its frames. No more than one frame is held, however many are asked for. After
+        a `MediaError` the source can be scanned again, for the frames that remain.
+
+        Raises:
+            MediaError: a wanted frame cannot be decoded.
+            ValueError: the indices do not increase, or are not of this video.
+        """
+        wanted = [int(index) for index in indices]
+        if any(later <= earlier for earlier, later in pairwise(wanted)):
+            raise ValueError("indices of a scan must strictly increase")
+        if wanted and not (wanted[0] >= 0 and wanted[-1] < len(self.times)):
+            raise ValueError(f"indices must lie in [0, {len(self.times)})")
+        return self._scan(wanted)
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Gather frames `[n, H, W, 3]`, in any order, repeated or not.
+
+        Raises:
+            MediaError: a frame cannot be decoded, or the frames are of several sizes.
+            ValueError: an index is not of this video.
+        """
+        wanted, rows = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+        gathered = np.empty((len(rows), 0, 0, 3), dtype=np.uint8)
+        for place, (index, frame) in enumerate(self.scan(wanted.tolist())):
+            if place == 0:
+                gathered = np.empty((len(rows), *frame.shape), dtype=np.uint8)
+            if frame.shape != gathered.shape[1:]:
+                raise MediaError(
+                    f"{self.path} changes its frame size at frame {index}, "
+                    "so its frames do not stack: scan them one by one"
+                )
+            gathered[rows == place] = frame
+        return gathered
+
+    @abstractmethod
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back files, threads and memory; closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
