@@ -1,0 +1,113 @@
+"""State of a training run between two epochs, in one safetensors file (never pickle).
+
+Order and dropout of an epoch follow from (seed, epoch) alone, so a checkpoint needs no
+random-number state: model, optimiser, loss scale, best weights and history are all.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from egofeat.errors import EgofeatError
+from egofeat.heads.files import replace_file
+
+
+@dataclass
+class Progress:
+    """How far a training has come."""
+
+    epoch: int = 0
+    """Epochs done."""
+    best_epoch: int = 0
+    best_value: float = 0.0
+    """What is monitored, at the best epoch."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The head's state at the best epoch, on the CPU."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One record an epoch: epoch, lr, train/loss, val/loss, `val/<target>/<figure>`."""
+
+
+def save_checkpoint(
+    path: Path,
+    head: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    progress: Progress,
+) -> None:
+    """Write the state after an epoch, atomically."""
+    state = optimizer.state_dict()
+    tensors = _prefixed("head", head.state_dict()) | _prefixed("best", progress.best)
+    for parameter, values in state["state"].items():
+        tensors |= _prefixed(f"optimizer.{parameter}", values)
+    facts = {
+        "schema": 1,
+        "groups": state["param_groups"],
+        "scaler": scaler.state_dict(),
+        "epoch": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "best_value": progress.best_value,
+        "history": progress.history,
+    }
+    # One key only: safetensors does not keep the order of several.
+    metadata = {"egofeat": json.dumps(facts)}
+    replace_file(path, save(tensors, metadata))
+
+
+def load_checkpoint(
+    path: Path,
+    head: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> Progress:
+    """Put a saved state back into head, optimiser and scaler; return the progress.
+
+    Raises:
+        EgofeatError: the file is not a checkpoint of this head.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads(file.metadata()["egofeat"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        head.load_state_dict(_within("head", tensors))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _within("optimizer", tensors).items():
+            parameter, value = name.split(".", 1)
+            moments.setdefault(int(parameter), {})[value] = tensor
+        optimizer.load_state_dict({"state": moments, "param_groups": facts["groups"]})
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise EgofeatError(
+            f"{path} is not a checkpoint of this head ({type(error).__name__}): "
+            "remove it to begin again"
+        ) from None
+    scaler.load_state_dict(facts["scaler"])
+    return Progress(
+        epoch=facts["epoch"],
+        best_epoch=facts["best_epoch"],
+        best_value=facts["best_value"],
+        best=_within("best", tensors),
+        history=facts["history"],
+    )
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{name}": value.detach().contiguous()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _within(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }

@@ -1,0 +1,56 @@
+"""What every head shares: standardise, embed a segment, drop out, classify each target."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class Standardise(nn.Module):
+    """(features − mean) / std for each channel, with figures of the training rows."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return standardised features of the same shape, `[B,T,C]` or `[B,T,C,H,W]`."""
+        shape = (-1,) + (1,) * (features.ndim - 3)
+        return (features - self.mean.view(shape)) / self.std.view(shape)
+
+
+class Head(nn.Module, ABC):
+    """Features `[B,T,C]` or `[B,T,C,H,W]` to logits `[B,classes]` of each target.
+
+    Every head ends alike (MobileNetV2 seed, common base): one embedding of the segment,
+    dropout, and one linear classifier a target.
+    """
+
+    def __init__(self, width: int, classes: Mapping[str, int], dropout: float) -> None:
+        super().__init__()
+        self.targets = tuple(classes)
+        self.standardise: nn.Module = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.classifiers = nn.ModuleList(nn.Linear(width, count) for count in classes.values())
+
+    @abstractmethod
+    def embed(self, features: Tensor) -> Tensor:
+        """Return one vector a segment, `[B,width]`."""
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """Return target to logits `[B,classes]`."""
+        embedding = self.dropout(self.embed(self.standardise(features)))
+        return {
+            target: classify(embedding)
+            for target, classify in zip(self.targets, self.classifiers, strict=True)
+        }
+
+
+def pool_space(features: Tensor) -> Tensor:
+    """Global average pool: `[B,T,C,H,W]` to `[B,T,C]`; vectors pass unchanged."""
+    return features.mean(dim=(3, 4)) if features.ndim == 5 else features

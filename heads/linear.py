@@ -1,0 +1,27 @@
+"""Logistic regression on the time average: the bar that every other head must clear."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from egofeat.heads.head import Head, pool_space
+
+
+class LinearHead(Head):
+    """Mean over time (and over space, on maps), then one linear classifier a target.
+
+    Blind to order by construction: a head that is no better has not used time.
+    """
+
+    def __init__(
+        self,
+        feature_shape: tuple[int, ...],
+        classes: Mapping[str, int],
+        *,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(feature_shape[1], classes, dropout)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Average `[B,T,C]` or `[B,T,C,H,W]` to `[B,C]`."""
+        return pool_space(features).mean(dim=1)

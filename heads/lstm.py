@@ -1,0 +1,46 @@
+"""LSTM over the frame vectors of a segment."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from egofeat.heads.head import Head, pool_space
+
+
+class LSTMHead(Head):
+    """Global average pool, LSTM, summary over time, batch norm, dropout, classifiers.
+
+    Gates have one bias each, as in Hochreiter and Schmidhuber (1997): PyTorch's second
+    bias is held at zero, which keeps the fused kernels. The forget gate starts at 1
+    (Jozefowicz et al., 2015, section 2.2).
+    """
+
+    def __init__(
+        self,
+        feature_shape: tuple[int, ...],
+        classes: Mapping[str, int],
+        *,
+        hidden: int = 256,
+        layers: int = 1,
+        summary: str = "mean",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__(hidden, classes, dropout)
+        self.lstm = nn.LSTM(feature_shape[1], hidden, layers, batch_first=True)
+        for layer in range(layers):
+            input_bias = getattr(self.lstm, f"bias_ih_l{layer}")
+            second_bias = getattr(self.lstm, f"bias_hh_l{layer}")
+            with torch.no_grad():
+                input_bias.zero_()[hidden : 2 * hidden] = 1.0
+                second_bias.zero_()
+            second_bias.requires_grad_(False)
+        self.summary = summary
+        self.norm = nn.BatchNorm1d(hidden)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Run over time; summarise by the last or the mean hidden state, `[B,hidden]`."""
+        states, _ = self.lstm(pool_space(features))
+        summary = states[:, -1] if self.summary == "last" else states.mean(dim=1)
+        normed: Tensor = self.norm(summary)
+        return normed

@@ -1,0 +1,129 @@
+"""How good a head's predictions are, as (name, value) pairs; every value a fraction in 0…1.
+
+Names are `<target>/<figure>`, `<target>/tail/top1`, `<target>/unseen/top1`; `action` is the
+pair of verb and noun.
+"""
+
+from collections.abc import Iterator, Mapping, Set
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy
+
+TOP_K = (1, 3, 5)
+FEW = 0.25
+"""A head that uses fewer than this fraction of the classes that occur is warned about."""
+
+
+def metrics(
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    *,
+    tail: Mapping[str, Set[int]] | None = None,
+    unseen: Tensor | None = None,
+) -> Iterator[tuple[str, float]]:
+    """Yield every figure that these predictions have.
+
+    Args:
+        logits: target to `[N,classes]`.
+        labels: target to `[N]`, -1 where a segment is not annotated (left out).
+        tail: target to its tail classes. A segment is of the tail if its class is; for
+            the action, if its verb or its noun is (Damen et al., 2022, section 5.1).
+        unseen: `[N]` bool, segments of participants that are in no training split.
+    """
+    subsets = {} if unseen is None else {"unseen": unseen}
+    tails = {
+        target: torch.isin(labels[target], torch.tensor(sorted(classes)))
+        for target, classes in (tail or {}).items()
+        if target in labels
+    }
+    for target in logits:
+        more = {"tail": tails[target]} if target in tails else {}
+        yield from target_metrics(target, logits[target], labels[target], more | subsets)
+    if {"verb", "noun"} <= set(logits) and "action" not in logits:
+        both = [tails[target] for target in ("verb", "noun") if target in tails]
+        more = {"tail": torch.stack(both).any(dim=0)} if both else {}
+        yield from action_metrics(logits, labels, more | subsets)
+
+
+def target_metrics(
+    target: str, logits: Tensor, labels: Tensor, subsets: Mapping[str, Tensor]
+) -> Iterator[tuple[str, float]]:
+    """Yield top-1/3/5, mean class accuracy (over classes that occur), top-1 of each subset."""
+    present = labels >= 0
+    if not present.any():
+        return
+    logits, labels = logits[present].float(), labels[present]
+    classes = logits.shape[1]
+    for k in TOP_K:
+        top = multiclass_accuracy(logits, labels, classes, average="micro", top_k=min(k, classes))
+        yield f"{target}/top{k}", float(top)
+    recall = multiclass_accuracy(logits, labels, classes, average="none")
+    yield f"{target}/mean_class_accuracy", float(recall[torch.unique(labels)].mean())
+    hits = logits.argmax(dim=1) == labels
+    yield from _subset_means(target, hits, {name: of[present] for name, of in subsets.items()})
+
+
+def action_metrics(
+    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], subsets: Mapping[str, Tensor]
+) -> Iterator[tuple[str, float]]:
+    """Yield the same for verb-noun pairs, by the product of the two probabilities."""
+    present = (labels["verb"] >= 0) & (labels["noun"] >= 0)
+    if not present.any():
+        return
+    pairs = top_pairs(logits["verb"][present], logits["noun"][present], max(TOP_K))
+    truth = torch.stack([labels["verb"][present], labels["noun"][present]], dim=1)
+    hits = (pairs == truth[:, None]).all(dim=2)
+    for k in TOP_K:
+        yield f"action/top{k}", float(hits[:, :k].any(dim=1).double().mean())
+    _, action = torch.unique(truth, dim=0, return_inverse=True)
+    correct = torch.zeros(int(action.max()) + 1, dtype=torch.float64)
+    correct.index_add_(0, action, hits[:, 0].double())
+    yield "action/mean_class_accuracy", float((correct / action.bincount()).mean())
+    yield from _subset_means(
+        "action", hits[:, 0], {name: of[present] for name, of in subsets.items()}
+    )
+
+
+def top_pairs(verb: Tensor, noun: Tensor, k: int) -> Tensor:
+    """Return the k likeliest (verb, noun) pairs of all, best first, `[N,k,2]`.
+
+    A pair of the k best has its verb among the k best verbs and its noun among the k
+    best nouns, so k·k candidates stand for all (29,100 in EPIC-KITCHENS-100). Softmax
+    shifts all logits of a segment alike, so sums of logits order as products of
+    probabilities do.
+
+    Args:
+        verb: logits `[N,verbs]`.
+        noun: logits `[N,nouns]`.
+        k: how many; fewer come back when there are fewer pairs.
+    """
+    verb_score, verb_class = verb.double().topk(min(k, verb.shape[1]))
+    noun_score, noun_class = noun.double().topk(min(k, noun.shape[1]))
+    joint = (verb_score[:, :, None] + noun_score[:, None, :]).flatten(1)
+    best = joint.topk(min(k, joint.shape[1])).indices
+    nouns = noun_score.shape[1]
+    return torch.stack(
+        [verb_class.gather(1, best // nouns), noun_class.gather(1, best % nouns)], dim=2
+    )
+
+
+def collapse_warning(target: str, logits: Tensor, labels: Tensor) -> str | None:
+    """Return a sentence when a head predicts few of the classes that occur, else None."""
+    occur = len(torch.unique(labels[labels >= 0]))
+    predicted = len(torch.unique(logits[labels >= 0].argmax(dim=1)))
+    if occur < 2 or (predicted > 1 and predicted >= FEW * occur):
+        return None
+    return (
+        f"predicts {predicted} of {logits.shape[1]} {target} classes; {occur} occur here: "
+        "the head leans on the frequent ones, see class weights, balanced sampling and "
+        "logit adjustment"
+    )
+
+
+def _subset_means(
+    target: str, hits: Tensor, subsets: Mapping[str, Tensor]
+) -> Iterator[tuple[str, float]]:
+    for name, subset in subsets.items():
+        if subset.any():
+            yield f"{target}/{name}/top1", float(hits[subset].double().mean())

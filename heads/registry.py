@@ -1,0 +1,120 @@
+"""Heads by name, their presets, and the one function that builds them."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from egofeat.errors import RequestError
+from egofeat.heads.conv1d import Conv1dHead, SeedConv1dHead
+from egofeat.heads.convlstm import ConvLSTMHead
+from egofeat.heads.head import Head
+from egofeat.heads.linear import LinearHead
+from egofeat.heads.lstm import LSTMHead
+
+HEADS: dict[str, Callable[..., Head]] = {
+    "lstm": LSTMHead,
+    "convlstm": ConvLSTMHead,
+    "conv1d": Conv1dHead,
+    "linear": LinearHead,
+}
+
+PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
+    "seed": {
+        "lstm": (LSTMHead, {"hidden": 50, "summary": "last"}),
+        "convlstm": (ConvLSTMHead, {"filters": 64, "kernel": 3, "width": 1000, "norm": False}),
+        "conv1d": (SeedConv1dHead, {}),
+    },
+}
+"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions."""
+
+CHOICES = {"summary": ("last", "mean")}
+"""Options that take one of a few words."""
+
+
+def build_head(
+    name: str,
+    feature_shape: tuple[int, ...],
+    classes: Mapping[str, int],
+    preset: str | None = None,
+    **options: Any,
+) -> Head:
+    """Build a head with fresh weights.
+
+    Args:
+        name: a key of `HEADS`.
+        feature_shape: one segment's features, `(T, C)` or `(T, C, H, W)`.
+        classes: target to its number of classes; one classifier each, in this order.
+        preset: a named set of options, `seed` for the published constructions.
+        options: the head's own; they win over the preset's. Strings are read as the
+            option's type, so that they may come from a command line.
+
+    Raises:
+        RequestError: unknown head, preset or option, a value of another type, or
+            features that the head cannot take.
+    """
+    build, _ = _choose(name, preset)
+    return build(feature_shape, classes, **resolve_options(name, preset, options))
+
+
+def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every option of a head: its defaults, over them the preset's, over them `options`.
+
+    Raises:
+        RequestError: unknown head, preset or option, or a value of another type.
+    """
+    resolved = head_options(name, preset)
+    for option, value in options.items():
+        if option not in resolved:
+            raise RequestError(
+                f"head '{name}' has no option '{option}': it knows {', '.join(resolved)}"
+            )
+        resolved[option] = _read(option, value, resolved[option])
+    return resolved
+
+
+def head_options(name: str, preset: str | None = None) -> dict[str, Any]:
+    """Return option to default of a head, under a preset if one is named.
+
+    Raises:
+        RequestError: unknown head or preset.
+    """
+    build, preset_options = _choose(name, preset)
+    parameters = inspect.signature(build).parameters.values()
+    own = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {**own, **preset_options}
+
+
+def _choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[str, Any]]:
+    if name not in HEADS:
+        raise RequestError(f"there is no head '{name}': choose one of {', '.join(HEADS)}")
+    if preset is None:
+        return HEADS[name], {}
+    if preset not in PRESETS:
+        raise RequestError(f"there is no preset '{preset}': choose one of {', '.join(PRESETS)}")
+    if name not in PRESETS[preset]:
+        raise RequestError(
+            f"preset '{preset}' has no head '{name}': it has {', '.join(PRESETS[preset])}, "
+            "or leave the preset out"
+        )
+    return PRESETS[preset][name]
+
+
+def _read(option: str, value: Any, default: Any) -> Any:
+    """Return the value as the default's type."""
+    if option in CHOICES and value not in CHOICES[option]:
+        raise RequestError(
+            f"option {option} must be one of {', '.join(CHOICES[option])}, not {value!r}"
+        )
+    kind = type(default)
+    words = {"true": True, "false": False} if kind is bool else {}
+    try:
+        read = words.get(str(value).lower(), value) if kind is bool else kind(value)
+    except (TypeError, ValueError):
+        read = None
+    if not isinstance(read, kind) or (kind is int and float(value) != read):
+        raise RequestError(f"option {option} must be of type {kind.__name__}, not {value!r}")
+    if kind is int and read < min(1, default):
+        raise RequestError(f"option {option} must be at least {min(1, default)}, not {value!r}")
+    if kind is float and not 0 <= read < 1:  # every such option is a dropout rate
+        raise RequestError(f"option {option} must lie in [0, 1), not {value!r}")
+    return read

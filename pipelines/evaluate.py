@@ -1,0 +1,158 @@
+"""`egofeat evaluate`: a run's head on a split: figures, predictions, confusion matrices."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from egofeat.device import choose_device
+from egofeat.errors import RequestError
+from egofeat.heads.files import replace_file
+from egofeat.heads.head import Head
+from egofeat.heads.metrics import collapse_warning, metrics
+from egofeat.heads.trainer import evaluation_feed, predict
+from egofeat.pipelines.pictures import confusion_matrix
+from egofeat.pipelines.run import load_run, open_run_store
+from egofeat.store import FeatureStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How good a head is on one split."""
+
+    run: Path
+    split: str
+    segments: int
+    metrics: Mapping[str, float]
+    """`<target>/top1` and so on, fractions in 0…1; see `egofeat.heads.metrics`."""
+    warnings: tuple[str, ...]
+    pictures: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object that metrics.json and `--json` hold."""
+        return {
+            "run": self.run.name,
+            "split": self.split,
+            "segments": self.segments,
+            **self.metrics,
+            "warnings": list(self.warnings),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same for a person: a line a target or subset, then warnings and pictures."""
+        figures: dict[str, list[str]] = {}
+        for name, value in self.metrics.items():
+            subject, figure = name.rsplit("/", 1)
+            words = figure.replace("_", " ").replace("top", "top-")
+            figures.setdefault(subject, []).append(f"{words} {100 * value:.1f} %")
+        width = max(map(len, figures))
+        return [
+            f"{self.segments} segments of {self.split}",
+            *(f"{subject:<{width}}  {'  '.join(of)}" for subject, of in figures.items()),
+            *(f"warning: {self.run.name} {warning}" for warning in self.warnings),
+            f"pictures: {', '.join(map(str, self.pictures))}",
+        ]
+
+
+def evaluate(
+    run: Path, split: str | None = None, store: Path | None = None, *, device: str = "auto"
+) -> Evaluation:
+    """Evaluate a run's head on a split of the store that it was trained on.
+
+    Args:
+        run: folder that `fit_head` made.
+        split: None means the run's validation split.
+        store: where the store lies, if no longer where it was.
+        device: where to run.
+
+    Raises:
+        RequestError: no such run, or the split has no labelled segments.
+        StoreError: the store is absent, or holds features of another recipe.
+    """
+    head, config = load_run(run)
+    opened = open_run_store(run, config, store)
+    head = head.to(choose_device(device))
+    return evaluate_head(head, config, opened, run, split or config["val_split"])
+
+
+def evaluate_head(
+    head: Head, config: Mapping[str, Any], store: FeatureStore, folder: Path, split: str
+) -> Evaluation:
+    """Evaluate, and write metrics, predictions and confusion matrices into the run's folder.
+
+    Files about another split than the run's validation split carry its name.
+    """
+    rows, logits = predict_split(head, store, split)
+    labels = {target: torch.from_numpy(store.labels[target][rows]) for target in head.targets}
+    unseen = torch.from_numpy(np.isin(np.asarray(store.groups)[rows], sorted(store.unseen)))
+    figures = dict(metrics(logits, labels, tail=store.tail, unseen=unseen))
+    if not figures:
+        raise RequestError(
+            f"split '{split}' of store {store.path} has no labels to evaluate against: "
+            "choose another with --split"
+        )
+    warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
+    of_split = "" if split == config["val_split"] else f"-{split}"
+    pictures = []
+    for target, names in config["classes"].items():
+        if not (labels[target] >= 0).any():
+            continue
+        picture = folder / f"confusion-{target}{of_split}.png"
+        predicted = logits[target].argmax(dim=1)
+        pictures.append(
+            confusion_matrix(labels[target], predicted, names, picture, f"{target}, {split}")
+        )
+    write_predictions(folder / f"predictions{of_split}.npz", store, rows, logits, labels)
+    evaluation = Evaluation(
+        run=folder,
+        split=split,
+        segments=len(rows),
+        metrics=figures,
+        warnings=tuple(filter(None, warnings)),
+        pictures=tuple(pictures),
+    )
+    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
+    replace_file(folder / f"metrics{of_split}.json", text.encode())
+    return evaluation
+
+
+def predict_split(
+    head: Head, store: FeatureStore, split: str
+) -> tuple[NDArray[np.int64], dict[str, Tensor]]:
+    """Return the rows of a split and the head's logits for them, target to `[rows,classes]`.
+
+    Raises:
+        RequestError: the store has nothing of that split.
+    """
+    rows = store.rows(split)
+    if not len(rows):
+        names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
+        raise RequestError(
+            f"store {store.path} has no split '{split}': its splits are {names}; "
+            "choose one, or extract that split"
+        )
+    device = next(head.parameters()).device
+    return rows, predict(head, evaluation_feed(store, rows, device=device))
+
+
+def write_predictions(
+    path: Path,
+    store: FeatureStore,
+    rows: NDArray[np.int64],
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+) -> None:
+    """Write ids, `logits_<target>` float32 `[rows,classes]` and `labels_<target>` (-1: none)."""
+    arrays: dict[str, NDArray[Any]] = {"ids": np.array([store.ids[row] for row in rows])}
+    arrays |= {f"logits_{target}": values.numpy() for target, values in logits.items()}
+    arrays |= {f"labels_{target}": values.numpy() for target, values in labels.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # keywords are arrays, not allow_pickle
+    replace_file(path, buffer.getvalue())

@@ -1,0 +1,113 @@
+"""Heads by name: their size, their shapes, and what they refuse."""
+
+import pytest
+import torch
+from torch import nn
+
+from egofeat.errors import RequestError
+from egofeat.heads import HEADS, build_head, head_options
+
+
+def trainable(head: nn.Module) -> int:
+    return sum(p.numel() for p in head.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "parameters"),
+    [
+        ("lstm", (20, 1280), {"verb": 13}, 266_963),
+        ("convlstm", (20, 96, 16, 16), {"verb": 13}, 446_909),
+        ("conv1d", (20, 1280), {"verb": 97, "noun": 300}, 85_137),
+    ],
+)
+def test_the_seed_preset_has_the_published_number_of_parameters(name, shape, classes, parameters):
+    assert trainable(build_head(name, shape, classes, preset="seed")) == parameters
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("frames", [1, 2, 7, 20])
+def test_any_number_of_frames_gives_logits_of_every_target(name, frames):
+    head = build_head(name, (frames, 6, 3, 3), {"verb": 4, "a.b": 2, "type": 3})
+    logits = head(torch.randn(5, frames, 6, 3, 3))
+    assert {target: tuple(values.shape) for target, values in logits.items()} == {
+        "verb": (5, 4),
+        "a.b": (5, 2),
+        "type": (5, 3),
+    }
+
+
+@pytest.mark.parametrize("name", ["lstm", "conv1d", "linear"])
+def test_a_vector_head_pools_maps_over_space(name):
+    torch.manual_seed(0)
+    on_maps = build_head(name, (4, 6, 3, 3), {"verb": 4}).eval()
+    maps = torch.randn(5, 4, 6, 3, 3)
+    assert torch.allclose(on_maps(maps)["verb"], on_maps(maps.mean(dim=(3, 4)))["verb"], atol=1e-6)
+
+
+def test_linear_does_not_see_order():
+    head = build_head("linear", (6, 5), {"verb": 3}).eval()
+    features = torch.randn(2, 6, 5)
+    shuffled = features[:, torch.randperm(6)]
+    assert torch.allclose(head(features)["verb"], head(shuffled)["verb"], atol=1e-6)
+
+
+def test_the_second_bias_of_the_lstm_stays_at_zero():
+    head = build_head("lstm", (3, 4), {"verb": 2}, hidden=5, layers=2)
+    optimizer = torch.optim.SGD([p for p in head.parameters() if p.requires_grad], lr=1.0)
+    nn.functional.cross_entropy(
+        head(torch.randn(4, 3, 4))["verb"], torch.tensor([0, 1, 0, 1])
+    ).backward()
+    optimizer.step()
+    assert not head.lstm.bias_hh_l0.any()
+    assert not head.lstm.bias_hh_l1.any()
+    assert head.lstm.bias_ih_l0.any()
+
+
+def test_convlstm_on_one_pixel_equals_an_lstm():
+    """On a 1×1 map a 1×1 ConvLSTM is an LSTM; PyTorch orders the gates i, f, g, o as we do."""
+    torch.manual_seed(0)
+    head = build_head("convlstm", (6, 4, 1, 1), {"verb": 2}, filters=3, kernel=1)
+    reference = nn.LSTM(4, 3, batch_first=True)
+    with torch.no_grad():
+        reference.weight_ih_l0.copy_(head.convlstm.of_input.weight.flatten(1))
+        reference.weight_hh_l0.copy_(head.convlstm.of_state.weight.flatten(1))
+        reference.bias_ih_l0.copy_(head.convlstm.of_input.bias)
+        reference.bias_hh_l0.zero_()
+    features = torch.randn(2, 6, 4)
+    expected, _ = reference(features)
+    got = head.convlstm(features[..., None, None]).flatten(1)
+    assert torch.allclose(got, expected[:, -1], atol=1e-6)
+
+
+def test_options_come_as_words_too_and_win_over_the_preset():
+    assert trainable(build_head("linear", (2, 5), {"verb": 3}, dropout="0.25")) == 18
+    assert build_head("linear", (2, 5), {"verb": 3}, dropout="0.25").dropout.p == 0.25
+    assert build_head("lstm", (2, 5), {"verb": 3}, "seed", hidden="8").norm.num_features == 8
+    plain = build_head("convlstm", (2, 5, 2, 2), {"verb": 3}, norm="false")
+    assert isinstance(plain.norm, nn.Identity)
+    assert head_options("lstm", "seed")["hidden"] == 50
+    assert head_options("lstm")["hidden"] == 256
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "preset", "options", "says"),
+    [
+        ("gru", (20, 8), None, {}, "no head 'gru'.*lstm, convlstm, conv1d, linear"),
+        ("lstm", (20, 8), "sead", {}, "no preset 'sead'.*seed"),
+        ("linear", (20, 8), "seed", {}, "preset 'seed' has no head 'linear'"),
+        ("lstm", (20, 8), None, {"hiden": 3}, "no option 'hiden'.*hidden, layers, summary"),
+        ("lstm", (20, 8), None, {"hidden": "many"}, "hidden must be of type int"),
+        ("lstm", (20, 8), None, {"hidden": 2.5}, "hidden must be of type int"),
+        ("lstm", (20, 8), None, {"hidden": 0}, "hidden must be at least 1"),
+        ("lstm", (20, 8), None, {"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
+        ("lstm", (20, 8), None, {"summary": "first"}, "summary must be one of last, mean"),
+        ("convlstm", (20, 8, 2, 2), None, {"norm": "maybe"}, "norm must be of type bool"),
+        ("convlstm", (20, 8, 2, 2), None, {"kernel": 2}, "kernel .* must be odd"),
+        ("conv1d", (20, 8), None, {"kernel": 4}, "kernel .* must be odd"),
+        ("convlstm", (20, 8), None, {}, "needs feature maps.*--tap map or --tap block12"),
+        ("conv1d", (16, 8), "seed", {}, "20 frames.*has 16.*--frames 20"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_with_the_mend(name, shape, preset, options, says):
+    with pytest.raises(RequestError, match=says):
+        build_head(name, shape, {"verb": 3}, preset, **options)

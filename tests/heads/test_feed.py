@@ -1,0 +1,109 @@
+"""Batches: the same rows, in the same order, wherever they are read from."""
+
+import numpy as np
+import pytest
+import torch
+
+from egofeat.device import choose_device
+from egofeat.errors import RequestError
+from egofeat.heads.feed import Feed, channel_statistics, should_hold
+from egofeat.heads.optim import SCHEDULES
+from egofeat.heads.sampling import balanced_odds, epoch_order
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_held_and_mapped_give_the_same_batches(array_features, dtype):
+    source = array_features(np.random.default_rng(0).normal(size=(20, 3, 4)).astype(dtype))
+    rows = np.array([17, 2, 9, 4, 5, 11, 19])
+    order = np.random.default_rng(1).permutation(7)
+    mapped, held = (
+        [
+            (features.clone(), places.tolist())
+            for features, places in Feed(source, rows, device=CPU, batch_size=3, held=hold).batches(
+                order
+            )
+        ]
+        for hold in (False, True)
+    )
+    assert [len(places) for _, places in mapped] == [3, 4]  # the single one left joins
+    assert sorted(place for _, places in mapped for place in places) == list(range(7))
+    for (features, places), (same, also) in zip(mapped, held, strict=True):
+        assert places == also == sorted(places)
+        assert torch.equal(features, same)
+        assert np.array_equal(features.numpy(), source.array[rows[places]].astype(np.float32))
+
+
+def test_the_next_batch_is_announced_and_one_buffer_serves_all(array_features):
+    source = array_features(np.zeros((8, 2, 2), np.float16))
+    feed = Feed(source, np.arange(8), device=CPU, batch_size=4, held=False)
+    buffers = {features.data_ptr() for features, _ in feed.batches(np.arange(8))}
+    assert len(buffers) == 1
+    assert source.advised == [[4, 5, 6, 7]]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_reads_what_a_cpu_reads(array_features):
+    source = array_features(np.random.default_rng(0).normal(size=(9, 3, 4)).astype(np.float16))
+    for held in (False, True):
+        feed = Feed(source, np.arange(9), device=torch.device("cuda"), batch_size=4, held=held)
+        for features, places in feed.batches(np.arange(9)):
+            expected = source.array[places.cpu().numpy()].astype(np.float32)
+            assert np.array_equal(features.cpu().numpy(), expected)
+
+
+def test_holding_is_chosen_by_size_unless_said():
+    assert should_hold("auto", CPU, 1 << 20)
+    assert not should_hold("auto", CPU, 1 << 40)
+    assert should_hold("on", CPU, 1 << 40)
+    assert not should_hold("off", CPU, 1)
+
+
+@pytest.mark.parametrize("shape", [(30, 4, 5), (30, 4, 5, 2, 3)])
+def test_channel_statistics_are_of_the_given_rows(array_features, shape):
+    array = np.random.default_rng(0).normal(3, 2, shape).astype(np.float32)
+    array[:, :, 1] = 7
+    mean, std = channel_statistics(array_features(array), np.arange(10))
+    wide = np.moveaxis(array[:10], 2, -1).reshape(-1, 5)
+    assert np.allclose(mean, wide.mean(0))
+    assert np.allclose(np.delete(std, 1), np.delete(wide.std(0), 1), rtol=1e-4)
+    assert std[1] == 1
+
+
+def test_shuffle_is_a_fresh_permutation_and_balance_levels_the_classes():
+    labels = {"verb": np.array([0] * 90 + [1] * 9 + [2])}
+    first, again, second = (
+        epoch_order("shuffle", labels, np.random.default_rng([0, epoch])) for epoch in (1, 1, 2)
+    )
+    assert sorted(first) == list(range(100))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+    odds = balanced_odds(labels)
+    assert [odds[labels["verb"] == c].sum() for c in range(3)] == pytest.approx([1 / 3] * 3)
+    drawn = epoch_order("balanced", labels, np.random.default_rng(0))
+    assert np.all(np.bincount(labels["verb"][drawn], minlength=3) > 15)
+
+
+def test_balance_over_targets_is_the_mean_and_skips_absent_labels():
+    labels = {"verb": np.array([0, 0, 1, -1]), "noun": np.array([-1, -1, -1, -1])}
+    assert balanced_odds(labels).tolist() == pytest.approx([0.25, 0.25, 0.5, 0])
+
+
+def test_schedules():
+    step = [SCHEDULES["step"](epoch, 100, 0.2, 35, 20) for epoch in (1, 34, 35, 54, 55, 100)]
+    assert step == pytest.approx([1, 1, 0.2, 0.2, 0.04, 0.2**4])
+    cosine = [SCHEDULES["cosine"](epoch, 10, 0.2, 35, 20) for epoch in range(1, 11)]
+    assert cosine[0] == 1
+    assert cosine == sorted(cosine, reverse=True)
+    assert 0 < cosine[-1] < 0.05
+    assert SCHEDULES["constant"](99, 100, 0.2, 35, 20) == 1
+
+
+def test_devices():
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda")
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(RequestError, match=f"device '{name}' is not at hand"):
+            choose_device(name)

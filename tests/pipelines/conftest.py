@@ -1,0 +1,113 @@
+"""A small labelled store, written as extraction writes one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import Recipe, ShardRows, StoreWriter
+
+Labels = Mapping[str, Sequence[int | None]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Heads this small lose more to waking threads than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def labelled_store(tmp_path: Path) -> Callable[..., Path]:
+    """Write a store whose features tell the label: `make(splits, labels, classes, …) -> path`."""
+
+    def make(
+        splits: Sequence[str],
+        labels: Labels,
+        classes: Mapping[str, Sequence[str]],
+        *,
+        frames: int = 4,
+        channels: int = 6,
+        weights: str = "random:0",
+        groups: Sequence[str] | None = None,
+        tail: Mapping[str, frozenset[int]] | None = None,
+        unseen: frozenset[str] = frozenset(),
+        out: str = "features",
+    ) -> Path:
+        ids = [f"segment_{row:03d}" for row in range(len(splits))]
+        segments = tuple(
+            Segment(
+                id=id_,
+                video=f"video_{row % 2}",
+                start=float(row),
+                stop=float(row + 1),
+                split=splits[row],
+                labels={t: of[row] for t, of in labels.items() if of[row] is not None},
+                group=groups[row] if groups else "",
+            )
+            for row, id_ in enumerate(ids)
+        )
+        dataset = Dataset(
+            name="toy",
+            media={f"video_{k}": Media(tmp_path / f"video_{k}.mp4") for k in range(2)},
+            segments=segments,
+            classes={target: tuple(names) for target, names in classes.items()},
+            tail=tail or {},
+            unseen=unseen,
+        )
+        recipe = Recipe(
+            backbone="toy",
+            weights=weights,
+            transform={},
+            plan={"frames": frames},
+            taps={"gap": (frames, channels)},
+            dtype="float16",
+        )
+        rng = np.random.default_rng(0)
+        features = rng.normal(0, 0.5, (len(ids), frames, channels))
+        for shift, of in enumerate(labels.values()):
+            for row, label in enumerate(of):
+                if label is not None:
+                    features[row, :, (label + 3 * shift) % channels] += 2
+        writer = StoreWriter.open(tmp_path / out, dataset, recipe, made_with={"egofeat": "0"})
+        for video in range(2):
+            rows = np.arange(video, len(ids), 2)
+            writer.write_shard(
+                f"video_{video}",
+                ShardRows(
+                    ids=[ids[row] for row in rows],
+                    videos=[f"video_{video}"] * len(rows),
+                    starts=rows.astype(np.float64),
+                    stops=rows + 1.0,
+                    clipped=np.zeros(len(rows), bool),
+                    times=np.zeros((len(rows), frames)),
+                    taps={"gap": features[rows].astype(np.float16)},
+                ),
+            )
+        writer.close()
+        return writer.path
+
+    return make
+
+
+@pytest.fixture
+def verb_noun_store(labelled_store: Callable[..., Path]) -> Callable[..., Path]:
+    """Write 60 training, 30 validation and 10 unlabelled test segments of 3 verbs and 3 nouns."""
+
+    def make(**changes: object) -> Path:
+        splits = ["train"] * 60 + ["val"] * 30 + ["test"] * 10
+        rng = np.random.default_rng(1)
+        labels = {
+            target: [*rng.integers(0, 3, 90).tolist(), *[None] * 10] for target in ("verb", "noun")
+        }
+        classes = {"verb": ("take", "put", "cut"), "noun": ("cup", "knife", "pan")}
+        groups = [f"P{row % 3}" for row in range(100)]
+        more = {"groups": groups, "unseen": frozenset({"P2"}), "tail": {"verb": frozenset({2})}}
+        return labelled_store(splits, labels, classes, **{**more, **changes})
+
+    return make

@@ -1,0 +1,128 @@
+"""A run on other splits and in other places; the challenge's file."""
+
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from egofeat.errors import RequestError, StoreError
+from egofeat.heads import TrainerConfig
+from egofeat.pipelines.epic_challenge import export_challenge
+from egofeat.pipelines.evaluate import evaluate
+from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.pipelines.run import load_run, save_head
+
+QUICK = TrainerConfig(epochs=6, lr=0.02, device="cpu")
+
+
+@pytest.fixture
+def run(verb_noun_store, tmp_path):
+    config = FitConfig(head="linear", store=verb_noun_store(), out=tmp_path / "run", trainer=QUICK)
+    return fit_head(config)
+
+
+def test_evaluating_again_gives_the_same_figures(run):
+    assert evaluate(run.path, device="cpu").to_dict() == run.evaluation.to_dict()
+
+
+def test_figures_are_told_to_a_person(run):
+    lines = run.evaluation.lines()
+    assert lines[0] == "30 segments of val"
+    assert any(line.startswith("action         top-1 ") and " %" in line for line in lines)
+    assert any(line.startswith("verb/unseen    top-1 ") for line in lines)
+    assert "confusion-noun.png" in lines[-1]
+
+
+def test_another_split_stands_beside_the_validation(run):
+    before = (run.path / "metrics.json").read_bytes()
+    train = evaluate(run.path, "train", device="cpu")
+    assert train.segments == 60
+    names = {path.name for path in run.path.iterdir()}
+    assert {"metrics-train.json", "predictions-train.npz", "confusion-verb-train.png"} <= names
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_what_cannot_be_evaluated_is_one_sentence(run, verb_noun_store, tmp_path):
+    with pytest.raises(RequestError, match=r"no split 'dev': its splits are test, train, val"):
+        evaluate(run.path, "dev")
+    with pytest.raises(RequestError, match=r"split 'test'.*no labels.*--split"):
+        evaluate(run.path, "test")
+    with pytest.raises(RequestError, match="is not a run"):
+        evaluate(tmp_path / "features")
+    other = verb_noun_store(weights="random:1")
+    with pytest.raises(StoreError, match="holds other features than run"):
+        evaluate(run.path, store=other)
+    (tmp_path / "run" / "head.safetensors").write_bytes(b"torn")
+    with pytest.raises(RequestError, match="no head that fits its config"):
+        evaluate(run.path)
+
+
+def test_a_store_that_has_moved_is_named(run, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.move(tmp_path / "features", moved)
+    with pytest.raises(StoreError, match="no feature store"):
+        evaluate(run.path)
+    assert evaluate(run.path, store=moved).metrics == run.evaluation.metrics
+
+
+def test_a_collapsed_head_is_warned_about(run):
+    head, _ = load_run(run.path)
+    with torch.no_grad():
+        head.classifiers[0].weight.zero_()
+    save_head(run.path, head)
+    evaluation = evaluate(run.path, device="cpu")
+    assert len(evaluation.warnings) == 1
+    assert "predicts 1 of 3 verb classes; 3 occur here" in evaluation.warnings[0]
+    assert json.loads((run.path / "metrics.json").read_text())["warnings"] == [*evaluation.warnings]
+
+
+@pytest.fixture
+def epic_run(labelled_store, tmp_path):
+    rng = np.random.default_rng(0)
+    counts = {"verb": 97, "noun": 300}
+    labels = {t: [*rng.integers(0, n, 30).tolist(), *[None] * 4] for t, n in counts.items()}
+    classes = {t: [f"{t}{k}" for k in range(n)] for t, n in counts.items()}
+    splits = ["train"] * 20 + ["val"] * 10 + ["test"] * 4
+    store = labelled_store(splits, labels, classes)
+    quick = replace(QUICK, epochs=1)
+    return fit_head(FitConfig(head="linear", store=store, out=tmp_path / "epic", trainer=quick))
+
+
+def test_the_challenge_zip_is_as_the_server_reads_it(epic_run, tmp_path):
+    out = tmp_path / "submission" / "epic.zip"
+    assert export_challenge(epic_run.path, out, device="cpu") == 4
+    with zipfile.ZipFile(out) as archive:
+        (info,) = archive.infolist()
+        assert info.filename == "test.json"
+        assert info.compress_type == zipfile.ZIP_DEFLATED
+        content = json.loads(archive.read(info))
+    results = content.pop("results")
+    assert content == {
+        "version": "0.2",
+        "challenge": "action_recognition",
+        "sls_pt": 2,
+        "sls_tl": 3,
+        "sls_td": 4,
+    }
+    assert set(results) == {f"segment_{row:03d}" for row in range(30, 34)}
+    for entry in results.values():
+        assert list(entry["verb"]) == [str(k) for k in range(97)]
+        assert list(entry["noun"]) == [str(k) for k in range(300)]
+    export_challenge(epic_run.path, tmp_path / "val.zip", "val", device="cpu")
+    with (
+        zipfile.ZipFile(tmp_path / "val.zip") as archive,
+        np.load(epic_run.path / "predictions.npz") as predictions,
+    ):
+        val = json.loads(archive.read("test.json"))["results"]
+        for id_, logits in zip(predictions["ids"], predictions["logits_noun"], strict=True):
+            assert list(val[str(id_)]["noun"].values()) == pytest.approx(logits, rel=1e-5)
+    assert sorted(path.name for path in out.parent.iterdir()) == ["epic.zip"]
+
+
+def test_the_challenge_refuses_a_head_of_other_targets(run, tmp_path):
+    with pytest.raises(RequestError, match="3 verb classes, 3 noun classes"):
+        export_challenge(run.path, tmp_path / "epic.zip")

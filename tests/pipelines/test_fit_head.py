@@ -1,0 +1,196 @@
+"""From a store to a run folder: what it holds, when it goes on, what it refuses."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from egofeat.errors import RequestError, StoreError
+from egofeat.heads import TrainerConfig
+from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.pipelines.run import load_run
+
+QUICK = TrainerConfig(epochs=12, lr=0.02, device="cpu")
+
+
+@pytest.fixture
+def config(verb_noun_store, tmp_path):
+    return FitConfig(
+        head="linear",
+        store=verb_noun_store(),
+        targets=("verb",),
+        out=tmp_path / "run",
+        trainer=QUICK,
+    )
+
+
+def test_a_run_folder_holds_everything_to_do_it_again(config):
+    seen = []
+    run = fit_head(replace(config, targets=()), on_epoch=seen.append)
+    names = {path.name for path in run.path.iterdir()}
+    pictures = {f"{kind}-{t}.png" for kind in ("confusion", "instances") for t in ("verb", "noun")}
+    assert names == pictures | {
+        "loss.png",
+        "config.yaml",
+        "head.safetensors",
+        "history.csv",
+        "metrics.json",
+        "predictions.npz",
+    }
+    assert run.evaluation.metrics["verb/top1"] > 0.8
+    assert run.evaluation.metrics["action/top1"] > 0.6
+    assert run.parameters == 2 * (6 * 3 + 3)
+
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert metrics == run.evaluation.to_dict()
+    assert (metrics["split"], metrics["segments"], metrics["warnings"]) == ("val", 30, [])
+    assert {"verb/tail/top1", "verb/unseen/top1", "action/unseen/top1"} <= set(metrics)
+
+    with (run.path / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert len(history) == len(seen) == 12
+    assert {"epoch", "lr", "train/loss", "val/loss", "val/verb/top1"} <= set(history[0])
+
+    saved = yaml.safe_load((run.path / "config.yaml").read_text())
+    assert saved["classes"]["verb"] == ["take", "put", "cut"]
+    assert saved["trainer"]["lr"] == 0.02
+    assert saved["recipe"]["backbone"] == "toy"
+
+    with np.load(run.path / "predictions.npz") as predictions:
+        assert predictions["ids"].shape == (30,)
+        hits = predictions["logits_verb"].argmax(1) == predictions["labels_verb"]
+    assert hits.mean() == pytest.approx(metrics["verb/top1"])
+
+
+def test_the_same_request_gives_the_same_bytes(config, tmp_path):
+    first = fit_head(config)
+    second = fit_head(replace(config, out=tmp_path / "again"))
+    for name in ("head.safetensors", "history.csv", "predictions.npz", "config.yaml"):
+        assert (first.path / name).read_bytes() == (second.path / name).read_bytes()
+
+
+def test_a_run_cut_short_goes_on_to_the_same_end(config, tmp_path):
+    def cut(record):
+        if record["epoch"] == 5:
+            raise KeyboardInterrupt
+
+    whole = fit_head(config)
+    again = replace(config, out=tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        fit_head(again, on_epoch=cut)
+    with pytest.raises(RequestError, match=r"no head that fits its config.*fit-head once more"):
+        load_run(tmp_path / "cut")
+    epochs = []
+    run = fit_head(again, on_epoch=epochs.append)
+    assert len(epochs) == 7
+    for name in ("head.safetensors", "history.csv", "predictions.npz", "metrics.json"):
+        ours, theirs = ((one.path / name).read_bytes() for one in (run, whole))
+        assert ours.replace(b'"cut"', b'"run"') == theirs
+    assert not (run.path / "checkpoint.safetensors").exists()
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(config):
+    first = fit_head(config)
+    before = (first.path / "head.safetensors").stat().st_mtime_ns
+    epochs = []
+    again = fit_head(config, on_epoch=epochs.append)
+    assert not epochs
+    assert again.evaluation.metrics == first.evaluation.metrics
+    assert (first.path / "head.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(RequestError, match=r"holds another run.*--out"):
+        fit_head(replace(config, head="conv1d"))
+    (first.path / "config.yaml").write_text("notes: mine")
+    with pytest.raises(RequestError, match=r"holds another run.*--out"):
+        fit_head(config)
+
+
+def test_runs_without_a_name_are_numbered(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = replace(config, out=None, trainer=replace(QUICK, epochs=1))
+    paths = [fit_head(one).path for one in (quick, replace(quick, normalize=True), quick)]
+    assert [path.name for path in paths] == ["toy-linear", "toy-linear-2", "toy-linear"]
+    assert paths[0].parent.name == "runs"
+
+
+def test_options_as_words_are_the_same_request(config):
+    first = fit_head(replace(config, options={"dropout": 0.25}))
+    again = fit_head(replace(config, options={"dropout": "0.25"}))
+    assert first.path == again.path
+    assert again.config["options"] == {"dropout": 0.25}
+
+
+def test_corrected_labels_make_another_run(config, labelled_store):
+    fit_head(config)
+    splits = ["train"] * 60 + ["val"] * 30 + ["test"] * 10
+    labels = {"verb": [0, 1] * 50, "noun": [0, 1] * 50}
+    classes = {"verb": ("take", "put", "cut"), "noun": ("cup", "knife", "pan")}
+    labelled_store(splits, labels, classes)
+    with pytest.raises(RequestError, match="holds another run"):
+        fit_head(config)
+
+
+def test_normalization_is_kept_with_the_head(config):
+    run = fit_head(replace(config, normalize=True))
+    head, _ = load_run(run.path)
+    assert head.standardise.mean.any()
+    assert run.evaluation.metrics["verb/top1"] > 0.8
+    assert not head.training
+
+
+def test_targets_are_chosen_or_named(labelled_store, config, tmp_path):
+    splits = ["train", "train", "val", "val"] * 5
+    one = labelled_store(
+        splits,
+        {"action": [0, 1] * 10, "mood": [None] * 20},
+        {"action": "ab", "mood": "ab"},
+        out="stores",
+    )
+    run = fit_head(replace(config, store=one, targets=(), out=tmp_path / "one"))
+    assert run.config["targets"] == ["action"]
+    named = fit_head(replace(config, targets=("noun",), out=tmp_path / "named"))
+    assert set(named.config["classes"]) == {"noun"}
+    with pytest.raises(RequestError, match=r"no labels for target 'mood'.*it has action"):
+        fit_head(replace(config, store=one, targets=("mood",), out=tmp_path / "mood"))
+
+
+def test_segments_without_a_label_do_not_count(labelled_store, config, tmp_path):
+    """A target that is labelled on a part of the rows trains on that part."""
+    splits = ["train"] * 40 + ["val"] * 20
+    labels = {"verb": [0, 1, None] * 20, "noun": [None, 1, None] * 20}
+    path = labelled_store(splits, labels, {"verb": "ab", "noun": "ab"}, out="stores")
+    run = fit_head(replace(config, store=path, targets=(), out=tmp_path / "partly"))
+    assert run.evaluation.metrics["noun/top1"] == 1
+    assert run.evaluation.segments == 20
+
+
+def test_what_cannot_be_trained_is_one_sentence(config, labelled_store, tmp_path):
+    def sentence(kind, **changes):
+        with pytest.raises(kind) as caught:
+            fit_head(replace(config, **changes))
+        assert not (tmp_path / "run").exists()
+        return str(caught.value)
+
+    assert "no head 'gru'" in sentence(RequestError, head="gru")
+    assert "no option 'hiden'" in sentence(RequestError, head="lstm", options={"hiden": 1})
+    assert "--tap map" in sentence(RequestError, head="convlstm")
+    missing = sentence(RequestError, val_split="dev")
+    assert "split 'dev'" in missing
+    assert "test, train, val" in missing
+    assert "no tap 'map'" in sentence(StoreError, tap="map")
+    assert "no feature store" in sentence(StoreError, store=tmp_path / "nothing")
+    config = replace(config, targets=())
+    bare = labelled_store(["train"] * 4, {"verb": [None] * 4}, {"verb": "ab"}, out="bare")
+    assert "has no labels" in sentence(RequestError, store=bare)
+    single = labelled_store(["train", "val"], {"verb": [0, 1]}, {"verb": "ab"}, out="single")
+    assert "one labelled segment" in sentence(RequestError, store=single)
+
+
+def test_the_callers_random_state_is_left_alone(config):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    fit_head(replace(config, trainer=replace(QUICK, epochs=1)))
+    assert torch.equal(before, torch.get_rng_state())
