@@ -44,9 +44,7 @@ class Uniform:
         """The plan as it stands in a recipe."""
         return {"sampling": "uniform", "frames": self.frames, "short": "repeat"}
 
-    def plan(
-        self, start: float, stop: float, times: NDArray[np.float64], end: float
-    ) -> FramePlan:
+    def plan(self, start: float, stop: float, times: NDArray[np.float64], end: float) -> FramePlan:
         """Choose the frames of `[start, stop)`.
 
         Args:
@@ -87,6 +85,7 @@ def frames_at(wanted: NDArray[np.float64], times: NDArray[np.float64]) -> NDArra
     indices = np.searchsorted(times, wanted + _CLOCK_TOLERANCE, side="right") - 1
     if len(indices) and indices.min() < 0:
         raise MediaError(
-            f"the segment needs a frame at {wanted.min():.3f} s, before the first at {times[0]:.3f} s"
+            f"the segment needs a frame at {wanted.min():.3f} s and the first is at "
+            f"{times[0]:.3f} s"
         )
     return indices.astype(np.int64)

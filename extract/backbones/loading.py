@@ -69,7 +69,7 @@ def load(
             raise WeightsError(f"{path}: {error}") from None
         official = official or _record_with(spec, identity)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    module = module.to(torch.device(device), dtype, memory_format=torch.channels_last)
+    module = module.to(torch.device(device), dtype).to(memory_format=torch.channels_last)
     return Backbone(
         spec=spec,
         module=module,
@@ -80,9 +80,7 @@ def load(
     )
 
 
-def _resolve(
-    spec: Spec, weights: str, note: Callable[[str], None]
-) -> tuple[Weights | None, Path]:
+def _resolve(spec: Spec, weights: str, note: Callable[[str], None]) -> tuple[Weights | None, Path]:
     for record in spec.weights:
         if weights == record.name or (weights == "default" and record is spec.weights[0]):
             return record, find(record, note)

@@ -69,7 +69,7 @@ def test_a_segment_past_the_end_is_refused(start):
 
 
 def test_no_frame_is_invented_before_the_first():
-    with pytest.raises(MediaError, match="before the first"):
+    with pytest.raises(MediaError, match="the first is at 5"):
         Uniform(2).plan(0.0, 2.0, 5 + np.arange(10) / 10, 6.0)
 
 

@@ -51,7 +51,7 @@ def test_the_cut_does_not_depend_on_the_order_of_the_segments(segments, random):
 def test_parts_share_the_work_without_rest(segments, parts):
     batches = cut(segments, 51_200)
     shared = [ids(part(batches, number, parts)) for number in range(1, parts + 1)]
-    assert sorted(sum(shared, [])) == sorted(s.id for s in segments)
+    assert sorted(id_ for share in shared for id_ in share) == sorted(s.id for s in segments)
 
 
 @given(data_sets(), st.randoms())
@@ -63,7 +63,7 @@ def test_an_interrupted_run_goes_on_with_the_same_shards(segments, random):
     done = {key_of(s) for shard in published for s in shard.segments} - failed
     left = without(batches, done, failed)
     rest = [shard for batch in left for shard in batch.shards]
-    assert {shard.name for shard in rest} <= {shard.name for shard in shards if shard not in published}
+    assert {s.name for s in rest} <= {s.name for s in shards if s not in published}
     assert sorted(ids(left)) == sorted(
         s.id for s in segments if key_of(s) not in done and key_of(s) not in failed
     )

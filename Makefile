@@ -1,0 +1,33 @@
+# The README's two commands: `make demo` and `make test`. Nothing but Python 3.11+ is needed.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test lint types imports wheel bench clean
+
+demo: .venv/installed
+	$(BIN)/egofeat demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+imports: .venv/installed
+	$(BIN)/lint-imports
+
+# Build source archive and wheel, install the wheel alone into a clean environment, run it there.
+wheel: .venv/installed
+	sh tests/wheel.sh $(BIN)/python
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info src/*.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache

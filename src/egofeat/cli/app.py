@@ -1,0 +1,59 @@
+"""The command that all others hang on, and how each of them ends."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from egofeat import console
+from egofeat.errors import EgofeatError
+
+app = typer.Typer(
+    name="egofeat",
+    help=(
+        "Decode egocentric video once, keep frozen-backbone features, train light heads in minutes."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one sentence, not a traceback."""
+    try:
+        app()
+    except EgofeatError as error:
+        _refuse(str(error), error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}", 1)
+    except SystemExit as stop:
+        if stop.code == 130:
+            console.note("interrupted: give the same command again to go on where it stopped")
+        raise
+
+
+def show(report: Any, as_json: bool) -> None:
+    """Print a report: a dataclass that says itself to people by `lines()`."""
+    if as_json:
+        print(json.dumps(asdict(report)))
+    else:
+        print("\n".join(report.lines()))
+
+
+def names(listed: str | None) -> tuple[str, ...]:
+    """`a,b` to `("a", "b")`."""
+    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+
+
+def _refuse(sentence: str, exit_code: int) -> None:
+    console.note(f"egofeat: {sentence}")
+    sys.exit(exit_code)

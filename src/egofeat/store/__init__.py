@@ -1,0 +1,28 @@
+"""The feature store: whole shards written by any number of workers, read memory-mapped."""
+
+from egofeat.store.formats import COMPRESSORS, FORMATS
+from egofeat.store.listing import StoreSummary, list_stores, versions
+from egofeat.store.reader import FeatureStore, open_store
+from egofeat.store.recipe import Recipe
+from egofeat.store.rows import Failure, Key, ShardRows
+from egofeat.store.standing import standing
+from egofeat.store.verify import Problem, verify
+from egofeat.store.writer import StoreWriter
+
+__all__ = [
+    "COMPRESSORS",
+    "FORMATS",
+    "Failure",
+    "FeatureStore",
+    "Key",
+    "Problem",
+    "Recipe",
+    "ShardRows",
+    "StoreSummary",
+    "StoreWriter",
+    "list_stores",
+    "open_store",
+    "standing",
+    "verify",
+    "versions",
+]

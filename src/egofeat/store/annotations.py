@@ -1,0 +1,116 @@
+"""segments.json: what the manifest said, at the last extraction, of every segment.
+
+Labels are not features: a corrected label is read from here, and needs no new extraction.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from egofeat.errors import StoreError
+from egofeat.segments import Dataset
+from egofeat.store.files import replace_file
+from egofeat.store.rows import Key
+
+NAME = "segments.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """The segments of a data set as columns of one length."""
+
+    dataset: str
+    classes: Mapping[str, tuple[str, ...]]
+    tail: Mapping[str, frozenset[int]]
+    unseen: frozenset[str]
+    ids: Sequence[str]
+    videos: Sequence[str]
+    starts: Sequence[float]
+    stops: Sequence[float]
+    """Seconds, exclusive; infinity means the end of the video (null in the file)."""
+    splits: Sequence[str]
+    groups: Sequence[str]
+    labels: Mapping[str, Sequence[int | None]]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Columns of a data set, in its order."""
+        segments = dataset.segments
+        return cls(
+            dataset=dataset.name,
+            classes={target: tuple(names) for target, names in dataset.classes.items()},
+            tail={target: frozenset(labels) for target, labels in dataset.tail.items()},
+            unseen=frozenset(dataset.unseen),
+            ids=[segment.id for segment in segments],
+            videos=[segment.video for segment in segments],
+            starts=[float(segment.start) for segment in segments],
+            stops=[float(segment.stop) for segment in segments],
+            splits=[segment.split for segment in segments],
+            groups=[segment.group for segment in segments],
+            labels={
+                target: [segment.labels.get(target) for segment in segments]
+                for target in dataset.classes
+            },
+        )
+
+    def positions(self) -> dict[Key, int]:
+        """Key of each segment to its place in the columns."""
+        return {
+            key: place
+            for place, key in enumerate(zip(self.ids, self.starts, self.stops, strict=True))
+        }
+
+    def write(self, store: Path, worker: str) -> None:
+        """Put segments.json into the folder `store`, over an older one."""
+        fields: dict[str, Any] = {
+            "dataset": self.dataset,
+            "classes": self.classes,
+            "tail": {target: sorted(labels) for target, labels in self.tail.items()},
+            "unseen": sorted(self.unseen),
+            "id": self.ids,
+            "video": self.videos,
+            "start": self.starts,
+            "stop": [None if math.isinf(stop) else stop for stop in self.stops],
+            "split": self.splits,
+            "group": self.groups,
+            "labels": self.labels,
+        }
+        content = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        encoded = (content + "\n").encode()
+        path = store / NAME
+        if not path.exists() or path.read_bytes() != encoded:
+            replace_file(path, encoded, worker)
+
+    @classmethod
+    def read(cls, store: Path) -> Self | None:
+        """Read segments.json of the folder `store`; None when there is none.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        path = store / NAME
+        try:
+            fields = json.loads(path.read_bytes())
+            return cls(
+                dataset=fields["dataset"],
+                classes={target: tuple(names) for target, names in fields["classes"].items()},
+                tail={target: frozenset(labels) for target, labels in fields["tail"].items()},
+                unseen=frozenset(fields["unseen"]),
+                ids=fields["id"],
+                videos=fields["video"],
+                starts=fields["start"],
+                stops=[math.inf if stop is None else stop for stop in fields["stop"]],
+                splits=fields["split"],
+                groups=fields["group"],
+                labels=fields["labels"],
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}): delete it and run `egofeat extract` again, "
+                "which writes it anew and extracts nothing twice"
+            ) from None

@@ -1,0 +1,77 @@
+"""store.json: what a store holds and what made it; written once, never changed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from egofeat.errors import StoreError
+from egofeat.store.files import create_file
+from egofeat.store.recipe import Recipe
+
+SCHEMA = 1
+"""Version of the layout; a store of a greater one is refused."""
+NAME = "store.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """The parts of store.json."""
+
+    recipe: Recipe
+    dataset: str
+    format: str
+    compress: str | None
+    made_with: Mapping[str, str]
+    """Versions of libraries and the like: recorded, never compared."""
+
+    def create(self, store: Path, worker: str) -> Self:
+        """Describe the folder `store`, or join it: return what it says it is.
+
+        Raises:
+            StoreError: the folder holds features of another recipe.
+        """
+        fields = {"schema": SCHEMA, "digest": self.recipe.digest} | asdict(self)
+        content = json.dumps(fields, indent=2, sort_keys=True) + "\n"
+        create_file(store / NAME, content.encode(), worker)
+        existing = self.read(store)
+        if existing.recipe.digest != self.recipe.digest:
+            raise StoreError(f"{store} holds features of another recipe: choose another --out")
+        return existing
+
+    @classmethod
+    def read(cls, store: Path) -> Self:
+        """Read store.json of the folder `store`.
+
+        Raises:
+            StoreError: it is absent, damaged, altered or of a newer schema.
+        """
+        path = store / NAME
+        try:
+            fields = json.loads(path.read_bytes())
+            schema, digest = fields.pop("schema"), fields.pop("digest")
+            if schema <= SCHEMA:
+                recipe = Recipe.from_dict(fields.pop("recipe"))
+                description = cls(recipe=recipe, **fields)
+        except FileNotFoundError:
+            raise StoreError(f"{store} is not a feature store: it has no {NAME}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, StoreError) as error:
+            raise StoreError(f"{path} is damaged ({error}): {_MEND}") from None
+        if schema > SCHEMA:
+            raise StoreError(
+                f"{store} was written by a newer egofeat (store schema {schema}, this one "
+                f"reads {SCHEMA}): upgrade egofeat to read it"
+            )
+        if recipe.digest != digest:
+            raise StoreError(f"{path} was altered, its recipe and digest disagree: {_MEND}")
+        return description
+
+
+_MEND = "put back a copy of it, or delete the store and run `egofeat extract` again"
+
+
+def find_stores(root: Path) -> list[Path]:
+    """Folders of stores at `root` or up to two folders below it, sorted."""
+    patterns = (NAME, f"*/{NAME}", f"*/*/{NAME}")
+    return sorted(path.parent for pattern in patterns for path in root.glob(pattern))

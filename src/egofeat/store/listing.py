@@ -1,0 +1,101 @@
+"""What stores there are below a folder, damaged ones too."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from egofeat.errors import StoreError
+from egofeat.store.annotations import Annotations
+from egofeat.store.description import Description, find_stores
+from egofeat.store.failures import all_failures
+from egofeat.store.formats import open_shards
+from egofeat.store.rows import keys
+from egofeat.store.selection import select
+
+LIBRARIES = ("egofeat", "torch", "torchvision", "av", "numpy", "h5py", "zarr")
+"""Distributions whose versions may make a difference to a store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSummary:
+    """One store in figures."""
+
+    path: Path
+    dataset: str = ""
+    backbone: str = ""
+    taps: Mapping[str, tuple[int, ...]]
+    """Tap to the shape of one segment's features."""
+    segments: int = 0
+    """Segments that can be read."""
+    stale: int = 0
+    """Rows that the manifest no longer asks for."""
+    failures: int = 0
+    bytes: int = 0
+    """On the disk, everything counted."""
+    format: str = ""
+    compress: str | None = None
+    made_with: Mapping[str, str]
+    changed: Mapping[str, tuple[str, str]]
+    """Library to its version when the store was made and the one installed now."""
+    problem: str = ""
+    """Why the store cannot be read; empty when it can."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that make features, for a store's `made_with`."""
+    return {name: found for name in LIBRARIES if (found := _version(name))}
+
+
+def list_stores(root: Path | str) -> list[StoreSummary]:
+    """Summarise every store at `root` or up to two folders below it, by path."""
+    return [_summary(path) for path in find_stores(Path(root))]
+
+
+def _summary(path: Path) -> StoreSummary:
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    try:
+        description = Description.read(path)
+    except StoreError as error:
+        return StoreSummary(
+            path=path, bytes=size, taps={}, made_with={}, changed={}, problem=str(error)
+        )
+    segments = stale = failures = 0
+    problem = ""
+    try:
+        shards = open_shards(path, description)
+        annotations = Annotations.read(path)
+        selection = select(shards, annotations)
+        segments, stale = len(selection.row_of), len(selection.stale)
+        done = {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
+        wanted = annotations.positions().keys() if annotations else None
+        failures = len(all_failures(path, done, wanted))
+    except StoreError as error:
+        problem = str(error)
+    made_with = description.made_with
+    return StoreSummary(
+        path=path,
+        dataset=description.dataset,
+        backbone=description.recipe.backbone,
+        taps=description.recipe.taps,
+        segments=segments,
+        stale=stale,
+        failures=failures,
+        bytes=size,
+        format=description.format,
+        compress=description.compress,
+        made_with=made_with,
+        changed={
+            name: (then, now)
+            for name, then in made_with.items()
+            if name in LIBRARIES and (now := _version(name)) and now != then
+        },
+        problem=problem,
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,209 @@
+"""Opening a store and reading features from it, memory-mapped where the shards allow."""
+
+import difflib
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.errors import StoreError
+from egofeat.store.annotations import Annotations
+from egofeat.store.description import Description, find_stores
+from egofeat.store.formats import FORMATS, open_shards
+from egofeat.store.mapping import MappedRows
+from egofeat.store.recipe import Recipe
+from egofeat.store.selection import select
+from egofeat.store.shards import Shard, TapArray, reading
+from egofeat.store.unmapped import LibraryRows
+
+
+def open_store(path: Path | str, tap: str | None = None) -> "FeatureStore":
+    """Open one tap of a feature store for reading.
+
+    Args:
+        path: the store's folder, or one that holds exactly one store up to two folders below.
+        tap: name of the tap; it may be left out when the store has one.
+
+    Raises:
+        StoreError: there is no store, several, or a damaged one; or no such tap.
+    """
+    found = find_stores(Path(path))
+    if not found:
+        raise StoreError(f"there is no feature store at {path}: make one with `egofeat extract`")
+    if len(found) > 1:
+        names = ", ".join(str(store) for store in found)
+        raise StoreError(f"{path} holds several feature stores, name one of them: {names}")
+    description = Description.read(found[0])
+    taps = description.recipe.taps
+    if tap is None and len(taps) > 1:
+        raise StoreError(f"{found[0]} has several taps, name one of them: {', '.join(taps)}")
+    chosen = next(iter(taps)) if tap is None else tap
+    if chosen not in taps:
+        raise StoreError(f"{found[0]} has no tap {chosen!r}, it has {', '.join(taps)}")
+    return FeatureStore(found[0], description, chosen)
+
+
+class FeatureStore:
+    """Features of one tap of a store: one row a segment, in the order of the shards' names."""
+
+    def __init__(self, path: Path, description: Description, tap: str) -> None:
+        self.path = path
+        self.recipe: Recipe = description.recipe
+        self.dataset: str = description.dataset
+        self.tap = tap
+        self.row_shape: tuple[int, ...] = tuple(self.recipe.taps[tap])
+        """Shape of one segment's features, (T, C) or (T, C, H, W)."""
+        self.dtype: np.dtype[Any] = np.dtype(self.recipe.dtype)
+        self._form = FORMATS[description.format]
+        self._shards = open_shards(path, description)
+        annotations = Annotations.read(path)
+        self._selection = select(self._shards, annotations)
+        self._rows = self._open_rows()
+        self._set_columns()
+        self._set_annotations(annotations)
+
+    def _open_rows(self) -> MappedRows | LibraryRows:
+        arrays = [_checked(shard, self.tap, self.row_shape, self.dtype) for shard in self._shards]
+        if all(array.place for array in arrays):
+            return MappedRows(arrays, self._selection, self.row_shape, self.dtype)
+        return LibraryRows(self._form, self._shards, self._selection, self.tap)
+
+    def _set_columns(self) -> None:
+        shards, column = self._shards, self._selection.column
+        text, seconds = np.dtype(np.str_), np.dtype(np.float64)
+        self.videos: NDArray[np.str_] = column([shard.videos for shard in shards], text)
+        """[rows] key of each segment's video."""
+        self.starts: NDArray[np.float64] = column([shard.starts for shard in shards], seconds)
+        """[rows] seconds, inclusive, as requested."""
+        self.stops: NDArray[np.float64] = column([shard.stops for shard in shards], seconds)
+        """[rows] seconds, exclusive, as requested; infinity means the end of the video."""
+        clipped = column([shard.clipped for shard in shards], np.dtype(np.bool_))
+        self.clipped: NDArray[np.bool_] = clipped
+        """[rows] whether the video ended before the stop that was requested."""
+        every = [list(shard.ids) for shard in shards]
+        addresses = zip(
+            self._selection.shard_of.tolist(), self._selection.row_of.tolist(), strict=True
+        )
+        self.ids: list[str] = [every[shard][row] for shard, row in addresses]
+        """[rows] id of each segment."""
+        self._numbers = {id_: number for number, id_ in enumerate(self.ids)}
+
+    def _set_annotations(self, annotations: Annotations | None) -> None:
+        self.classes: Mapping[str, tuple[str, ...]] = annotations.classes if annotations else {}
+        """Target to class names; the index of a name is its label."""
+        self.tail: Mapping[str, frozenset[int]] = annotations.tail if annotations else {}
+        """Target to the labels that count as tail classes."""
+        self.unseen: frozenset[str] = annotations.unseen if annotations else frozenset()
+        """Groups that appear in no training split by design."""
+        self.labels: dict[str, NDArray[np.int64]] = {}
+        """Target to [rows] class index, -1 where there is none."""
+        self.splits: NDArray[np.str_] = np.full(len(self), "")
+        """[rows] split of each segment."""
+        self.groups: NDArray[np.str_] = np.full(len(self), "")
+        """[rows] what must not stand on both sides of a fair split."""
+        if annotations:
+            places = self._selection.segment_of
+            self.splits = np.array(annotations.splits, dtype=np.str_)[places]
+            self.groups = np.array(annotations.groups, dtype=np.str_)[places]
+            for target, labels in annotations.labels.items():
+                filled = [-1 if label is None else label for label in labels]
+                self.labels[target] = np.array(filled, dtype=np.int64)[places]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._numbers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a path, to be mapped anew there."""
+        return open_store, (self.path, self.tap)
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({str(self.path)!r}, {self.tap}: {len(self)} × {self.row_shape})"
+
+    def __getitem__(self, id_: str) -> NDArray[Any]:
+        """Features of the segment `id_`, read-only; a view where the store is mapped.
+
+        Raises:
+            StoreError: there is no such segment.
+        """
+        number = self._numbers.get(id_)
+        if number is None:
+            near = difflib.get_close_matches(id_, self.ids, n=1)
+            hint = f", the nearest is {near[0]!r}" if near else ""
+            raise StoreError(f"{self.path} has {len(self)} segments and none is {id_!r}{hint}")
+        return self._rows.row(number)
+
+    def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Gather rows, in the order given, repeats allowed.
+
+        Args:
+            rows: [n] row numbers.
+            out: C-contiguous [n, *row_shape] to fill; float32 widens what is stored.
+                A buffer that is used again saves most of the time of a batch.
+
+        Returns:
+            `out`, or a new array [n, *row_shape] in the stored dtype.
+
+        Raises:
+            IndexError: a row number is not in the store.
+            ValueError: `out` has another shape.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        shape = (len(rows), *self.row_shape)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        if out.shape != shape or not out.flags.c_contiguous:
+            raise ValueError(f"out is {out.shape}, not a C-contiguous {shape}")
+        if len(rows):
+            self._rows.take(rows, out)
+        return out
+
+    def advise_random(self, rows: NDArray[np.int64]) -> None:
+        """Have rows read ahead of their `take`: for stores larger than the memory."""
+        self._rows.advise(np.asarray(rows, dtype=np.int64))
+
+    def rows(self, split: str | None = None) -> NDArray[np.int64]:
+        """Row numbers of a split, or of all."""
+        if split is None:
+            return np.arange(len(self), dtype=np.int64)
+        return np.flatnonzero(self.splits == split).astype(np.int64)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether rows are read from mapped files; else through the library, slower."""
+        return self._rows.mapped
+
+    @property
+    def digest(self) -> str:
+        """Digest of the recipe."""
+        return self.recipe.digest
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of this tap's features, uncompressed."""
+        return len(self) * math.prod(self.row_shape) * self.dtype.itemsize
+
+    @functools.cached_property
+    def times(self) -> NDArray[np.float64]:
+        """Times of the frames that each row was made from, [rows, T] seconds."""
+        parts = [self._form.read(shard.path, "times", None) for shard in self._shards]
+        return self._selection.column(parts, np.dtype(np.float64))
+
+
+def _checked(shard: Shard, tap: str, row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> TapArray:
+    """Find a tap's array, which must be what the recipe says."""
+    array = shard.taps.get(tap)
+    shape = (len(shard.ids), *row_shape)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        with reading(shard.path):
+            raise ValueError(f"its tap {tap} is not {dtype} {shape}")
+    return array

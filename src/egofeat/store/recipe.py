@@ -1,0 +1,73 @@
+"""What makes a feature's numbers, and the digest that names a store after it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from egofeat.errors import StoreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the numbers in a store, and nothing else.
+
+    Two extractions with the same recipe may share a store; a change of any field is
+    another store. Versions of libraries and the device are recorded beside the
+    recipe, not in it, so that an upgrade does not orphan a cache.
+    """
+
+    backbone: str
+    weights: str
+    """`sha256:<hex>` of the weights file, or `random:<seed>`."""
+    transform: Mapping[str, Any]
+    """How decoded frames become the network's input: resize rule, crop, mean, std."""
+    plan: Mapping[str, Any]
+    """Which frames of a segment are taken."""
+    taps: Mapping[str, tuple[int, ...]]
+    """Tap name to the shape of one segment's row, `(T, C)` or `(T, C, H, W)`."""
+    dtype: str
+    """`float16` or `float32`, as stored."""
+    precision: str = "float32"
+    """Arithmetic of the network: `float32` or `bf16`."""
+    decoder: str = "pyav"
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal sha256 of the recipe's canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def store_name(self) -> str:
+        """Name of the store's folder, `<backbone>-<first 8 digits of the digest>`."""
+        return f"{self.backbone.replace(':', '_')}-{self.digest[:8]}"
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one segment takes over all taps."""
+        itemsize = 2 if self.dtype == "float16" else 4
+        sizes = []
+        for shape in self.taps.values():
+            size = itemsize
+            for extent in shape:
+                size *= extent
+            sizes.append(size)
+        return sum(sizes)
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Rebuild a recipe from parsed JSON.
+
+        Raises:
+            StoreError: a field is missing or unknown.
+        """
+        try:
+            taps = {tap: tuple(shape) for tap, shape in fields["taps"].items()}
+            return cls(**{**fields, "taps": taps})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"the recipe is not one that this egofeat knows ({error})") from None

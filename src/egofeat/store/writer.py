@@ -1,0 +1,170 @@
+"""Writing a store: whole shards, published one by one, with no lock and no central index."""
+
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Self
+
+from egofeat.errors import RequestError
+from egofeat.segments import Dataset
+from egofeat.store.annotations import Annotations
+from egofeat.store.description import NAME as STORE_JSON
+from egofeat.store.description import Description
+from egofeat.store.failures import (
+    all_failures,
+    append_failure,
+    failures_path,
+    read_failures,
+    write_failures,
+)
+from egofeat.store.files import remove_leftovers, sync, sync_tree, temporary_path
+from egofeat.store.formats import FORMATS, check_choice, open_shards
+from egofeat.store.recipe import Recipe
+from egofeat.store.rows import Failure, Key, ShardRows, keys
+
+
+class StoreWriter:
+    """One worker's hand on a store; any number of workers may write to one store at a time."""
+
+    def __init__(
+        self, path: Path, description: Description, wanted: Collection[Key], worker: str
+    ) -> None:
+        self.path = path
+        self.description = description
+        self._wanted = wanted
+        self._worker = worker
+        self._form = FORMATS[description.format]
+        self._shards = path / "shards"
+        self._failures = failures_path(path, worker)
+
+    @classmethod
+    def open(
+        cls,
+        out: Path,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        format: str | None = None,  # noqa: A002
+        compress: str | None = None,
+        made_with: Mapping[str, str],
+        worker: str = "1of1",
+    ) -> Self:
+        """Create `<out>/<dataset>/<recipe.store_name>`, or join it when it is there.
+
+        What a killed run of the same worker left half written is removed, and
+        segments.json is brought up to date with `dataset`, which must be whole.
+
+        Args:
+            out: folder of all stores.
+            dataset: every segment that the manifest names, whatever the split.
+            recipe: what makes the numbers.
+            format: `hdf5` or `zarr`; None is the store's own, `hdf5` for a new one.
+            compress: one of `COMPRESSORS`; None is the store's own, none for a new one.
+            made_with: versions to record beside the recipe.
+            worker: name of this worker among those that write to the store at a time.
+
+        Raises:
+            RequestError: no such format or compression, or not that of the store joined.
+            StoreError: the store joined is damaged, or of another recipe.
+        """
+        path = Path(out) / dataset.name / recipe.store_name
+        form = _settle(path, format, compress)
+        (path / "shards").mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path, worker)
+        remove_leftovers(path / "shards", worker)
+        description = Description(
+            recipe=recipe,
+            dataset=dataset.name,
+            format=form,
+            compress=compress,
+            made_with=dict(made_with),
+        ).create(path, worker)
+        annotations = Annotations.of(dataset)
+        annotations.write(path, worker)
+        writer = cls(path, description, annotations.positions().keys(), worker)
+        writer._tidy_failures(frozenset())
+        return writer
+
+    def done(self) -> set[Key]:
+        """Every segment that stands in a published shard, whoever wrote it.
+
+        Raises:
+            StoreError: a shard is damaged.
+        """
+        shards = open_shards(self.path, self.description)
+        return {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
+
+    def has_shard(self, name: str) -> bool:
+        """Whether a shard of that name is published."""
+        return self._shard(name).exists()
+
+    def write_shard(self, name: str, rows: ShardRows) -> Path:
+        """Publish rows as the shard `name`, over an older one of that name.
+
+        At every instant the shard is whole or absent. The same rows make the same bytes.
+
+        Args:
+            name: a plain file name, without suffix.
+            rows: at least one; all taps of the recipe, in its dtype.
+        """
+        path = self._shard(name)
+        temporary = temporary_path(path, self._worker)
+        self._form.write(temporary, rows, self.description.compress)
+        sync_tree(temporary)
+        if path.is_dir():  # a folder that is not empty cannot be renamed over
+            retired = temporary_path(path.with_name(f"old~{path.name}"), self._worker)
+            path.rename(retired)
+            temporary.rename(path)
+            shutil.rmtree(retired)
+        else:
+            temporary.replace(path)
+        sync(self._shards)
+        return path
+
+    def failures(self) -> list[Failure]:
+        """List what any worker could not read, is still wanted, and has not been read since."""
+        return all_failures(self.path, self.done(), self._wanted)
+
+    def record_failure(self, failure: Failure) -> None:
+        """Note a segment that cannot be read; on the disk when this returns."""
+        append_failure(self._failures, failure)
+
+    def clear_failures(self, segments: Collection[Key]) -> None:
+        """Forget that these segments failed, whoever noted it, so that they are tried again."""
+        for path in self.path.glob("failures-*.jsonl"):
+            failures = read_failures(path)
+            kept = [failure for failure in failures if failure.key not in segments]
+            if len(kept) < len(failures):
+                write_failures(path, kept, self._worker)
+
+    def close(self) -> None:
+        """Leave in this worker's failures only what is wanted and has not been read since."""
+        self._tidy_failures(self.done() if self._failures.exists() else frozenset())
+
+    def _tidy_failures(self, done: Collection[Key]) -> None:
+        if self._failures.exists():
+            failures = read_failures(self._failures)
+            still = [one for one in failures if one.key not in done and one.key in self._wanted]
+            write_failures(self._failures, still, self._worker)
+
+    def _shard(self, name: str) -> Path:
+        return self._shards / f"{name}{self._form.suffix}"
+
+
+def _settle(path: Path, form: str | None, compress: str | None) -> str:
+    """Choose the format to write, after comparing what is asked for with what is there."""
+    if not (path / STORE_JSON).exists():
+        form = form or "hdf5"
+        check_choice(form, compress)
+        return form
+    existing = Description.read(path)
+    for option, asked, has in (
+        ("format", form, existing.format),
+        ("compress", compress, existing.compress),
+    ):
+        if asked is not None and asked != has:
+            raise RequestError(
+                f"{path} was begun with {option} {has or 'none'}, not {asked}: leave --{option} "
+                "out to join it, or choose another --out"
+            )
+    return existing.format

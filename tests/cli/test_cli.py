@@ -1,0 +1,204 @@
+"""The command line as a person meets it: a process, its two outputs, its exit code."""
+
+import dataclasses
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import typer
+from typer.main import get_command
+
+from egofeat.cli import app
+from egofeat.heads.config import TrainerConfig
+from egofeat.pipelines.extract import ExtractConfig
+from egofeat.pipelines.fit_head import FitConfig
+
+
+def egofeat(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with no terminal, 80 columns wide."""
+    command = [sys.executable, "-W", "error::DeprecationWarning:egofeat", "-c"]
+    command += ["from egofeat.cli import main; main()", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def clip(path: Path, brightness: int) -> None:
+    """A second of 64 × 48 video that gets brighter, or darker."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            level = 128 + brightness * (number - 5)
+            picture = np.full((48, 64, 3), level, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """A folder with class folders of clips and a manifest of them."""
+    folder = tmp_path_factory.mktemp("work")
+    for split, count in (("train", 4), ("val", 2)):
+        for number in range(count):
+            clip(folder / f"clips/{split}/brighter/{number}.mp4", 10 + number)
+            clip(folder / f"clips/{split}/darker/{number}.mp4", -10 - number)
+    (folder / "data_manifest.yaml").write_text(
+        "version: 1\ndatasets:\n  mine: {format: folder, media: clips}\n"
+    )
+    return folder
+
+
+EXTRACT = ("extract", "--weights", "random", "--size", 32, "--frames", 6, "--batch-size", 8)
+
+
+@pytest.fixture(scope="module")
+def store(work) -> str:
+    """The clips, extracted."""
+    result = egofeat(*EXTRACT, "--json", cwd=work)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)["store"]
+
+
+@pytest.fixture(scope="module")
+def run(work, store) -> str:
+    """A head, trained."""
+    words = ("fit-head", "lstm", "--store", store, "--epochs", 3, "--out", "runs/it", "--json")
+    result = egofeat(*words, cwd=work)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["parameters"] > 1000
+    return "runs/it"
+
+
+def test_extract_ends_with_one_object(work, store):
+    again = egofeat(*EXTRACT, "--json", cwd=work)
+    report = json.loads(again.stdout)
+    assert report["store"] == store
+    assert (report["segments"], report["extracted"]) == (12, 0)
+    assert (report["skipped"], report["failed"]) == (12, 0)
+    assert report["frames_per_second"] == 0
+    assert "\x1b" not in again.stderr, "no terminal, no colours"
+
+
+def test_a_dry_run_says_what_and_how_much(work, store):
+    said = egofeat(*EXTRACT, "--dry-run", cwd=work).stdout
+    assert "0 of 12 segments would be extracted" in said
+    assert store in said
+    forecast = json.loads(egofeat(*EXTRACT, "--tap", "map", "--dry-run", "--json", cwd=work).stdout)
+    assert forecast["to_extract"] == forecast["videos"] == 12
+    assert not (work / forecast["store"]).exists()
+
+
+def test_ls_and_verify(work, store):
+    said = egofeat("ls", cwd=work).stdout
+    assert store in said
+    assert "12 segments, 0 failures" in said
+    assert json.loads(egofeat("ls", "features", "--json", cwd=work).stdout)[0]["segments"] == 12
+    assert egofeat("verify", store, cwd=work).stdout == f"{store} is sound\n"
+
+
+def test_evaluate_gives_every_metric(work, run):
+    metrics = json.loads(egofeat("evaluate", run, "--json", cwd=work).stdout)
+    for name in ("top1", "top3", "top5", "mean_class_accuracy"):
+        assert 0 <= metrics[f"action/{name}"] <= 1
+    said = egofeat("evaluate", run, "--split", "train", cwd=work).stdout
+    assert said.startswith("8 segments of train\naction  top-1 ")
+
+
+def test_predict_names_what_it_sees_and_what_it_cannot_read(work, run):
+    (work / "bad.mp4").write_bytes(b"not a video")
+    good = "clips/val/darker/0.mp4"
+    result = egofeat("predict", run, good, "bad.mp4", "--json", cwd=work)
+    assert result.returncode == 1
+    seen = json.loads(result.stdout)
+    (prediction,) = seen["predictions"]
+    assert prediction["video"] == good
+    names = [guess["name"] for guess in prediction["targets"]["action"]]
+    assert sorted(names) == ["brighter", "darker"]
+    assert seen["failures"][0]["video"] == "bad.mp4"
+    assert "darker" in egofeat("predict", run, good, cwd=work).stdout
+
+
+def test_failures_end_with_1_and_a_line_that_says_where_to_read(work):
+    clip(work / "odd/train/one/a.mp4", 5)
+    (work / "odd/train/one/b.mp4").write_bytes(b"not a video")
+    (work / "odd.yaml").write_text("version: 1\ndatasets:\n  odd: {format: folder, media: odd}\n")
+    result = egofeat(*EXTRACT, "--manifest", "odd.yaml", cwd=work)
+    assert result.returncode == 1
+    assert "1 segments could not be read: the reasons are in" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("extract", "--manifest", "absent.yaml"), "absent.yaml"),
+        (("extract", "--backbone", "resnet"), "no backbone 'resnet'"),
+        (("extract", "--part", "third"), "--part third is no part"),
+        (("extract", "--weights", "absent.pth"), "'absent.pth' is neither a file nor"),
+        (("extract", "--dataset", "yours"), "yours"),
+        (("fit-head", "rnn"), "no head 'rnn'"),
+        (("fit-head", "lstm", "--option", "hidden"), "--option hidden has no value"),
+        (("fit-head", "lstm", "--option", "hiden=3"), "no option 'hiden'"),
+        (("fit-head", "lstm", "--epochs", "0"), "epochs"),
+        (("fit-head", "convlstm"), "needs feature maps"),
+        (("evaluate", "clips"), "clips is not a run"),
+        (("predict", "runs/it", "a.mp4", "--top", "0"), "--top is 0"),
+        (("ls", "nowhere"), "no folder nowhere"),
+        (("demo", "--data", "nowhere"), "no folder nowhere"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_2(work, run, words, sentence):
+    result = egofeat(*words, cwd=work)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("egofeat: ")
+    assert sentence in last
+
+
+def test_a_store_that_is_not_there_is_work_that_failed(work):
+    result = egofeat("fit-head", "lstm", "--store", "nowhere", cwd=work)
+    assert result.returncode == 1
+    assert "egofeat extract" in result.stderr.strip().splitlines()[-1]
+
+
+def test_an_unknown_option_is_refused_with_the_near_ones(work):
+    result = egofeat("extract", "--bacbone", "x", cwd=work)
+    assert result.returncode == 2
+    assert "--backbone" in result.stderr
+
+
+def defaults(command: str) -> dict[str, object]:
+    callbacks = {c.name: c.callback for c in app.registered_commands}
+    return {p.name: p.default for p in inspect.signature(callbacks[command]).parameters.values()}
+
+
+def test_the_defaults_of_the_command_line_are_those_of_the_configs():
+    extract = defaults("extract")
+    for field in dataclasses.fields(ExtractConfig):
+        name = {"taps": "tap", "splits": "split", "format": "store_format"}.get(
+            field.name, field.name
+        )
+        shown = {"taps": None, "splits": None, "part": "1/1"}.get(field.name, field.default)
+        assert extract[name] == shown, field.name
+    fit = defaults("fit-head")
+    for field in dataclasses.fields(TrainerConfig):
+        assert fit[field.name] == field.default, field.name
+    for name in ("tap", "preset", "normalize", "train_split", "val_split", "out"):
+        assert fit[name] == FitConfig.__dataclass_fields__[name].default, name
+
+
+def test_the_options_are_these():
+    group = get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    options = {
+        name: sorted(option for parameter in command.params for option in parameter.opts)
+        for name, command in group.commands.items()
+    }
+    frozen = json.loads((Path(__file__).parent / "options.json").read_text())
+    assert options == frozen, "an option came or went: change options.json with intent"

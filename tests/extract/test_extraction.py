@@ -1,0 +1,353 @@
+"""Videos to a store: the numbers, what is decoded, what fails, what a second run does."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import mobilenet_v2
+from torchvision.transforms.v2 import functional as image_ops
+
+from egofeat.errors import MediaError, RequestError
+from egofeat.extract.backbones import spec_of
+from egofeat.extract.sampling import FramePlan, Uniform
+from egofeat.extract.video import open_video
+from egofeat.extract.weights import find, read_tensors
+from egofeat.pipelines import extract
+from egofeat.pipelines.extract import ExtractConfig
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import open_store, standing, verify
+
+FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def videos(encoder, tmp_path_factory):
+    """Three videos of 40 numbered frames, 1.6 s each."""
+    folder = tmp_path_factory.mktemp("videos")
+    options = {"x264-params": "keyint=12:log-level=none"}
+    return [encoder(folder / f"{name}.mp4", frames=40, options=options) for name in "abc"]
+
+
+def data_set(videos: list[Path], segments: list[Segment]) -> Dataset:
+    return Dataset(
+        name="tiny",
+        media={path.stem: Media(path) for path in videos},
+        segments=tuple(segments),
+        classes={"action": ("one", "two")},
+    )
+
+
+@pytest.fixture
+def dataset(videos):
+    """Nine segments, three a video, of which two overlap."""
+    spans = [(0.0, 0.8), (0.4, 1.2), (1.0, math.inf)]
+    return data_set(
+        videos,
+        [
+            Segment(f"{path.stem}{k}", path.stem, *span, split="train", labels={"action": k % 2})
+            for path in videos
+            for k, span in enumerate(spans)
+        ],
+    )
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A small and quick extraction."""
+    return ExtractConfig(
+        out=tmp_path / "features",
+        weights="random",
+        taps=("block1", "gap"),
+        frames=FRAMES,
+        size=64,
+        device="cpu",
+        batch_size=8,
+        workers=1,
+    )
+
+
+def bytes_of(store: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(store).as_posix(): path.read_bytes()
+        for path in sorted(store.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_feature_is_torchvisions_own(videos, tmp_path):
+    """Promise 1: the same frames through torchvision's eager network."""
+    dataset = data_set(videos, [Segment("s", "a", 0.2, 1.4, "train")])
+    config = ExtractConfig(out=tmp_path, dtype="float32", taps=("gap", "block12"), device="cpu")
+    report = extract.run(config, dataset)
+    model = mobilenet_v2()
+    model.load_state_dict(read_tensors(find(spec_of("mobilenetv2").weights[0])))
+    model.eval()
+    store = open_store(report.store, tap="gap")
+    with open_video(Media(videos[0])) as source:
+        plan = Uniform(20).plan(0.2, 1.4, source.times, source.stop)
+        frames = torch.from_numpy(source.frames(plan.indices[0].tolist()))
+    batch = image_ops.resize(frames.permute(0, 3, 1, 2), [256, 256], antialias=True) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    batch = (batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.inference_mode():
+        maps = model.features[:14](batch)
+        pooled = model.features[14:](maps).mean((2, 3))
+    np.testing.assert_allclose(store["s"], pooled.numpy(), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(open_store(report.store, "block12")["s"], maps.numpy(), atol=1e-4)
+    np.testing.assert_array_equal(store.times[0], plan.times[0])
+
+
+def test_a_frame_that_several_segments_want_is_decoded_once(dataset, videos, config):
+    report = extract.run(config, dataset)
+    with open_video(Media(videos[0])) as source:
+        plans = [
+            Uniform(FRAMES).plan(s.start, s.stop, source.times, source.stop).indices
+            for s in dataset.segments
+            if s.video == "a"
+        ]
+    assert report.frames == 3 * len(np.unique(np.stack(plans))) < 9 * FRAMES
+    assert (report.extracted, report.skipped, report.failed) == (9, 0, 0)
+    assert report.frames_per_second > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"workers": 3},
+        {"format": "zarr"},
+        {"taps": ("gap", "block1")},
+        {"out": "elsewhere", "part": (1, 1)},
+    ],
+)
+def test_how_the_work_is_done_changes_no_bit(dataset, config, change, tmp_path):
+    """Promise 1: neighbours in the batch, order of work and workers are not in the numbers."""
+    first = open_store(extract.run(config, dataset).store, "block1")
+    change = {"out": tmp_path / "again"} | change
+    if change["out"] == "elsewhere":
+        change["out"] = tmp_path / "elsewhere"
+        dataset = replace(dataset, segments=dataset.segments[::-1])
+    again = open_store(extract.run(replace(config, **change), dataset).store, "block1")
+    assert first.digest == again.digest
+    for id_ in first.ids:
+        np.testing.assert_array_equal(first[id_], again[id_])
+
+
+def test_parts_on_several_machines_make_one_store(dataset, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("egofeat.extract.shards.MAX_ROWS", 3)  # a shard a video
+    whole = Path(extract.run(config, dataset).store)
+    split = replace(config, out=tmp_path / "parts")
+    reports = [extract.run(replace(split, part=(k, 2)), dataset) for k in (1, 2)]
+    assert [r.segments for r in reports] == [6, 3]
+    parts = Path(reports[0].store)
+    assert bytes_of(whole / "shards") == bytes_of(parts / "shards")
+    assert verify(parts) == []
+
+
+def test_another_batch_size_changes_only_rounding(dataset, config, tmp_path):
+    config = replace(config, dtype="float32", taps=("gap",))
+    first = open_store(extract.run(config, dataset).store)
+    other = replace(config, batch_size=5, out=tmp_path / "b5")
+    again = open_store(extract.run(other, dataset).store)
+    difference = np.abs(first.take(first.rows()) - again.take(again.rows()))
+    assert difference.max() <= 1e-5
+
+
+def test_a_second_run_does_only_what_is_missing(dataset, config):
+    few = replace(dataset, segments=dataset.segments[:4])
+    first = extract.run(config, few)
+    second = extract.run(config, dataset)
+    third = extract.run(config, dataset)
+    assert first.store == second.store
+    assert (first.extracted, second.extracted, third.extracted) == (4, 5, 0)
+    assert (second.skipped, third.skipped, third.frames_per_second) == (4, 9, 0.0)
+    assert sorted(open_store(first.store, "gap").ids) == sorted(s.id for s in dataset.segments)
+
+
+def test_a_moved_segment_is_extracted_again(dataset, config):
+    extract.run(config, dataset)
+    moved = replace(dataset.segments[0], start=0.2)
+    changed = replace(dataset, segments=(moved, *dataset.segments[1:]))
+    report = extract.run(config, changed)
+    assert (report.extracted, report.skipped) == (1, 8)
+    store = open_store(report.store, "gap")
+    assert store.starts[store.ids.index(moved.id)] == 0.2
+
+
+def test_what_makes_the_numbers_makes_another_store(dataset, config):
+    few = replace(dataset, segments=dataset.segments[:1])
+    changes = [
+        {},
+        {"weights": "random:1"},
+        {"transform": "torchvision"},
+        {"size": 96},
+        {"frames": 5},
+        {"taps": ("gap",)},
+        {"dtype": "float32"},
+        {"precision": "bf16"},
+    ]
+    stores = {extract.run(replace(config, **change), few).store for change in changes}
+    assert len(stores) == len(changes)
+
+
+def test_a_stop_past_the_end_is_recorded_as_clipped(videos, config):
+    dataset = data_set(videos, [Segment("long", "a", 1.0, 9.0), Segment("to the end", "a")])
+    store = open_store(extract.run(config, dataset).store, "gap")
+    assert dict(zip(store.ids, store.clipped.tolist(), strict=True)) == {
+        "long": True,
+        "to the end": False,
+    }
+
+
+def test_a_dry_run_says_what_is_to_do_and_writes_nothing(dataset, config):
+    before = extract.forecast(config, dataset)
+    assert not config.out.exists()
+    assert (before.to_extract, before.videos, before.present) == (9, 3, 0)
+    assert before.frames == 9 * FRAMES
+    extract.run(config, replace(dataset, segments=dataset.segments[:3]))
+    after = extract.forecast(config, dataset)
+    assert (after.to_extract, after.videos, after.present) == (6, 2, 3)
+    assert after.bytes_to_write == 2 * after.bytes_present == before.bytes_to_write * 2 / 3
+    store = open_store(after.store, "gap")
+    assert after.bytes_present == sum(
+        open_store(after.store, tap).nbytes for tap in store.recipe.taps
+    )
+
+
+class Unlucky:
+    """A source whose frame 15 cannot be decoded; the others can."""
+
+    def __init__(self, source) -> None:
+        self.source, self.times, self.stop = source, source.times, source.stop
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.source.close()
+
+    def scan(self, indices):
+        for index, frame in self.source.scan(indices):
+            if index == 15:
+                raise MediaError("a.mp4: frame 15 is damaged")
+            yield index, frame
+
+
+def test_a_damaged_frame_fails_the_segments_that_want_it_alone(dataset, config, monkeypatch):
+    monkeypatch.setattr(
+        "egofeat.extract.decoding.open_video",
+        lambda media, decoder: Unlucky(open_video(media, decoder)),
+    )
+    wanting = [Segment(f"x{k}", "a", k * 0.2, k * 0.2 + 0.16) for k in range(8)]
+    report = extract.run(config, replace(dataset, segments=tuple(wanting)))
+    done, failures = standing(Path(report.store))
+    assert [f.id for f in failures] == ["x3"]
+    assert "frame 15 is damaged" in failures[0].reason
+    assert len(done) == report.extracted == 7
+
+
+def test_failures_are_left_alone_until_they_are_asked_for(videos, config, tmp_path):
+    absent = tmp_path / "absent.mp4"
+    dataset = data_set([*videos, absent], [Segment("good", "a"), Segment("bad", "absent")])
+    first = extract.run(config, dataset)
+    assert (first.extracted, first.failed) == (1, 1)
+    assert any("--retry-failed" in line for line in first.lines())
+    absent.symlink_to(videos[1])
+    second = extract.run(config, dataset)
+    assert (second.extracted, second.skipped, second.failed) == (0, 1, 1)
+    assert extract.forecast(config, dataset).to_extract == 0
+    third = extract.run(replace(config, retry_failed=True), dataset)
+    assert (third.extracted, third.skipped, third.failed) == (1, 1, 0)
+    assert not list(Path(third.store).glob("failures-*"))
+
+
+def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp_path):
+    state = {k: v.clone() for k, v in mobile_state().items()}
+    state["features.1.conv.2.weight"] *= 1e6  # the gain of block0's last batch norm
+    torch.save(state, tmp_path / "hot.pth")
+    hot = replace(config, weights=str(tmp_path / "hot.pth"), taps=("block0",))
+    report = extract.run(hot, dataset)
+    assert report.failed == 9
+    reasons = {f.reason for f in standing(Path(report.store))[1]}
+    assert all("more than float16 holds: use --dtype float32" in reason for reason in reasons)
+    assert extract.run(replace(hot, dtype="float32"), dataset).failed == 0
+    state["features.1.conv.2.weight"][0] = math.nan
+    torch.save(state, tmp_path / "nan.pth")
+    broken = extract.run(replace(hot, weights=str(tmp_path / "nan.pth")), dataset)
+    assert "not a finite number" in standing(Path(broken.store))[1][0].reason
+
+
+def mobile_state() -> dict[str, torch.Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return mobilenet_v2().state_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"splits": ("trian",)}, "no split 'trian': choose from train"),
+        ({"decoder": "cv2"}, "no decoder 'cv2': choose from pyav"),
+        ({"dtype": "int8"}, "no dtype 'int8'"),
+        ({"frames": 0}, "--frames is 0"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"part": (4, 3)}, "--part 4/3 is no part: give 1/3 to 3/3"),
+        ({"device": "cuda:99"}, "the device 'cuda:99' is not at hand"),
+        ({"format": "tar"}, "tar"),
+        ({"compress": "rar"}, "rar"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_written(dataset, config, change, words):
+    with pytest.raises(RequestError, match=words) as refusal:
+        extract.run(replace(config, **change), dataset)
+    assert "\n" not in str(refusal.value)
+    assert not config.out.exists()
+
+
+def test_a_full_disk_is_foreseen(dataset, config, monkeypatch):
+    monkeypatch.setattr(extract, "_free_bytes", lambda folder: 10)
+    with pytest.raises(RequestError, match=r"take .* and .* has 10 B free: make room"):
+        extract.run(config, dataset)
+
+
+def test_a_defect_in_a_decoder_thread_is_not_swallowed(dataset, config, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("egofeat.extract.decoding.open_video", broken)
+    with pytest.raises(ZeroDivisionError):
+        extract.run(replace(config, workers=2), dataset)
+
+
+def test_a_disk_error_is_not_swallowed(dataset, config, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("egofeat.store.StoreWriter.write_shard", full)
+    with pytest.raises(OSError, match="No space left"):
+        extract.run(config, dataset)
+
+
+@pytest.mark.real_data
+def test_bad_videos_among_good_ones(real_data, config, videos):
+    """Promise 4: every good one extracted, every bad one recorded with its reason."""
+    odd = real_data / "data/odd/made"
+    bad = ["garbage.mp4", "truncated_nomoov.mp4", "zero_length.mp4", "audio_only.mp4", "gone.mp4"]
+    paths = [*videos, *(odd / name for name in bad)]
+    dataset = data_set(paths, [Segment(path.stem, path.stem) for path in paths])
+    report = extract.run(config, dataset)
+    assert (report.extracted, report.failed) == (3, 5)
+    lines = next(Path(report.store).glob("failures-*.jsonl")).read_text().splitlines()
+    reasons = {record["id"]: record["reason"] for record in map(json.loads, lines)}
+    assert set(reasons) == {Path(name).stem for name in bad}
+    for name in bad:
+        assert name in reasons[Path(name).stem]
+
+
+def test_a_plan_knows_its_shape():
+    plan = Uniform(3).plan(0, 1, np.array([0.0, 0.5]), 1.0)
+    assert isinstance(plan, FramePlan)
+    assert plan.indices.dtype == np.int64

@@ -1,0 +1,59 @@
+"""Promise 3: an hour of video takes no more memory than a minute."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+SLACK_MB = 300
+
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+from egofeat.pipelines.extract import ExtractConfig, run
+from egofeat.segments import Dataset, Media, Segment
+
+video, seconds, out = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+segments = tuple(Segment(str(t), "v", t, t + 3.0) for t in range(0, seconds - 3, 2))
+dataset = Dataset("long", {"v": Media(video)}, segments, {})
+report = run(
+    ExtractConfig(out=out, weights="random", taps=("block0",), frames=2, size=32, device="cpu"),
+    dataset,
+)
+assert report.extracted == len(segments)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def film(path: Path, seconds: int, rate: int = 5) -> Path:
+    """A video of noise that moves, 160 × 120."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 320, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, rate)
+        for number in range(seconds * rate):
+            at = number % 160
+            picture = np.ascontiguousarray(noise[:, at : at + 160])
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def peak_mb(video: Path, seconds: int, out: Path) -> float:
+    command = [sys.executable, "-c", PROGRAM, str(video), str(seconds), str(out)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.slow
+def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path):
+    minute = peak_mb(film(tmp_path / "minute.mp4", 60), 60, tmp_path / "m")
+    hour = peak_mb(film(tmp_path / "hour.mp4", 3600), 3600, tmp_path / "h")
+    print(f"peak memory: a minute {minute:.0f} MB, an hour {hour:.0f} MB")
+    assert hour < minute + SLACK_MB
