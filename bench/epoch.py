@@ -102,6 +102,8 @@ def from_groups(folder: Path, device: torch.device, videos: int) -> Callable[[in
             order = np.random.default_rng(seed).permutation(len(group))
             for place in range(0, len(order), 32):
                 rows = order[place : place + 32]
+                if len(rows) == 1:
+                    continue  # batch norm cannot train on one
                 yield torch.from_numpy(group[rows].astype(np.float32)).to(device), first + rows
             first += len(group)
 

@@ -1,12 +1,13 @@
 """The frozen network as egofeat runs it against plain eager torchvision, float32.
 
-    python bench/forward.py [--repeats 7] [--batch 32]
+    python bench/forward.py [--repeats 7] [--batches 4,32]
 
 Same weights, same prepared batch, same cores; also the largest difference of the pooled
 features, relative to their largest value.
 """
 
 import argparse
+from functools import partial
 
 import torch
 from ratios import machine, seconds
@@ -19,7 +20,7 @@ from egofeat.extract.weights import find, read_tensors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batches", default="4,32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -30,31 +31,32 @@ def main() -> None:
         precision: load("mobilenetv2", device=device, precision=precision)
         for precision in ("float32", "bf16")
     }
-    batch = torch.randn(options.batch, 3, 256, 256).to(device)
+    frames = torch.randn(64, 3, 256, 256).to(device)
 
-    def plain() -> torch.Tensor:
+    def plain(batch: int) -> torch.Tensor:
         with torch.no_grad():
-            pooled: torch.Tensor = features(batch).mean((2, 3))
-            return pooled.cpu()
+            return torch.cat([features(part).mean((2, 3)).cpu() for part in torch.split(frames, batch)])
 
-    def folded(precision: str) -> torch.Tensor:
-        return ours[precision](batch)["gap"].cpu()
+    def frozen(precision: str, batch: int) -> torch.Tensor:
+        return torch.cat([ours[precision](part)["gap"].cpu() for part in torch.split(frames, batch)])
 
-    taken = seconds(
-        {
-            "torchvision, eager": plain,
-            "egofeat, float32": lambda: folded("float32"),
-            "egofeat, bf16": lambda: folded("bf16"),
-        },
-        options.repeats,
-    )
-    expected = plain()
     print(machine())
-    for name, time_s in taken.items():
-        ratio = taken["torchvision, eager"] / time_s
-        print(f"{name:20} {options.batch / time_s:8.1f} frames/s  {ratio:5.2f} times eager")
-    for precision, backbone in ours.items():
-        error = (backbone(batch)["gap"].cpu() - expected).abs().max() / expected.abs().max()
+    for batch in map(int, options.batches.split(",")):
+        taken = seconds(
+            {
+                "torchvision, eager": partial(plain, batch),
+                "egofeat, float32": partial(frozen, "float32", batch),
+                "egofeat, bf16": partial(frozen, "bf16", batch),
+            },
+            options.repeats,
+        )
+        for name, time_s in taken.items():
+            ratio = taken["torchvision, eager"] / time_s
+            rate = len(frames) / time_s
+            print(f"batch {batch:3}  {name:20} {rate:8.1f} frames/s  {ratio:5.2f} times eager")
+    expected = plain(32)
+    for precision in ours:
+        error = (frozen(precision, 32) - expected).abs().max() / expected.abs().max()
         print(f"largest relative difference, {precision}: {error:.1e}")
 
 

@@ -5,7 +5,6 @@ decoded, resized and sent once. What cannot be read becomes a `Failed` for exact
 segments that needed it, and the rest goes on.
 """
 
-import queue
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
+from egofeat.extract.handover import Handover
 from egofeat.extract.sampling import FramePlan, Uniform
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import open_video
@@ -96,56 +96,43 @@ def decode_all(
     decoder: str,
     workers: int,
     waiting_frames: int,
+    turns: bool,
 ) -> Generator[Event]:
     """Decode many videos in `workers` threads; events of one video stay in order.
 
-    At most `waiting_frames` prepared frames wait for the consumer, however long the
-    videos are. Closing the iterator stops the threads.
+    At most `waiting_frames` prepared frames wait for the consumer, however long the videos
+    are; `turns` has the threads rest while it works. Closing the generator stops the threads.
     """
-    events: queue.Queue[Event | BaseException | None] = queue.Queue(maxsize=waiting_frames)
-    stopped = threading.Event()
+    handover: Handover[Event | BaseException] = Handover(workers, waiting_frames, turns=turns)
     remaining = iter(passes)
     lock = threading.Lock()
 
-    def put(event: Event | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                events.put(event, timeout=0.1)
-            except queue.Full:
-                continue
-            return
+    def next_pass() -> Pass | None:
+        with lock:
+            return next(remaining, None)
 
     def work() -> None:
         torch.set_num_threads(1)  # of this thread: a resize is too small to share out
         try:
-            while not stopped.is_set():
-                with lock:
-                    task = next(remaining, None)
-                if task is None:
-                    break
+            while task := next_pass():
                 for event in decode(task, plan, transform, decoder):
-                    put(event)
-                    if stopped.is_set():
+                    if not handover.put(event):
                         return
         except BaseException as error:  # a defect: raised again where the caller can see it
-            put(error)
-        put(None)
+            handover.put(error)
+        finally:
+            handover.finish()
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
-        running = workers
-        while running:
-            event = events.get()
-            if event is None:
-                running -= 1
-            elif isinstance(event, BaseException):
+        for event in handover:
+            if isinstance(event, BaseException):
                 raise event
-            else:
-                yield event
+            yield event
     finally:
-        stopped.set()
+        handover.close()
         for thread in threads:
             thread.join()
 

@@ -26,6 +26,9 @@ from egofeat.extract.shards import Shard
 from egofeat.extract.transforms import Transform
 from egofeat.store import Failure, ShardRows
 
+WAITING_FRAMES = 64
+"""Prepared frames that wait for the network: 13 MB at 256 pixels."""
+
 FrameKey = tuple[str, int]
 """Video and index of a frame."""
 
@@ -98,7 +101,8 @@ def extract(
         transform,
         decoder=machinery.decoder,
         workers=machinery.workers,
-        waiting_frames=4 * machinery.batch_size,
+        waiting_frames=max(WAITING_FRAMES, 2 * machinery.batch_size),
+        turns=backbone.device.type == "cpu",
     )
     with ThreadPoolExecutor(max_workers=1) as disk, closing(events):
         publisher = Publisher(disk, sink)

@@ -13,14 +13,16 @@ import numpy as np
 import yaml
 
 from egofeat import console
-from egofeat.errors import EgofeatError, RequestError
+from egofeat.errors import EgofeatError, MediaError, RequestError
+from egofeat.extract.sampling import Uniform
+from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
 from egofeat.pipelines import extract
 from egofeat.pipelines.demo_clips import draw_demo
 from egofeat.pipelines.demo_sessions import plan_sessions
 from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.pictures import comparison
+from egofeat.pipelines.pictures import comparison, contact_sheet
 from egofeat.segments import Dataset
 
 CLIPS = 240
@@ -60,19 +62,22 @@ class DemoReport:
     def lines(self) -> list[str]:
         """The table and where the pictures are."""
         names = list(self.results["linear"])
-        rows = [["head", *names]] + [
-            [head, *(f"{100 * values[name]:.1f}" if name in values else "" for name in names)]
+        titles = [name.replace("/top1", " top-1").split("/")[-1] for name in names]
+        titles = ["mean" if title == "mean_class_accuracy" else title for title in titles]
+        rows = [["head", *titles]] + [
+            [head, *(f"{100 * values[name]:.1f}" for name in names)]
             for head, values in self.results.items()
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = [
             "  ".join(
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+                [row[0].ljust(widths[0])]
+                + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             )
             for row in rows
         ]
-        return ["", *table, "(percent of the validation segments)", "", *self.pictures]
+        note = "percent of the validation segments; mean: over classes; linear sees no order"
+        return ["", *table, note, "", *self.pictures]
 
 
 def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
@@ -106,34 +111,57 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
     results = {"chance": chance(dataset)}
     pictures: list[str] = []
     for trial in TRIALS:
-        metrics, drawn = _try(trial, store, out / "runs" / trial.head)
-        results[trial.head] = metrics
-        pictures += drawn
-    picture = comparison(results, out / "heads.png")
+        results[trial.head], of_run = _try(trial, store, out / "runs" / trial.head)
+        pictures += of_run
+    drawn = [comparison(results, out / "heads.png"), sheet(dataset, out / "clips.png")]
     return DemoReport(
         store=report.store,
         segments=report.segments,
         frames_per_second=report.frames_per_second,
         results=results,
-        pictures=[str(picture), *pictures],
+        pictures=[*map(str, drawn), *pictures],
     )
 
 
 def chance(dataset: Dataset) -> dict[str, float]:
-    """What naming the classes that are most frequent in `train` gives on `val`, as fractions."""
-    metrics = {}
-    for target, names in dataset.classes.items():
-        counts = {
-            split: np.bincount(
-                [s.labels[target] for s in dataset.segments if s.split == split],
-                minlength=len(names),
-            )
-            for split in ("train", "val")
+    """What always naming the classes most frequent in `train` gives on `val`, as fractions."""
+    labels = {
+        split: {
+            target: np.array([s.labels[target] for s in dataset.segments if s.split == split])
+            for target in dataset.classes
         }
-        guess = int(counts["train"].argmax())
-        metrics[f"{target}/top1"] = float(counts["val"][guess] / counts["val"].sum())
-        metrics[f"{target}/mean_class_accuracy"] = 1 / int((counts["val"] > 0).sum())
+        for split in ("train", "val")
+    }
+    guess = {target: np.bincount(train).argmax() for target, train in labels["train"].items()}
+    hits = {target: values == guess[target] for target, values in labels["val"].items()}
+    metrics = {}
+    for target, values in labels["val"].items():
+        metrics[f"{target}/top1"] = float(hits[target].mean())
+        metrics[f"{target}/mean_class_accuracy"] = 1 / len(np.unique(values))
+    if {"verb", "noun"} <= set(hits):
+        pairs = np.stack([labels["val"]["verb"], labels["val"]["noun"]])
+        metrics["action/top1"] = float((hits["verb"] & hits["noun"]).mean())
+        metrics["action/mean_class_accuracy"] = 1 / len(np.unique(pairs, axis=1).T)
     return metrics
+
+
+def sheet(dataset: Dataset, out: Path, columns: int = 6) -> Path:
+    """Draw a line of frames for the first readable segment of each class of the first target."""
+    target = next(iter(dataset.classes))
+    frames, titles, shown = [], [], set[int]()
+    for segment in dataset.segments:
+        if segment.labels[target] in shown or len(shown) == 8:
+            continue
+        try:
+            with open_video(dataset.media[segment.video]) as source:
+                plan = Uniform(columns).plan(segment.start, segment.stop, source.times, source.stop)
+                frames += [frame for i in plan.indices[0] for frame in source.frames([i])]
+        except MediaError:
+            continue
+        shown.add(segment.labels[target])
+        title = " ".join(dataset.classes[t][label] for t, label in segment.labels.items())
+        titles += [title] + [f"{time - segment.start:.1f} s" for time in plan.times[0, 1:]]
+    return contact_sheet(frames, titles, out, columns)
 
 
 def _manifest(out: Path, data: Path | None) -> Path:

@@ -108,7 +108,7 @@ def predict(
         transform=Transform.from_description(recipe.transform),
         dtype=recipe.dtype,
         sink=memory,
-        machinery=Machinery(batch_size=32, workers=1, decoder=recipe.decoder),
+        machinery=Machinery(batch_size=4, workers=1, decoder=recipe.decoder),
     )
     head = head.to(backbone.device)
     seen = []

@@ -60,7 +60,7 @@ def extract_command(
     ] = None,
     device: Device = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(help="Frames a batch. [default: 32; 256 on a GPU]")
+        int | None, typer.Option(help="Frames a batch. [default: 4; 256 on a GPU]")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Decoding threads. [default: one a core, 16 at most]")

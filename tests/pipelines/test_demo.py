@@ -1,0 +1,63 @@
+"""The demo on a person's own class folders; the drawn one runs whole in `make demo`."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from egofeat.errors import EgofeatError, RequestError
+from egofeat.pipelines import demo, demo_clips
+from egofeat.segments import Dataset, Segment
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two classes of four clips, no splits."""
+    csv = demo_clips.draw_demo(tmp_path / "drawn", clips=10)
+    (clip,) = (csv.parent / "videos").glob("P01*.mp4")
+    for name in ("one", "two"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(4):
+            shutil.copy(clip, tmp_path / "mine" / name / f"{number}.mp4")
+    return tmp_path / "mine"
+
+
+def test_own_folders_go_the_whole_road(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        demo, "TRIALS", (demo.Trial("linear", "gap", 2, {}), demo.Trial("lstm", "gap", 2, {}))
+    )
+    report = demo.demo(tmp_path / "out", folders)
+    assert report.segments == 8
+    assert set(report.results) == {"chance", "linear", "lstm"}
+    table = report.lines()
+    assert max(len(line) for line in table[: table.index("")] or [""]) <= 80
+    assert all(Path(picture).read_bytes()[:4] == b"\x89PNG" for picture in report.pictures)
+    said = capsys.readouterr().err
+    assert "$ egofeat extract --backbone mobilenetv2 --tap gap" in said
+    assert "$ egofeat fit-head linear" in said
+    again = demo.demo(tmp_path / "out", folders)
+    assert again.results == report.results
+    json.dumps(report.results)
+
+
+def test_a_folder_without_clips_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="there is no folder"):
+        demo.demo(tmp_path / "out", tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EgofeatError, match="holds no videos"):
+        demo.demo(tmp_path / "out", tmp_path / "empty")
+
+
+def test_chance_names_the_most_frequent_class():
+    def segment(number: int, split: str, verb: int, noun: int) -> Segment:
+        return Segment(f"{split}{number}", "v", split=split, labels={"verb": verb, "noun": noun})
+
+    train = [segment(k, "train", int(k > 0), 0) for k in range(3)]
+    val = [segment(k, "val", k % 2, k // 2) for k in range(4)]
+    dataset = Dataset("d", {}, (*train, *val), {"verb": ("a", "b"), "noun": ("c", "d")})
+    chance = demo.chance(dataset)
+    assert chance["verb/top1"] == chance["noun/top1"] == 0.5
+    assert chance["action/top1"] == chance["action/mean_class_accuracy"] == 0.25
+    assert np.isclose(chance["verb/mean_class_accuracy"], 0.5)

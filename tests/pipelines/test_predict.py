@@ -1,0 +1,94 @@
+"""Predictions on videos of no data set equal those on the same segments in a store."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from egofeat.errors import WeightsError
+from egofeat.heads.config import TrainerConfig
+from egofeat.pipelines.extract import ExtractConfig, run
+from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.pipelines.predict import predict
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import open_store
+
+
+def film(path: Path, step: int) -> Path:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(12):
+            picture = np.full((48, 64, 3), 120 + step * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on verbs and nouns, its store's configuration and its videos."""
+    folder = tmp_path_factory.mktemp("predict")
+    videos = [film(folder / f"{k}.mp4", step) for k, step in enumerate((9, -9, 6, -6))]
+    segments = tuple(
+        Segment(str(path), str(path), split=split, labels={"verb": k % 2, "noun": k // 2})
+        for k, path in enumerate(videos)
+        for split in ("train",)
+    )
+    segments += tuple(replace(s, id=f"{s.id}-val", split="val") for s in segments)
+    classes = {"verb": ("rise", "fall"), "noun": ("sun", "moon", "star")}
+    dataset = Dataset("sky", {str(v): Media(v) for v in videos}, segments, classes)
+    config = ExtractConfig(
+        out=folder / "features", weights="random", frames=4, size=32, batch_size=4, device="cpu"
+    )
+    store = Path(run(config, dataset).store)
+    fitted = fit_head(
+        FitConfig(
+            head="lstm",
+            store=store,
+            trainer=TrainerConfig(epochs=2, device="cpu"),
+            out=folder / "run",
+        )
+    )
+    return fitted.path, store, videos
+
+
+def test_predictions_are_the_heads_on_the_stores_features(trained):
+    path, store, videos = trained
+    seen = predict(path, videos, device="cpu", top=2)
+    assert seen.failures == []
+    logits = np.load(path / "predictions.npz")
+    ids = logits["ids"].tolist()
+    names = open_store(store).classes["verb"]
+    for prediction in seen.predictions:
+        expected = torch.tensor(logits["logits_verb"][ids.index(f"{prediction.video}-val")])
+        probabilities = dict(zip(names, expected.softmax(0).tolist(), strict=True))
+        for guess in prediction.targets["verb"]:
+            assert guess.probability == pytest.approx(probabilities[guess.name], abs=1e-3)
+
+
+def test_actions_are_the_likeliest_pairs(trained):
+    path, _, videos = trained
+    (prediction,) = predict(path, videos[:1], device="cpu", top=6).predictions
+    actions = prediction.targets["action"]
+    assert len(actions) == 6
+    assert sum(guess.probability for guess in actions) == pytest.approx(1, abs=1e-2)
+    best = [prediction.targets[target][0].name for target in ("verb", "noun")]
+    assert actions[0].name == " ".join(best)
+
+
+def test_a_bad_video_is_a_failure_beside_the_good_ones(trained, tmp_path):
+    path, _, videos = trained
+    seen = predict(path, [videos[0], tmp_path / "gone.mp4"], device="cpu")
+    assert [p.video for p in seen.predictions] == [str(videos[0])]
+    assert "gone.mp4" in seen.failures[0].reason
+    assert "could not be read" in seen.lines()[-1]
+
+
+def test_other_weights_than_the_runs_are_refused(trained):
+    path, _, videos = trained
+    with pytest.raises(WeightsError, match="name the right file with --weights"):
+        predict(path, videos, weights="random:5", device="cpu")
