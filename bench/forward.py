@@ -35,10 +35,14 @@ def main() -> None:
 
     def plain(batch: int) -> torch.Tensor:
         with torch.no_grad():
-            return torch.cat([features(part).mean((2, 3)).cpu() for part in torch.split(frames, batch)])
+            return torch.cat(
+                [features(part).mean((2, 3)).cpu() for part in torch.split(frames, batch)]
+            )
 
     def frozen(precision: str, batch: int) -> torch.Tensor:
-        return torch.cat([ours[precision](part)["gap"].cpu() for part in torch.split(frames, batch)])
+        return torch.cat(
+            [ours[precision](part)["gap"].cpu() for part in torch.split(frames, batch)]
+        )
 
     print(machine())
     for batch in map(int, options.batches.split(",")):

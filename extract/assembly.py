@@ -4,7 +4,7 @@ A row is complete when every frame of its plan has come, in whatever order; a sh
 published when each of its segments has come or failed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,7 @@ Features = dict[str, NDArray[np.float32]]
 """Tap name to one frame's features."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Row:
     """A segment being put together."""
 
@@ -46,7 +46,8 @@ class Assembly:
         shards: what is to be made; no segment stands in two.
         dtype: of the stored features, float16 or float32.
         publish: called with a shard's name and rows, in the order of its segments.
-        fail: called with each segment that cannot be made.
+        fail: called with segments that cannot be made.
+        progress: told how many more segments were made or given up.
     """
 
     def __init__(
@@ -54,21 +55,26 @@ class Assembly:
         shards: Iterable[Shard],
         dtype: str,
         publish: Callable[[str, ShardRows], None],
-        fail: Callable[[Failure], None],
+        fail: Callable[[list[Failure]], None],
+        progress: Callable[[int], None],
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._publish = publish
         self._fail = fail
+        self._progress = progress
         self._shard_of = {s.id: shard for shard in shards for s in shard.segments}
         self._open: dict[str, _OpenShard] = {}
+        self._rows: dict[str, _Row] = {}
+        """Segment id to its row, while frames are missing."""
         self._wanting: dict[tuple[str, int], list[_Row]] = {}
+        """Video and frame to the rows that want it."""
         self.completed = 0
-        self.failed = 0
 
     def begin(self, segment: Segment, plan: FramePlan) -> None:
         """Expect the frames of a segment's plan."""
         indices = np.unique(plan.indices)
         row = _Row(segment, plan, missing=len(indices))
+        self._rows[segment.id] = row
         for index in indices:
             self._wanting.setdefault((segment.video, int(index)), []).append(row)
 
@@ -83,21 +89,24 @@ class Assembly:
                 row.taps[tap][places] = values
             row.missing -= 1
             if row.missing == 0:
+                del self._rows[row.segment.id]
                 self._complete(row)
 
-    def fail(self, segment: Segment, reason: str) -> None:
-        """Give a segment up: record why, and let its shard be published without it."""
-        for rows in self._wanting.values():
-            rows[:] = [row for row in rows if row.segment.id != segment.id]
-        self.failed += 1
-        self._fail(Failure(segment.id, segment.video, segment.start, segment.stop, reason))
-        self._settle(self._shard_of[segment.id])
+    def fail(self, segments: Sequence[Segment], reason: str) -> None:
+        """Give segments up: record why, and let their shards be published without them."""
+        self._fail([Failure(s.id, s.video, s.start, s.stop, reason) for s in segments])
+        for segment in segments:
+            if row := self._rows.pop(segment.id, None):
+                for index in np.unique(row.plan.indices):
+                    if wanting := self._wanting.get((segment.video, int(index))):
+                        wanting.remove(row)
+            self._settle(self._shard_of[segment.id])
 
     def _complete(self, row: _Row) -> None:
         stored: dict[str, NDArray[np.generic]] = {}
         for tap, values in row.taps.items():
             if reason := self._unstorable(tap, values):
-                self.fail(row.segment, reason)
+                self.fail([row.segment], reason)
                 return
             stored[tap] = values.astype(self._dtype)
         row.taps.clear()
@@ -119,6 +128,7 @@ class Assembly:
         if made:
             opened.rows[made[0].segment.id] = made
         opened.missing -= 1
+        self._progress(1)
         if opened.missing == 0:
             del self._open[shard.name]
             if opened.rows:

@@ -34,7 +34,6 @@ class Pass:
 class Planned:
     """A video was opened: the frames that each readable segment will be made of."""
 
-    video: str
     plans: tuple[tuple[Segment, FramePlan], ...]
 
 
@@ -49,9 +48,9 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Failed:
-    """A segment that cannot be read, and why."""
+    """Segments that cannot be read, for one reason."""
 
-    segment: Segment
+    segments: tuple[Segment, ...]
     reason: str
 
 
@@ -63,7 +62,7 @@ def decode(work: Pass, plan: Uniform, transform: Transform, decoder: str) -> Ite
     try:
         source = open_video(work.media, decoder)
     except MediaError as error:
-        yield from (Failed(segment, str(error)) for segment in work.segments)
+        yield Failed(work.segments, str(error))
         return
     with source:
         planned = []
@@ -71,10 +70,10 @@ def decode(work: Pass, plan: Uniform, transform: Transform, decoder: str) -> Ite
             try:
                 frames = plan.plan(segment.start, segment.stop, source.times, source.stop)
             except MediaError as error:
-                yield Failed(segment, f"{work.video}: {error}")
+                yield Failed((segment,), f"{work.video}: {error}")
             else:
                 planned.append((segment, frames))
-        yield Planned(work.video, tuple(planned))
+        yield Planned(tuple(planned))
         reached = -1
         while wanted := _wanted_after(reached, planned):
             try:
@@ -83,9 +82,9 @@ def decode(work: Pass, plan: Uniform, transform: Transform, decoder: str) -> Ite
                     reached = index
             except MediaError as error:
                 stuck = next(index for index in wanted if index > reached)
-                lost = [s for s, frames in planned if stuck in frames.indices]
+                lost = tuple(s for s, frames in planned if stuck in frames.indices)
                 planned = [(s, frames) for s, frames in planned if stuck not in frames.indices]
-                yield from (Failed(segment, str(error)) for segment in lost)
+                yield Failed(lost, str(error))
 
 
 def decode_all(
@@ -100,8 +99,9 @@ def decode_all(
 ) -> Generator[Event]:
     """Decode many videos in `workers` threads; events of one video stay in order.
 
-    At most `waiting_frames` prepared frames wait for the consumer, however long the videos
-    are; `turns` has the threads rest while it works. Closing the generator stops the threads.
+    At most `waiting_frames` prepared frames wait, and as many are in the consumer's hands,
+    however long the videos are; `turns` has the threads rest while it works. Closing the
+    generator stops the threads.
     """
     handover: Handover[Event | BaseException] = Handover(workers, waiting_frames, turns=turns)
     remaining = iter(passes)
@@ -112,7 +112,7 @@ def decode_all(
             return next(remaining, None)
 
     def work() -> None:
-        torch.set_num_threads(1)  # of this thread: a resize is too small to share out
+        torch.set_num_threads(1)  # a resize is too small to share out
         try:
             while task := next_pass():
                 for event in decode(task, plan, transform, decoder):
@@ -123,6 +123,7 @@ def decode_all(
         finally:
             handover.finish()
 
+    network_threads = torch.get_num_threads()
     threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
     for thread in threads:
         thread.start()
@@ -135,6 +136,8 @@ def decode_all(
         handover.close()
         for thread in threads:
             thread.join()
+        # What a thread sets for itself is also what threads begun later start from.
+        torch.set_num_threads(network_threads)
 
 
 def passes_over(segments: Sequence[Segment], media: Mapping[str, Media]) -> list[Pass]:

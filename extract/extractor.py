@@ -39,8 +39,8 @@ class Sink(Protocol):
     def write_shard(self, name: str, rows: ShardRows) -> object:
         """Keep the rows of one shard."""
 
-    def record_failure(self, failure: Failure) -> None:
-        """Keep a segment that could not be read, and why."""
+    def record_failures(self, failures: list[Failure]) -> None:
+        """Keep segments that could not be read, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,6 @@ class Tally:
     """What an extraction did."""
 
     extracted: int
-    failed: int
     frames: int
     """Different frames decoded and run through the network."""
     seconds: float
@@ -106,33 +105,29 @@ def extract(
     )
     with ThreadPoolExecutor(max_workers=1) as disk, closing(events):
         publisher = Publisher(disk, sink)
-        assembly = Assembly(shards, dtype, publisher.publish, sink.record_failure)
-        settled = 0
+        assembly = Assembly(shards, dtype, publisher.publish, sink.record_failures, progress)
         for event in events:
             match event:
-                case Planned(_, plans):
+                case Planned(plans):
                     for segment, frame_plan in plans:
                         assembly.begin(segment, frame_plan)
-                case Failed(segment, reason):
-                    assembly.fail(segment, reason)
+                case Failed(segments, reason):
+                    assembly.fail(segments, reason)
                 case Pixels(video, index, frame_HWC):
                     for key, features in batches.add((video, index), frame_HWC):
                         assembly.add(*key, features)
-            progress(assembly.completed + assembly.failed - settled)
-            settled = assembly.completed + assembly.failed
         for key, features in batches.finish():
             assembly.add(*key, features)
-        progress(assembly.completed + assembly.failed - settled)
         publisher.finish()
     seconds = time.perf_counter() - began
-    return Tally(assembly.completed, assembly.failed, batches.frames, seconds)
+    return Tally(assembly.completed, batches.frames, seconds)
 
 
 class Batches:
     """Frames in, features out, through batches of one fixed shape.
 
-    One batch is always under way: its features are fetched when the next has been given
-    to the device, so a GPU does not wait for the processor.
+    One batch is always under way on a GPU: what it gives is copied back beside the next
+    one's work, and taken only when that has been handed to the device.
     """
 
     def __init__(self, backbone: Backbone, transform: Transform, batch_size: int) -> None:
@@ -141,7 +136,7 @@ class Batches:
         self._batch_size = batch_size
         self._keys: list[FrameKey] = []
         self._frames: list[NDArray[np.uint8]] = []
-        self._under_way: tuple[list[FrameKey], dict[str, Tensor]] = ([], {})
+        self._under_way = _UnderWay([], {}, None)
         self.frames = 0
 
     def add(
@@ -160,22 +155,38 @@ class Batches:
             padding = [np.zeros_like(self._frames[0])] * (self._batch_size - len(self._keys))
             self._frames += padding
             yield from self._run()
-        yield from _frame_by_frame(*self._under_way)
+        yield from self._under_way.frame_by_frame()
 
     def _run(self) -> Iterator[tuple[FrameKey, Features]]:
-        frames_NHWC = torch.from_numpy(np.stack(self._frames)).to(self._backbone.device)
-        ready = self._under_way
-        self._under_way = (self._keys, self._backbone(self._transform.normalise(frames_NHWC)))
+        frames_NHWC = torch.from_numpy(np.stack(self._frames))
+        done = None
+        if self._backbone.device.type == "cuda":
+            # Only from pinned memory, and back into it, do copies not hold up this thread.
+            frames_NHWC = frames_NHWC.pin_memory().to(self._backbone.device, non_blocking=True)
+        outputs = self._backbone(self._transform.normalise(frames_NHWC))
+        if self._backbone.device.type == "cuda":
+            outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record()
+        ready, self._under_way = self._under_way, _UnderWay(self._keys, outputs, done)
         self._keys, self._frames = [], []
-        yield from _frame_by_frame(*ready)
+        yield from ready.frame_by_frame()
 
 
-def _frame_by_frame(
-    keys: Sequence[FrameKey], outputs: dict[str, Tensor]
-) -> Iterator[tuple[FrameKey, Features]]:
-    arrays = {tap: output.cpu().numpy() for tap, output in outputs.items()}
-    for place, key in enumerate(keys):
-        yield key, {tap: array[place] for tap, array in arrays.items()}
+@dataclass(frozen=True)
+class _UnderWay:
+    """A batch that the device has; its features are on the host once `done` has passed."""
+
+    keys: Sequence[FrameKey]
+    outputs: dict[str, Tensor]
+    done: torch.cuda.Event | None
+
+    def frame_by_frame(self) -> Iterator[tuple[FrameKey, Features]]:
+        if self.done:
+            self.done.synchronize()
+        arrays = {tap: output.numpy() for tap, output in self.outputs.items()}
+        for place, key in enumerate(self.keys):
+            yield key, {tap: array[place] for tap, array in arrays.items()}
 
 
 class Publisher:

@@ -17,7 +17,7 @@ class Handover(Generic[T]):
 
     Args:
         makers: threads that will each call `finish` once.
-        capacity: items that wait at most, give or take one a maker.
+        capacity: items that wait at most, beside those that the consumer took in one go.
         turns: whether makers rest while the consumer works.
     """
 

@@ -7,6 +7,7 @@ head recipe); `torchvision` resizes the short side and crops the centre, as the 
 own preprocessing does.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -61,13 +62,18 @@ class Transform:
 
     def normalise(self, frames_NHWC: Tensor) -> Tensor:
         """Make uint8 `[N, crop, crop, 3]` a float32 batch `[N, 3, crop, crop]`, channels last."""
-        device = frames_NHWC.device
-        std = torch.tensor(self.std, device=device)
-        # (x / 255 - mean) / std as one product and one sum, in one pass over the batch.
-        batch_NHWC = torch.addcmul(
-            -torch.tensor(self.mean, device=device) / std, frames_NHWC.float(), 1 / (255 * std)
-        )
-        return batch_NHWC.permute(0, 3, 1, 2)
+        offset, scale = _affine(self.mean, self.std, frames_NHWC.device)
+        return torch.addcmul(offset, frames_NHWC.float(), scale).permute(0, 3, 1, 2)
+
+
+@functools.cache
+def _affine(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(x / 255 - mean) / std as one sum and one product, [3] each, kept on the device."""
+    divisor = torch.tensor(std)
+    offset, scale = -torch.tensor(mean) / divisor, 1 / (255 * divisor)
+    return offset.to(device), scale.to(device)
 
 
 def named(
@@ -84,10 +90,10 @@ def named(
             another `size` keeps the ratio.
 
     Raises:
-        RequestError: there is no transform of that name, or the size is too small.
+        RequestError: there is no transform of that name, or the size cannot be.
     """
-    if size is not None and size < 32:
-        raise RequestError(f"a size of {size} is too small for any backbone: give 32 or more")
+    if size is not None and not 32 <= size <= 2048:
+        raise RequestError(f"--size {size} cannot be: give 32 to 2048 pixels")
     if name == "squash":
         size = size or squash_size
         return Transform(resize="squash", size=size, crop=size)

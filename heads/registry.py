@@ -53,6 +53,10 @@ def build_head(
             features that the head cannot take.
     """
     build, _ = _choose(name, preset)
+    if len(feature_shape) not in (2, 4):
+        raise RequestError(f"features are (T, C) or (T, C, H, W), not {tuple(feature_shape)}")
+    if not classes or min(classes.values()) < 1:
+        raise RequestError(f"a head needs a target and a class or more of each, not {classes}")
     return build(feature_shape, classes, **resolve_options(name, preset, options))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egofeat.device import choose_device
-from egofeat.errors import EgofeatError
+from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.feed import Features, Feed, row_bytes, should_hold
@@ -75,6 +75,8 @@ class Trainer:
     def __init__(self, head: Head, examples: Examples, config: TrainerConfig) -> None:
         self.config = config
         self.device = choose_device(config.device)
+        if config.amp == "fp16" and self.device.type != "cuda":
+            raise RequestError("option amp fp16 needs a GPU: use bf16, or off")
         self.head = head.to(self.device)
         self.optimizer = make_optimizer(
             config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2

@@ -36,7 +36,6 @@ class Trial:
     tap: str
     epochs: int
     options: Mapping[str, int]
-    normalize: bool = False
 
 
 TRIALS = (
@@ -94,6 +93,11 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
     out.mkdir(parents=True, exist_ok=True)
     manifest = _manifest(out, data)
     dataset = load_manifest(manifest).dataset()
+    if not {"train", "val"} <= set(dataset.splits):
+        raise RequestError(
+            f"the demo trains on 'train' and compares on 'val', and {data} has the splits "
+            f"{', '.join(dataset.splits)}: rename them, or keep <class>/<clip> alone"
+        )
     config = extract.ExtractConfig(
         manifest=manifest, out=out / "features", taps=tuple({trial.tap for trial in TRIALS})
     )
@@ -104,7 +108,7 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
     )
     report = extract.run(config, dataset)
     if report.failed:
-        console.note(report.lines()[-1])
+        console.note(report.failures_line())
     if report.failed == report.segments:
         raise EgofeatError(f"no segment of {dataset.name} could be read: see {report.store}")
     store = Path(report.store)

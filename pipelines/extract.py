@@ -20,10 +20,11 @@ from egofeat.extract.extractor import Machinery, Tally, extract
 from egofeat.extract.sampling import Uniform
 from egofeat.extract.shards import Batch, cut, key_of, part, without
 from egofeat.extract.transforms import Transform
-from egofeat.extract.video import DECODERS, decoder_version
+from egofeat.extract.video import decoder_version
 from egofeat.manifest import load_manifest
 from egofeat.segments import Dataset, Segment
 from egofeat.store import Recipe, StoreWriter, standing, versions
+from egofeat.store.formats import check_choice
 
 CPU_BATCH = 4
 """glibc gives blocks over 32 MB back to the kernel whenever they are freed, and fresh pages
@@ -108,11 +109,15 @@ class ExtractReport:
             self.store,
         ]
         if self.failed:
-            said.append(
-                f"{self.failed} segments could not be read: the reasons are in "
-                f"{self.store}/failures-*.jsonl; mend them and add --retry-failed"
-            )
+            said.append(self.failures_line())
         return said
+
+    def failures_line(self) -> str:
+        """One line that says where the reasons of the failures are."""
+        return (
+            f"{self.failed} segments could not be read: the reasons are in "
+            f"{self.store}/failures-*.jsonl; mend them and add --retry-failed"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +132,8 @@ class Forecast:
     to_extract: int
     videos: int
     """To be opened."""
+    missing_videos: int
+    """Of those, not there."""
     frames: int
     """To be decoded at most: segments that overlap share frames."""
     bytes_to_write: int
@@ -143,6 +150,10 @@ class Forecast:
             f"{console.size(self.bytes_free)} are free",
             self.store,
         ]
+        if self.missing_videos:
+            said.append(f"{self.missing_videos} of the videos are missing: check 'media'")
+        if self.bytes_to_write > self.bytes_free:
+            said.append("there is not enough room: give another --out")
         if self.failed:
             said.append(f"{self.failed} segments failed earlier: add --retry-failed to try them")
         return said
@@ -161,6 +172,7 @@ def plan_job(config: ExtractConfig, dataset: Dataset | None = None) -> Job:
     _check(config)
     if dataset is None:
         dataset = load_manifest(config.manifest).dataset(config.dataset)
+    segments = _of_splits(dataset, config.splits)
     spec = spec_of(config.backbone)
     backbone = load(
         config.backbone,
@@ -192,7 +204,7 @@ def plan_job(config: ExtractConfig, dataset: Dataset | None = None) -> Job:
     return Job(
         config=config,
         dataset=dataset,
-        segments=_of_splits(dataset, config.splits),
+        segments=segments,
         backbone=backbone,
         plan=plan,
         transform=transform,
@@ -204,11 +216,12 @@ def run(config: ExtractConfig, dataset: Dataset | None = None) -> ExtractReport:
     """Extract what is missing from the store; see `plan_job`."""
     job = plan_job(config, dataset)
     with closing(_writer(job)) as writer:
-        if config.retry_failed:
-            writer.clear_failures({key_of(segment) for segment in job.segments})
         batches = _share(job)
+        if config.retry_failed:
+            writer.clear_failures({key_of(segment) for segment in _segments(batches)})
         left = without(batches, writer.done(), {f.key for f in writer.failures()})
-        _refuse_full_disk(job, left)
+        if writer.description.compress is None:
+            _refuse_full_disk(job, left)
         tally = _extract(job, left, writer)
         wanted = {key_of(s) for s in _segments(batches)}
         failed = len(wanted & {f.key for f in writer.failures()})
@@ -232,6 +245,7 @@ def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
     batches = _share(job)
     wanted = _segments(batches)
     left = _segments(without(batches, done, failed))
+    videos = {segment.video for segment in left}
     present = sum(key_of(segment) in done for segment in wanted)
     return Forecast(
         store=str(job.store),
@@ -239,7 +253,8 @@ def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
         present=present,
         failed=len(wanted) - present - len(left),
         to_extract=len(left),
-        videos=len({segment.video for segment in left}),
+        videos=len(videos),
+        missing_videos=sum(not job.dataset.media[video].path.exists() for video in videos),
         frames=len(left) * config.frames,
         bytes_to_write=len(left) * job.recipe.row_bytes,
         bytes_present=present * job.recipe.row_bytes,
@@ -259,10 +274,8 @@ def machinery(config: ExtractConfig, device: torch.device) -> Machinery:
 
 
 def _check(config: ExtractConfig) -> None:
-    if config.decoder not in DECODERS:
-        raise RequestError(
-            f"there is no decoder '{config.decoder}': choose from {', '.join(DECODERS)}"
-        )
+    check_choice(config.format or "hdf5", config.compress if config.format else None)
+    decoder_version(config.decoder)  # refuses one that is unknown or not installed
     if config.dtype not in ("float16", "float32"):
         raise RequestError(f"there is no dtype '{config.dtype}': choose float16 or float32")
     for name in ("frames", "batch_size", "workers"):
@@ -271,6 +284,8 @@ def _check(config: ExtractConfig) -> None:
             option = name.replace("_", "-")
             raise RequestError(f"--{option} is {value}: give 1 or more")
     number, parts = config.part
+    if parts < 1:
+        raise RequestError(f"--part {number}/{parts} is no part: give a number of so many, as 3/16")
     if not 1 <= number <= parts:
         raise RequestError(f"--part {number}/{parts} is no part: give 1/{parts} to {parts}/{parts}")
 
@@ -299,8 +314,15 @@ def _writer(job: Job) -> StoreWriter:
         format=config.format,
         compress=config.compress,
         made_with=made_with,
-        worker=f"{config.part[0]}of{config.part[1]}",
+        worker="-".join(
+            [f"{config.part[0]}of{config.part[1]}", *sorted(map(_plain, config.splits))]
+        ),
     )
+
+
+def _plain(name: str) -> str:
+    """A split's name as part of a file's."""
+    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 def _device_name(device: torch.device) -> str:

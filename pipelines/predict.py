@@ -14,11 +14,12 @@ from egofeat.device import choose_device
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import Machinery, extract
+from egofeat.extract.extractor import extract
 from egofeat.extract.sampling import Uniform
 from egofeat.extract.shards import cut
 from egofeat.extract.transforms import Transform
 from egofeat.heads.metrics import top_pairs
+from egofeat.pipelines.extract import ExtractConfig, machinery
 from egofeat.pipelines.run import load_run
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Recipe, ShardRows
@@ -46,7 +47,8 @@ class Predictions:
     """What was seen, and what could not be read."""
 
     predictions: list[Prediction]
-    failures: list[Failure]
+    failures: dict[str, str]
+    """Video to the reason why it could not be read."""
 
     def lines(self) -> list[str]:
         """The predictions for people."""
@@ -56,7 +58,7 @@ class Predictions:
             for target, guesses in prediction.targets.items():
                 ranked = ", ".join(f"{g.name} {100 * g.probability:.1f} %" for g in guesses)
                 said.append(f"  {target}: {ranked}")
-        return said + [f"{one.video} could not be read: {one.reason}" for one in self.failures]
+        return said + [f"{video} could not be read: {why}" for video, why in self.failures.items()]
 
 
 @dataclass
@@ -70,8 +72,8 @@ class _Memory:
     def write_shard(self, name: str, rows: ShardRows) -> None:
         self.features.update(zip(rows.ids, rows.taps[self.tap], strict=True))
 
-    def record_failure(self, failure: Failure) -> None:
-        self.failures.append(failure)
+    def record_failures(self, failures: list[Failure]) -> None:
+        self.failures += failures
 
 
 def predict(
@@ -86,7 +88,7 @@ def predict(
 
     Args:
         run: folder that `fit_head` made.
-        videos: files, frame folders or tars, each taken as one segment.
+        videos: video files, each taken as one segment.
         weights: backbone weights file, where the store's were a user's own.
         device: where to run.
         top: classes to name a target.
@@ -108,7 +110,7 @@ def predict(
         transform=Transform.from_description(recipe.transform),
         dtype=recipe.dtype,
         sink=memory,
-        machinery=Machinery(batch_size=4, workers=1, decoder=recipe.decoder),
+        machinery=machinery(ExtractConfig(decoder=recipe.decoder), backbone.device),
     )
     head = head.to(backbone.device)
     seen = []
@@ -118,17 +120,24 @@ def predict(
             with torch.inference_mode():
                 logits = head(features.to(backbone.device))
             seen.append(Prediction(segment.id, _guesses(logits, config["classes"], top)))
-    return Predictions(seen, memory.failures)
+    return Predictions(seen, {one.video: one.reason for one in memory.failures})
 
 
 def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> Backbone:
     """The backbone that made a store, with the very weights."""
-    digest = recipe.weights.removeprefix("sha256:")
-    official = [w.name for w in spec_of(recipe.backbone).weights if digest.startswith(w.sha256)]
-    random = [recipe.weights] if recipe.weights.startswith("random:") else []
+    if weights is None:
+        digest = recipe.weights.removeprefix("sha256:")
+        known = [w.name for w in spec_of(recipe.backbone).weights if digest.startswith(w.sha256)]
+        known += [recipe.weights] if recipe.weights.startswith("random:") else []
+        if not known:
+            raise WeightsError(
+                f"the run's features were made with weights of your own ({recipe.weights[:15]}…): "
+                "name the file with --weights"
+            )
+        weights = known[0]
     backbone = load(
         recipe.backbone,
-        weights=weights or next(iter(official + random), "default"),
+        weights=weights,
         taps=[tap],
         device=choose_device(device),
         precision=recipe.precision,

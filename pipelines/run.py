@@ -21,6 +21,11 @@ from egofeat.heads.head import Head, Standardise
 from egofeat.heads.registry import build_head
 from egofeat.store import FeatureStore, open_store
 
+_NEEDED = {
+    *("head", "preset", "options", "normalize", "feature_shape", "classes"),
+    *("store", "store_digest", "tap", "recipe", "val_split"),
+}
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -71,7 +76,7 @@ def read_config(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(RunFolder(path).config.read_text())
     except (OSError, yaml.YAMLError):
         config = None
-    if not isinstance(config, dict) or "store_digest" not in config:
+    if not isinstance(config, dict) or not set(config) >= _NEEDED:
         raise RequestError(f"{path} is not a run: name a folder that egofeat fit-head has made")
     return config
 
@@ -120,7 +125,8 @@ def open_run_store(
     """Open the store that a run was trained on, or another place where it lies now.
 
     Raises:
-        StoreError: it is absent, or its features were made by another recipe.
+        StoreError: it is absent, its features were made by another recipe, or its classes
+            are no longer those that the head tells apart.
     """
     place = store or Path(config["store"])
     opened = open_store(place, config["tap"])
@@ -130,4 +136,11 @@ def open_run_store(
             f"on ({config['store_digest'][:8]}): name that store with --store, or fit the head "
             "again on this one"
         )
+    for target, names in config["classes"].items():
+        if list(opened.classes.get(target, ())) != names:
+            raise StoreError(
+                f"the classes of target '{target}' in store {place} are no longer those that run "
+                f"{path} was trained on: fit the head again, or list the old classes in the "
+                "manifest and run egofeat extract (features are kept)"
+            )
     return opened

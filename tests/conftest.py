@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +14,13 @@ def real_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}: set EGOFEAT_REAL_DATA")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def gpu() -> torch.device:
+    """The first CUDA device; skipped without one, or failed where EGOFEAT_REQUIRE_GPU is set."""
+    if not torch.cuda.is_available():
+        if os.environ.get("EGOFEAT_REQUIRE_GPU"):
+            pytest.fail("EGOFEAT_REQUIRE_GPU is set and there is no CUDA device")
+        pytest.skip("no CUDA device: set EGOFEAT_REQUIRE_GPU to make this fail")
+    return torch.device("cuda")

@@ -24,5 +24,25 @@ for room in (egofeat.extract, egofeat.heads, egofeat.pipelines):
     assert pathlib.Path(room.__file__).is_relative_to(home.parent), room.__file__
 '
 "$work/venv/bin/egofeat" --help > /dev/null
-"$work/venv/bin/egofeat" extract --help > /dev/null
+# Two clips through the whole road, with random weights.
+"$work/venv/bin/python" - <<'PY'
+import av, numpy, pathlib
+for split in ("train", "val"):
+    for name, step in (("rise", 9), ("fall", -9)):
+        for number in range(2):
+            path = pathlib.Path("clips", split, name, f"{number}.mp4")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with av.open(str(path), "w") as output:
+                stream = output.add_stream("mpeg4", rate=10)
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+                for frame in range(10):
+                    picture = numpy.full((48, 64, 3), 125 + step * frame, numpy.uint8)
+                    output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                output.mux(stream.encode(None))
+pathlib.Path("data_manifest.yaml").write_text(
+    "version: 1\ndatasets:\n  mine: {format: folder, media: clips}\n"
+)
+PY
+"$work/venv/bin/egofeat" extract --weights random --size 64 --frames 4
+"$work/venv/bin/egofeat" fit-head lstm --epochs 2
 echo "the wheel works"

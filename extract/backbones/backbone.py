@@ -48,7 +48,11 @@ class Backbone:
         """
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         batch = batch_BCHW.to(self.device, dtype, memory_format=torch.channels_last)
-        with torch.inference_mode():
+        # cuDNN would round float32 to TF32, 10 bits of mantissa; and pick algorithms by the clock.
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
             outputs: dict[str, Tensor] = self.module(batch)
             return {tap: output.float() for tap, output in outputs.items()}
 

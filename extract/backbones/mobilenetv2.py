@@ -70,10 +70,23 @@ def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         features = mobilenet_v2(weights=None).features
+        if state is None:
+            _keep_scale(features)
     if state is not None:
         _load_strictly(features, state)
     features.eval().requires_grad_(requires_grad=False)
     return TappedFeatures(fold_batch_norms(features), taps)
+
+
+def _keep_scale(features: nn.Module) -> None:
+    """Random weights whose activations neither vanish nor explode (He et al., 2015, eq. 10).
+
+    Torchvision's own are scaled by the fan-out, for training with batch norm: frozen, with
+    unit statistics, they fade to zero within ten blocks.
+    """
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
 
 class TappedFeatures(nn.Module):
@@ -94,7 +107,8 @@ class TappedFeatures(nn.Module):
         hidden = batch_BCHW
         for name, stage in self.stages.items():
             hidden = stage(hidden)
-            outputs[name] = hidden
+            if name in self.taps:
+                outputs[name] = hidden
         if "gap" in self.taps:
             outputs["gap"] = hidden.mean(dim=(2, 3), dtype=torch.float32)
         return {tap: outputs[tap] for tap in self.taps}

@@ -46,11 +46,19 @@ def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
 
 
 def decoder_version(name: str) -> str:
-    """Name a decoder with its version, for the record beside the features."""
+    """Name a decoder with its version, for the record beside the features.
+
+    Raises:
+        RequestError: no such decoder, or it is not installed.
+    """
+    if name not in _SOURCES:
+        raise RequestError(f"there is no decoder '{name}': choose from {', '.join(DECODERS)}")
     try:
         found = f"{name} {version({'pyav': 'av'}.get(name, name))}"
     except PackageNotFoundError:
-        return f"{name} (not installed)"
+        raise RequestError(
+            f"the decoder {name} is not installed: run `pip install {name}`, or choose pyav"
+        ) from None
     if name == "pyav":
         found += " / libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))
     return found

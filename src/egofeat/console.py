@@ -20,7 +20,6 @@ from rich.progress import (
 _PLAIN_EVERY_S = 30.0
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-stdout = Console(highlight=False, soft_wrap=True)
 
 Advance = Callable[[int], None]
 """Told how many more units are done."""

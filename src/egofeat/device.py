@@ -14,7 +14,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(name if name.startswith(("cpu", "cuda")) else "none")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise RequestError(f"the device '{name}' is not at hand: use auto, cpu or cuda") from None

@@ -1,5 +1,7 @@
 """MobileNetV2 against torchvision's own, with the real ImageNet weights."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,13 @@ def test_bf16_is_near_and_is_not_float32(batch):
     assert 0 < error < 0.05
 
 
+def test_random_weights_see_what_they_are_shown(batch):
+    pooled = load("mobilenetv2", "random")(batch)["gap"].half()
+    assert 0.01 < pooled.float().std() < 100
+    for one, other in pairwise(pooled):
+        assert (one != other).float().mean() > 0.5
+
+
 def test_random_weights_are_made_from_their_seed(batch):
     first, again, other = (
         load("mobilenetv2", name)(batch)["gap"] for name in ("random:3", "random:3", "random:4")
@@ -128,7 +137,7 @@ def test_squash_keeps_the_whole_frame():
         (lambda: load("mobilenetv2", "imagenet"), "neither a file nor weights of mobilenetv2"),
         (
             lambda: transforms.named("crop", size=1, squash_size=1, crop=1, short_side=1),
-            "too small",
+            "--size 1 cannot be: give 32 to 2048",
         ),
         (
             lambda: transforms.named("crop", size=64, squash_size=1, crop=1, short_side=1),

@@ -351,3 +351,32 @@ def test_a_plan_knows_its_shape():
     plan = Uniform(3).plan(0, 1, np.array([0.0, 0.5]), 1.0)
     assert isinstance(plan, FramePlan)
     assert plan.indices.dtype == np.int64
+
+
+@pytest.mark.real_data
+def test_a_feature_of_a_real_clip_is_torchvisions_own(real_data, tmp_path):
+    clip = real_data / "data/clips/decord/flipping_a_pancake.mkv"
+    dataset = data_set([clip], [Segment("s", clip.stem)])
+    report = extract.run(ExtractConfig(out=tmp_path, dtype="float32", device="cpu"), dataset)
+    model = mobilenet_v2()
+    model.load_state_dict(read_tensors(find(spec_of("mobilenetv2").weights[0])))
+    with open_video(Media(clip)) as source:
+        plan = Uniform(20).plan(0, math.inf, source.times, source.stop)
+        frames = torch.from_numpy(source.frames(plan.indices[0].tolist())).permute(0, 3, 1, 2)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    batch = image_ops.resize(frames, [256, 256], antialias=True) / 255
+    batch = (batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.inference_mode():
+        expected = model.eval().features(batch).mean((2, 3)).numpy()
+    np.testing.assert_allclose(open_store(report.store)["s"], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_numbers_of_the_cpu(gpu, dataset, config, tmp_path):
+    config = replace(config, dtype="float32", weights="default", taps=("gap",))
+    stores = [
+        extract.run(replace(config, device=device, out=tmp_path / device), dataset).store
+        for device in ("cpu", str(gpu))
+    ]
+    cpu, cuda = (open_store(store).take(np.arange(9)) for store in stores)
+    assert np.abs(cpu - cuda).max() <= 1e-4

@@ -241,7 +241,8 @@ def test_trouble_is_one_sentence_that_names_the_file(
 def test_decoders_are_known_by_name(tmp_path: Path) -> None:
     assert DECODERS[0] == "pyav"
     assert decoder_version("pyav").startswith(f"pyav {av.__version__} / libavcodec ")
-    assert decoder_version("nothing-of-the-kind") == "nothing-of-the-kind (not installed)"
+    with pytest.raises(RequestError, match="there is no decoder 'magic': choose from pyav"):
+        decoder_version("magic")
     with pytest.raises(RequestError, match="choose one of pyav, decord, torchcodec"):
         open_video(Media(tmp_path), "opencv")
 

@@ -15,6 +15,7 @@ from egofeat.pipelines.epic_challenge import export_challenge
 from egofeat.pipelines.evaluate import evaluate
 from egofeat.pipelines.fit_head import FitConfig, fit_head
 from egofeat.pipelines.run import load_run, save_head
+from egofeat.store import open_store
 
 QUICK = TrainerConfig(epochs=6, lr=0.02, device="cpu")
 
@@ -126,3 +127,13 @@ def test_the_challenge_zip_is_as_the_server_reads_it(epic_run, tmp_path):
 def test_the_challenge_refuses_a_head_of_other_targets(run, tmp_path):
     with pytest.raises(RequestError, match="3 verb classes, 3 noun classes"):
         export_challenge(run.path, tmp_path / "epic.zip")
+
+
+def test_classes_that_changed_are_refused(run, verb_noun_store):
+    store = open_store(verb_noun_store()).path
+    path = store / "segments.json"
+    said = json.loads(path.read_text())
+    said["classes"]["verb"].insert(0, "aaa")
+    path.write_text(json.dumps(said))
+    with pytest.raises(StoreError, match="classes of target 'verb' .* fit the head again"):
+        evaluate(run.path)

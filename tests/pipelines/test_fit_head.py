@@ -180,7 +180,7 @@ def test_what_cannot_be_trained_is_one_sentence(config, labelled_store, tmp_path
     missing = sentence(RequestError, val_split="dev")
     assert "split 'dev'" in missing
     assert "test, train, val" in missing
-    assert "no tap 'map'" in sentence(StoreError, tap="map")
+    assert "no tap 'map'" in sentence(RequestError, tap="map")
     assert "no feature store" in sentence(StoreError, store=tmp_path / "nothing")
     config = replace(config, targets=())
     bare = labelled_store(["train"] * 4, {"verb": [None] * 4}, {"verb": "ab"}, out="bare")

@@ -59,7 +59,7 @@ def trained(tmp_path_factory):
 def test_predictions_are_the_heads_on_the_stores_features(trained):
     path, store, videos = trained
     seen = predict(path, videos, device="cpu", top=2)
-    assert seen.failures == []
+    assert seen.failures == {}
     logits = np.load(path / "predictions.npz")
     ids = logits["ids"].tolist()
     names = open_store(store).classes["verb"]
@@ -84,7 +84,7 @@ def test_a_bad_video_is_a_failure_beside_the_good_ones(trained, tmp_path):
     path, _, videos = trained
     seen = predict(path, [videos[0], tmp_path / "gone.mp4"], device="cpu")
     assert [p.video for p in seen.predictions] == [str(videos[0])]
-    assert "gone.mp4" in seen.failures[0].reason
+    assert "gone.mp4" in seen.failures[str(tmp_path / "gone.mp4")]
     assert "could not be read" in seen.lines()[-1]
 
 

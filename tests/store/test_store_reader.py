@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import egofeat
-from egofeat.errors import StoreError
+from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset, Segment
 from egofeat.store import StoreWriter, list_stores, open_store, verify
 from egofeat.store.mapping import MappedRows
@@ -110,9 +110,9 @@ def test_take_refuses_what_does_not_fit(make, tmp_path):
 def test_a_tap_must_be_named_where_there_are_several(make, tmp_path):
     taps = {"gap": (2, 5), "map": (2, 3, 1, 1)}
     path = make.store(tmp_path, {"s": make.rows(["a"], taps)}, make.recipe(taps))
-    with pytest.raises(StoreError, match="several taps, name one of them: gap, map"):
+    with pytest.raises(RequestError, match="several taps, name one of them: gap, map"):
         open_store(path)
-    with pytest.raises(StoreError, match="no tap 'top', it has gap, map"):
+    with pytest.raises(RequestError, match="no tap 'top', it has gap, map"):
         open_store(path, "top")
     assert open_store(path, "map")["a"].shape == (2, 3, 1, 1)
 
@@ -124,7 +124,7 @@ def test_a_folder_above_exactly_one_store_will_do(make, tmp_path):
     for folder in (path, path.parent, tmp_path):
         assert open_store(folder).ids == ["a"]
     make.store(tmp_path, {"s": make.rows(["a"])}, make.recipe(backbone="s3d"))
-    with pytest.raises(StoreError, match=r"several feature stores.*mobilenetv2-.*s3d-"):
+    with pytest.raises(RequestError, match=r"several feature stores.*mobilenetv2-.*s3d-"):
         open_store(tmp_path)
 
 
@@ -224,3 +224,12 @@ def test_a_store_travels_to_another_process(make, tmp_path):
     store = pickle.loads(pickle.dumps(open_store(path)))
     assert store.ids == ["a"]
     assert isinstance(make.writer(tmp_path, make.dataset()), StoreWriter)
+
+
+def test_rows_may_be_a_mask_and_must_be_whole_numbers(make, tmp_path):
+    store = open_store(make.store(tmp_path, {"s": make.rows(["a", "b", "c"])}))
+    mask = np.array([False, True, True])
+    np.testing.assert_array_equal(store.take(mask), store.take(np.array([1, 2])))
+    for rows in (np.array([0.9]), np.array([-1]), np.array([3]), mask[:2]):
+        with pytest.raises(IndexError, match="rows"):
+            store.take(rows)

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from importlib import metadata
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable r
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"egofeat {metadata.version('egofeat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Decode egocentric video once, keep frozen-backbone features, train light heads."""
+
+
 def main() -> None:
     """Run the command line; what a user can cause ends in one sentence, not a traceback."""
     try:
@@ -44,7 +60,7 @@ def main() -> None:
 def show(report: Any, as_json: bool) -> None:
     """Print a report: a dataclass that says itself to people by `lines()`."""
     if as_json:
-        print(json.dumps(asdict(report)))
+        print(json.dumps(asdict(report), allow_nan=False))
     else:
         print("\n".join(report.lines()))
 

@@ -111,6 +111,8 @@ def extract_command(
     report = extract.run(config)
     show(report, as_json)
     if report.failed:
+        if as_json:
+            console.note(report.failures_line())
         raise typer.Exit(1)
 
 

@@ -139,7 +139,10 @@ def evaluate_command(
     from egofeat.pipelines.evaluate import evaluate
 
     evaluation = evaluate(run, split, store, device=device)
-    print(json.dumps(evaluation.to_dict()) if as_json else "\n".join(evaluation.lines()))
+    if as_json:
+        print(json.dumps({**evaluation.to_dict(), "run": str(run)}))
+    else:
+        print("\n".join(evaluation.lines()))
 
 
 @app.command("predict", rich_help_panel="Heads")

@@ -20,10 +20,10 @@ def failures_path(store: Path, worker: str) -> Path:
     return store / f"failures-{worker}.jsonl"
 
 
-def append_failure(path: Path, failure: Failure) -> None:
-    """Add a failure and bring it to the disk."""
+def append_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """Add failures and bring them to the disk."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(_line(failure))
+        file.write("".join(map(_line, failures)))
         file.flush()
         os.fsync(file.fileno())
 

@@ -20,10 +20,14 @@ def temporary_path(path: Path, worker: str) -> Path:
 
 
 def remove_leftovers(folder: Path, worker: str) -> None:
-    """Remove what a killed run of `worker` left, and nothing that a living process writes."""
+    """Remove what a killed run of `worker` left on this host.
+
+    Whether a process of another host still lives cannot be known: what it left stays, and
+    `verify` tells of it.
+    """
     for path in folder.glob(f"{PREFIX}{worker}~*"):
         _, _, host, pid, _ = path.name.split("~", 4)
-        if host == socket.gethostname() and int(pid) != os.getpid() and _is_alive(int(pid)):
+        if host != socket.gethostname() or (int(pid) != os.getpid() and _is_alive(int(pid))):
             continue
         if path.is_dir():
             shutil.rmtree(path)

@@ -10,10 +10,10 @@ from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description, find_stores
 from egofeat.store.failures import all_failures
 from egofeat.store.formats import open_shards
-from egofeat.store.rows import keys
 from egofeat.store.selection import select
+from egofeat.store.shards import segments_in
 
-LIBRARIES = ("egofeat", "torch", "torchvision", "av", "numpy", "h5py", "zarr")
+LIBRARIES = ("egofeat", "torch", "torchvision", "av", "pillow", "numpy", "h5py", "zarr")
 """Distributions whose versions may make a difference to a store."""
 
 
@@ -67,7 +67,7 @@ def _summary(path: Path) -> StoreSummary:
         annotations = Annotations.read(path)
         selection = select(shards, annotations)
         segments, stale = len(selection.row_of), len(selection.stale)
-        done = {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
+        done = segments_in(shards)
         wanted = annotations.positions().keys() if annotations else None
         failures = len(all_failures(path, done, wanted))
     except StoreError as error:

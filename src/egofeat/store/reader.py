@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.errors import StoreError
+from egofeat.errors import RequestError, StoreError
 from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description, find_stores
 from egofeat.store.formats import FORMATS, open_shards
@@ -29,21 +29,22 @@ def open_store(path: Path | str, tap: str | None = None) -> "FeatureStore":
         tap: name of the tap; it may be left out when the store has one.
 
     Raises:
-        StoreError: there is no store, several, or a damaged one; or no such tap.
+        StoreError: there is no store, or a damaged one.
+        RequestError: there are several stores, or several taps and none named; or no such tap.
     """
     found = find_stores(Path(path))
     if not found:
         raise StoreError(f"there is no feature store at {path}: make one with `egofeat extract`")
     if len(found) > 1:
         names = ", ".join(str(store) for store in found)
-        raise StoreError(f"{path} holds several feature stores, name one of them: {names}")
+        raise RequestError(f"{path} holds several feature stores, name one of them: {names}")
     description = Description.read(found[0])
     taps = description.recipe.taps
     if tap is None and len(taps) > 1:
-        raise StoreError(f"{found[0]} has several taps, name one of them: {', '.join(taps)}")
+        raise RequestError(f"{found[0]} has several taps, name one of them: {', '.join(taps)}")
     chosen = next(iter(taps)) if tap is None else tap
     if chosen not in taps:
-        raise StoreError(f"{found[0]} has no tap {chosen!r}, it has {', '.join(taps)}")
+        raise RequestError(f"{found[0]} has no tap {chosen!r}, it has {', '.join(taps)}")
     return FeatureStore(found[0], description, chosen)
 
 
@@ -146,7 +147,7 @@ class FeatureStore:
         """Gather rows, in the order given, repeats allowed.
 
         Args:
-            rows: [n] row numbers.
+            rows: [n] row numbers, not negative; or a mask [len(store)].
             out: C-contiguous [n, *row_shape] to fill; float32 widens what is stored.
                 A buffer that is used again saves most of the time of a batch.
 
@@ -157,7 +158,7 @@ class FeatureStore:
             IndexError: a row number is not in the store.
             ValueError: `out` has another shape.
         """
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = self._numbered(rows)
         shape = (len(rows), *self.row_shape)
         if out is None:
             out = np.empty(shape, self.dtype)
@@ -166,6 +167,16 @@ class FeatureStore:
         if len(rows):
             self._rows.take(rows, out)
         return out
+
+    def _numbered(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        rows = np.asarray(rows)
+        if rows.dtype == np.bool_ and rows.shape == (len(self),):
+            return np.flatnonzero(rows).astype(np.int64)
+        if rows.size and not np.issubdtype(rows.dtype, np.integer):
+            raise IndexError(f"rows are {rows.dtype}, not whole numbers or a mask [{len(self)}]")
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows reach from {rows.min()} to {rows.max()}, not in 0…{len(self)}")
+        return rows.astype(np.int64, copy=False)
 
     def advise_random(self, rows: NDArray[np.int64]) -> None:
         """Have rows read ahead of their `take`: for stores larger than the memory."""

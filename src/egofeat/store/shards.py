@@ -6,7 +6,7 @@ id, video, start, stop, clipped, times, and the crc32 of each tap's bytes.
 
 import contextlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
-from egofeat.store.rows import ShardRows
+from egofeat.store.rows import Key, ShardRows, keys
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class ShardFormat:
     open: Callable[[Path], Shard]
     read: Callable[[Path, str, NDArray[np.int64] | None], NDArray[Any]]
     """Read rows (None: all) of the array `times`, `crc32/<tap>` or `taps/<tap>`."""
+
+
+def segments_in(shards: Iterable[Shard]) -> set[Key]:
+    """Every segment that stands in one of the shards."""
+    return {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
 
 
 def checksums(rows: NDArray[Any]) -> NDArray[np.uint32]:

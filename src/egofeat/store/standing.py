@@ -5,7 +5,8 @@ from pathlib import Path
 from egofeat.store.description import NAME, Description
 from egofeat.store.failures import all_failures
 from egofeat.store.formats import open_shards
-from egofeat.store.rows import Failure, Key, keys
+from egofeat.store.rows import Failure, Key
+from egofeat.store.shards import segments_in
 
 
 def standing(store: Path) -> tuple[set[Key], list[Failure]]:
@@ -17,5 +18,5 @@ def standing(store: Path) -> tuple[set[Key], list[Failure]]:
     if not (store / NAME).exists():
         return set(), []
     shards = open_shards(store, Description.read(store))
-    done = {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
+    done = segments_in(shards)
     return done, all_failures(store, done, None)

@@ -1,7 +1,7 @@
 """Writing a store: whole shards, published one by one, with no lock and no central index."""
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +12,7 @@ from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.failures import (
     all_failures,
-    append_failure,
+    append_failures,
     failures_path,
     read_failures,
     write_failures,
@@ -20,7 +20,8 @@ from egofeat.store.failures import (
 from egofeat.store.files import remove_leftovers, sync, sync_tree, temporary_path
 from egofeat.store.formats import FORMATS, check_choice, open_shards
 from egofeat.store.recipe import Recipe
-from egofeat.store.rows import Failure, Key, ShardRows, keys
+from egofeat.store.rows import Failure, Key, ShardRows
+from egofeat.store.shards import segments_in
 
 
 class StoreWriter:
@@ -92,11 +93,7 @@ class StoreWriter:
             StoreError: a shard is damaged.
         """
         shards = open_shards(self.path, self.description)
-        return {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
-
-    def has_shard(self, name: str) -> bool:
-        """Whether a shard of that name is published."""
-        return self._shard(name).exists()
+        return segments_in(shards)
 
     def write_shard(self, name: str, rows: ShardRows) -> Path:
         """Publish rows as the shard `name`, over an older one of that name.
@@ -125,9 +122,9 @@ class StoreWriter:
         """List what any worker could not read, is still wanted, and has not been read since."""
         return all_failures(self.path, self.done(), self._wanted)
 
-    def record_failure(self, failure: Failure) -> None:
-        """Note a segment that cannot be read; on the disk when this returns."""
-        append_failure(self._failures, failure)
+    def record_failures(self, failures: Iterable[Failure]) -> None:
+        """Note segments that cannot be read; on the disk when this returns."""
+        append_failures(self._failures, failures)
 
     def clear_failures(self, segments: Collection[Key]) -> None:
         """Forget that these segments failed, whoever noted it, so that they are tried again."""
