@@ -75,8 +75,9 @@ class Trainer:
     def __init__(self, head: Head, examples: Examples, config: TrainerConfig) -> None:
         self.config = config
         self.device = choose_device(config.device)
-        if config.amp == "fp16" and self.device.type != "cuda":
-            raise RequestError("option amp fp16 needs a GPU: use bf16, or off")
+        recurrent = any(isinstance(module, nn.LSTM) for module in head.modules())
+        if config.amp == "fp16" and self.device.type == "cpu" and recurrent:
+            raise RequestError("option amp fp16 of an LSTM needs a GPU: use bf16, or off")
         self.head = head.to(self.device)
         self.optimizer = make_optimizer(
             config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2

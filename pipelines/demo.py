@@ -117,7 +117,7 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
     for trial in TRIALS:
         results[trial.head], of_run = _try(trial, store, out / "runs" / trial.head)
         pictures += of_run
-    drawn = [comparison(results, out / "heads.png"), sheet(dataset, out / "clips.png")]
+    drawn = [comparison(_top1(results), out / "heads.png"), sheet(dataset, out / "clips.png")]
     return DemoReport(
         store=report.store,
         segments=report.segments,
@@ -147,6 +147,13 @@ def chance(dataset: Dataset) -> dict[str, float]:
         metrics["action/top1"] = float((hits["verb"] & hits["noun"]).mean())
         metrics["action/mean_class_accuracy"] = 1 / len(np.unique(pairs, axis=1).T)
     return metrics
+
+
+def _top1(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        head: {name: value for name, value in metrics.items() if name.endswith("/top1")}
+        for head, metrics in results.items()
+    }
 
 
 def sheet(dataset: Dataset, out: Path, columns: int = 6) -> Path:

@@ -1,6 +1,9 @@
 """MobileNetV2 against torchvision's own, with the real ImageNet weights."""
 
+import importlib.util
+import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,3 +158,17 @@ def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"conv.weight": torch.zeros(2)}, path)
     with pytest.raises(WeightsError, match=r"other\.pth: .*weights of mobilenetv2: Missing"):
         load("mobilenetv2", str(path))
+
+
+def test_the_golden_numbers_of_torchvision():
+    """Made by tests/golden/make_mobilenetv2.py, which knows nothing of egofeat."""
+    folder = Path(__file__).parents[1] / "golden"
+    golden = json.loads((folder / "mobilenetv2.json").read_text())
+    spec = importlib.util.spec_from_file_location("picture", folder / "picture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    squash = transforms.named("squash", size=None, squash_size=256, crop=224, short_side=256)
+    frame = torch.from_numpy(squash.prepare(module.picture()))[None]
+    outputs = load("mobilenetv2", taps=["map", "gap"])(squash.normalise(frame))
+    np.testing.assert_allclose(outputs["gap"][0].numpy(), golden["gap"], atol=1e-4)
+    np.testing.assert_allclose(outputs["map"][0, :64, 0, 0], golden["map_corner"], atol=1e-4)

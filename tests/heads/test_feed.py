@@ -44,11 +44,10 @@ def test_the_next_batch_is_announced_and_one_buffer_serves_all(array_features):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_reads_what_a_cpu_reads(array_features):
+def test_a_gpu_reads_what_a_cpu_reads(gpu, array_features):
     source = array_features(np.random.default_rng(0).normal(size=(9, 3, 4)).astype(np.float16))
     for held in (False, True):
-        feed = Feed(source, np.arange(9), device=torch.device("cuda"), batch_size=4, held=held)
+        feed = Feed(source, np.arange(9), device=gpu, batch_size=4, held=held)
         for features, places in feed.batches(np.arange(9)):
             expected = source.array[places.cpu().numpy()].astype(np.float32)
             assert np.array_equal(features.cpu().numpy(), expected)

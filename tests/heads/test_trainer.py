@@ -207,6 +207,11 @@ def test_half_precision_scales_its_loss_and_keeps_the_scale(order_task, tmp_path
     assert torch.equal(*weights)
 
 
+def test_half_precision_of_an_lstm_on_a_cpu_is_refused(order_task):
+    with pytest.raises(RequestError, match="fp16 of an LSTM needs a GPU: use bf16"):
+        fitted("lstm", order_task(90), replace(QUICK, epochs=1, amp="fp16"))
+
+
 def test_a_loss_that_is_not_finite_is_said(array_features):
     array = np.ones((8, 2, 3), np.float32)
     array[3] = np.nan

@@ -135,5 +135,5 @@ def test_classes_that_changed_are_refused(run, verb_noun_store):
     said = json.loads(path.read_text())
     said["classes"]["verb"].insert(0, "aaa")
     path.write_text(json.dumps(said))
-    with pytest.raises(StoreError, match="classes of target 'verb' .* fit the head again"):
+    with pytest.raises(StoreError, match=r"classes of target 'verb' .* fit the head again"):
         evaluate(run.path)
