@@ -5,11 +5,11 @@ set -eu
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m build --outdir "$work/dist" .
+"$python" -m build --outdir "$work/dist" . > "$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 # An environment of its own for the wheel; torch and the rest, 5 GB, are borrowed by a path file.
 "$python" -m venv --without-pip "$work/venv"
-"$python" -m pip install --quiet --disable-pip-version-check --no-deps \
-    --python "$work/venv/bin/python" "$work"/dist/*.whl
+"$python" -m pip --python "$work/venv/bin/python" install --quiet --disable-pip-version-check \
+    --no-deps "$work"/dist/*.whl
 cd "$work"
 "$work/venv/bin/python" - "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" <<'PY'
 import pathlib, sys, sysconfig
