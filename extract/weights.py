@@ -43,19 +43,33 @@ class Wheel:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One set of official weights."""
+    """One set of official weights, and how its publisher evaluated it."""
 
     name: str
     file: str
     url: str
     sha256: str
-    """The whole digest, or the beginning of it that the publisher put into the file's name."""
+    """The whole digest, or the beginning that the publisher put into the file's name; empty
+    where none is published."""
     licence: str
     trained_on: str
-    top1: float
-    """Accuracy as published, percent."""
-    resize: int
-    """Short side, in pixels, that the publisher resizes to before the centre crop."""
+    top1: float | None
+    """Accuracy as published, percent; None where none is."""
+    metric: str = "top-1"
+    """What `top1` measures: `top-1`, or `mAP`."""
+    views: tuple[int, int] = (1, 1)
+    """(clips, crops) a video over which the accuracy was averaged."""
+    multiply_adds: float | None = None
+    """Of one view, as published, in units of 10^9; None where none is."""
+    resize: int | tuple[int, int]
+    """Pixels that the publisher resizes to before the centre crop: the short side, or
+    (height, width)."""
+    interpolation: str = "bilinear-antialias"
+    """How: `bilinear-antialias`, `bilinear` or `bicubic-antialias`."""
+    channels: str = "RGB"
+    """Order of the colours that the network was trained on: `RGB` or `BGR`."""
+    marks: tuple[str, ...] = ()
+    """Keys that only this file has: a copy under another name is known by them."""
     wheel: Wheel | None = None
 
 

@@ -9,6 +9,23 @@ from torch import Tensor, nn
 from egofeat.errors import RequestError
 from egofeat.extract.weights import Weights
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """The stretch of video that a clip network sees at once, as its weights were trained."""
+
+    frames: int
+    stride: int
+    """From one frame of the clip to the next, in frames at `fps`."""
+    fps: float = 30.0
+    fewest: int
+    """Frames that the network needs at least."""
+    multiple: int = 1
+    """Clips have a multiple of so many frames: the α of two pathways."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
@@ -19,11 +36,28 @@ class Spec:
     """Names of the outputs that can be kept, from the first layer to the last."""
     default_tap: str
     weights: tuple[Weights, ...]
-    """Official weights, the default first."""
+    """Official weights, the default first; none for an architecture that nobody published."""
+    parameters: int
+    """Of the network with its classifier, as trained."""
     size: int
     """Pixels of the square input that the weights were evaluated at."""
     squash_size: int
     """Pixels of the square that the `squash` transform makes by default."""
+    transform: str = "weights"
+    """The transform by default: `weights` or `squash`."""
+    short_side: int | tuple[int, int] = 256
+    """What `weights` resizes to before the crop where no official weights say: the short side,
+    or (height, width)."""
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    """One value a channel, on values scaled to [0, 1]."""
+    clip: Clip | None = None
+    """None: a network of single images."""
+
+    @property
+    def channels(self) -> int:
+        """3 for colour, 2 for optical flow (u, v)."""
+        return len(self.mean)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +66,7 @@ class Backbone:
 
     spec: Spec
     module: nn.Module
-    """Maps `[B, 3, H, W]` to a dict of taps; parameters need no gradient."""
+    """Maps a batch to a dict of taps; parameters need no gradient."""
     weights: str
     """`sha256:<hex>` or `random:<seed>`, as it stands in a recipe."""
     official: Weights | None
@@ -40,30 +74,49 @@ class Backbone:
     device: torch.device
     precision: str
 
-    def __call__(self, batch_BCHW: Tensor) -> dict[str, Tensor]:
-        """Run one normalised batch `[B, 3, H, W]`; returns float32 `{tap: [B, ...]}`.
+    def __call__(self, batch: Tensor) -> dict[str, Tensor]:
+        """Run one normalised batch, `[B, 3, H, W]` of images or `[B, 3, T, H, W]` of clips.
+
+        Returns:
+            float32 `{tap: [B, C]}`, `[B, C, h, w]` of images, `[B, t, C, h, w]` of clips:
+            time comes before channels, as heads read it.
 
         Sources: batch-norm folding and channels-last layout change only rounding
         (about 1e-6 relative at float32).
         """
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        batch = batch_BCHW.to(self.device, dtype, memory_format=torch.channels_last)
+        layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
+        batch = batch.to(self.device, dtype, memory_format=layout)
         # cuDNN would round float32 to TF32, 10 bits of mantissa; and pick algorithms by the clock.
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         with torch.inference_mode(), exact:
             outputs: dict[str, Tensor] = self.module(batch)
-            return {tap: output.float() for tap, output in outputs.items()}
+            return {tap: _time_first(output.float()) for tap, output in outputs.items()}
 
-    def tap_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
-        """Shape of each tap for one square input of `size` pixels."""
-        blank = torch.zeros(1, 3, size, size)
-        return {tap: tuple(output.shape[1:]) for tap, output in self(blank).items()}
+    def tap_shapes(self, size: int, frames: int = 1) -> dict[str, tuple[int, ...]]:
+        """Shape of each tap for one square input of `size` pixels; nothing is computed.
+
+        Args:
+            size: pixels of a side.
+            frames: of a clip; images take none of it.
+        """
+        sides = (frames, size, size) if self.spec.clip else (size, size)
+        blank = torch.empty(1, self.spec.channels, *sides, device="meta")
+        weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        shapes = {name: tensor.float().to("meta") for name, tensor in weights.items()}
+        with torch.no_grad():
+            outputs = torch.func.functional_call(self.module, shapes, (blank,))
+        return {tap: tuple(_time_first(output).shape[1:]) for tap, output in outputs.items()}
+
+
+def _time_first(output: Tensor) -> Tensor:
+    return output.transpose(1, 2) if output.ndim == 5 else output
 
 
 Builder = Callable[[Sequence[str], Mapping[str, Tensor] | None, int], nn.Module]
-"""(taps, state dict or None, seed) to a folded module in eval mode."""
+"""(taps, state dict or None, seed) to a folded module in eval mode, gradients off."""
 
 
 def check_taps(taps: Sequence[str], spec: Spec) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """A backbone by its name, with weights by theirs."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import mobilenetv2
@@ -14,6 +15,7 @@ from egofeat.extract.weights import Weights, find, read_tensors, sha256_of
 BACKBONES: dict[str, tuple[Spec, Builder]] = {
     mobilenetv2.SPEC.name: (mobilenetv2.SPEC, mobilenetv2.build),
 }
+"""Name to spec and builder, family by family."""
 
 
 def spec_of(name: str) -> Spec:
@@ -67,9 +69,10 @@ def load(
             module = build(chosen, tensors, 0)
         except WeightsError as error:
             raise WeightsError(f"{path}: {error}") from None
-        official = official or _record_with(spec, identity)
+        official = official or _record_with(spec, identity, tensors)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    module = module.to(torch.device(device), dtype).to(memory_format=torch.channels_last)
+    layout = torch.channels_last_3d if spec.clip else torch.channels_last
+    module = module.to(torch.device(device), dtype).to(memory_format=layout)
     return Backbone(
         spec=spec,
         module=module,
@@ -81,22 +84,29 @@ def load(
 
 
 def _resolve(spec: Spec, weights: str, note: Callable[[str], None]) -> tuple[Weights | None, Path]:
+    if weights == "default" and not spec.weights:
+        raise WeightsError(
+            f"nobody has published weights of {spec.name}: give a file or random with --weights"
+        )
     for record in spec.weights:
         if weights == record.name or (weights == "default" and record is spec.weights[0]):
             return record, find(record, note)
     path = Path(weights).expanduser()
     if not path.is_file():
-        names = ", ".join(record.name for record in spec.weights)
+        names = "".join(f", {record.name}" for record in spec.weights)
         raise WeightsError(
-            f"'{weights}' is neither a file nor weights of {spec.name}: give a file, default, "
-            f"random or one of {names}"
+            f"'{weights}' is neither a file nor weights of {spec.name}: give a file or one of "
+            f"default, random{names}"
         )
     return None, path
 
 
-def _record_with(spec: Spec, identity: str) -> Weights | None:
+def _record_with(spec: Spec, identity: str, state: Mapping[str, Tensor]) -> Weights | None:
     """The official record that a user's file turns out to be, so that it is preprocessed alike."""
+    digest = identity.removeprefix("sha256:")
     for record in spec.weights:
-        if identity.removeprefix("sha256:").startswith(record.sha256):
+        if record.sha256 and digest.startswith(record.sha256):
+            return record
+        if record.marks and all(mark in state for mark in record.marks):
             return record
     return None

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from egofeat.errors import WeightsError
 from egofeat.extract.backbones.backbone import Spec
 from egofeat.extract.backbones.folding import fold_batch_norms
+from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
 from egofeat.extract.weights import Weights, Wheel
 
 _BLOCKS = 17
@@ -23,8 +23,10 @@ SPEC = Spec(
     name="mobilenetv2",
     taps=("stem", *(f"block{k}" for k in range(_BLOCKS)), "map", "gap"),
     default_tap="gap",
+    parameters=3_504_872,
     size=224,
     squash_size=256,
+    transform="squash",
     weights=(
         Weights(
             name="imagenet1k_v1",
@@ -67,26 +69,15 @@ def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) ->
     Raises:
         WeightsError: keys or shapes that are not MobileNetV2's.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        features = mobilenet_v2(weights=None).features
-        if state is None:
-            _keep_scale(features)
+    features = seeded(lambda: mobilenet_v2(weights=None).features, seed)
     if state is not None:
-        _load_strictly(features, state)
-    features.eval().requires_grad_(requires_grad=False)
-    return TappedFeatures(fold_batch_norms(features), taps)
-
-
-def _keep_scale(features: nn.Module) -> None:
-    """Random weights whose activations neither vanish nor explode (He et al., 2015, eq. 10).
-
-    Torchvision's own are scaled by the fan-out, for training with batch norm: frozen, with
-    unit statistics, they fade to zero within ten blocks.
-    """
-    for module in features.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        trunk = {
+            key.removeprefix("features."): tensor
+            for key, tensor in state.items()
+            if not key.startswith("classifier.")
+        }
+        load_strictly(features, trunk, SPEC.name)
+    return TappedFeatures(fold_batch_norms(freeze(features)), taps)
 
 
 class TappedFeatures(nn.Module):
@@ -112,16 +103,3 @@ class TappedFeatures(nn.Module):
         if "gap" in self.taps:
             outputs["gap"] = hidden.mean(dim=(2, 3), dtype=torch.float32)
         return {tap: outputs[tap] for tap in self.taps}
-
-
-def _load_strictly(features: nn.Module, state: Mapping[str, Tensor]) -> None:
-    trunk = {
-        key.removeprefix("features."): tensor
-        for key, tensor in state.items()
-        if not key.startswith("classifier.")
-    }
-    try:
-        features.load_state_dict(trunk, strict=True)
-    except RuntimeError as error:
-        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-        raise WeightsError(f"these are not the weights of mobilenetv2: {problems}") from None
