@@ -1,0 +1,130 @@
+"""What is read as weights, and that nothing in a file runs."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from egofeat.errors import WeightsError
+from egofeat.extract.weight_files import read_tensors
+
+
+class Malicious:
+    """Would create a file if it were unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self.target,))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("key", ["model_state", "state_dict"])
+def test_a_training_state_holds_a_state_dict(tmp_path, key, zipped):
+    tensors = {"a.weight": torch.arange(6.0).view(2, 3)}
+    training = {"epoch": 7, key: tensors, "optimizer_state": {"lr": 0.1}, "cfg": "BN: {}"}
+    torch.save(training, tmp_path / "a.pyth", _use_new_zipfile_serialization=zipped)
+    read = read_tensors(tmp_path / "a.pyth")
+    assert list(read) == ["a.weight"]
+    assert torch.equal(read["a.weight"], tensors["a.weight"])
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_bare_state_dict(tmp_path, zipped):
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors")
+    for name in ("a.pth", "a.safetensors"):
+        assert torch.equal(read_tensors(tmp_path / name)["a"], torch.ones(2))
+
+
+@pytest.mark.parametrize("protocol", range(5))  # 5 has other buffers, and is younger than Caffe2
+def test_caffe2_blobs_become_float32(tmp_path, protocol):
+    blobs = {
+        "conv1_w": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "t_conv1_w": np.arange(6, dtype=np.float64).reshape(3, 2).T,
+        "big_endian": np.arange(3, dtype=">f4"),
+        "model_iter": np.int64(5),
+        "note": "text",
+        "names": np.array(["a", "b"], dtype=object),
+    }
+    with (tmp_path / "net.pkl").open("wb") as file:
+        pickle.dump({"blobs": blobs, "cfg": "MODEL: {}"}, file, protocol=protocol)
+    read = read_tensors(tmp_path / "net.pkl")
+    assert list(read) == ["conv1_w", "t_conv1_w", "big_endian"]
+    for name, tensor in read.items():
+        assert tensor.dtype == torch.float32
+        np.testing.assert_array_equal(tensor.numpy(), blobs[name])
+
+
+def test_a_pickle_as_python_2_wrote_it(tmp_path):
+    """Protocol 2 of Python 2: bytes are strings, and NumPy's parts lie in `numpy.core`."""
+    written = (
+        b"\x80\x02}U\x05blobs}U\x06pred_bcnumpy.core.multiarray\n_reconstruct\n"
+        b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R"
+        b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        b"U\x08\x00\x00\x80\x3f\x00\x00\x20\xc0tbss."
+    )
+    (tmp_path / "old.pkl").write_bytes(written)
+    assert read_tensors(tmp_path / "old.pkl")["pred_b"].tolist() == [1.0, -2.5]
+
+
+def malicious_files(folder):
+    """Each kind of pickle with something in it that would create `ran`."""
+    evil = Malicious(folder / "ran")
+    caffe2 = {"blobs": {"conv1_w": np.zeros(2), "evil": evil}}
+    nested = {"blobs": {"conv1_w": np.array([evil], dtype=object)}}
+    for name, content in (("caffe2", caffe2), ("nested", nested), ("bare", evil)):
+        with (folder / f"{name}.pkl").open("wb") as file:
+            pickle.dump(content, file, protocol=2)
+    torch_state = {"model_state": {"a": torch.ones(2)}, "cfg": evil}
+    torch.save(torch_state, folder / "new.pyth")
+    torch.save(torch_state, folder / "old.pyth", _use_new_zipfile_serialization=False)
+    return sorted(folder.iterdir())
+
+
+def test_no_pickle_runs_code(tmp_path):
+    files = malicious_files(tmp_path)
+    assert len(files) == 5
+    for path in files:
+        with pytest.raises(WeightsError, match=f"{path.name} holds more than tensors") as refusal:
+            read_tensors(path)
+        assert "\n" not in str(refusal.value)
+        assert not (tmp_path / "ran").exists()
+    # The same file does run for whoever unpickles it freely: the test would notice.
+    pickle.loads((tmp_path / "bare.pkl").read_bytes())
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"cnumpy\ncore.multiarray\n.",
+        b"c_codecs\nencode\n(S'x'\nS'zlib_codec'\ntR.",
+        b"cnumpy.core.multiarray\nfromfile\n(S'/etc/passwd'\ntR.",
+    ],
+)
+def test_only_what_makes_arrays_may_be_called(tmp_path, call):
+    (tmp_path / "a.pkl").write_bytes(call)
+    with pytest.raises(WeightsError, match="holds more than tensors"):
+        read_tensors(tmp_path / "a.pkl")
+
+
+def test_damaged_absent_and_unsuitable_files(tmp_path):
+    with pytest.raises(WeightsError, match="there is no weights file"):
+        read_tensors(tmp_path / "absent.pkl")
+    for name in ("page.pkl", "page.pyth", "page.safetensors"):
+        (tmp_path / name).write_bytes(b"<html>not found</html>")
+        with pytest.raises(WeightsError, match="cannot be read as weights"):
+            read_tensors(tmp_path / name)
+    torch.save({"model_state": {"a": 1}}, tmp_path / "numbers.pyth")
+    torch.save([torch.ones(1)], tmp_path / "list.pyth")
+    (tmp_path / "dict.pkl").write_bytes(pickle.dumps({"a": 1}))
+    for name in ("numbers.pyth", "list.pyth", "dict.pkl"):
+        with pytest.raises(WeightsError, match="not a state dict of tensors"):
+            read_tensors(tmp_path / name)
