@@ -40,6 +40,36 @@ class StoreMaker:
             },
         )
 
+    def flat_recipe(self, taps=None, **fields):
+        plan = {
+            "sampling": "windows",
+            "size": 32,
+            "stride": 16,
+            "fps": 30.0,
+            "frames": 8,
+            "last": "shift-back",
+        }
+        return self.recipe(taps or {"gap": (5,)}, plan=plan, **fields)
+
+    def flat_rows(self, lengths, taps=None, dtype="float16", seed=0):
+        """Whole videos, each id with its number of windows."""
+        rng = np.random.default_rng(seed)
+        offsets = np.cumsum([0, *lengths.values()])
+        starts = np.concatenate([np.arange(n) * 16 / 30 for n in lengths.values()])
+        return ShardRows(
+            ids=list(lengths),
+            videos=list(lengths),
+            starts=np.zeros(len(lengths)),
+            stops=np.full(len(lengths), np.inf),
+            clipped=np.zeros(len(lengths), bool),
+            times=np.stack([starts, starts + 16 / 30, starts + 32 / 30], axis=1),
+            taps={
+                tap: rng.standard_normal((offsets[-1], *shape)).astype(dtype)
+                for tap, shape in (taps or {"gap": (5,)}).items()
+            },
+            offsets=offsets,
+        )
+
     def dataset(self, *shards, classes=None, tail=None, unseen=frozenset(), name="mine", **about):
         """Segments of the rows of shards; `about` gives fields of a segment by its id."""
         segments = tuple(

@@ -29,8 +29,10 @@ finite = {"allow_nan": False, "allow_infinity": False}
 @st.composite
 def shard_lists(draw):
     dtype = draw(st.sampled_from(["float16", "float32"]))
-    shapes = st.tuples(st.integers(1, 3), st.integers(1, 5)) | st.tuples(
-        st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2)
+    shapes = (
+        st.tuples(st.integers(1, 3), st.integers(1, 5))
+        | st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2))
+        | st.just((2, 2, 3, 1, 2))
     )
     taps = draw(st.dictionaries(st.sampled_from(["gap", "map", "block12"]), shapes, min_size=1))
     ids = draw(st.lists(texts, min_size=1, max_size=6, unique=True))

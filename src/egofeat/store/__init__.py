@@ -1,11 +1,13 @@
 """The feature store: whole shards written by any number of workers, read memory-mapped."""
 
 from egofeat.store.formats import COMPRESSORS, FORMATS
+from egofeat.store.joined import JoinedStore, open_stores
 from egofeat.store.listing import StoreSummary, list_stores, versions
 from egofeat.store.reader import FeatureStore, open_store
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.standing import standing
+from egofeat.store.superseding import is_superseded, supersede
 from egofeat.store.verify import Problem, verify
 from egofeat.store.writer import StoreWriter
 
@@ -14,15 +16,19 @@ __all__ = [
     "FORMATS",
     "Failure",
     "FeatureStore",
+    "JoinedStore",
     "Key",
     "Problem",
     "Recipe",
     "ShardRows",
     "StoreSummary",
     "StoreWriter",
+    "is_superseded",
     "list_stores",
     "open_store",
+    "open_stores",
     "standing",
+    "supersede",
     "verify",
     "versions",
 ]

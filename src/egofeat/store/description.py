@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from egofeat.errors import StoreError
-from egofeat.store.files import create_file
+from egofeat.store.files import PREFIX, create_file
 from egofeat.store.recipe import Recipe
+from egofeat.store.superseding import is_superseded
 
 SCHEMA = 1
 """Version of the layout; a store of a greater one is refused."""
@@ -71,7 +72,21 @@ class Description:
 _MEND = "put back a copy of it, or delete the store and run `egofeat extract` again"
 
 
-def find_stores(root: Path) -> list[Path]:
-    """Folders of stores at `root` or up to two folders below it, sorted."""
-    patterns = (NAME, f"*/{NAME}", f"*/*/{NAME}")
-    return sorted(path.parent for pattern in patterns for path in root.glob(pattern))
+def find_stores(root: Path, *, superseded: bool = False) -> list[Path]:
+    """Folders of stores at `root` or up to two folders below it, sorted.
+
+    Args:
+        root: where to look.
+        superseded: also those that a newer store took the place of; the one at `root`
+            itself is meant whatever its name.
+    """
+    own = [root] if (root / NAME).is_file() else []
+    below = [path.parent for pattern in (f"*/{NAME}", f"*/*/{NAME}") for path in root.glob(pattern)]
+    return sorted(
+        own
+        + [
+            path
+            for path in below
+            if not path.name.startswith(PREFIX) and (superseded or not is_superseded(path))
+        ]
+    )

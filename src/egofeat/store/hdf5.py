@@ -35,6 +35,8 @@ def _write(path: Path, rows: ShardRows, compress: str | None) -> None:
         file["stop"] = rows.stops.astype("<f8")
         file["clipped"] = rows.clipped
         file["times"] = rows.times.astype("<f8")
+        if rows.offsets is not None:
+            file["offsets"] = rows.offsets.astype("<i8")
         for tap, values in rows.taps.items():
             options: dict[str, Any] = {}
             if compress:
@@ -71,6 +73,7 @@ def _open(path: Path) -> Shard:
             stops=_column(file, "stop"),
             clipped=_column(file, "clipped"),
             taps={tap: _tap(path, file, f"taps/{tap}") for tap in taps},
+            offsets=_column(file, "offsets") if b"offsets" in file.id else None,
         )
 
 
@@ -100,13 +103,13 @@ def _tap(path: Path, file: Any, name: str) -> TapArray:
     return TapArray(dataset.shape, dataset.dtype, Place(path, offset) if plain else None)
 
 
-def _read(path: Path, array: str, rows: NDArray[np.int64] | None) -> NDArray[Any]:
+def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDArray[Any]:
     import h5py  # noqa: PLC0415
 
     with reading(path), h5py.File(path, "r", locking=False) as file:
         dataset = file[array]
-        if rows is None:
-            return np.asarray(dataset[()])
+        if rows is None or isinstance(rows, slice):
+            return np.asarray(dataset[() if rows is None else rows])
         # A loop over rows: h5py's own list indexing is thirty times slower.
         return np.stack([dataset[row] for row in rows])
 

@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from egofeat.errors import StoreError
 from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description, find_stores
 from egofeat.store.failures import all_failures
+from egofeat.store.flat import offsets_of
 from egofeat.store.formats import open_shards
 from egofeat.store.selection import select
 from egofeat.store.shards import segments_in
+from egofeat.store.superseding import is_superseded
 
 LIBRARIES = ("egofeat", "torch", "torchvision", "av", "pillow", "numpy", "h5py", "zarr")
 """Distributions whose versions may make a difference to a store."""
@@ -25,9 +29,11 @@ class StoreSummary:
     dataset: str = ""
     backbone: str = ""
     taps: Mapping[str, tuple[int, ...]]
-    """Tap to the shape of one segment's features."""
+    """Tap to the shape of one row."""
     segments: int = 0
     """Segments that can be read."""
+    rows: int | None = None
+    """Rows of these segments in a flat store; None where each segment is a row."""
     stale: int = 0
     """Rows that the manifest no longer asks for."""
     failures: int = 0
@@ -38,6 +44,8 @@ class StoreSummary:
     made_with: Mapping[str, str]
     changed: Mapping[str, tuple[str, str]]
     """Library to its version when the store was made and the one installed now."""
+    superseded: bool = False
+    """Whether a newer store took its place: `egofeat prune --superseded` removes it."""
     problem: str = ""
     """Why the store cannot be read; empty when it can."""
 
@@ -48,8 +56,8 @@ def versions() -> dict[str, str]:
 
 
 def list_stores(root: Path | str) -> list[StoreSummary]:
-    """Summarise every store at `root` or up to two folders below it, by path."""
-    return [_summary(path) for path in find_stores(Path(root))]
+    """Summarise every store at `root` or up to two folders below it, by path; superseded too."""
+    return [_summary(path) for path in find_stores(Path(root), superseded=True)]
 
 
 def _summary(path: Path) -> StoreSummary:
@@ -58,15 +66,25 @@ def _summary(path: Path) -> StoreSummary:
         description = Description.read(path)
     except StoreError as error:
         return StoreSummary(
-            path=path, bytes=size, taps={}, made_with={}, changed={}, problem=str(error)
+            path=path,
+            bytes=size,
+            taps={},
+            made_with={},
+            changed={},
+            superseded=is_superseded(path),
+            problem=str(error),
         )
     segments = stale = failures = 0
+    rows = None
     problem = ""
     try:
         shards = open_shards(path, description)
         annotations = Annotations.read(path)
         selection = select(shards, annotations)
         segments, stale = len(selection.row_of), len(selection.stale)
+        if description.recipe.flat:
+            lengths = [np.diff(offsets_of(shard)) for shard in shards]
+            rows = int(selection.column(lengths, np.dtype(np.int64)).sum())
         done = segments_in(shards)
         wanted = annotations.positions().keys() if annotations else None
         failures = len(all_failures(path, done, wanted))
@@ -79,6 +97,7 @@ def _summary(path: Path) -> StoreSummary:
         backbone=description.recipe.backbone,
         taps=description.recipe.taps,
         segments=segments,
+        rows=rows,
         stale=stale,
         failures=failures,
         bytes=size,
@@ -90,6 +109,7 @@ def _summary(path: Path) -> StoreSummary:
             for name, then in made_with.items()
             if name in LIBRARIES and (now := _version(name)) and now != then
         },
+        superseded=is_superseded(path),
         problem=problem,
     )
 

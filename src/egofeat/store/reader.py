@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from egofeat.errors import RequestError, StoreError
 from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description, find_stores
+from egofeat.store.flat import FlatRows, offsets_of
 from egofeat.store.formats import FORMATS, open_shards
 from egofeat.store.mapping import MappedRows
 from egofeat.store.recipe import Recipe
@@ -34,7 +35,7 @@ def open_store(path: Path | str, tap: str | None = None) -> "FeatureStore":
     """
     found = find_stores(Path(path))
     if not found:
-        raise StoreError(f"there is no feature store at {path}: make one with `egofeat extract`")
+        raise _no_store(Path(path))
     if len(found) > 1:
         names = ", ".join(str(store) for store in found)
         raise RequestError(f"{path} holds several feature stores, name one of them: {names}")
@@ -48,8 +49,18 @@ def open_store(path: Path | str, tap: str | None = None) -> "FeatureStore":
     return FeatureStore(found[0], description, chosen)
 
 
+def _no_store(path: Path) -> StoreError:
+    if aside := find_stores(path, superseded=True):
+        names = ", ".join(str(store) for store in aside)
+        return StoreError(f"{path} holds superseded stores only, name one of them: {names}")
+    return StoreError(f"there is no feature store at {path}: make one with `egofeat extract`")
+
+
 class FeatureStore:
-    """Features of one tap of a store: one row a segment, in the order of the shards' names."""
+    """Features of one tap of a store: one row a segment, in the order of the shards' names.
+
+    In a flat store a segment is a whole video and has a row a window: read it by its id.
+    """
 
     def __init__(self, path: Path, description: Description, tap: str) -> None:
         self.path = path
@@ -57,18 +68,35 @@ class FeatureStore:
         self.dataset: str = description.dataset
         self.tap = tap
         self.row_shape: tuple[int, ...] = tuple(self.recipe.taps[tap])
-        """Shape of one segment's features, (T, C) or (T, C, H, W)."""
+        """Shape of one row, (V, C), (V, C, h, w) or (V, t, C, h, w); flat, without V."""
         self.dtype: np.dtype[Any] = np.dtype(self.recipe.dtype)
         self._form = FORMATS[description.format]
         self._shards = open_shards(path, description)
         annotations = Annotations.read(path)
         self._selection = select(self._shards, annotations)
         self._rows = self._open_rows()
+        self.lengths: NDArray[np.int64] = (
+            self._rows.lengths
+            if isinstance(self._rows, FlatRows)
+            else np.ones(len(self._selection.row_of), np.int64)
+        )
+        """[segments] rows of each segment: 1, but in a flat store its windows."""
         self._set_columns()
         self._set_annotations(annotations)
 
-    def _open_rows(self) -> MappedRows | LibraryRows:
-        arrays = [_checked(shard, self.tap, self.row_shape, self.dtype) for shard in self._shards]
+    def _open_rows(self) -> MappedRows | LibraryRows | FlatRows:
+        counts = [
+            int(offsets_of(shard)[-1]) if self.flat else len(shard.ids) for shard in self._shards
+        ]
+        arrays = [
+            _checked(shard, self.tap, (count, *self.row_shape), self.dtype)
+            for shard, count in zip(self._shards, counts, strict=True)
+        ]
+        if self.flat:
+            return FlatRows(
+                self._form, self._shards, arrays, self._selection, self.tap, self.row_shape,
+                self.dtype,
+            )  # fmt: skip
         if all(array.place for array in arrays):
             return MappedRows(arrays, self._selection, self.row_shape, self.dtype)
         return LibraryRows(self._form, self._shards, self._selection, self.tap)
@@ -128,20 +156,42 @@ class FeatureStore:
         return open_store, (self.path, self.tap)
 
     def __repr__(self) -> str:
-        return f"FeatureStore({str(self.path)!r}, {self.tap}: {len(self)} × {self.row_shape})"
+        count = f"{len(self)} segments, {self.lengths.sum()}" if self.flat else str(len(self))
+        return f"FeatureStore({str(self.path)!r}, {self.tap}: {count} × {self.row_shape})"
 
     def __getitem__(self, id_: str) -> NDArray[Any]:
         """Features of the segment `id_`, read-only; a view where the store is mapped.
 
+        The shape is `row_shape`; in a flat store [n, *row_shape], a row a window.
+
         Raises:
             StoreError: there is no such segment.
         """
+        return self._rows.row(self._number(id_))
+
+    def _number(self, id_: str) -> int:
         number = self._numbers.get(id_)
         if number is None:
             near = difflib.get_close_matches(id_, self.ids, n=1)
             hint = f", the nearest is {near[0]!r}" if near else ""
             raise StoreError(f"{self.path} has {len(self)} segments and none is {id_!r}{hint}")
-        return self._rows.row(number)
+        return number
+
+    def spans(self, id_: str) -> NDArray[np.float64]:
+        """Start, centre and end of the window of each of a segment's rows, [n, 3] seconds.
+
+        Raises:
+            StoreError: there is no such segment.
+            RequestError: the store is not flat.
+        """
+        if not self.flat:
+            raise RequestError(
+                f"{self.path} holds segments, not windows over whole videos: read their times "
+                "from `times`, or extract with --windows"
+            )
+        number = self._number(id_)
+        first = int(self.lengths[:number].sum())
+        return self.times[first : first + int(self.lengths[number])]
 
     def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Gather rows, in the order given, repeats allowed.
@@ -157,7 +207,9 @@ class FeatureStore:
         Raises:
             IndexError: a row number is not in the store.
             ValueError: `out` has another shape.
+            RequestError: the store is flat, its segments are not of one shape.
         """
+        gathering = self._gathering()
         rows = self._numbered(rows)
         shape = (len(rows), *self.row_shape)
         if out is None:
@@ -165,8 +217,16 @@ class FeatureStore:
         if out.shape != shape or not out.flags.c_contiguous:
             raise ValueError(f"out is {out.shape}, not a C-contiguous {shape}")
         if len(rows):
-            self._rows.take(rows, out)
+            gathering.take(rows, out)
         return out
+
+    def _gathering(self) -> MappedRows | LibraryRows:
+        if isinstance(self._rows, FlatRows):
+            raise RequestError(
+                f"{self.path} holds windows over whole videos, as many as each is long, and heads "
+                "of segments need a store of segment clips: extract one without --windows"
+            )
+        return self._rows
 
     def _numbered(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         rows = np.asarray(rows)
@@ -180,13 +240,18 @@ class FeatureStore:
 
     def advise_random(self, rows: NDArray[np.int64]) -> None:
         """Have rows read ahead of their `take`: for stores larger than the memory."""
-        self._rows.advise(np.asarray(rows, dtype=np.int64))
+        self._gathering().advise(np.asarray(rows, dtype=np.int64))
 
     def rows(self, split: str | None = None) -> NDArray[np.int64]:
         """Row numbers of a split, or of all."""
         if split is None:
             return np.arange(len(self), dtype=np.int64)
         return np.flatnonzero(self.splits == split).astype(np.int64)
+
+    @property
+    def flat(self) -> bool:
+        """Whether a segment is a whole video with a row a window."""
+        return self.recipe.flat
 
     @property
     def mapped(self) -> bool:
@@ -201,19 +266,24 @@ class FeatureStore:
     @property
     def nbytes(self) -> int:
         """Bytes of this tap's features, uncompressed."""
-        return len(self) * math.prod(self.row_shape) * self.dtype.itemsize
+        return int(self.lengths.sum()) * math.prod(self.row_shape) * self.dtype.itemsize
 
     @functools.cached_property
     def times(self) -> NDArray[np.float64]:
-        """Times of the frames that each row was made from, [rows, T] seconds."""
+        """Times of the views of each row, [rows, V] seconds; of a flat store's windows, [rows, 3].
+
+        A view's time is that of its frame or of its clip's centre; a window's are its start,
+        centre and end, and the rows are those of segment after segment.
+        """
+        if isinstance(self._rows, FlatRows):
+            return self._rows.times()
         parts = [self._form.read(shard.path, "times", None) for shard in self._shards]
         return self._selection.column(parts, np.dtype(np.float64))
 
 
-def _checked(shard: Shard, tap: str, row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> TapArray:
+def _checked(shard: Shard, tap: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> TapArray:
     """Find a tap's array, which must be what the recipe says."""
     array = shard.taps.get(tap)
-    shape = (len(shard.ids), *row_shape)
     if array is None or array.shape != shape or array.dtype != dtype:
         with reading(shard.path):
             raise ValueError(f"its tap {tap} is not {dtype} {shape}")

@@ -24,14 +24,20 @@ class Recipe:
     transform: Mapping[str, Any]
     """How decoded frames become the network's input: resize rule, crop, mean, std."""
     plan: Mapping[str, Any]
-    """Which frames of a segment are taken."""
+    """Which frames of a segment are taken; `sampling` names the way."""
     taps: Mapping[str, tuple[int, ...]]
-    """Tap name to the shape of one segment's row, `(T, C)` or `(T, C, H, W)`."""
+    """Tap name to the shape of one row: `(V, C)`, `(V, C, h, w)` or, where clips are seen,
+    `(V, t, C, h, w)`, with V views a segment; in a flat store without V."""
     dtype: str
     """`float16` or `float32`, as stored."""
     precision: str = "float32"
     """Arithmetic of the network: `float32` or `bf16`."""
     decoder: str = "pyav"
+
+    @property
+    def flat(self) -> bool:
+        """Whether a segment has a number of rows of its own: windows over a whole video."""
+        return self.plan.get("sampling") == "windows"
 
     @property
     def digest(self) -> str:
@@ -45,7 +51,7 @@ class Recipe:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that one segment takes over all taps."""
+        """Bytes that one row takes over all taps."""
         itemsize = 2 if self.dtype == "float16" else 4
         sizes = []
         for shape in self.taps.values():

@@ -13,21 +13,28 @@ Key = tuple[str, float, float]
 
 @dataclass(frozen=True)
 class ShardRows:
-    """Features of some segments, one row each, with everything that says what they are."""
+    """Features of some segments, with everything that says what they are.
+
+    A segment is one row; in a flat store, as many rows as it has windows.
+    """
 
     ids: Sequence[str]
     """Unique in the shard; text without NUL."""
     videos: Sequence[str]
     starts: NDArray[np.float64]
-    """[rows] seconds, inclusive, as requested."""
+    """[segments] seconds, inclusive, as requested."""
     stops: NDArray[np.float64]
-    """[rows] seconds, exclusive, as requested; infinity means the end of the video."""
+    """[segments] seconds, exclusive, as requested; infinity means the end of the video."""
     clipped: NDArray[np.bool_]
-    """[rows] whether the video ended before the stop that was requested."""
+    """[segments] whether the video ended before the stop that was requested."""
     times: NDArray[np.float64]
-    """[rows, T] seconds of the frames that a row was made from."""
+    """[rows, V] seconds of each view of a row, of its frame or its clip's centre; in a flat
+    store [rows, 3], start, centre and end of each row's window."""
     taps: Mapping[str, NDArray[Any]]
     """Tap name to [rows, *row_shape], in the recipe's dtype."""
+    offsets: NDArray[np.int64] | None = None
+    """[segments + 1] of a flat store: segment i is the rows `[offsets[i], offsets[i + 1])`, at
+    least one; None where a segment is a row."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a shard format must do, so that HDF5 and Zarr are read and written alike.
 
-A shard holds for each tap one array [rows, *row_shape] and, a row each, what it is:
-id, video, start, stop, clipped, times, and the crc32 of each tap's bytes.
+A shard holds for each tap one array [rows, *row_shape] with the times of each row and the
+crc32 of its bytes and, a segment each, what it is: id, video, start, stop, clipped. A segment
+is one row, or in a flat store those that the offsets say.
 """
 
 import contextlib
@@ -47,6 +48,8 @@ class Shard:
     stops: NDArray[np.float64]
     clipped: NDArray[np.bool_]
     taps: Mapping[str, TapArray]
+    offsets: NDArray[np.int64] | None
+    """Of a flat store; as they stand in the file, not yet checked."""
 
     @property
     def name(self) -> str:
@@ -63,7 +66,7 @@ class ShardFormat:
     write: Callable[[Path, ShardRows, str | None], None]
     """Write rows, compressed or not, to a path where nothing stands. Same rows, same bytes."""
     open: Callable[[Path], Shard]
-    read: Callable[[Path, str, NDArray[np.int64] | None], NDArray[Any]]
+    read: Callable[[Path, str, NDArray[np.int64] | slice | None], NDArray[Any]]
     """Read rows (None: all) of the array `times`, `crc32/<tap>` or `taps/<tap>`."""
 
 

@@ -13,6 +13,7 @@ from egofeat.errors import StoreError
 from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX
+from egofeat.store.flat import offsets_of
 from egofeat.store.formats import FORMATS, shard_paths
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import Address, select
@@ -83,44 +84,44 @@ def _leftovers(store: Path) -> Iterator[Problem]:
 
 def _damage(shard: Shard, form: ShardFormat, recipe: Recipe) -> Iterator[Problem]:
     count = len(shard.ids)
+    lengths = np.diff(offsets_of(shard)) if recipe.flat else 1
+    owners = np.repeat(np.arange(count), lengths)
     times = form.read(shard.path, "times", None)
-    columns = (shard.videos, shard.starts, shard.stops, shard.clipped, times)
-    if any(len(column) != count for column in columns):
+    columns = (shard.videos, shard.starts, shard.stops, shard.clipped)
+    if any(len(column) != count for column in columns) or len(times) != len(owners):
         yield Problem(shard.path.name, None, "its columns have different lengths")
     for tap, row_shape in recipe.taps.items():
         array = shard.taps.get(tap)
-        if array is None or array.shape != (count, *row_shape) or array.dtype != recipe.dtype:
-            yield Problem(
-                shard.path.name, None, f"its tap {tap} is not {recipe.dtype} {(count, *row_shape)}"
-            )
+        shape = (len(owners), *row_shape)
+        if array is None or array.shape != shape or array.dtype != recipe.dtype:
+            yield Problem(shard.path.name, None, f"its tap {tap} is not {recipe.dtype} {shape}")
         else:
-            yield from _altered(shard, form, tap)
+            for segment in np.unique(owners[_altered(shard, form, tap)]).tolist():
+                yield Problem(
+                    shard.path.name,
+                    shard.ids[segment],
+                    f"its {tap} was altered after it was written: delete the shard and run "
+                    "`egofeat extract` again",
+                )
 
 
-def _altered(shard: Shard, form: ShardFormat, tap: str) -> Iterator[Problem]:
+def _altered(shard: Shard, form: ShardFormat, tap: str) -> NDArray[np.int64]:
+    """Numbers of the rows whose bytes are not those of their checksum."""
     expected = form.read(shard.path, f"crc32/{tap}", None)
-    for first, values in _blocks(shard, form, tap):
-        found = checksums(values)
-        for row in np.flatnonzero(found != expected[first : first + len(found)]).tolist():
-            yield Problem(
-                shard.path.name,
-                shard.ids[first + row],
-                f"its {tap} was altered after it was written: delete the shard and run "
-                "`egofeat extract` again",
-            )
+    found = [checksums(values) for values in _blocks(shard, form, tap)]
+    return np.flatnonzero(np.concatenate(found) != expected)
 
 
-def _blocks(shard: Shard, form: ShardFormat, tap: str) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Read a tap's rows a part at a time, with the number of the part's first row."""
+def _blocks(shard: Shard, form: ShardFormat, tap: str) -> Iterator[NDArray[Any]]:
+    """Read a tap's rows a part at a time."""
     array = shard.taps[tap]
     if array.place:
         file, offset = array.place.file, array.place.offset
-        yield 0, np.memmap(file, array.dtype, "r", offset, array.shape)
+        yield np.memmap(file, array.dtype, "r", offset, array.shape)
         return
     count = max(1, _BLOCK // (math.prod(array.shape[1:]) * array.dtype.itemsize))
     for first in range(0, array.shape[0], count):
-        rows = np.arange(first, min(first + count, array.shape[0]))
-        yield first, form.read(shard.path, f"taps/{tap}", rows)
+        yield form.read(shard.path, f"taps/{tap}", slice(first, first + count))
 
 
 def _rows(shards: Sequence[Shard], rows: Sequence[Address], message: str) -> Iterator[Problem]:

@@ -23,12 +23,14 @@ def _write(path: Path, rows: ShardRows, compress: str | None) -> None:
 
     attributes = {"schema": SCHEMA, "ids": list(rows.ids), "videos": list(rows.videos)}
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "start": rows.starts,
         "stop": rows.stops,
         "clipped": rows.clipped,
         "times": rows.times,
     }
+    if rows.offsets is not None:
+        columns["offsets"] = rows.offsets
     for name, column in columns.items():
         _add(group, name, column, None)
     for tap, values in rows.taps.items():
@@ -69,6 +71,7 @@ def _open(path: Path) -> Shard:
             stops=_read(path, "stop", None),
             clipped=_read(path, "clipped", None),
             taps={tap: _array(path / "taps" / tap) for tap in taps},
+            offsets=_read(path, "offsets", None) if (path / "offsets").is_dir() else None,
         )
 
 
@@ -91,7 +94,7 @@ def _array(folder: Path) -> TapArray:
     return TapArray(shape, dtype, Place(chunk, 0) if plain else None)
 
 
-def _read(path: Path, array: str, rows: NDArray[np.int64] | None) -> NDArray[Any]:
+def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDArray[Any]:
     with reading(path):
         tap = _array(path / array)
         if tap.place:

@@ -1,0 +1,162 @@
+"""Stores of one data set as one: their rows joined by segment, each read from its own files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.errors import RequestError, StoreError
+from egofeat.store.reader import FeatureStore, open_store
+from egofeat.store.rows import keys
+
+
+def open_stores(
+    paths: Sequence[Path | str], taps: Sequence[str] = ()
+) -> "FeatureStore | JoinedStore":
+    """Open one store, or several of one data set joined by segment.
+
+    Args:
+        paths: each a store's folder, or one that holds exactly one store.
+        taps: one for all stores, or one a store; none where each store has one tap.
+
+    Raises:
+        StoreError: a store is absent or damaged, or the stores disagree on their segments.
+        RequestError: no such tap, or stores that have nothing to join.
+    """
+    if len(taps) not in (0, 1, len(paths)):
+        raise RequestError(
+            f"{len(taps)} taps are named for {len(paths)} stores ({', '.join(taps)}): "
+            "name one for all, or one a store"
+        )
+    named: list[str | None] = [*taps] or [None]
+    of_each = named * len(paths) if len(named) == 1 else named
+    return join([open_store(path, tap) for path, tap in zip(paths, of_each, strict=True)])
+
+
+def join(stores: Sequence[FeatureStore]) -> "FeatureStore | JoinedStore":
+    """Join stores by segment; one alone stays what it is.
+
+    Raises:
+        StoreError: the stores disagree on their segments.
+        RequestError: the stores have nothing to join.
+    """
+    return stores[0] if len(stores) == 1 else JoinedStore(stores)
+
+
+class JoinedRows:
+    """Features of one store, row for row those of a join."""
+
+    def __init__(self, store: FeatureStore, places: NDArray[np.int64]) -> None:
+        self.name = f"{store.recipe.store_name}:{store.tap}"
+        """What tells it from the others of the join."""
+        self.row_shape = store.row_shape
+        self.dtype = store.dtype
+        self._store = store
+        self._places = places
+        """[rows] of the join to rows of the store."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that are joined, uncompressed."""
+        return self._store.nbytes // len(self._store) * len(self._places)
+
+    def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Gather rows of the join, `[n, *row_shape]`; see `FeatureStore.take`."""
+        return self._store.take(self._places[rows], out)
+
+    def advise_random(self, rows: NDArray[np.int64]) -> None:
+        """Have rows of the join read ahead of their `take`."""
+        self._store.advise_random(self._places[rows])
+
+
+class JoinedStore:
+    """The segments that stand in every one of some stores, in the order of the first.
+
+    A segment is its id, start and stop. Columns are those of `FeatureStore`; features are
+    read from `parts`, one a store.
+
+    Raises:
+        RequestError: the stores are of several data sets, have no segment in common, or
+            one is named twice.
+        StoreError: they disagree on classes, splits, groups or labels.
+    """
+
+    def __init__(self, stores: Sequence[FeatureStore]) -> None:
+        self.stores = tuple(stores)
+        self.path = " + ".join(str(store.path) for store in stores)
+        """The stores' folders, for people."""
+        self.dataset = stores[0].dataset
+        self._refuse_strangers()
+        numbers = [
+            {key: row for row, key in enumerate(keys(store.ids, store.starts, store.stops))}
+            for store in stores
+        ]
+        common = [key for key in numbers[0] if all(key in other for other in numbers[1:])]
+        if not common:
+            raise RequestError(
+                f"no segment stands in all of {self.path}: extract the same splits into each, "
+                "from the same manifest"
+            )
+        places = [np.array([of[key] for key in common], dtype=np.int64) for of in numbers]
+        self.left_out = tuple(len(store) - len(common) for store in stores)
+        """Segments of each store that do not stand in all."""
+        self.parts = tuple(map(JoinedRows, stores, places))
+        self.ids = [key[0] for key in common]
+        """[rows] id of each segment."""
+        self._set_annotations(places)
+
+    def _refuse_strangers(self) -> None:
+        """Refuse stores of another data set than the first's, and the same features twice."""
+        seen = set()
+        for store in self.stores:
+            if store.dataset != self.dataset:
+                raise RequestError(
+                    f"{self.stores[0].path} is of data set {self.dataset} and {store.path} of "
+                    f"{store.dataset}: join stores of one data set"
+                )
+            if (store.digest, store.tap) in seen:
+                raise RequestError(
+                    f"tap {store.tap} of store {store.path} is to be joined with itself: "
+                    "name it once"
+                )
+            seen.add((store.digest, store.tap))
+
+    def _set_annotations(self, places: Sequence[NDArray[np.int64]]) -> None:
+        first = self.stores[0]
+        self.classes = first.classes
+        self.tail = first.tail
+        self.unseen = first.unseen
+        self.splits: NDArray[np.str_] = first.splits[places[0]]
+        """[rows] split of each segment."""
+        self.groups: NDArray[np.str_] = first.groups[places[0]]
+        """[rows] what must not stand on both sides of a fair split."""
+        self.labels = {target: labels[places[0]] for target, labels in first.labels.items()}
+        """Target to [rows] class index, -1 where there is none."""
+        for store, rows in zip(self.stores[1:], places[1:], strict=True):
+            labels = {target: of[rows] for target, of in store.labels.items()}
+            alike = {
+                "classes": self.classes == store.classes,
+                "tail classes": self.tail == store.tail,
+                "unseen groups": self.unseen == store.unseen,
+                "splits": np.array_equal(self.splits, store.splits[rows]),
+                "groups": np.array_equal(self.groups, store.groups[rows]),
+                "labels": self.labels.keys() == labels.keys()
+                and all(np.array_equal(labels[target], self.labels[target]) for target in labels),
+            }
+            for what, same in alike.items():
+                if not same:
+                    raise StoreError(
+                        f"{first.path} and {store.path} disagree on the {what} of their segments: "
+                        "run `egofeat extract` again for both with one manifest (features are kept)"
+                    )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, split: str | None = None) -> NDArray[np.int64]:
+        """Row numbers of a split, or of all."""
+        if split is None:
+            return np.arange(len(self), dtype=np.int64)
+        return np.flatnonzero(self.splits == split).astype(np.int64)

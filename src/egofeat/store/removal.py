@@ -1,0 +1,73 @@
+"""Removing a store so that a process killed at any instant leaves none that looks whole.
+
+The folder is renamed first, to a temporary name under which nothing looks for stores;
+what a killed removal leaves under that name is for the next one to remove.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from egofeat.errors import RequestError
+from egofeat.store.annotations import NAME as SEGMENTS_JSON
+from egofeat.store.description import NAME as STORE_JSON
+from egofeat.store.description import Description
+from egofeat.store.files import PREFIX, sync, temporary_path
+from egofeat.store.formats import FORMATS
+
+_WORKER = "prune"
+
+
+def check_removable(path: Path) -> None:
+    """Refuse what is no store, or holds anything besides a store.
+
+    Raises:
+        RequestError: the path is a link, has no store.json, or holds what is not a store's.
+        StoreError: its store.json is damaged or of a newer schema.
+    """
+    if path.is_symlink():
+        raise RequestError(f"{path} is a link: name the folder that it leads to")
+    if not (path / STORE_JSON).is_file():
+        raise RequestError(
+            f"{path} is not a feature store, it has no {STORE_JSON}: name the folder of one store, "
+            "as `egofeat ls` lists it"
+        )
+    Description.read(path)
+    for foreign in _foreign(path):
+        raise RequestError(
+            f"{path} holds {foreign}, which is not a store's: move it out of the store first"
+        )
+
+
+def remove_store(path: Path) -> None:
+    """Remove the folder of a store; see `check_removable`."""
+    path = path.resolve()  # a name such as `.` cannot be renamed
+    temporary = temporary_path(path, _WORKER)
+    path.rename(temporary)
+    sync(path.parent)
+    shutil.rmtree(temporary)
+
+
+def half_removed(folder: Path) -> list[Path]:
+    """List what killed removals left in a folder, whoever began them; sorted."""
+    return sorted(folder.glob(f"{PREFIX}{_WORKER}~*"))
+
+
+def remove_leftover(path: Path) -> None:
+    """Finish the removal of what `half_removed` lists."""
+    # Whoever began it may still be at it, on another machine: two get it done as well.
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _foreign(store: Path) -> Iterator[str]:
+    """What in a store's folder was not put there by a store."""
+    suffixes = tuple(form.suffix for form in FORMATS.values())
+    for path in sorted(store.iterdir()):
+        failures = path.name.startswith("failures-") and path.suffix == ".jsonl"
+        known = path.name in (STORE_JSON, SEGMENTS_JSON, "shards") or failures
+        if path.is_symlink() or not (known or path.name.startswith(PREFIX)):
+            yield path.name
+    for path in sorted((store / "shards").glob("*")):
+        known = path.name.startswith(PREFIX) or path.name.endswith(suffixes)
+        if path.is_symlink() or not known:
+            yield f"shards/{path.name}"
