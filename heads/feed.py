@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from egofeat.heads.head import merge_steps
+
 HELD_ON_CPU = 1 << 30
 """Bytes; a store above this is read from its map, which the system caches anyway."""
 SHARE_OF_GPU = 0.6
@@ -21,7 +23,7 @@ class Features(Protocol):
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one segment's features, `(T, C)` or `(T, C, H, W)`."""
+        """Shape of one segment's features, `(T, C)`, `(T, C, H, W)` or `(V, t, C, H, W)`."""
         ...
 
     @property
@@ -149,10 +151,12 @@ def channel_statistics(
     A channel that hardly varies gets 1 for its deviation.
     """
     count = 0
-    total = np.zeros(source.row_shape[1])
-    squares = np.zeros(source.row_shape[1])
+    shape = merge_steps(source.row_shape)
+    total = np.zeros(shape[1])
+    squares = np.zeros(shape[1])
     for _, block in blocks(source, rows):
-        wide = np.moveaxis(block.astype(np.float64), 2, -1).reshape(-1, source.row_shape[1])
+        steps = block.reshape(len(block), *shape).astype(np.float64)
+        wide = np.moveaxis(steps, 2, -1).reshape(-1, shape[1])
         count += len(wide)
         total += wide.sum(axis=0)
         squares += np.square(wide).sum(axis=0)

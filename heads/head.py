@@ -25,10 +25,11 @@ class Standardise(nn.Module):
 
 
 class Head(nn.Module, ABC):
-    """Features `[B,T,C]` or `[B,T,C,H,W]` to logits `[B,classes]` of each target.
+    """Features `[B,T,C]`, `[B,T,C,H,W]` or `[B,V,t,C,H,W]` to logits `[B,classes]` of each target.
 
     Every head ends alike (MobileNetV2 seed, common base): one embedding of the segment,
-    dropout, and one linear classifier a target.
+    dropout, and one linear classifier a target. Maps of clips have two axes of time, V clips
+    of t steps: a head sees them as T = V·t steps.
     """
 
     def __init__(self, width: int, classes: Mapping[str, int], dropout: float) -> None:
@@ -40,15 +41,25 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, features: Tensor) -> Tensor:
-        """Return one vector a segment, `[B,width]`."""
+        """Reduce `[B,T,C]` or `[B,T,C,H,W]` to one vector a segment, `[B,width]`."""
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Return target to logits `[B,classes]`."""
+        if features.ndim == 6:
+            features = features.flatten(1, 2)
         embedding = self.dropout(self.embed(self.standardise(features)))
         return {
             target: classify(embedding)
             for target, classify in zip(self.targets, self.classifiers, strict=True)
         }
+
+
+def merge_steps(feature_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `(V, t, C, H, W)` as `(V·t, C, H, W)`; other shapes unchanged."""
+    if len(feature_shape) != 5:
+        return feature_shape
+    views, steps, *rest = feature_shape
+    return (views * steps, *rest)
 
 
 def pool_space(features: Tensor) -> Tensor:

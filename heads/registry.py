@@ -7,7 +7,7 @@ from typing import Any
 from egofeat.errors import RequestError
 from egofeat.heads.conv1d import Conv1dHead, SeedConv1dHead
 from egofeat.heads.convlstm import ConvLSTMHead
-from egofeat.heads.head import Head
+from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.linear import LinearHead
 from egofeat.heads.lstm import LSTMHead
 
@@ -42,7 +42,7 @@ def build_head(
 
     Args:
         name: a key of `HEADS`.
-        feature_shape: one segment's features, `(T, C)` or `(T, C, H, W)`.
+        feature_shape: one segment's features, `(T, C)`, `(T, C, H, W)` or `(V, t, C, H, W)`.
         classes: target to its number of classes; one classifier each, in this order.
         preset: a named set of options, `seed` for the published constructions.
         options: the head's own; they win over the preset's. Strings are read as the
@@ -53,11 +53,12 @@ def build_head(
             features that the head cannot take.
     """
     build, _ = _choose(name, preset)
-    if len(feature_shape) not in (2, 4):
-        raise RequestError(f"features are (T, C) or (T, C, H, W), not {tuple(feature_shape)}")
+    shape = merge_steps(tuple(feature_shape))
+    if len(shape) not in (2, 4):
+        raise RequestError(f"features are (T, C), (T, C, H, W) or (V, t, C, H, W), not {shape}")
     if not classes or min(classes.values()) < 1:
         raise RequestError(f"a head needs a target and a class or more of each, not {classes}")
-    return build(feature_shape, classes, **resolve_options(name, preset, options))
+    return build(shape, classes, **resolve_options(name, preset, options))
 
 
 def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
+from egofeat.heads.fusion import mean_logits
 from egofeat.pipelines.evaluate import predict_split
-from egofeat.pipelines.run import load_run, open_run_store
+from egofeat.pipelines.run import Places, load_run, open_run_store
 
 CLASSES = {"verb": 97, "noun": 300}
 SUPERVISION = {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
@@ -25,7 +26,7 @@ def export_challenge(
     run: Path,
     out: Path,
     split: str = "test",
-    store: Path | None = None,
+    store: Places | None = None,
     *,
     device: str = "auto",
 ) -> int:
@@ -35,7 +36,8 @@ def export_challenge(
         run: folder of a head with the 97 verbs and 300 nouns as targets.
         out: the zip.
         split: whose segments; they need no labels.
-        store: where the store lies, if no longer where it was.
+        store: where the store lies, if no longer where it was; of a run on several stores,
+            each of them in the order of its config.
         device: where to run.
 
     Raises:
@@ -51,8 +53,8 @@ def export_challenge(
             " fit one with --target verb,noun on EPIC-KITCHENS-100"
         )
     opened = open_run_store(run, config, store)
-    rows, logits = predict_split(head.to(choose_device(device)), opened, split)
-    write_challenge(out, [opened.ids[row] for row in rows], logits)
+    rows, parts = predict_split(head.to(choose_device(device)), opened, split)
+    write_challenge(out, [opened.ids[row] for row in rows], mean_logits(parts))
     return len(rows)
 
 

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from torch import Tensor
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.files import replace_file
+from egofeat.heads.fusion import AveragedHeads, mean_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
 from egofeat.pipelines.pictures import confusion_matrix
-from egofeat.pipelines.run import load_run, open_run_store
-from egofeat.store import FeatureStore
+from egofeat.pipelines.run import LabelledStore, Places, branches, load_run, open_run_store
+from egofeat.store.joined import JoinedStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class Evaluation:
     """`<target>/top1` and so on, fractions in 0…1; see `egofeat.heads.metrics`."""
     warnings: tuple[str, ...]
     pictures: tuple[Path, ...]
+    alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Where logits of a head a store are averaged: store to the metrics of its head alone."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that metrics.json and `--json` hold."""
@@ -42,13 +45,17 @@ class Evaluation:
             "split": self.split,
             "segments": self.segments,
             **self.metrics,
+            **({"stores": self.alone} if self.alone else {}),
             "warnings": list(self.warnings),
         }
 
     def lines(self) -> list[str]:
         """Return the same for a person: a line a target or subset, then warnings and pictures."""
         figures: dict[str, list[str]] = {}
-        for name, value in self.metrics.items():
+        named = [*self.metrics.items()]
+        for store, metrics_alone in self.alone.items():
+            named += [(f"{store} {name}", value) for name, value in metrics_alone.items()]
+        for name, value in named:
             subject, figure = name.rsplit("/", 1)
             words = figure.replace("_", " ").replace("top", "top-")
             figures.setdefault(subject, []).append(f"{words} {100 * value:.1f} %")
@@ -62,14 +69,15 @@ class Evaluation:
 
 
 def evaluate(
-    run: Path, split: str | None = None, store: Path | None = None, *, device: str = "auto"
+    run: Path, split: str | None = None, store: Places | None = None, *, device: str = "auto"
 ) -> Evaluation:
     """Evaluate a run's head on a split of the store that it was trained on.
 
     Args:
         run: folder that `fit_head` made.
         split: None means the run's validation split.
-        store: where the store lies, if no longer where it was.
+        store: where the store lies, if no longer where it was; of a run on several stores,
+            each of them in the order of its config.
         device: where to run.
 
     Raises:
@@ -83,23 +91,56 @@ def evaluate(
 
 
 def evaluate_head(
-    head: Head, config: Mapping[str, Any], store: FeatureStore, folder: Path, split: str
+    head: Head | AveragedHeads,
+    config: Mapping[str, Any],
+    store: LabelledStore,
+    folder: Path,
+    split: str,
 ) -> Evaluation:
     """Evaluate, and write metrics, predictions and confusion matrices into the run's folder.
 
     Files about another split than the run's validation split carry its name.
     """
-    rows, logits = predict_split(head, store, split)
-    labels = {target: torch.from_numpy(store.labels[target][rows]) for target in head.targets}
+    rows, parts = predict_split(head, store, split)
+    logits = mean_logits(parts)
+    labels = {target: torch.from_numpy(store.labels[target][rows]) for target in logits}
     unseen = torch.from_numpy(np.isin(np.asarray(store.groups)[rows], sorted(store.unseen)))
-    figures = dict(metrics(logits, labels, tail=store.tail, unseen=unseen))
+    figures, *of_parts = (
+        dict(metrics(values, labels, tail=store.tail, unseen=unseen))
+        for values in (logits, *(parts if len(parts) > 1 else ()))
+    )
     if not figures:
         raise RequestError(
             f"split '{split}' of store {store.path} has no labels to evaluate against: "
             "choose another with --split"
         )
+    stores = [part.name for part in store.parts] if isinstance(store, JoinedStore) else []
     warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
     of_split = "" if split == config["val_split"] else f"-{split}"
+    write_predictions(folder / f"predictions{of_split}.npz", store, rows, logits, labels)
+    evaluation = Evaluation(
+        run=folder,
+        split=split,
+        segments=len(rows),
+        metrics=figures,
+        warnings=tuple(filter(None, warnings)),
+        pictures=draw_confusions(config, logits, labels, folder, split, of_split),
+        alone=dict(zip(stores, of_parts, strict=False)),  # no parts: one head sees them all
+    )
+    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
+    replace_file(folder / f"metrics{of_split}.json", text.encode())
+    return evaluation
+
+
+def draw_confusions(
+    config: Mapping[str, Any],
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    folder: Path,
+    split: str,
+    of_split: str,
+) -> tuple[Path, ...]:
+    """Draw which class was taken for which, a picture a target that has labels."""
     pictures = []
     for target, names in config["classes"].items():
         if not (labels[target] >= 0).any():
@@ -109,24 +150,13 @@ def evaluate_head(
         pictures.append(
             confusion_matrix(labels[target], predicted, names, picture, f"{target}, {split}")
         )
-    write_predictions(folder / f"predictions{of_split}.npz", store, rows, logits, labels)
-    evaluation = Evaluation(
-        run=folder,
-        split=split,
-        segments=len(rows),
-        metrics=figures,
-        warnings=tuple(filter(None, warnings)),
-        pictures=tuple(pictures),
-    )
-    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    replace_file(folder / f"metrics{of_split}.json", text.encode())
-    return evaluation
+    return tuple(pictures)
 
 
 def predict_split(
-    head: Head, store: FeatureStore, split: str
-) -> tuple[NDArray[np.int64], dict[str, Tensor]]:
-    """Return the rows of a split and the head's logits for them, target to `[rows,classes]`.
+    head: Head | AveragedHeads, store: LabelledStore, split: str
+) -> tuple[NDArray[np.int64], list[dict[str, Tensor]]]:
+    """Return the rows of a split and each head's logits for them, target to `[rows,classes]`.
 
     Raises:
         RequestError: the store has nothing of that split.
@@ -139,12 +169,15 @@ def predict_split(
             "choose one, or extract that split"
         )
     device = next(head.parameters()).device
-    return rows, predict(head, evaluation_feed(store, rows, device=device))
+    return rows, [
+        predict(member, evaluation_feed(features, rows, device=device))
+        for member, features in branches(head, store)
+    ]
 
 
 def write_predictions(
     path: Path,
-    store: FeatureStore,
+    store: LabelledStore,
     rows: NDArray[np.int64],
     logits: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],

@@ -11,16 +11,19 @@ from torch import Tensor
 
 from egofeat import console
 from egofeat.device import choose_device
-from egofeat.errors import WeightsError
+from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import extract
-from egofeat.extract.sampling import Uniform
+from egofeat.extract.extractor import Task, extract
+from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.shards import cut
 from egofeat.extract.transforms import Transform
+from egofeat.extract.weights import Weights, at_hand, sha256_of
+from egofeat.heads.fusion import AveragedHeads, concatenate
+from egofeat.heads.head import Head
 from egofeat.heads.metrics import top_pairs
-from egofeat.pipelines.extract import ExtractConfig, machinery
-from egofeat.pipelines.run import load_run
+from egofeat.pipelines.extract import decoding_threads, suiting_batch
+from egofeat.pipelines.run import load_run, sources
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Recipe, ShardRows
 
@@ -62,7 +65,7 @@ class Predictions:
 
 
 @dataclass
-class _Memory:
+class Memory:
     """A sink that keeps rows where a store would write them."""
 
     tap: str
@@ -70,9 +73,11 @@ class _Memory:
     failures: list[Failure] = field(default_factory=list)
 
     def write_shard(self, name: str, rows: ShardRows) -> None:
+        """Keep the rows of one shard."""
         self.features.update(zip(rows.ids, rows.taps[self.tap], strict=True))
 
     def record_failures(self, failures: list[Failure]) -> None:
+        """Keep what could not be read."""
         self.failures += failures
 
 
@@ -80,54 +85,98 @@ def predict(
     run: Path,
     videos: Sequence[Path],
     *,
-    weights: str | None = None,
+    weights: str | Sequence[str] | None = None,
     device: str = "auto",
     top: int = 5,
 ) -> Predictions:
-    """Extract features as the run's store did, and let the head name what it sees.
+    """Extract features as the run's stores did, and let the head name what it sees.
+
+    Videos are decoded once for each store.
 
     Args:
         run: folder that `fit_head` made.
         videos: video files, each taken as one segment.
-        weights: backbone weights file, where the store's were a user's own.
+        weights: backbone weights file, where the store's were a user's own; of a run on
+            several stores, one a store.
         device: where to run.
         top: classes to name a target.
 
     Raises:
-        RequestError: no such run.
+        RequestError: no such run, or more or fewer weights than it has stores.
         WeightsError: the backbone's weights are not those of the run.
     """
     head, config = load_run(run)
-    recipe = Recipe.from_dict(config["recipe"])
-    backbone = _backbone_of(recipe, config["tap"], weights, device)
-    segments = [Segment(id=str(path), video=str(path)) for path in dict.fromkeys(videos)]
-    memory = _Memory(config["tap"])
-    extract(
-        passes_over(segments, {str(path): Media(path) for path in videos}),
-        [shard for batch in cut(segments, recipe.row_bytes) for shard in batch.shards],
-        backbone=backbone,
-        plan=Uniform(recipe.plan["frames"]),
-        transform=Transform.from_description(recipe.transform),
-        dtype=recipe.dtype,
-        sink=memory,
-        machinery=machinery(ExtractConfig(decoder=recipe.decoder), backbone.device),
-    )
-    head = head.to(backbone.device)
+    trained_on = sources(config)
+    given = [weights] if weights is None or isinstance(weights, str) else list(weights)
+    if len(given) == 1:
+        given *= len(trained_on)
+    if len(given) != len(trained_on):
+        raise RequestError(
+            f"run {run} was trained on {len(trained_on)} stores and {len(given)} weights are "
+            "named: give --weights once for each, in the order of its config.yaml"
+        )
+    memories = _extracted(trained_on, videos, given, device)
+    head = head.to(choose_device(device))
     seen = []
-    for segment in segments:
-        if segment.id in memory.features:
-            features = torch.from_numpy(memory.features[segment.id]).float()[None]
-            with torch.inference_mode():
-                logits = head(features.to(backbone.device))
-            seen.append(Prediction(segment.id, _guesses(logits, config["classes"], top)))
-    return Predictions(seen, {one.video: one.reason for one in memory.failures})
+    for video in dict.fromkeys(map(str, videos)):
+        if all(video in memory.features for memory in memories):
+            features = [torch.from_numpy(memory.features[video])[None] for memory in memories]
+            logits = _logits(head, features, choose_device(device))
+            seen.append(Prediction(video, _guesses(logits, config["classes"], top)))
+    failures = {one.video: one.reason for memory in memories for one in memory.failures}
+    return Predictions(seen, failures)
+
+
+def _logits(
+    head: Head | AveragedHeads, features: Sequence[Tensor], device: torch.device
+) -> dict[str, Tensor]:
+    """What the head gives for one segment, from its row `[1, *row_shape]` of each store."""
+    with torch.inference_mode():
+        if isinstance(head, AveragedHeads):
+            logits: dict[str, Tensor] = head([block.float().to(device) for block in features])
+        else:
+            logits = head(concatenate(features).to(device))
+    return logits
+
+
+def _extracted(
+    sources: Sequence[Mapping[str, Any]],
+    videos: Sequence[Path],
+    weights: Sequence[str | None],
+    device: str,
+) -> list[Memory]:
+    """Features of whole videos, made as those of each store of a run, in one decode."""
+    segments = [Segment(id=str(path), video=str(path)) for path in dict.fromkeys(videos)]
+    media = {str(path): Media(path) for path in videos}
+    memories = [Memory(source["tap"]) for source in sources]
+    by_decoder: dict[str, list[Task]] = {}
+    for source, named, memory in zip(sources, weights, memories, strict=True):
+        recipe = Recipe.from_dict(source["recipe"])
+        backbone = _backbone_of(recipe, source["tap"], named, device)
+        plan = plan_from_description(recipe.plan)
+        transform = Transform.from_description(recipe.transform)
+        shards = [shard for batch in cut(segments, recipe.row_bytes) for shard in batch.shards]
+        task = Task(
+            backbone=backbone,
+            plan=plan,
+            transform=transform,
+            shards=shards,
+            dtype=recipe.dtype,
+            sink=memory,
+            batch_size=suiting_batch(backbone.device, plan, transform),
+        )
+        by_decoder.setdefault(recipe.decoder, []).append(task)
+    for decoder, tasks in by_decoder.items():
+        passes = passes_over([segments] * len(tasks), media)
+        extract(passes, tasks, decoder=decoder, workers=decoding_threads())
+    return memories
 
 
 def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> Backbone:
     """The backbone that made a store, with the very weights."""
     if weights is None:
-        digest = recipe.weights.removeprefix("sha256:")
-        known = [w.name for w in spec_of(recipe.backbone).weights if digest.startswith(w.sha256)]
+        records = spec_of(recipe.backbone).weights
+        known = [record.name for record in records if _made(record, recipe)]
         known += [recipe.weights] if recipe.weights.startswith("random:") else []
         if not known:
             raise WeightsError(
@@ -149,6 +198,15 @@ def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> 
             f"these are {backbone.weights[:15]}…: name the right file with --weights"
         )
     return backbone
+
+
+def _made(record: Weights, recipe: Recipe) -> bool:
+    """Whether a recipe's weights are these official ones."""
+    digest = recipe.weights.removeprefix("sha256:")
+    if record.sha256:
+        return digest.startswith(record.sha256)
+    path = at_hand(record)  # no digest is published: only the file itself can tell
+    return path is not None and sha256_of(path) == digest
 
 
 def _guesses(

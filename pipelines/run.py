@@ -1,11 +1,12 @@
 """The folder that a trained head lives in, `runs/<name>/`.
 
-config.yaml (everything to do it again, with the store's digest), head.safetensors,
+config.yaml (everything to do it again, with the stores' digests), head.safetensors,
 history.csv, metrics.json, predictions.npz and pictures; checkpoint.safetensors while
-the training is not finished.
+the training is not finished. A head a store (`fuse: logits`) leaves history-1.csv,
+history-2.csv and so on, in the order of the stores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,23 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from egofeat import console
 from egofeat.errors import RequestError, StoreError
+from egofeat.heads.feed import Features
 from egofeat.heads.files import replace_file
-from egofeat.heads.head import Head, Standardise
+from egofeat.heads.fusion import AveragedHeads, Concatenated, concatenated_shape
+from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
 from egofeat.store import FeatureStore, open_store
+from egofeat.store.joined import JoinedStore, join
 
-_NEEDED = {
-    *("head", "preset", "options", "normalize", "feature_shape", "classes"),
-    *("store", "store_digest", "tap", "recipe", "val_split"),
-}
+LabelledStore = FeatureStore | JoinedStore
+"""What a head is trained and judged on: one store, or several of one data set."""
+Places = Path | Sequence[Path]
+"""Where a store lies, or several."""
+
+_NEEDED = {"head", "preset", "options", "normalize", "classes", "val_split"}
+_OF_STORE = {"store", "store_digest", "tap", "feature_shape", "recipe"}
 
 
 @dataclass(frozen=True)
@@ -43,15 +51,17 @@ class RunFolder:
         """Weights of the best epoch, and the standardisation if there is one."""
         return self.path / "head.safetensors"
 
-    @property
-    def history(self) -> Path:
-        """One line an epoch."""
-        return self.path / "history.csv"
+    def history(self, member: str = "") -> Path:
+        """One line an epoch; of one of several heads, `-1`, `-2`, …."""
+        return self.path / f"history{member}.csv"
 
-    @property
-    def checkpoint(self) -> Path:
+    def losses(self, member: str = "") -> Path:
+        """Picture of the history."""
+        return self.path / f"loss{member}.png"
+
+    def checkpoint(self, member: str = "") -> Path:
         """State after the last epoch done; gone when the run is finished."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / f"checkpoint{member}.safetensors"
 
     @property
     def metrics(self) -> Path:
@@ -76,22 +86,35 @@ def read_config(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(RunFolder(path).config.read_text())
     except (OSError, yaml.YAMLError):
         config = None
-    if not isinstance(config, dict) or not set(config) >= _NEEDED:
+    if (
+        not isinstance(config, dict)
+        or not set(config) >= _NEEDED
+        or not all(set(source) >= _OF_STORE for source in sources(config))
+    ):
         raise RequestError(f"{path} is not a run: name a folder that egofeat fit-head has made")
     return config
 
 
-def save_head(path: Path, head: Head) -> None:
+def sources(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return, for each store of a run: store, store_digest, tap, feature_shape, recipe.
+
+    A run on one store has them in the config itself, a run on several under `stores`.
+    """
+    listed: list[Mapping[str, Any]] = config.get("stores", [config])
+    return listed
+
+
+def save_head(path: Path, head: Head | AveragedHeads) -> None:
     """Write the head's weights, without pickle."""
     state = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
     replace_file(RunFolder(path).head, save(state))
 
 
-def load_run(path: Path) -> tuple[Head, dict[str, Any]]:
+def load_run(path: Path) -> tuple[Head | AveragedHeads, dict[str, Any]]:
     """Return a run's head, on the CPU and in evaluation mode, and its config.
 
-    The config holds, for who makes features of new video, the store's `recipe` and
-    `tap`, and the names of the classes of each target.
+    The config holds, for who makes features of new video, the `recipe` and `tap` of each of
+    its `sources`, and the names of the classes of each target.
 
     Raises:
         RequestError: the folder is no run, or its training is not finished.
@@ -107,9 +130,18 @@ def load_run(path: Path) -> tuple[Head, dict[str, Any]]:
     return head.eval(), config
 
 
-def make_head(config: Mapping[str, Any]) -> Head:
-    """Build the head that a run's config describes, with the fresh weights of its seed."""
-    shape = tuple(config["feature_shape"])
+def make_head(config: Mapping[str, Any]) -> Head | AveragedHeads:
+    """Build the head that a run's config describes, with the fresh weights of its seed.
+
+    With `fuse: logits`, one a store, each as it would be alone.
+    """
+    shapes = [tuple(source["feature_shape"]) for source in sources(config)]
+    if config.get("fuse") == "logits":
+        return AveragedHeads(_fresh_head(config, merge_steps(shape)) for shape in shapes)
+    return _fresh_head(config, concatenated_shape(shapes))
+
+
+def _fresh_head(config: Mapping[str, Any], shape: tuple[int, ...]) -> Head:
     classes = {target: len(names) for target, names in config["classes"].items()}
     with torch.random.fork_rng([]):
         torch.manual_seed(config["trainer"]["seed"])
@@ -119,28 +151,70 @@ def make_head(config: Mapping[str, Any]) -> Head:
     return head
 
 
+def branches(head: Head | AveragedHeads, store: LabelledStore) -> list[tuple[Head, Features]]:
+    """Pair each head of a run with the features that it reads, in the rows of the store."""
+    if isinstance(head, AveragedHeads):
+        assert isinstance(store, JoinedStore)
+        return list(zip(head.members, store.parts, strict=True))
+    return [(head, Concatenated(store.parts) if isinstance(store, JoinedStore) else store)]
+
+
+def listed(places: Places | None) -> list[Path]:
+    """Return one place, several or none as a list."""
+    if places is None:
+        return []
+    return [places] if isinstance(places, Path) else list(places)
+
+
 def open_run_store(
-    path: Path, config: Mapping[str, Any], store: Path | None = None
-) -> FeatureStore:
+    path: Path, config: Mapping[str, Any], store: Places | None = None
+) -> LabelledStore:
     """Open the store that a run was trained on, or another place where it lies now.
 
+    Args:
+        path: the run.
+        config: what its config.yaml says.
+        store: where the store lies; of a run on several, each in the order of the config.
+
     Raises:
+        RequestError: another number of places than the run has stores.
         StoreError: it is absent, its features were made by another recipe, or its classes
             are no longer those that the head tells apart.
     """
-    place = store or Path(config["store"])
-    opened = open_store(place, config["tap"])
-    if opened.digest != config["store_digest"]:
-        raise StoreError(
-            f"store {place} ({opened.digest[:8]}) holds other features than run {path} was trained "
-            f"on ({config['store_digest'][:8]}): name that store with --store, or fit the head "
-            "again on this one"
+    trained_on = sources(config)
+    places = listed(store) or [Path(source["store"]) for source in trained_on]
+    if len(places) != len(trained_on):
+        raise RequestError(
+            f"run {path} was trained on {len(trained_on)} stores and {len(places)} are named: "
+            "give --store once for each, in the order of its config.yaml"
         )
+    pairs = zip(trained_on, places, strict=True)
+    opened = join([_open_source(path, source, place) for source, place in pairs])
+    tell_left_out(opened)
     for target, names in config["classes"].items():
         if list(opened.classes.get(target, ())) != names:
             raise StoreError(
-                f"the classes of target '{target}' in store {place} are no longer those that run "
-                f"{path} was trained on: fit the head again, or list the old classes in the "
-                "manifest and run egofeat extract (features are kept)"
+                f"the classes of target '{target}' in store {opened.path} are no longer those "
+                f"that run {path} was trained on: fit the head again, or list the old classes in "
+                "the manifest and run egofeat extract (features are kept)"
             )
     return opened
+
+
+def _open_source(path: Path, source: Mapping[str, Any], place: Path) -> FeatureStore:
+    opened = open_store(place, source["tap"])
+    if opened.digest != source["store_digest"]:
+        raise StoreError(
+            f"store {place} ({opened.digest[:8]}) holds other features than run {path} was trained "
+            f"on ({source['store_digest'][:8]}): name that store with --store, or fit the head "
+            "again on this one"
+        )
+    return opened
+
+
+def tell_left_out(store: LabelledStore) -> None:
+    """Say how many segments of joined stores do not stand in all of them, if any."""
+    if isinstance(store, JoinedStore) and any(store.left_out):
+        pairs = zip(store.left_out, store.stores, strict=True)
+        left_out = ", ".join(f"{count} of {one.path}" for count, one in pairs)
+        console.note(f"{len(store)} segments stand in all stores; left out: {left_out}")

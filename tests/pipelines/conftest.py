@@ -1,6 +1,6 @@
 """A small labelled store, written as extraction writes one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,33 +24,36 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def labelled_store(tmp_path: Path) -> Callable[..., Path]:
-    """Write a store whose features tell the label: `make(splits, labels, classes, …) -> path`."""
+    """Write a store whose features tell the label: `make(splits, labels, classes, …) -> path`.
+
+    `row` is the shape of a segment's features; segments `without` were not extracted.
+    """
 
     def make(
         splits: Sequence[str],
         labels: Labels,
         classes: Mapping[str, Sequence[str]],
         *,
-        frames: int = 4,
-        channels: int = 6,
+        row: tuple[int, ...] = (4, 6),
+        without: Collection[int] = (),
         weights: str = "random:0",
         groups: Sequence[str] | None = None,
         tail: Mapping[str, frozenset[int]] | None = None,
         unseen: frozenset[str] = frozenset(),
         out: str = "features",
     ) -> Path:
-        ids = [f"segment_{row:03d}" for row in range(len(splits))]
+        ids = [f"segment_{number:03d}" for number in range(len(splits))]
         segments = tuple(
             Segment(
                 id=id_,
-                video=f"video_{row % 2}",
-                start=float(row),
-                stop=float(row + 1),
-                split=splits[row],
-                labels={t: of[row] for t, of in labels.items() if of[row] is not None},
-                group=groups[row] if groups else "",
+                video=f"video_{number % 2}",
+                start=float(number),
+                stop=float(number + 1),
+                split=splits[number],
+                labels={t: of[number] for t, of in labels.items() if of[number] is not None},
+                group=groups[number] if groups else "",
             )
-            for row, id_ in enumerate(ids)
+            for number, id_ in enumerate(ids)
         )
         dataset = Dataset(
             name="toy",
@@ -64,28 +67,29 @@ def labelled_store(tmp_path: Path) -> Callable[..., Path]:
             backbone="toy",
             weights=weights,
             transform={},
-            plan={"frames": frames},
-            taps={"gap": (frames, channels)},
+            plan={"sampling": "uniform", "frames": row[0], "short": "repeat"},
+            taps={"gap": row},
             dtype="float16",
         )
         rng = np.random.default_rng(0)
-        features = rng.normal(0, 0.5, (len(ids), frames, channels))
+        features = rng.normal(0, 0.5, (len(ids), *row))
+        by_channel = np.moveaxis(features, 3 if len(row) == 5 else 2, 1)
         for shift, of in enumerate(labels.values()):
-            for row, label in enumerate(of):
+            for number, label in enumerate(of):
                 if label is not None:
-                    features[row, :, (label + 3 * shift) % channels] += 2
+                    by_channel[number, (label + 3 * shift) % by_channel.shape[1]] += 2
         writer = StoreWriter.open(tmp_path / out, dataset, recipe, made_with={"egofeat": "0"})
         for video in range(2):
-            rows = np.arange(video, len(ids), 2)
+            rows = np.setdiff1d(np.arange(video, len(ids), 2), list(without))
             writer.write_shard(
                 f"video_{video}",
                 ShardRows(
-                    ids=[ids[row] for row in rows],
+                    ids=[ids[number] for number in rows],
                     videos=[f"video_{video}"] * len(rows),
                     starts=rows.astype(np.float64),
                     stops=rows + 1.0,
                     clipped=np.zeros(len(rows), bool),
-                    times=np.zeros((len(rows), frames)),
+                    times=np.zeros((len(rows), row[0])),
                     taps={"gap": features[rows].astype(np.float16)},
                 ),
             )

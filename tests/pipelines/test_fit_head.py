@@ -59,6 +59,8 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
     assert saved["classes"]["verb"] == ["take", "put", "cut"]
     assert saved["trainer"]["lr"] == 0.02
     assert saved["recipe"]["backbone"] == "toy"
+    assert saved["store"] == str(config.store)
+    assert not {"stores", "fuse"} & set(saved), "a run on one store reads as it always did"
 
     with np.load(run.path / "predictions.npz") as predictions:
         assert predictions["ids"].shape == (30,)

@@ -12,17 +12,29 @@ from egofeat.errors import RequestError
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder that fit-head made.", metavar="RUN")]
 Store = Annotated[
-    Path | None, typer.Option(help="Where the run's store lies, if not where it was.")
+    list[Path] | None,
+    typer.Option(help="Where the run's store lies, if not where it was; of several, each in turn."),
 ]
 
 
 @app.command("fit-head", rich_help_panel="Heads")
 def fit_head_command(
     head: Annotated[str, typer.Argument(help="lstm, convlstm, conv1d or linear.")],
-    store: Annotated[Path, typer.Option(help="Feature store, or a folder that holds one.")] = Path(
-        "features"
-    ),
-    tap: Annotated[str | None, typer.Option(help="Which of the store's taps.")] = None,
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Feature store, or a folder that holds one; repeated, stores of one data set "
+            "are joined by segment. [default: features]"
+        ),
+    ] = None,
+    tap: Annotated[
+        str | None,
+        typer.Option(help="Which of the store's taps; of several, one a store, by comma."),
+    ] = None,
+    fuse: Annotated[
+        str,
+        typer.Option(help="Joined stores: features (one head on all) or logits (a head each)."),
+    ] = "features",
     target: Annotated[
         str | None,
         typer.Option(help="Targets, by comma. [default: verb and noun, else all labelled]"),
@@ -106,8 +118,9 @@ def fit_head_command(
     )
     config = FitConfig(
         head=head,
-        store=store,
+        store=store or Path("features"),
         tap=tap,
+        fuse=fuse,
         targets=names(target),
         preset=preset,
         options=_options(option or []),
@@ -117,7 +130,8 @@ def fit_head_command(
         trainer=trainer,
         out=out,
     )
-    with console.progress(f"training {head}", epochs, "epochs") as progress:
+    trainings = len(store or ()) if fuse == "logits" else 1
+    with console.progress(f"training {head}", epochs * max(1, trainings), "epochs") as progress:
         run = fit_head(config, on_epoch=lambda _: progress(1))
     if as_json:
         evaluation = run.evaluation.to_dict()
@@ -152,7 +166,8 @@ def predict_command(
         list[Path], typer.Argument(help="Files, each one segment.", metavar="VIDEO…")
     ],
     weights: Annotated[
-        str | None, typer.Option(help="Backbone weights, where the store's were your own file.")
+        list[str] | None,
+        typer.Option(help="Backbone weights, where the store's were your own file; one a store."),
     ] = None,
     top: Annotated[int, typer.Option(help="Classes to name.")] = 5,
     device: Device = "auto",
