@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from ratios import machine, seconds
 
-from egofeat.extract.decoding import Pass, Pixels, decode, decode_all, passes_over
-from egofeat.extract.extractor import WAITING_FRAMES, Batches
-from egofeat.pipelines.extract import ExtractConfig, machinery, plan_job, run
+from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
+from egofeat.extract.extractor import WAITING_FRAMES, Batches, Task
+from egofeat.pipelines.extract import decoding_threads, run, suiting_batch
+from egofeat.pipelines.job import ExtractConfig, plan_job
+from egofeat.pipelines.predict import Memory
 from egofeat.segments import Dataset, Media, Segment
 
 
@@ -61,12 +63,11 @@ def main() -> None:
         dataset = Dataset("bench", {p.stem: Media(p) for p in paths}, segments, {})
         config = ExtractConfig(out=root / "features", device=options.device)
         job = plan_job(config, dataset)
-        how = machinery(config, job.backbone.device)
-        passes = passes_over(segments, dataset.media)
+        lanes = [Lane(job.plan, job.transform)]
+        passes = passes_over([segments], dataset.media)
 
-        def prepared(work: Pass) -> list[np.ndarray]:
-            events = decode(work, job.plan, job.transform, how.decoder)
-            return [event.frame_HWC for event in events if isinstance(event, Pixels)]
+        def prepared(work: Pass) -> list[Pixels]:
+            return [e for e in decode(work, lanes, config.decoder) if isinstance(e, Pixels)]
 
         frames = [frame for work in passes for frame in prepared(work)]
         loop: list[float] = []
@@ -78,19 +79,28 @@ def main() -> None:
         def decoding() -> None:
             for _ in decode_all(
                 passes,
-                job.plan,
-                job.transform,
-                decoder=how.decoder,
-                workers=how.workers,
+                lanes,
+                decoder=config.decoder,
+                workers=decoding_threads(),
                 waiting_frames=WAITING_FRAMES,
                 turns=False,
             ):
                 pass
 
+        task = Task(
+            backbone=job.backbone,
+            plan=job.plan,
+            transform=job.transform,
+            shards=(),
+            dtype=config.dtype,
+            sink=Memory("gap"),
+            batch_size=suiting_batch(job.backbone.device, job.plan, job.transform),
+        )
+
         def network() -> None:
-            batches = Batches(job.backbone, job.transform, how.batch_size)
-            for index, frame in enumerate(frames):
-                list(batches.add(("", index), frame))
+            batches = Batches(task)
+            for frame in frames:
+                list(batches.add((frame.video, frame.view), frame.frames_FKHWC))
             list(batches.finish())
 
         variants = {"extraction": extraction, "decoding": decoding, "network": network}

@@ -1,8 +1,9 @@
-"""Videos to prepared frames, by several threads, each with one video at a time.
+"""Videos to prepared views, by several threads, each with one video at a time.
 
-One pass over a video serves all its segments: a frame that several of them want is
-decoded, resized and sent once. What cannot be read becomes a `Failed` for exactly the
-segments that needed it, and the rest goes on.
+One pass over a video serves all its segments and every network that wants it: a frame is
+decoded once, resized once for all that want it alike, and a view is sent once. What
+cannot be read becomes a `Failed` for exactly the segments that needed it, and the rest
+goes on.
 """
 
 import threading
@@ -15,10 +16,19 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.handover import Handover
-from egofeat.extract.sampling import FramePlan, Uniform
+from egofeat.extract.sampling import FramePlan, Plan
 from egofeat.extract.transforms import Transform
-from egofeat.extract.video import open_video
+from egofeat.extract.video import FrameSource, open_video
+from egofeat.extract.views import View, ViewBuilder, views_of
 from egofeat.segments import Media, Segment
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one network takes of every segment."""
+
+    plan: Plan
+    transform: Transform
 
 
 @dataclass(frozen=True)
@@ -27,70 +37,135 @@ class Pass:
 
     video: str
     media: Media
-    segments: tuple[Segment, ...]
+    segments: tuple[tuple[Segment, ...], ...]
+    """`[lanes]` segments that each lane wants."""
 
 
 @dataclass(frozen=True)
 class Planned:
     """A video was opened: the frames that each readable segment will be made of."""
 
+    lane: int
     plans: tuple[tuple[Segment, FramePlan], ...]
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """One prepared frame, uint8 `[size, size, 3]`."""
+    """One prepared view, uint8 `[frames, crops, size, size, 3]`."""
 
+    lane: int
     video: str
-    index: int
-    frame_HWC: NDArray[np.uint8]
+    view: View
+    frames_FKHWC: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Failed:
     """Segments that cannot be read, for one reason."""
 
+    lane: int
     segments: tuple[Segment, ...]
     reason: str
 
 
-Event = Planned | Pixels | Failed
+@dataclass(frozen=True)
+class Decoded:
+    """A pass is over."""
+
+    frames: int
+    """Decoded."""
+    by_lane: tuple[int, ...]
+    """`[lanes]` frames that each took of them."""
 
 
-def decode(work: Pass, plan: Uniform, transform: Transform, decoder: str) -> Iterator[Event]:
-    """Read one video: its plans first, then each wanted frame once, in order of time."""
+Event = Planned | Pixels | Failed | Decoded
+
+
+def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
+    """Read one video: its plans first, then each wanted view once, in order of its last frame."""
     try:
         source = open_video(work.media, decoder)
     except MediaError as error:
-        yield Failed(work.segments, str(error))
+        for number, segments in enumerate(work.segments):
+            if segments:
+                yield Failed(number, segments, str(error))
         return
     with source:
-        planned = []
-        for segment in work.segments:
-            try:
-                frames = plan.plan(segment.start, segment.stop, source.times, source.stop)
-            except MediaError as error:
-                yield Failed((segment,), f"{work.video}: {error}")
+        under_way = []
+        for number, lane in enumerate(lanes):
+            planned = []
+            for segment in work.segments[number]:
+                try:
+                    frames = lane.plan.plan(segment.start, segment.stop, source.times, source.stop)
+                except MediaError as error:
+                    yield Failed(number, (segment,), f"{work.video}: {error}")
+                else:
+                    planned.append((segment, frames))
+            yield Planned(number, tuple(planned))
+            under_way.append(_LaneUnderWay(number, lane.transform, planned))
+        yield from _scan(work.video, source, under_way)
+
+
+class _LaneUnderWay:
+    """One lane's segments of the video that is being read."""
+
+    def __init__(
+        self, number: int, transform: Transform, planned: Sequence[tuple[Segment, FramePlan]]
+    ) -> None:
+        self.number = number
+        self.transform = transform
+        self.taken = 0
+        self._wanting = [(segment, set(views_of(plan))) for segment, plan in planned]
+        self.builder = ViewBuilder(view for _, plan in planned for view in views_of(plan))
+
+    def give_up(self, index: int) -> tuple[Segment, ...]:
+        """Let go of the segments that want a frame which cannot be read."""
+        lost, kept = [], []
+        for segment, views in self._wanting:
+            if any(index in view for view in views):
+                lost.append(segment)
             else:
-                planned.append((segment, frames))
-        yield Planned(tuple(planned))
-        reached = -1
-        while wanted := _wanted_after(reached, planned):
-            try:
-                for index, frame in source.scan(wanted):
-                    yield Pixels(work.video, index, transform.prepare(frame))
-                    reached = index
-            except MediaError as error:
-                stuck = next(index for index in wanted if index > reached)
-                lost = tuple(s for s, frames in planned if stuck in frames.indices)
-                planned = [(s, frames) for s, frames in planned if stuck not in frames.indices]
-                yield Failed(lost, str(error))
+                kept.append((segment, views))
+        self._wanting = kept
+        self.builder.keep_only(set().union(*(views for _, views in kept)))
+        return tuple(lost)
+
+
+def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> Iterator[Event]:
+    reached = -1
+    decoded = 0
+    while wanted := sorted(set().union(*(lane.builder.wanted_after(reached) for lane in lanes))):
+        try:
+            for index, frame in source.scan(wanted):
+                reached = index
+                decoded += 1
+                yield from _prepared(video, index, frame, lanes)
+        except MediaError as error:
+            stuck = next(index for index in wanted if index > reached)
+            for lane in lanes:
+                if lost := lane.give_up(stuck):
+                    yield Failed(lane.number, lost, str(error))
+    yield Decoded(decoded, tuple(lane.taken for lane in lanes))
+
+
+def _prepared(
+    video: str, index: int, frame_HWC: NDArray[np.uint8], lanes: Sequence[_LaneUnderWay]
+) -> Iterator[Pixels]:
+    """Prepare a frame once for all lanes that want it alike."""
+    shared: dict[object, NDArray[np.uint8]] = {}
+    for lane in lanes:
+        if lane.builder.wants(index):
+            pixels = lane.transform.pixels
+            if pixels not in shared:
+                shared[pixels] = lane.transform.prepare(frame_HWC)
+            lane.taken += 1
+            for view, frames in lane.builder.add(index, shared[pixels]):
+                yield Pixels(lane.number, video, view, frames)
 
 
 def decode_all(
     passes: Sequence[Pass],
-    plan: Uniform,
-    transform: Transform,
+    lanes: Sequence[Lane],
     *,
     decoder: str,
     workers: int,
@@ -115,8 +190,9 @@ def decode_all(
         torch.set_num_threads(1)  # a resize is too small to share out
         try:
             while task := next_pass():
-                for event in decode(task, plan, transform, decoder):
-                    if not handover.put(event):
+                for event in decode(task, lanes, decoder):
+                    frames = len(event.view) if isinstance(event, Pixels) else 1
+                    if not handover.put(event, frames):
                         return
         except BaseException as error:  # a defect: raised again where the caller can see it
             handover.put(error)
@@ -140,14 +216,14 @@ def decode_all(
         torch.set_num_threads(network_threads)
 
 
-def passes_over(segments: Sequence[Segment], media: Mapping[str, Media]) -> list[Pass]:
-    """Group segments into one pass a video, videos in the order of their first segment."""
-    videos: dict[str, list[Segment]] = {}
-    for segment in segments:
-        videos.setdefault(segment.video, []).append(segment)
-    return [Pass(video, media[video], tuple(members)) for video, members in videos.items()]
-
-
-def _wanted_after(reached: int, planned: Sequence[tuple[Segment, FramePlan]]) -> list[int]:
-    wanted = {int(index) for _, frames in planned for index in frames.indices.flat}
-    return sorted(index for index in wanted if index > reached)
+def passes_over(wanted: Sequence[Sequence[Segment]], media: Mapping[str, Media]) -> list[Pass]:
+    """One pass a video, videos by name, for the segments `[lanes]` that each lane wants."""
+    videos: dict[str, tuple[list[Segment], ...]] = {}
+    for lane, segments in enumerate(wanted):
+        for segment in segments:
+            lanes = videos.setdefault(segment.video, tuple([] for _ in wanted))
+            lanes[lane].append(segment)
+    return [
+        Pass(video, media[video], tuple(map(tuple, lanes)))
+        for video, lanes in sorted(videos.items())
+    ]

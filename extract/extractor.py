@@ -1,8 +1,8 @@
 """The one loop of stage one: decoding, the network and the disk, all three at once.
 
-Threads decode; this thread runs the network over batches of one fixed shape that cross
+Threads decode; this thread runs the networks over batches of one fixed shape that cross
 segments and videos (the last is padded), so a feature never depends on its neighbours;
-one more thread writes shards.
+one more thread writes shards. Several networks share one decode.
 """
 
 import time
@@ -20,17 +20,18 @@ from torch import Tensor
 
 from egofeat.extract.assembly import Assembly, Features
 from egofeat.extract.backbones import Backbone
-from egofeat.extract.decoding import Failed, Pass, Pixels, Planned, decode_all
-from egofeat.extract.sampling import Uniform
+from egofeat.extract.decoding import Decoded, Failed, Lane, Pass, Pixels, Planned, decode_all
+from egofeat.extract.sampling import Plan
 from egofeat.extract.shards import Shard
 from egofeat.extract.transforms import Transform
+from egofeat.extract.views import View
 from egofeat.store import Failure, ShardRows
 
 WAITING_FRAMES = 64
 """Prepared frames that wait for the network: 13 MB at 256 pixels."""
 
-FrameKey = tuple[str, int]
-"""Video and index of a frame."""
+ViewKey = tuple[str, View]
+"""Video and frames of a view."""
 
 
 class Sink(Protocol):
@@ -44,144 +45,181 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machinery:
-    """How the work is done; none of it changes the numbers beyond rounding."""
+class Task:
+    """One backbone's part of an extraction."""
 
+    backbone: Backbone
+    plan: Plan
+    """Which frames of a segment are taken."""
+    transform: Transform
+    shards: Sequence[Shard]
+    """How the segments are published together."""
+    dtype: str
+    """Of the features as kept, `float16` or `float32`."""
+    sink: Sink
     batch_size: int
-    workers: int
-    decoder: str = "pyav"
+    """Views that the network runs at once; it changes nothing beyond rounding."""
+
+
+@dataclass(frozen=True)
+class TaskTally:
+    """What one task did."""
+
+    extracted: int
+    """Segments."""
+    frames: int
+    """Different frames that it took; those that another task took too are counted in each."""
+    views: int
+    """Different views run through the network, each crop of one counted."""
 
 
 @dataclass(frozen=True)
 class Tally:
     """What an extraction did."""
 
-    extracted: int
-    frames: int
-    """Different frames decoded and run through the network."""
+    decoded: int
+    """Frames decoded, for however many tasks."""
     seconds: float
-
-    @property
-    def frames_per_second(self) -> float:
-        """Frames through the whole road a second, 0 where nothing was done."""
-        return self.frames / self.seconds if self.frames else 0.0
+    tasks: tuple[TaskTally, ...]
 
 
 def extract(
     passes: Sequence[Pass],
-    shards: Sequence[Shard],
+    tasks: Sequence[Task],
     *,
-    backbone: Backbone,
-    plan: Uniform,
-    transform: Transform,
-    dtype: str,
-    sink: Sink,
-    machinery: Machinery,
+    decoder: str = "pyav",
+    workers: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Tally:
-    """Decode every pass, run the network, publish every shard.
+    """Decode every pass once, run every network, publish every shard.
 
     Args:
-        passes: what is decoded, in order.
-        shards: how the segments of the passes are published together.
-        backbone: frozen network of images.
-        plan: which frames of a segment are taken.
-        transform: decoded frame to network input.
-        dtype: of the features as kept, `float16` or `float32`.
-        sink: takes shards and failures.
-        machinery: batch size, threads, decoder.
-        progress: told how many more segments are settled.
+        passes: what is decoded, in order; their lanes are the tasks.
+        tasks: what is done with it.
+        decoder: one of `DECODERS`.
+        workers: decoding threads.
+        progress: told how many more segments are settled, each counted for each task.
     """
     began = time.perf_counter()
-    batches = Batches(backbone, transform, machinery.batch_size)
+    batches = [Batches(task) for task in tasks]
     events = decode_all(
         passes,
-        plan,
-        transform,
-        decoder=machinery.decoder,
-        workers=machinery.workers,
-        waiting_frames=max(WAITING_FRAMES, 2 * machinery.batch_size),
-        turns=backbone.device.type == "cpu",
+        [Lane(task.plan, task.transform) for task in tasks],
+        decoder=decoder,
+        workers=workers,
+        waiting_frames=max(WAITING_FRAMES, *(2 * batch.frames_a_batch for batch in batches)),
+        turns=tasks[0].backbone.device.type == "cpu",
     )
+    decoded = 0
+    taken = [0] * len(tasks)
     with ThreadPoolExecutor(max_workers=1) as disk, closing(events):
-        publisher = Publisher(disk, sink)
-        assembly = Assembly(shards, dtype, publisher.publish, sink.record_failures, progress)
+        publishers = [Publisher(disk, task.sink) for task in tasks]
+        assemblies = [
+            Assembly(
+                task.shards,
+                task.dtype,
+                task.plan.flat,
+                publisher.publish,
+                task.sink.record_failures,
+                progress,
+            )
+            for task, publisher in zip(tasks, publishers, strict=True)
+        ]
         for event in events:
             match event:
-                case Planned(plans):
+                case Planned(lane, plans):
                     for segment, frame_plan in plans:
-                        assembly.begin(segment, frame_plan)
-                case Failed(segments, reason):
-                    assembly.fail(segments, reason)
-                case Pixels(video, index, frame_HWC):
-                    for key, features in batches.add((video, index), frame_HWC):
-                        assembly.add(*key, features)
-        for key, features in batches.finish():
-            assembly.add(*key, features)
-        publisher.finish()
-    seconds = time.perf_counter() - began
-    return Tally(assembly.completed, batches.frames, seconds)
+                        assemblies[lane].begin(segment, frame_plan)
+                case Failed(lane, segments, reason):
+                    assemblies[lane].fail(segments, reason)
+                case Pixels(lane, video, view, frames_FKHWC):
+                    for key, features in batches[lane].add((video, view), frames_FKHWC):
+                        assemblies[lane].add(*key, features)
+                case Decoded(frames, by_lane):
+                    decoded += frames
+                    taken = [sum(pair) for pair in zip(taken, by_lane, strict=True)]
+        for lane, publisher in enumerate(publishers):
+            for key, features in batches[lane].finish():
+                assemblies[lane].add(*key, features)
+            publisher.finish()
+    return Tally(
+        decoded,
+        time.perf_counter() - began,
+        tuple(
+            TaskTally(assembly.completed, frames, batch.views)
+            for assembly, frames, batch in zip(assemblies, taken, batches, strict=True)
+        ),
+    )
 
 
 class Batches:
-    """Frames in, features out, through batches of one fixed shape.
+    """Views in, features out, through batches of one fixed shape.
 
     One batch is always under way on a GPU: what it gives is copied back beside the next
     one's work, and taken only when that has been handed to the device.
     """
 
-    def __init__(self, backbone: Backbone, transform: Transform, batch_size: int) -> None:
-        self._backbone = backbone
-        self._transform = transform
-        self._batch_size = batch_size
-        self._keys: list[FrameKey] = []
-        self._frames: list[NDArray[np.uint8]] = []
+    def __init__(self, task: Task) -> None:
+        self._backbone = task.backbone
+        self._transform = task.transform
+        self._batch_size = task.batch_size
+        self._is_clip = task.backbone.spec.clip is not None
+        self._keys: list[ViewKey] = []
+        self._views: list[NDArray[np.uint8]] = []
         self._under_way = _UnderWay([], {}, None)
-        self.frames = 0
+        self.frames_a_batch = task.batch_size * task.plan.view_frames * task.transform.crops
+        self.views = 0
 
     def add(
-        self, key: FrameKey, frame_HWC: NDArray[np.uint8]
-    ) -> Iterator[tuple[FrameKey, Features]]:
-        """Take one prepared frame; yields the features that are ready by now."""
-        self.frames += 1
+        self, key: ViewKey, frames_FKHWC: NDArray[np.uint8]
+    ) -> Iterator[tuple[ViewKey, Features]]:
+        """Take one prepared view; yields the features that are ready by now."""
+        self.views += frames_FKHWC.shape[1]
         self._keys.append(key)
-        self._frames.append(frame_HWC)
+        self._views.append(frames_FKHWC)
         if len(self._keys) == self._batch_size:
             yield from self._run()
 
-    def finish(self) -> Iterator[tuple[FrameKey, Features]]:
-        """Yield the features of every frame that was added and has not come out."""
+    def finish(self) -> Iterator[tuple[ViewKey, Features]]:
+        """Yield the features of every view that was added and has not come out."""
         if self._keys:
-            padding = [np.zeros_like(self._frames[0])] * (self._batch_size - len(self._keys))
-            self._frames += padding
+            padding = [np.zeros_like(self._views[0])] * (self._batch_size - len(self._keys))
+            self._views += padding
             yield from self._run()
-        yield from self._under_way.frame_by_frame()
+        yield from self._under_way.view_by_view()
 
-    def _run(self) -> Iterator[tuple[FrameKey, Features]]:
-        frames_NHWC = torch.from_numpy(np.stack(self._frames))
+    def _run(self) -> Iterator[tuple[ViewKey, Features]]:
+        views_NFKHWC = torch.from_numpy(np.stack(self._views))
         done = None
         if self._backbone.device.type == "cuda":
             # Only from pinned memory, and back into it, do copies not hold up this thread.
-            frames_NHWC = frames_NHWC.pin_memory().to(self._backbone.device, non_blocking=True)
-        outputs = self._backbone(self._transform.normalise(frames_NHWC))
+            views_NFKHWC = views_NFKHWC.pin_memory().to(self._backbone.device, non_blocking=True)
+        outputs = self._backbone(self._network_input(views_NFKHWC))
+        crops = self._transform.crops
+        outputs = {tap: out.view(-1, crops, *out.shape[1:]) for tap, out in outputs.items()}
         if self._backbone.device.type == "cuda":
             outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
         ready, self._under_way = self._under_way, _UnderWay(self._keys, outputs, done)
-        self._keys, self._frames = [], []
-        yield from ready.frame_by_frame()
+        self._keys, self._views = [], []
+        yield from ready.view_by_view()
+
+    def _network_input(self, views_NFKHWC: Tensor) -> Tensor:
+        """Each crop of each view by itself: `[N × crops, 3, F, S, S]`, or `[…, 3, S, S]`."""
+        clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)
+        return self._transform.normalise(clips if self._is_clip else clips[:, 0])
 
 
 @dataclass(frozen=True)
 class _UnderWay:
     """A batch that the device has; its features are on the host once `done` has passed."""
 
-    keys: Sequence[FrameKey]
+    keys: Sequence[ViewKey]
     outputs: dict[str, Tensor]
     done: torch.cuda.Event | None
 
-    def frame_by_frame(self) -> Iterator[tuple[FrameKey, Features]]:
+    def view_by_view(self) -> Iterator[tuple[ViewKey, Features]]:
         if self.done:
             self.done.synchronize()
         arrays = {tap: output.numpy() for tap, output in self.outputs.items()}

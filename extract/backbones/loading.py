@@ -8,25 +8,9 @@ import torch
 from torch import Tensor
 
 from egofeat.errors import RequestError, WeightsError
-from egofeat.extract.backbones import mobilenetv2
-from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
+from egofeat.extract.backbones.backbone import Backbone, Spec, check_taps
+from egofeat.extract.backbones.registry import find_backbone
 from egofeat.extract.weights import Weights, find, read_tensors, sha256_of
-
-BACKBONES: dict[str, tuple[Spec, Builder]] = {
-    mobilenetv2.SPEC.name: (mobilenetv2.SPEC, mobilenetv2.build),
-}
-"""Name to spec and builder, family by family."""
-
-
-def spec_of(name: str) -> Spec:
-    """The spec of a backbone.
-
-    Raises:
-        RequestError: there is no backbone of that name.
-    """
-    if name not in BACKBONES:
-        raise RequestError(f"there is no backbone '{name}': choose from {', '.join(BACKBONES)}")
-    return BACKBONES[name][0]
 
 
 def load(
@@ -40,7 +24,7 @@ def load(
     """A frozen backbone, folded and channels-last, on its device.
 
     Args:
-        name: one of `BACKBONES`.
+        name: one of `BACKBONES`, or `tv:NAME`.
         weights: `default`, the name of official weights, `random` or `random:<seed>`, or a
             file (`.pth` of tensors, `.safetensors`).
         taps: outputs to keep; none means the backbone's default tap.
@@ -52,8 +36,7 @@ def load(
         RequestError: an unknown backbone, tap or precision.
         WeightsError: weights that are absent, altered or of another network.
     """
-    spec = spec_of(name)
-    build = BACKBONES[name][1]
+    spec, build = find_backbone(name)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
     if precision not in ("float32", "bf16"):
         raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")

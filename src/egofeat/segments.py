@@ -5,8 +5,8 @@ frame of the video, intervals are half-open `[start, stop)`.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -65,3 +65,27 @@ class Dataset:
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, in the order of their first segment."""
         return tuple(dict.fromkeys(segment.split for segment in self.segments))
+
+    def whole_videos(self) -> "Dataset":
+        """The same videos, each one segment without labels, for features that do not end with it.
+
+        A video keeps its split and its group where all its segments agree.
+        """
+        of_video: dict[str, list[Segment]] = {}
+        for segment in self.segments:
+            of_video.setdefault(segment.video, []).append(segment)
+        videos = tuple(
+            Segment(
+                id=video,
+                video=video,
+                split=_agreed(segment.split for segment in members),
+                group=_agreed(segment.group for segment in members),
+            )
+            for video, members in of_video.items()
+        )
+        return replace(self, segments=videos, classes={}, tail={})
+
+
+def _agreed(values: Iterable[str]) -> str:
+    different = set(values)
+    return different.pop() if len(different) == 1 else ""

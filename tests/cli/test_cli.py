@@ -15,8 +15,8 @@ from typer.main import get_command
 
 from egofeat.cli import app
 from egofeat.heads.config import TrainerConfig
-from egofeat.pipelines.extract import ExtractConfig
 from egofeat.pipelines.fit_head import FitConfig
+from egofeat.pipelines.job import ExtractConfig
 
 
 def egofeat(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -184,12 +184,13 @@ def test_the_defaults_of_the_command_line_are_those_of_the_configs():
         name = {"taps": "tap", "splits": "split", "format": "store_format"}.get(
             field.name, field.name
         )
-        shown = {"taps": None, "splits": None, "part": "1/1"}.get(field.name, field.default)
+        one_of_many = {"taps": None, "splits": None, "backbone": None, "weights": None}
+        shown = (one_of_many | {"part": "1/1"}).get(field.name, field.default)
         assert extract[name] == shown, field.name
     fit = defaults("fit-head")
     for field in dataclasses.fields(TrainerConfig):
         assert fit[field.name] == field.default, field.name
-    for name in ("tap", "preset", "normalize", "train_split", "val_split", "out"):
+    for name in ("tap", "fuse", "preset", "normalize", "train_split", "val_split", "out"):
         assert fit[name] == FitConfig.__dataclass_fields__[name].default, name
 
 

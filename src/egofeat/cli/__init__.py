@@ -5,7 +5,17 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 command that needs them, so that `--help` answers at once.
 """
 
-from egofeat.cli import features, training
+from egofeat.cli import backbones, bench, export, features, reextract, training, visualize
 from egofeat.cli.app import app, main
 
-__all__ = ["app", "features", "main", "training"]
+__all__ = [
+    "app",
+    "backbones",
+    "bench",
+    "export",
+    "features",
+    "main",
+    "reextract",
+    "training",
+    "visualize",
+]

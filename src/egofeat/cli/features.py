@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,32 +20,77 @@ def _part(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+Manifest = Annotated[Path, typer.Option(help="YAML file that describes the data sets.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Frames, or clips, a batch. [default: 4 frames; 256 on a GPU; 1 clip]"),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Decoding threads. [default: one a core, 16 at most]")
+]
+
+
 @app.command("extract", rich_help_panel="Features")
 def extract_command(
-    backbone: Annotated[str, typer.Option(help="Frozen network.")] = "mobilenetv2",
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Frozen network, one of `egofeat backbones`; several times: all from one decode. "
+            "[default: mobilenetv2]"
+        ),
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Entry of the manifest; not needed where there is one.")
     ] = None,
-    manifest: Annotated[Path, typer.Option(help="YAML file that describes the data sets.")] = Path(
-        "data_manifest.yaml"
-    ),
+    manifest: Manifest = Path("data_manifest.yaml"),
     out: Annotated[Path, typer.Option(help="Folder of the feature stores.")] = Path("features"),
     tap: Annotated[
-        str | None,
-        typer.Option(help="Outputs to keep, by comma: gap, map, block12, … [default: gap]"),
+        list[str] | None,
+        typer.Option(
+            help="Outputs to keep, by comma: gap, map, block12, …; for all backbones, or once for "
+            "each. [default: the backbone's]"
+        ),
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames a segment, evenly spread.")] = 20,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames a segment, for image networks. [default: 20]")
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="Clips a segment, for clip networks. [default: 1]")
+    ] = None,
+    clip_frames: Annotated[
+        int | None, typer.Option(help="Frames a clip. [default: the backbone's]")
+    ] = None,
+    crops: Annotated[int, typer.Option(help="Crops of each frame or clip: 1 or 3.")] = 1,
+    windows: Annotated[
+        int | None,
+        typer.Option(help="Whole videos in windows of so many frames, in place of segments."),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Frames from one window to the next. [default: half a window]"),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frame rate of windows and clips. [default: 30; the backbone's]"),
+    ] = None,
     transform: Annotated[
-        str,
-        typer.Option(help="squash: the whole frame into a square; torchvision: as the weights'."),
-    ] = "squash",
+        str | None,
+        typer.Option(
+            help="squash: the whole frame into a square; weights: as the weights' publisher. "
+            "[default: the backbone's]"
+        ),
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Pixels of the network's input. [default: the transform's]")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
     weights: Annotated[
-        str, typer.Option(help="default, the name of official weights, random, or a file.")
-    ] = "default",
+        list[str] | None,
+        typer.Option(
+            help="default, the name of official weights, random, or a file; for all backbones, or "
+            "once for each. [default: default]"
+        ),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float16 or float32, as stored.")] = "float16",
     precision: Annotated[
         str, typer.Option(help="Arithmetic of the network: float32 or bf16.")
@@ -59,12 +104,8 @@ def extract_command(
         typer.Option(help="gzip or lzf (hdf5), zstd (zarr): smaller, not mapped. [default: none]"),
     ] = None,
     device: Device = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(help="Frames a batch. [default: 4; 256 on a GPU]")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Decoding threads. [default: one a core, 16 at most]")
-    ] = None,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
     part: Annotated[
         str, typer.Option(help="This machine's share of the work, as 3/16: part 3 of 16.")
     ] = "1/1",
@@ -76,24 +117,27 @@ def extract_command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a frozen backbone over every segment of a data set, once, and keep the features.
+    """Run frozen backbones over every segment of a data set, once, and keep the features.
 
     What is in the store already is not done again: after a kill, or when segments were
     added, give the same command.
     """
-    from egofeat.pipelines import extract
+    from egofeat.pipelines import extract, job
 
-    config = extract.ExtractConfig(
-        backbone=backbone,
+    shared = job.ExtractConfig(
         dataset=dataset,
         manifest=manifest,
         out=out,
-        taps=names(tap),
         frames=frames,
+        clips=clips,
+        clip_frames=clip_frames,
+        crops=crops,
+        windows=windows,
+        stride=stride,
+        fps=fps,
         transform=transform,
         size=size,
         splits=names(split),
-        weights=weights,
         dtype=dtype,
         precision=precision,
         decoder=decoder,
@@ -105,10 +149,19 @@ def extract_command(
         part=_part(part),
         retry_failed=retry_failed,
     )
+    backbones = backbone or [shared.backbone]
+    configs = job.for_each(shared, backbones, weights or (), [names(taps) for taps in tap or ()])
     if dry_run:
-        show(extract.forecast(config), as_json)
+        for config in configs:
+            show(extract.forecast(config), as_json)
         return
-    report = extract.run(config)
+    jobs = job.plan_jobs(configs)
+    report = extract.run_jobs(jobs)
+    finish(report if len(jobs) > 1 else report.stores[0], as_json)
+
+
+def finish(report: Any, as_json: bool) -> None:
+    """Print what an extraction did; segments that could not be read make it a failed one."""
     show(report, as_json)
     if report.failed:
         if as_json:
@@ -125,13 +178,15 @@ def ls_command(
     from egofeat.store import StoreSummary, list_stores
 
     def say(store: StoreSummary) -> str:
+        aside = " (superseded)" if store.superseded else ""
         if store.problem:
-            return f"{store.path}\n  {store.problem}"
+            return f"{store.path}{aside}\n  {store.problem}"
+        rows = "" if store.rows is None else f" of {store.rows} rows"
         taps = ", ".join(f"{tap} {list(shape)}" for tap, shape in store.taps.items())
         packing = f"{store.format} {store.compress}" if store.compress else store.format
         said = [
-            f"{store.path}",
-            f"  {store.segments} segments, {store.failures} failures, {console.size(store.bytes)}",
+            f"{store.path}{aside}",
+            f"  {store.segments} segments{rows}, {store.failures} failures, {console.size(store.bytes)}",
             f"  {taps}, {packing}",
         ]
         if store.stale:

@@ -1,0 +1,130 @@
+"""What torchvision says of its weights, as our records, and its networks filled with them."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum, get_model_weights
+
+from egofeat.errors import WeightsError
+from egofeat.extract.backbones.freezing import load_strictly, seeded
+from egofeat.extract.weights import Weights
+
+LICENCE = "BSD-3-Clause (torchvision)"
+
+RESCALED = ("googlenet", "inception_v3")
+"""Their weights take values in [-1, 1]. Torchvision normalises by ImageNet's mean and deviation
+and lets the network undo it; a spec says mean and deviation 0.5 instead, which is the same."""
+
+
+def default_of(name: str) -> WeightsEnum:
+    """Torchvision's own default weights of a model."""
+    return get_model_weights(name).DEFAULT
+
+
+def fewest_pixels(name: str) -> int:
+    """Smallest side that a torchvision image model takes, in pixels."""
+    smallest: int = default_of(name).meta["min_size"][0]
+    return smallest
+
+
+def arguments_of(name: str, state: Mapping[str, Tensor] | None) -> dict[str, int]:
+    """What a torchvision constructor must be told so that the network fits a state dict.
+
+    Vision transformers have as many positions as their default weights. Classifiers that only
+    training needs are there if the weights have them.
+    """
+    if name.startswith("vit_"):
+        return {"image_size": default_of(name).transforms().crop_size[0]}
+    if name not in RESCALED:
+        return {}
+    auxiliary = any(key.startswith(("aux", "AuxLogits")) for key in state or ())
+    return {"aux_logits": auxiliary, "transform_input": False, "init_weights": False}
+
+
+def records(
+    name: str, views: tuple[int, int] = (1, 1), multiply_adds: bool = True
+) -> tuple[Weights, ...]:
+    """Official weights of a torchvision model, its default first.
+
+    A spec has one size, mean and deviation: weights that were trained with others than the
+    default's are left out.
+
+    Args:
+        name: of a torchvision model.
+        views: (clips, crops) a video that the accuracy was averaged over.
+        multiply_adds: whether torchvision's figure is that of the view of these weights.
+    """
+    default = default_of(name)
+    alike = [w for w in type(default) if _input(w) == _input(default)]
+    ordered = [default, *(w for w in alike if w is not default)]
+    return tuple(_record(weights, views, multiply_adds) for weights in ordered)
+
+
+def fill(
+    make: Callable[..., nn.Module],
+    state: Mapping[str, Tensor] | None,
+    seed: int,
+    classifier: str,
+    taps: Sequence[str],
+    name: str,
+) -> nn.Module:
+    """The network with its weights, loaded strictly, or random ones made from `seed`.
+
+    Args:
+        make: takes `num_classes`.
+        state: torchvision's state dict; without the classifier where `taps` go without
+            `logits`, and with any number of classes.
+        seed: of random weights.
+        classifier: name of the last layer.
+        taps: to keep.
+        name: of the backbone, for the error.
+
+    Raises:
+        WeightsError: keys or shapes that are not the network's, or no classifier for `logits`.
+    """
+    if state is None:
+        return seeded(make, seed)
+    if f"{classifier}.weight" in state:
+        network = make(num_classes=len(state[f"{classifier}.weight"]))
+    elif "logits" in taps:
+        raise WeightsError(
+            f"these weights of {name} come without the classifier '{classifier}': leave out the "
+            "tap logits, or give weights that have it"
+        )
+    else:
+        network = make()
+        own = network.get_submodule(classifier).state_dict(prefix=f"{classifier}.")
+        state = {**own, **state}
+    load_strictly(network, state, name)
+    return network
+
+
+def _input(weights: WeightsEnum) -> tuple[Any, ...]:
+    preset = weights.transforms()
+    return (*preset.crop_size, *preset.mean, *preset.std)
+
+
+def _record(weights: WeightsEnum, views: tuple[int, int], multiply_adds: bool) -> Weights:
+    preset, meta = weights.transforms(), weights.meta
+    ((trained_on, scores),) = meta["_metrics"].items()
+    file = weights.url.rsplit("/", maxsplit=1)[1]
+    digest = re.search(r"-([0-9a-f]{8,})\.pth$", file)
+    sides = tuple(preset.resize_size)
+    # Images are shrunk with a low-pass filter; videos are not, as they were in training.
+    filtered = "-antialias" if getattr(preset, "antialias", False) else ""
+    return Weights(
+        name=weights.name.lower(),
+        file=file,
+        url=weights.url,
+        sha256=digest[1] if digest else "",
+        licence=meta.get("license", LICENCE),
+        trained_on=trained_on.replace("-1K", "-1k"),
+        top1=None if math.isnan(scores["acc@1"]) else scores["acc@1"],
+        views=views,
+        multiply_adds=meta["_ops"] if multiply_adds else None,
+        resize=(sides[0], sides[1]) if len(sides) == 2 else sides[0],
+        interpolation=f"{preset.interpolation.value}{filtered}",
+    )

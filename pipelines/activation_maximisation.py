@@ -1,0 +1,128 @@
+"""Images that a channel answers to most: gradient ascent on the image (Erhan et al., 2009).
+
+An image that is only pushed uphill ends as high-frequency noise. What holds it back, each
+from the literature (Olah et al., 2017, give the survey): the image is made from its Fourier
+coefficients, each weighed by 1/frequency as in natural images, on axes along which natural
+colours vary independently (Ruderman et al., 1998); it is moved, turned and scaled a little
+at random before every step, so that only what survives this can grow; and total variation
+and distance from grey cost something.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIZE = 128
+"""Pixels of a side: several receptive fields of the middle blocks."""
+STEPS = 160
+_AT_ONCE = 16
+"""Images in a batch: 0.5 GB of activations."""
+_RATE = 0.05
+_CONTRAST = 2.0
+_SMOOTHNESS = 1.0
+"""Weight of total variation against activation."""
+_GREYNESS = 1.0
+"""Weight of the squared distance from grey."""
+_SHIFT, _TURN, _SCALE = 12, 12.0, 0.15
+"""Most that an image is moved by: pixels, degrees, parts of its size."""
+
+
+def maximise(
+    module: nn.Module,
+    tap: str,
+    channels: Sequence[int],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    size: int = SIZE,
+    steps: int = STEPS,
+    seed: int = 0,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> NDArray[np.float32]:
+    """An image for each channel, such that the channel's mean over the map is high.
+
+    Every channel starts from the same noise and is moved alike: its image does not depend
+    on which others are made beside it.
+
+    Args:
+        module: frozen network, `[B, 3, H, W]` to `{tap: [B, C, h, w]}`, float32.
+        tap: a map of it.
+        channels: of the tap.
+        mean: of the normalised input, one value a colour.
+        std: likewise.
+        size: pixels of a side.
+        steps: of gradient ascent.
+        seed: of the noise and of the moves.
+        on_step: told how many channel steps are done.
+
+    Returns:
+        `[channels, size, size, 3]` in [0, 1].
+    """
+    device = next(module.parameters()).device
+    offset, scale = (torch.tensor(values, device=device).view(3, 1, 1) for values in (mean, std))
+    images = []
+    for first in range(0, len(channels), _AT_ONCE):
+        some = list(channels[first : first + _AT_ONCE])
+        draw = torch.Generator().manual_seed(seed)
+        noise = 0.05 * torch.randn(1, 3, size, size // 2 + 1, 2, generator=draw)
+        coefficients = noise.to(device).repeat(len(some), 1, 1, 1, 1).requires_grad_()
+        optimizer = torch.optim.Adam([coefficients], lr=_RATE)
+        for _ in range(steps):
+            image = _image(coefficients)
+            moved = _moved((image - offset) / scale, draw)
+            answer = module(moved)[tap][torch.arange(len(some)), some].mean((1, 2))
+            loss = _SMOOTHNESS * _roughness(image) + _GREYNESS * (image - 0.5).square().mean(
+                (1, 2, 3)
+            )
+            optimizer.zero_grad()
+            (loss - answer).sum().backward()
+            optimizer.step()
+            on_step(len(some))
+        images.append(_image(coefficients).detach().permute(0, 2, 3, 1).cpu())
+    return torch.cat(images).numpy()
+
+
+def _image(coefficients: Tensor) -> Tensor:
+    """Fourier coefficients `[n, 3, H, W // 2 + 1, 2]` to images `[n, 3, H, W]` in (0, 1)."""
+    size = coefficients.shape[2]
+    down = torch.fft.fftfreq(size, device=coefficients.device)[:, None]
+    across = torch.fft.rfftfreq(size, device=coefficients.device)
+    weight = 1 / torch.hypot(down, across).clamp_min(1 / size)
+    weight = weight / weight.square().mean().sqrt()
+    planes = torch.fft.irfft2(
+        torch.view_as_complex(coefficients) * weight, s=(size, size), norm="ortho"
+    )
+    axes = _colour_axes().to(coefficients.device)
+    return torch.sigmoid(_CONTRAST * torch.einsum("nkhw,kc->nchw", planes, axes))
+
+
+def _colour_axes() -> Tensor:
+    """Light to dark, red to blue, green to purple `[3, RGB]`, as strong as in natural images."""
+    axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
+    return axes / axes.norm(dim=1, keepdim=True) * torch.tensor([[1.0], [0.35], [0.2]])
+
+
+def _moved(images: Tensor, draw: torch.Generator) -> Tensor:
+    """Shift, turn and scale all images `[n, 3, H, W]` alike, mirrored beyond their edges."""
+    size = images.shape[-1]
+    turn, scale, x, y = (2 * torch.rand(4, generator=draw) - 1).tolist()
+    angle, zoom = math.radians(_TURN * turn), 1 + _SCALE * scale
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    shift = 2 * _SHIFT / size
+    affine = torch.tensor([[cos, -sin, x * shift], [sin, cos, y * shift]], device=images.device)
+    places = F.affine_grid(
+        affine.expand(len(images), 2, 3), list(images.shape), align_corners=False
+    )
+    moved = F.grid_sample(images, places, padding_mode="reflection", align_corners=False)
+    return moved.contiguous(memory_format=torch.channels_last)
+
+
+def _roughness(images: Tensor) -> Tensor:
+    """Total variation of each image (Rudin et al., 1992), a pixel's mean."""
+    down, across = images.diff(dim=2).abs(), images.diff(dim=3).abs()
+    return down.mean((1, 2, 3)) + across.mean((1, 2, 3))

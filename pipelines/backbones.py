@@ -1,0 +1,178 @@
+"""`egofeat backbones`: what each frozen network is, costs and sees, and where its weights are."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from egofeat.extract.backbones import BACKBONES, find_backbone
+from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.extract.weights import Weights, at_hand
+
+_WIDTH = 80
+_LABEL = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialWeights:
+    """One set of official weights, as its publisher describes it."""
+
+    name: str
+    file: str
+    url: str
+    licence: str
+    trained_on: str
+    accuracy: float | None
+    """As published, percent."""
+    metric: str
+    views: tuple[int, int]
+    """(clips, crops) a video that the accuracy was averaged over."""
+    multiply_adds: float | None
+    """Of one view, as published, in units of 10^9."""
+    at_hand: str | None
+    """Where the file lies on this machine."""
+
+    def score(self) -> str:
+        """`77.0 % top-1`, or that nobody published one."""
+        if self.accuracy is None:
+            return "no published accuracy"
+        return f"{self.accuracy:.1f} % {self.metric}"
+
+    def lines(self) -> list[str]:
+        """How it was measured, its licence, and where it is."""
+        clips, crops = self.views
+        views = "one view" if clips * crops == 1 else f"{clips} × {crops} views"
+        where = f"at hand: {self.at_hand}" if self.at_hand else f"not here: {self.url}"
+        return [
+            f"{self.name}: {self.score()}, {self.trained_on}, {views}",
+            f"  {self.licence}",
+            f"  {where}",
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """One backbone."""
+
+    name: str
+    parameters: int
+    """With the classifier, as trained."""
+    multiply_adds: int
+    """Of one view, counted."""
+    clip: Clip | None
+    """None: a network of single images."""
+    pixels: int
+    taps: tuple[str, ...]
+    default_tap: str
+    weights: tuple[OfficialWeights, ...]
+    """The default first."""
+
+    def giga(self) -> str:
+        """Multiply-adds in units of 10^9, three digits."""
+        value = self.multiply_adds / 1e9
+        return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+    def input(self) -> str:
+        """`32×2@30 256`: frames × stride @ frames a second, pixels."""
+        clip = f"{self.clip.frames}×{self.clip.stride}@{self.clip.fps:g} " if self.clip else ""
+        return f"{clip}{self.pixels}"
+
+    def line(self) -> str:
+        """One plain line."""
+        parts = [
+            f"{self.parameters / 1e6:.2f} M parameters",
+            f"{self.giga()} G multiply-adds a view",
+            f"{self.input()} px",
+            f"{self.default_tap} of {len(self.taps)} taps",
+        ]
+        if self.weights:
+            default = self.weights[0]
+            here = "weights at hand" if default.at_hand else "weights not here"
+            parts += [default.score(), default.licence, here]
+        else:
+            parts.append("no published weights")
+        return f"{self.name}: {', '.join(parts)}"
+
+    def lines(self) -> list[str]:
+        """All of it, 80 columns wide."""
+        cost = f"{self.giga()} G a view, counted"
+        if self.weights and self.weights[0].multiply_adds:
+            cost += f" ({self.weights[0].multiply_adds:g} G as published)"
+        seen = f"{self.pixels} pixels a side"
+        if self.clip:
+            seen = f"{self.clip.frames} frames (at least {self.clip.fewest}), stride "
+            seen += f"{self.clip.stride} at {self.clip.fps:g} fps, {self.pixels} pixels a side"
+        return [
+            self.name,
+            *_entry("parameters", [f"{self.parameters:,}"]),
+            *_entry("multiply-adds", [cost]),
+            *_entry("input", [seen]),
+            *_entry("taps", textwrap.wrap(", ".join(self.taps), _WIDTH - _LABEL)),
+            *_entry("default tap", [self.default_tap]),
+            *_entry(
+                "weights", [line for w in self.weights for line in w.lines()] or ["none published"]
+            ),
+        ]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every backbone that has a name of its own."""
+
+    backbones: tuple[Description, ...]
+
+    def lines(self) -> list[str]:
+        """A line each, and what else there is."""
+        return [*(backbone.line() for backbone in self.backbones), OTHERS]
+
+
+OTHERS = "tv:NAME is any other image classifier of torchvision, as tv:vit_b_16"
+
+
+def describe(name: str) -> Description:
+    """One backbone, by its name or as `tv:NAME`.
+
+    Raises:
+        RequestError: there is no such backbone.
+    """
+    return _description(*find_backbone(name))
+
+
+def listing() -> Listing:
+    """All backbones, in the order of their families."""
+    return Listing(tuple(_description(*family) for family in BACKBONES.values()))
+
+
+def _description(spec: Spec, build: Builder) -> Description:
+    return Description(
+        name=spec.name,
+        parameters=spec.parameters,
+        multiply_adds=multiply_adds(spec, build),
+        clip=spec.clip,
+        pixels=spec.size,
+        taps=spec.taps,
+        default_tap=spec.default_tap,
+        weights=tuple(_official(record) for record in spec.weights),
+    )
+
+
+def _official(weights: Weights) -> OfficialWeights:
+    path = at_hand(weights)
+    return OfficialWeights(
+        name=weights.name,
+        file=weights.file,
+        url=weights.url,
+        licence=weights.licence,
+        trained_on=weights.trained_on,
+        accuracy=weights.top1,
+        metric=weights.metric,
+        views=weights.views,
+        multiply_adds=weights.multiply_adds,
+        at_hand=str(path) if path else None,
+    )
+
+
+def _entry(label: str, lines: Sequence[str]) -> list[str]:
+    first, *rest = lines
+    indent = " " * _LABEL
+    return [f"  {label:<{_LABEL - 2}}{first}", *(f"{indent}{line}" for line in rest)]

@@ -1,0 +1,339 @@
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from egofeat.cli import app
+from egofeat.cli.bench import _say_backbones
+from egofeat.errors import EgofeatError, RequestError
+from egofeat.extract.backbones import BACKBONES, load, mobilenetv2
+from egofeat.pipelines import bench_backbones as bench_backbones_module
+from egofeat.pipelines import bench_speed
+from egofeat.pipelines.bench_backbones import (
+    BackboneBench,
+    BackboneRow,
+    bench_backbones,
+    parse_views,
+)
+from egofeat.pipelines.bench_speed import Job, measure, measure_apart
+from egofeat.pipelines.measuring import host_peak_bytes
+
+
+def job(**changes: object) -> Job:
+    fields = {
+        "backbone": "mobilenetv2",
+        "weights": "random",
+        "device": "cpu",
+        "precision": "float32",
+        "size": 32,
+        "frames": 1,
+        "batch_size": 2,
+        "repeats": 1,
+    }
+    return Job(**{**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """MobileNetV2 at its own size, and one that no other process knows."""
+    patch = pytest.MonkeyPatch()
+    patch.setitem(BACKBONES, "known_here_alone", (mobilenetv2.SPEC, mobilenetv2.build))
+    config = BackboneBench(
+        backbones=("known_here_alone", "mobilenetv2", "mobilenetv2"),
+        device="cpu",
+        repeats=1,
+        out=tmp_path_factory.mktemp("bench"),
+    )
+    yield bench_backbones(config)
+    patch.undo()
+
+
+def test_a_row_holds_cost_speed_memory_and_accuracy(report):
+    row: BackboneRow = report.rows[1]
+    assert row.reason == ""
+    assert row.parameters == 3_504_872
+    assert row.multiply_adds_view == row.multiply_adds_run
+    assert row.multiply_adds_view == pytest.approx(0.3e9, rel=0.01)
+    assert row.batch & (row.batch - 1) == 0
+    assert row.ms_view * row.views_per_second == pytest.approx(1000)
+    assert row.seconds_run == pytest.approx(row.ms_view / 1000)
+    assert row.device_peak_bytes is None
+    assert 50e6 < row.host_peak_bytes < 5e9
+    assert row.accuracy_per_million_parameters == pytest.approx(71.878 / 3.504872)
+    assert row.accuracy_per_giga_multiply_adds == pytest.approx(
+        71.878 / (row.multiply_adds_run / 1e9)
+    )
+
+
+def test_a_backbone_that_fails_is_a_row_with_its_reason(report):
+    failed, measured = report.rows
+    assert "known_here_alone" in failed.reason
+    assert failed.multiply_adds_view == measured.multiply_adds_view
+    assert failed.ms_view is None
+
+
+def test_what_is_written_is_what_is_reported(report):
+    table, whole, *pictures = map(Path, report.files)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["backbone"] for row in rows] == ["known_here_alone", "mobilenetv2"]
+    assert float(rows[1]["ms_view"]) == report.rows[1].ms_view
+    saved = json.loads(whole.read_text())
+    assert saved["rows"][1]["host_peak_bytes"] == report.rows[1].host_peak_bytes
+    assert saved["files"] == list(report.files)
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.format == "PNG"
+
+
+def test_the_tables_fit_80_columns(report, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _say_backbones(report)
+    said = capsys.readouterr().out
+    table = said[: said.index(report.files[0])].splitlines()
+    assert max(map(len, table)) <= 80
+    assert any("3.50 M" in line and "299.5 M" in line for line in table)
+    assert any("71.9" in line and "top-1, ImageNet-1k" in line for line in table)
+
+
+@pytest.fixture
+def _nothing_runs(monkeypatch):
+    """Everything but the speed is there at once."""
+
+    def refuse(job: Job):
+        raise EgofeatError(f"{job.backbone} cannot be measured")
+
+    monkeypatch.setattr(bench_backbones_module, "measure_apart", refuse)
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_slowfast_costs_what_the_reference_costs(tmp_path, capsys):
+    names = ("slowfast_8x8_r50", "slowfast_nln_16x8_r101")
+    report = bench_backbones(BackboneBench(backbones=names, device="cpu", out=tmp_path))
+    small, large = report.rows
+    assert f"{small.multiply_adds_view / 1e9:.2f}" == "65.71"
+    assert f"{large.multiply_adds_view / 1e9:.1f}" == "242.0"
+    assert f"{small.multiply_adds_published / 1e9:.1f}" == "65.7"
+    assert large.multiply_adds_published == 234e9
+    assert (large.clips, large.crops, large.frames, large.size) == (10, 3, 64, 256)
+    assert large.multiply_adds_run == 30 * large.multiply_adds_view
+    assert large.accuracy == 79.8
+    assert small.reason == "slowfast_8x8_r50 cannot be measured"
+    _say_backbones(report)
+    said = capsys.readouterr().out
+    assert "slowfast_nln_16x8_r101: fewer multiply-adds published than counted" in said
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_any_classifier_of_torchvision_has_a_row(tmp_path):
+    config = BackboneBench(backbones=("tv:resnet18",), device="cpu", out=tmp_path)
+    (row,) = bench_backbones(config).rows
+    assert row.parameters == 11_689_512
+    assert row.multiply_adds_view == pytest.approx(1.814e9, rel=0.01)
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+@pytest.mark.parametrize("changes", [{"size": 64}, {"views": (2, 3)}])
+def test_an_accuracy_belongs_to_its_views_and_size(changes, tmp_path):
+    config = BackboneBench(backbones=("mobilenetv2",), device="cpu", out=tmp_path, **changes)
+    report = bench_backbones(config)
+    (row,) = report.rows
+    assert row.accuracy is None
+    assert row.multiply_adds_run == row.clips * row.crops * row.multiply_adds_view
+    assert len(report.files) == 2, "there is nothing to draw"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"backbones": ("mobilenetv2", "resnet")}, "no backbone 'resnet'"),
+        ({"precision": "int4"}, "no precision 'int4'"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"frames": -1}, "--frames is -1"),
+        ({"repeats": 0}, "--repeats is 0"),
+        ({"device": "tpu"}, "the device 'tpu'"),
+    ],
+)
+def test_a_wrong_request_is_refused_first(changes, sentence, tmp_path):
+    config = BackboneBench(**{"backbones": ("mobilenetv2",), "out": tmp_path / "o", **changes})
+    with pytest.raises(RequestError, match=sentence):
+        bench_backbones(config)
+    assert not (tmp_path / "o").exists()
+
+
+def test_views_are_clips_by_crops():
+    assert parse_views("10x3") == (10, 3)
+    assert parse_views("1×1") == (1, 1)
+    for text in ("10", "0x3", "3x", "axb"):
+        with pytest.raises(RequestError, match="--views"):
+            parse_views(text)
+
+
+def test_batches_double_until_none_is_faster(monkeypatch):
+    seconds = iter([1.0, 1.5, 2.0, 4.0, 8.0])
+    monkeypatch.setattr(bench_speed, "median_seconds", lambda *_: next(seconds))
+    assert [speed.batch for speed in measure(job(batch_size=None))] == [1, 2, 4, 8]
+
+
+def test_a_fixed_batch_is_the_only_one():
+    (speed,) = measure(job(batch_size=3))
+    assert speed.batch == 3
+    assert speed.seconds > 0
+
+
+def test_batches_end_where_memory_does(monkeypatch):
+    def full_at(most):
+        def median_seconds(run, *_):
+            if len(run.args[0]) > most:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return 1.0
+
+        return median_seconds
+
+    monkeypatch.setattr(bench_speed, "median_seconds", full_at(2))
+    assert [speed.batch for speed in measure(job(batch_size=None))] == [1, 2]
+    monkeypatch.setattr(bench_speed, "median_seconds", full_at(0))
+    with pytest.raises(EgofeatError, match="no room for a batch of 2"):
+        list(measure(job()))
+
+
+def test_another_fault_is_not_taken_for_want_of_memory(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(bench_speed, "median_seconds", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(measure(job()))
+
+
+def test_a_clip_network_is_given_clips(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        bench_speed, "median_seconds", lambda run, *_: seen.append(run.args[0].shape) or 1.0
+    )
+    list(measure(job(backbone="slow_4x16_r50", frames=2)))
+    assert seen == [(2, 3, 2, 32, 32)]
+
+
+def test_the_program_prints_a_line_a_batch(monkeypatch, capsys):
+    monkeypatch.setattr(bench_speed, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["it", json.dumps(dataclasses.asdict(job()))])
+    bench_speed.main()
+    assert json.loads(capsys.readouterr().out)["batch"] == 2
+    wrong = job(weights="absent.pth")
+    monkeypatch.setattr(sys, "argv", ["it", json.dumps(dataclasses.asdict(wrong))])
+    with pytest.raises(SystemExit, match=r"'absent\.pth' is neither"):
+        bench_speed.main()
+
+
+def test_the_peak_is_known_without_proc(monkeypatch):
+    here = host_peak_bytes()
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert host_peak_bytes() == pytest.approx(here, rel=0.5)
+
+
+def test_peaks_are_the_childs_own():
+    ballast = torch.zeros(200_000_000)
+    (speed,) = measure_apart(job())
+    here = psutil.Process().memory_info().rss
+    assert speed.host_peak_bytes < here - ballast.nbytes / 2
+    assert not psutil.Process().children()
+
+
+class Killed:
+    """A program that is killed after so many lines."""
+
+    def __init__(self, monkeypatch, lines: int) -> None:
+        line = '{"batch": 4, "seconds": 1.0, "host_peak_bytes": 1, "device_peak_bytes": null}'
+        code = (
+            f"import os; print('{line}\\n' * {lines}, end='', flush=True); os.kill(os.getpid(), 9)"
+        )
+        popen = subprocess.Popen
+        monkeypatch.setattr(
+            bench_speed.subprocess,
+            "Popen",
+            lambda command, **o: popen([command[0], "-c", code], **o),
+        )
+
+
+def test_what_was_measured_before_the_end_is_kept(monkeypatch):
+    Killed(monkeypatch, 2)
+    assert [speed.batch for speed in measure_apart(job())] == [4, 4]
+
+
+def test_a_process_that_was_killed_says_so(monkeypatch):
+    Killed(monkeypatch, 0)
+    with pytest.raises(EgofeatError, match="killed \\(signal 9\\)"):
+        measure_apart(job())
+
+
+def wait_until(true, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_behind(how, tmp_path):
+    code = "from egofeat.cli import main; main()"
+    words = ["bench", "backbones", "mobilenetv2", "--size", "256", "--repeats", "100000"]
+    command = [sys.executable, "-c", code, *words, "--batch-size", "1", "--device", "cpu"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        parent = psutil.Process(process.pid)
+        wait_until(parent.children)
+        (child,) = parent.children()
+        # Once it runs the network it has long begun to watch its parent.
+        wait_until(lambda: child.memory_info().rss > 300e6)
+        process.send_signal(how)
+        _, complaint = process.communicate(timeout=60)
+    wait_until(lambda: not child.is_running(), 20)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "Traceback" not in complaint
+    assert not (tmp_path / "benchmarks").exists()
+
+
+def command(*words: object, out: Path) -> Result:
+    options = ("--size", 32, "--repeats", 1, "--batch-size", 2, "--device", "cpu", "--out", out)
+    return CliRunner().invoke(app, ["bench", "backbones", *map(str, (*words, *options))])
+
+
+def test_the_command_ends_with_one_object(tmp_path):
+    done = command("mobilenetv2", "--views", "2x3", "--json", out=tmp_path / "made")
+    assert done.exit_code == 0
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["clips"], row["crops"], row["batch"], row["size"]) == (2, 3, 2, 32)
+    assert (tmp_path / "made/backbones.csv").is_file()
+
+
+def test_the_command_ends_with_1_and_the_reason(tmp_path):
+    failed = command("mobilenetv2", "--weights", "absent.pth", out=tmp_path)
+    assert failed.exit_code == 1
+    assert "mobilenetv2: 'absent.pth' is neither a file nor" in failed.stderr
+    assert isinstance(command("resnet", out=tmp_path).exception, RequestError)
+
+
+@pytest.mark.gpu
+def test_a_gpu_has_a_peak_of_its_own(gpu):
+    backbone = load("mobilenetv2", "random", (), gpu)
+    weights = sum(p.nbytes for p in backbone.module.parameters())
+    (speed,) = measure_apart(job(device=str(gpu)))
+    assert weights < speed.device_peak_bytes < 1e9

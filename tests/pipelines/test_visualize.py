@@ -1,0 +1,333 @@
+"""Pictures of what a backbone holds and sees, through the pipeline and the command line."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from egofeat.cli import app
+from egofeat.errors import MediaError, RequestError
+from egofeat.extract.backbones import BACKBONES, load
+from egofeat.extract.backbones.backbone import Clip, Spec
+from egofeat.pipelines.activation_maximisation import maximise
+from egofeat.pipelines.feature_maps import draw_maps, maps_of, plan_of, read_excerpt
+from egofeat.pipelines.job import ExtractConfig, choose_transform
+from egofeat.pipelines.kernels import bottleneck_layers, convolutions, draw_kernels, find_layer
+from egofeat.pipelines.mosaics import draw_mosaic, on_lines
+from egofeat.pipelines.visualize import favourites, kernels, maps
+
+
+class TwoPathways(nn.Module):
+    """A bottleneck of every frame, and a convolution of every second one."""
+
+    def __init__(self, taps: Sequence[str]) -> None:
+        super().__init__()
+        self.taps = taps
+        self.fast = nn.Conv3d(3, 4, (3, 5, 5), stride=(1, 8, 8), padding=(1, 2, 2))
+        self.slow = nn.Conv3d(3, 6, (1, 7, 7), stride=(2, 8, 8), padding=(0, 3, 3))
+        self.block = nn.Sequential(
+            nn.Conv3d(4, 8, 1), nn.Conv3d(8, 8, 3, padding=1), nn.Conv3d(8, 4, 1)
+        )
+
+    def forward(self, clip: Tensor) -> dict[str, Tensor]:
+        fast = self.block(self.fast(clip))
+        slow = self.slow(clip)
+        outputs = {"slow_stem": slow, "fast_block": fast, "gap": slow.mean((2, 3, 4))}
+        return {tap: outputs[tap] for tap in self.taps}
+
+
+def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return TwoPathways(taps).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def clip_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A small network of two pathways, by its name."""
+    spec = Spec(
+        name="two",
+        taps=("slow_stem", "fast_block", "gap"),
+        default_tap="gap",
+        weights=(),
+        parameters=0,
+        size=64,
+        squash_size=64,
+        transform="squash",
+        clip=Clip(frames=12, stride=2, fps=10.0, fewest=4),
+    )
+    monkeypatch.setitem(BACKBONES, "two", (spec, build))
+    return "two"
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Three seconds of 96 × 64 in which a bright square walks to the right."""
+    path = tmp_path / "walk.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(30):
+            picture = np.full((64, 96, 3), 60, np.uint8)
+            picture[20:40, 2 * number : 2 * number + 20] = (250, 200, 30)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+def pixels(path: str | Path) -> NDArray[np.uint8]:
+    """Read a picture after checking that a page can show it and that nothing is cut off."""
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert 200 <= picture.width <= 2000
+        assert 100 <= picture.height <= 2200
+        shown = np.asarray(picture.convert("RGB"))
+    for edge in (shown[:2], shown[-2:], shown[:, :2], shown[:, -2:]):
+        assert (edge == 255).all()
+    return shown
+
+
+def has(picture: NDArray[np.uint8], colour: tuple[int, int, int], tolerance: int = 2) -> int:
+    """Number of pixels of that colour."""
+    near = np.abs(picture.astype(int) - colour).max(-1) <= tolerance
+    return int(near.sum())
+
+
+def test_a_mosaic_shows_every_value_as_a_square_of_whole_pixels(tmp_path: Path) -> None:
+    tiles = np.zeros((2, 3, 2, 2, 3), np.float32)
+    tiles[..., 0, 1, :] = (1, 0, 0)
+    tiles[1, 2] = np.nan
+    out = draw_mosaic(tiles, tmp_path / "sub/a.png", title="tiles", rows=["one", "two"])
+    shown = pixels(out)
+    reds, blacks = has(shown, (255, 0, 0), 0), has(shown, (0, 0, 0), 0)
+    assert reds == 5 * 16 * 16
+    assert blacks == 3 * reds
+
+
+def test_lines_are_filled_up_with_nothing() -> None:
+    lines = on_lines(np.ones((5, 2, 2, 3), np.float32), 3)
+    assert lines.shape == (2, 3, 2, 2, 3)
+    assert np.isnan(lines[1, 2]).all()
+    assert not np.isnan(lines[1, 1]).any()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 32, 3),
+        nn.Conv2d(120, 120, 3, groups=120),
+        nn.Conv2d(48, 64, 1),
+        nn.Conv3d(3, 64, 7),
+        nn.Conv3d(2, 8, (5, 7, 7)),
+        nn.Conv3d(16, 8, (3, 1, 1)),
+        nn.Conv3d(64, 64, 3),
+    ],
+    ids=lambda layer: f"{type(layer).__name__}-{'x'.join(map(str, layer.weight.shape))}",
+)
+def test_any_convolution_can_be_drawn(layer: nn.Conv2d | nn.Conv3d, tmp_path: Path) -> None:
+    pixels(draw_kernels(layer, tmp_path / "k.png", "a network layer"))
+
+
+def test_a_kernel_looks_the_same_at_any_scale(tmp_path: Path) -> None:
+    layer = nn.Conv2d(3, 8, 3)
+    before = pixels(draw_kernels(layer, tmp_path / "a.png", "x"))
+    with torch.no_grad():
+        layer.weight.mul_(torch.rand(8, 1, 1, 1) + 0.5)
+    np.testing.assert_allclose(before, pixels(draw_kernels(layer, tmp_path / "b.png", "x")), atol=1)
+
+
+def test_colours_are_those_of_the_input(tmp_path: Path) -> None:
+    layer = nn.Conv2d(3, 2, 3)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[:, 0] = 1.0
+    rgb = pixels(draw_kernels(layer, tmp_path / "rgb.png", "x"))
+    bgr = pixels(draw_kernels(layer, tmp_path / "bgr.png", "x", bgr=True))
+    assert has(rgb, (255, 127, 127)) == has(bgr, (127, 127, 255)) > 0
+    assert not has(bgr, (255, 127, 127))
+
+
+def test_of_each_stage_the_last_bottleneck_is_drawn(tmp_path: Path, clip_backbone: str) -> None:
+    names = bottleneck_layers(load("mobilenetv2", weights="random").module)
+    assert len(names) == 6
+    assert names[0] == "stages.block1.conv.1.0"
+    drawn = kernels(clip_backbone, tmp_path, weights="random").lines()
+    ends = ["fast", "slow", "block.1"]
+    assert drawn == [str(tmp_path / f"two-kernels-{end}.png") for end in ends]
+    for path in drawn:
+        pixels(path)
+
+
+def test_a_wrong_layer_names_the_near_ones() -> None:
+    layers = convolutions(load("mobilenetv2", weights="random", taps=("block2",)).module)
+    with pytest.raises(RequestError, match=r"no convolution 'block1\.conv': .* stages\.block1\."):
+        find_layer(layers, "block1.conv", "mobilenetv2")
+    with pytest.raises(RequestError, match=r"stages\.stem\.0, "):
+        find_layer(layers, "stage.stem", "mobilenetv2")
+    with pytest.raises(RequestError, match=r"and \d+ more"):
+        find_layer(layers, "????", "mobilenetv2")
+
+
+def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_backbone: str) -> None:
+    network = load(clip_backbone, weights="random")
+    transform = choose_transform(network, ExtractConfig(backbone=clip_backbone))
+    plan = plan_of(network)
+    excerpt = read_excerpt(video, plan, transform, 0.5)
+    np.testing.assert_allclose(excerpt.times, 0.5 + 0.2 * np.arange(12), atol=1e-6)
+    assert excerpt.frames_THWC.shape == (12, 64, 64, 3)
+    late = read_excerpt(video, plan, transform, 2.0)
+    assert late.times.max() == pytest.approx(2.9)
+    assert (late.frames_THWC[-1] == late.frames_THWC[-2]).all(), "the last frame is repeated"
+    with pytest.raises(MediaError, match="past the end"):
+        read_excerpt(video, plan, transform, 9.0)
+
+
+def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) -> None:
+    network = load(clip_backbone, weights="random", taps=("slow_stem", "fast_block", "gap"))
+    transform = choose_transform(network, ExtractConfig(backbone=clip_backbone))
+    made = maps_of(network, transform, read_excerpt(video, plan_of(network), transform, 0.0))
+    assert {tap: tuple(of.shape) for tap, of in made.items()} == {
+        "slow_stem": (6, 6, 8, 8),
+        "fast_block": (12, 4, 8, 8),
+    }
+
+
+def test_maps_of_every_tap_are_drawn(video: Path, clip_backbone: str, tmp_path: Path) -> None:
+    drawn = maps(clip_backbone, video, tmp_path, weights="random").lines()
+    assert drawn == [str(tmp_path / f"two-maps-{tap}.png") for tap in ("slow_stem", "fast_block")]
+    for path in drawn:
+        assert has(pixels(path), (250, 200, 30), 40) > 1000, "the frames stand above"
+
+
+def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path) -> None:
+    (path,) = maps("mobilenetv2", video, tmp_path, weights="random", taps=["block2"]).lines()
+    pixels(path)
+
+
+def test_the_channels_that_vary_most_come_first(video: Path, tmp_path: Path) -> None:
+    network = load("mobilenetv2", weights="random", taps=("stem",))
+    transform = choose_transform(network, ExtractConfig())
+    excerpt = read_excerpt(video, plan_of(network), transform, 0.0)
+    still = torch.zeros(8, 20, 4, 4)
+    moving = still.clone()
+    moving[:, 13, :2] = torch.arange(8.0)[:, None, None]
+    a = pixels(draw_maps(still, excerpt, tmp_path / "a.png", "x"))
+    b = pixels(draw_maps(moving, excerpt, tmp_path / "b.png", "x"))
+    bright = (253, 231, 36)  # the upper end of the colours
+    assert not has(a, bright)
+    rows = np.flatnonzero((np.abs(b.astype(int) - bright).max(-1) <= 2).any(axis=1))
+    assert 0 < np.ptp(rows) < 128, "one row of tiles, the first below the frames"
+    assert rows.min() < 400
+
+
+def test_wrong_requests_about_maps(video: Path, clip_backbone: str, tmp_path: Path) -> None:
+    draw: Callable[..., object] = lambda **words: maps(  # noqa: E731
+        clip_backbone, video, tmp_path, weights="random", **words
+    )
+    with pytest.raises(RequestError, match="'gap' of two is a vector"):
+        draw(taps=["gap"])
+    with pytest.raises(RequestError, match="no tap 'stage9'"):
+        draw(taps=["stage9"])
+    with pytest.raises(RequestError, match="--start is -1"):
+        draw(start=-1.0)
+
+
+def activations(images: NDArray[np.float32], tap: str, channels: list[int]) -> NDArray[np.float32]:
+    """Mean over the map of each image's own channel."""
+    network = load("mobilenetv2", weights="random", taps=(tap,))
+    mean, std = (torch.tensor(of).view(3, 1, 1) for of in (network.spec.mean, network.spec.std))
+    batch = (torch.from_numpy(images).permute(0, 3, 1, 2) - mean) / std
+    answers = network(batch)[tap].mean((2, 3))
+    return answers[torch.arange(len(channels)), channels].numpy()
+
+
+def ascend(channels: list[int], steps: int, seed: int = 0) -> NDArray[np.float32]:
+    network = load("mobilenetv2", weights="random", taps=("block2",))
+    return maximise(
+        network.module,
+        "block2",
+        channels,
+        mean=network.spec.mean,
+        std=network.spec.std,
+        size=48,
+        steps=steps,
+        seed=seed,
+    )
+
+
+def test_maximising_raises_the_chosen_channels() -> None:
+    channels = [0, 7, 19]
+    before, after = (activations(ascend(channels, n), "block2", channels) for n in (1, 30))
+    assert (after > before + 0.1).all()
+
+
+def test_an_image_depends_on_its_channel_and_the_seed_alone() -> None:
+    both, one = ascend([7, 3], 5), ascend([3], 5)
+    assert both.dtype == np.float32
+    assert both.shape == (2, 48, 48, 3)
+    assert 0 <= both.min() < both.max() <= 1
+    np.testing.assert_allclose(both[1], one[0], atol=1e-3)
+    np.testing.assert_array_equal(one, ascend([3], 5))
+    assert np.abs(one - ascend([3], 5, seed=1)).max() > 0.05
+    assert ascend(list(range(20)), 1).shape == (20, 48, 48, 3)
+
+
+def test_a_picture_a_block_and_one_of_all(tmp_path: Path) -> None:
+    drawn = favourites("mobilenetv2", tmp_path, weights="random", blocks=[1, 0], steps=1).lines()
+    ends = ["-block0", "-block1", ""]
+    assert drawn == [str(tmp_path / f"mobilenetv2-maximise{end}.png") for end in ends]
+    for path in drawn:
+        pixels(path)
+
+
+def test_wrong_requests_about_maximising(tmp_path: Path, clip_backbone: str) -> None:
+    def draw(backbone: str = "mobilenetv2", **words: object) -> None:
+        favourites(backbone, tmp_path, weights="random", **words)  # type: ignore[arg-type]
+
+    with pytest.raises(RequestError, match="two has no blocks"):
+        draw(clip_backbone)
+    with pytest.raises(RequestError, match="no tap 'block17'"):
+        draw(blocks=[17])
+    with pytest.raises(RequestError, match="block1 of mobilenetv2 has channels 0 to 23"):
+        draw(blocks=[1], channels=[24])
+    with pytest.raises(RequestError, match="--steps is 0"):
+        draw(steps=0)
+
+
+def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> None:
+    run = CliRunner().invoke
+    common = ["--weights", "random", "--out", str(tmp_path), "--json"]
+    layer = ["--layer", "fast"]
+    said = run(app, ["visualize", "kernels", "--backbone", clip_backbone, *layer, *common])
+    names = [Path(path).name for path in json.loads(said.stdout)["pictures"]]
+    assert names == ["two-kernels-fast.png", "two-kernels-slow.png"]
+    tap = ["--tap", "slow_stem", "--video", str(video), "--start", "0.5"]
+    said = run(app, ["visualize", "maps", "--backbone", clip_backbone, *tap, *common])
+    assert json.loads(said.stdout)["pictures"] == [str(tmp_path / "two-maps-slow_stem.png")]
+    few = ["--block", "0", "--channels", "1,2", "--steps", "1"]
+    said = run(app, ["visualize", "maximise", *few, *common])
+    assert len(json.loads(said.stdout)["pictures"]) == 2
+    wrong = run(app, ["visualize", "maximise", "--channels", "1,b", *common])
+    assert str(wrong.exception) == "--channels 1,b: 'b' is no number: write 1,4,8"
+
+
+def test_the_options_are_these() -> None:
+    group = get_command(app).commands["visualize"]  # type: ignore[attr-defined]
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in group.commands.items()
+    }
+    common = {"--backbone", "--weights", "--out", "--json"}
+    assert options == {
+        "kernels": common | {"--layer"},
+        "maps": common | {"--video", "--tap", "--start", "--device"},
+        "maximise": common | {"--block", "--channels", "--steps", "--seed", "--device"},
+    }
