@@ -105,7 +105,10 @@ class Backbone:
         sides = (frames, size, size) if self.spec.clip else (size, size)
         blank = torch.empty(1, self.spec.channels, *sides, device="meta")
         weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
-        shapes = {name: tensor.float().to("meta") for name, tensor in weights.items()}
+        shapes = {
+            name: (tensor.float() if tensor.is_floating_point() else tensor).to("meta")
+            for name, tensor in weights.items()
+        }
         with torch.no_grad():
             outputs = torch.func.functional_call(self.module, shapes, (blank,))
         return {tap: tuple(_time_first(output).shape[1:]) for tap, output in outputs.items()}
