@@ -102,9 +102,11 @@ def _image(coefficients: Tensor) -> Tensor:
 
 
 def _colour_axes() -> Tensor:
-    """Light to dark, red to blue, green to purple `[3, RGB]`, as strong as in natural images."""
+    """Light to dark, red to blue, green to purple `[3, RGB]`, the colours weaker than the light."""
     axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
-    return axes / axes.norm(dim=1, keepdim=True) * torch.tensor([[1.0], [0.35], [0.2]])
+    strengths = torch.tensor([[1.0], [0.35], [0.2]])
+    directions: Tensor = F.normalize(axes, dim=1)
+    return directions * strengths
 
 
 def _moved(images: Tensor, draw: torch.Generator) -> Tensor:

@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -143,12 +142,12 @@ def _painted(weights_OIthw: NDArray[np.float32]) -> tuple[Pixels, str]:
 def _scaled(weights_OIthw: NDArray[np.float32]) -> NDArray[np.float32]:
     """To [0, 1] with 0 at a half, all weights of a kernel by one factor."""
     strongest = np.abs(weights_OIthw).max(axis=(1, 2, 3, 4), keepdims=True)
-    return 0.5 + 0.5 * weights_OIthw / np.maximum(strongest, np.finfo(np.float32).tiny)
+    scaled: NDArray[np.float32] = weights_OIthw / np.maximum(strongest, np.finfo(np.float32).tiny)
+    return 0.5 + 0.5 * scaled
 
 
 def _with_time(weight: Tensor) -> NDArray[np.float32]:
     """`[O, I, h, w]` or `[O, I, t, h, w]` to the latter."""
-    with torch.no_grad():
-        weight = weight.float().cpu().contiguous()
+    weight = weight.detach().float().cpu().contiguous()
     five: NDArray[np.float32] = (weight if weight.ndim == 5 else weight[:, :, None]).numpy()
     return five

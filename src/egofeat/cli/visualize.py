@@ -13,7 +13,7 @@ visualize = typer.Typer(
     help="Look inside a frozen backbone: kernels, feature maps, what channels answer to.",
     no_args_is_help=True,
 )
-app.add_typer(visualize, rich_help_panel="Backbones")
+app.add_typer(visualize)
 
 Weights = Annotated[
     str, typer.Option(help="default, the name of official weights, random, or a file.")
