@@ -21,8 +21,9 @@ from ratios import machine, seconds
 
 from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
 from egofeat.extract.extractor import WAITING_FRAMES, Batches, Task
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.extract import decoding_threads, run, suiting_batch
-from egofeat.pipelines.job import ExtractConfig, plan_job
+from egofeat.pipelines.job import plan_job
 from egofeat.pipelines.predict import Memory
 from egofeat.segments import Dataset, Media, Segment
 

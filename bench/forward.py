@@ -14,7 +14,8 @@ from ratios import machine, seconds
 from torchvision.models import mobilenet_v2
 
 from egofeat.extract.backbones import load, spec_of
-from egofeat.extract.weights import find, read_tensors
+from egofeat.extract.weight_files import read_tensors
+from egofeat.extract.weights import find
 
 
 def main() -> None:

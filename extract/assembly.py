@@ -6,13 +6,13 @@ published when each of its segments has come or failed.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.extract.sampling import FramePlan
+from egofeat.extract.sampling import FramePlan, View
 from egofeat.extract.shards import Shard
-from egofeat.extract.views import View, views_of
 from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 
@@ -30,16 +30,16 @@ class _Row:
     """View to its places in the row."""
     missing: int
     """Different views that have not come yet."""
-    taps: Features = field(default_factory=dict)
-    """Tap name to `[views, crops, …]`."""
+    taps: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    """Tap name to `[views, crops, …]`, as it is stored."""
 
 
 @dataclass
 class _OpenShard:
     shard: Shard
     missing: int
-    rows: dict[str, tuple[_Row, dict[str, NDArray[np.generic]]]] = field(default_factory=dict)
-    """Segment id to its row and the row's taps as they are stored."""
+    rows: dict[str, _Row] = field(default_factory=dict)
+    """Segment id to its row."""
 
 
 class Assembly:
@@ -71,7 +71,7 @@ class Assembly:
         self._shard_of = {s.id: shard for shard in shards for s in shard.segments}
         self._open: dict[str, _OpenShard] = {}
         self._rows: dict[str, _Row] = {}
-        """Segment id to its row, while frames are missing."""
+        """Segment id to its row, while views are missing."""
         self._wanting: dict[tuple[str, View], list[_Row]] = {}
         """Video and view to the rows that want it."""
         self.completed = 0
@@ -79,7 +79,7 @@ class Assembly:
     def begin(self, segment: Segment, plan: FramePlan) -> None:
         """Expect the views of a segment's plan."""
         places: dict[View, list[int]] = {}
-        for place, view in enumerate(views_of(plan)):
+        for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)
         row = _Row(segment, plan, places, missing=len(places))
         self._rows[segment.id] = row
@@ -88,16 +88,21 @@ class Assembly:
 
     def add(self, video: str, view: View, features: Features) -> None:
         """Take the features of one view, for every segment that wants it."""
-        for row in self._wanting.pop((video, view), ()):
-            views = len(row.plan.indices)
+        rows = self._wanting.pop((video, view), ())
+        if rows and (reason := self._unstorable(features)):
+            self.fail([row.segment for row in rows], reason)
+            return
+        for row in rows:
             for tap, values in features.items():
                 if tap not in row.taps:
-                    row.taps[tap] = np.empty((views, *values.shape), np.float32)
+                    shape = (len(row.plan.indices), *values.shape)
+                    row.taps[tap] = np.empty(shape, self._dtype)
                 row.taps[tap][row.places[view]] = values
             row.missing -= 1
             if row.missing == 0:
                 del self._rows[row.segment.id]
-                self._complete(row)
+                self.completed += 1
+                self._settle(self._shard_of[row.segment.id], row)
 
     def fail(self, segments: Sequence[Segment], reason: str) -> None:
         """Give segments up: record why, and let their shards be published without them."""
@@ -105,36 +110,28 @@ class Assembly:
         for segment in segments:
             if row := self._rows.pop(segment.id, None):
                 for view in row.places:
-                    if wanting := self._wanting.get((segment.video, view)):
+                    wanting = self._wanting.get((segment.video, view), [])
+                    if row in wanting:
                         wanting.remove(row)
+                    if not wanting:
+                        self._wanting.pop((segment.video, view), None)
             self._settle(self._shard_of[segment.id])
 
-    def _complete(self, row: _Row) -> None:
-        stored: dict[str, NDArray[np.generic]] = {}
-        for tap, values in row.taps.items():
-            if reason := self._unstorable(tap, values):
-                self.fail([row.segment], reason)
-                return
-            # Views are clip by clip, and crop by crop of each.
-            stored[tap] = values.reshape(-1, *values.shape[2:]).astype(self._dtype)
-        row.taps.clear()
-        self.completed += 1
-        self._settle(self._shard_of[row.segment.id], (row, stored))
-
-    def _unstorable(self, tap: str, values: NDArray[np.float32]) -> str | None:
-        largest = float(np.abs(values).max())
-        if not np.isfinite(largest):
-            return f"the backbone gave a value at tap {tap} that is not a finite number"
-        if largest > float(np.finfo(self._dtype).max):
-            return f"tap {tap} reaches {largest:.6g}, more than float16 holds: use --dtype float32"
+    def _unstorable(self, features: Features) -> str | None:
+        for tap, values in features.items():
+            largest = float(np.abs(values).max())
+            if not np.isfinite(largest):
+                return f"the backbone gave a value at tap {tap} that is not a finite number"
+            if largest > float(np.finfo(self._dtype).max):
+                return (
+                    f"tap {tap} reaches {largest:.6g}, more than float16 holds: use --dtype float32"
+                )
         return None
 
-    def _settle(
-        self, shard: Shard, made: tuple[_Row, dict[str, NDArray[np.generic]]] | None = None
-    ) -> None:
+    def _settle(self, shard: Shard, made: _Row | None = None) -> None:
         opened = self._open.setdefault(shard.name, _OpenShard(shard, len(shard.segments)))
         if made:
-            opened.rows[made[0].segment.id] = made
+            opened.rows[made.segment.id] = made
         opened.missing -= 1
         self._progress(1)
         if opened.missing == 0:
@@ -144,13 +141,10 @@ class Assembly:
 
 
 def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
-    made = [opened.rows[s.id] for s in opened.shard.segments if s.id in opened.rows]
-    rows = [row for row, _ in made]
-    together = np.concatenate if flat else np.stack
-    taps = {tap: together([stored[tap] for _, stored in made]) for tap in made[0][1]}
+    rows = [opened.rows[s.id] for s in opened.shard.segments if s.id in opened.rows]
     times = [row.plan.times for row in rows]
     if not flat:
-        crops = next(iter(taps.values())).shape[1] // len(times[0])
+        crops = next(iter(rows[0].taps.values())).shape[1]
         times = [np.repeat(seconds, crops) for seconds in times]
     return ShardRows(
         ids=[row.segment.id for row in rows],
@@ -158,7 +152,18 @@ def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
         starts=np.array([row.segment.start for row in rows], np.float64),
         stops=np.array([row.segment.stop for row in rows], np.float64),
         clipped=np.array([row.plan.clipped for row in rows], np.bool_),
-        times=together(times),
-        taps=taps,
+        times=_together(times, flat),
+        # Views are clip by clip, and crop by crop of each.
+        taps={
+            tap: _together([row.taps[tap].reshape(-1, *first.shape[2:]) for row in rows], flat)
+            for tap, first in rows[0].taps.items()
+        },
         offsets=np.cumsum([0, *map(len, times)]) if flat else None,
     )
+
+
+def _together(rows: Sequence[NDArray[Any]], flat: bool) -> NDArray[Any]:
+    """One after the other, or each by itself; a whole video alone is not copied."""
+    if not flat:
+        return np.stack(rows)
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)

@@ -6,6 +6,7 @@ cannot be read becomes a `Failed` for exactly the segments that needed it, and t
 goes on.
 """
 
+import math
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.handover import Handover
-from egofeat.extract.sampling import FramePlan, Plan
+from egofeat.extract.sampling import FramePlan, Plan, View
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FrameSource, open_video
-from egofeat.extract.views import View, ViewBuilder, views_of
+from egofeat.extract.views import ViewBuilder
 from egofeat.segments import Media, Segment
 
 
@@ -115,19 +116,19 @@ class _LaneUnderWay:
         self.number = number
         self.transform = transform
         self.taken = 0
-        self._wanting = [(segment, set(views_of(plan))) for segment, plan in planned]
-        self.builder = ViewBuilder(view for _, plan in planned for view in views_of(plan))
+        self._wanting = list(planned)
+        self.builder = ViewBuilder(view for _, plan in planned for view in plan.views)
 
     def give_up(self, index: int) -> tuple[Segment, ...]:
         """Let go of the segments that want a frame which cannot be read."""
         lost, kept = [], []
-        for segment, views in self._wanting:
-            if any(index in view for view in views):
+        for segment, plan in self._wanting:
+            if index in plan.indices:
                 lost.append(segment)
             else:
-                kept.append((segment, views))
+                kept.append((segment, plan))
         self._wanting = kept
-        self.builder.keep_only(set().union(*(views for _, views in kept)))
+        self.builder.keep_only({view for _, plan in kept for view in plan.views})
         return tuple(lost)
 
 
@@ -191,8 +192,7 @@ def decode_all(
         try:
             while task := next_pass():
                 for event in decode(task, lanes, decoder):
-                    frames = len(event.view) if isinstance(event, Pixels) else 1
-                    if not handover.put(event, frames):
+                    if not handover.put(event, _frames_in(event)):
                         return
         except BaseException as error:  # a defect: raised again where the caller can see it
             handover.put(error)
@@ -214,6 +214,11 @@ def decode_all(
             thread.join()
         # What a thread sets for itself is also what threads begun later start from.
         torch.set_num_threads(network_threads)
+
+
+def _frames_in(event: Event) -> int:
+    """Prepared frames that an event holds, each crop of one counted; at least 1."""
+    return math.prod(event.frames_FKHWC.shape[:2]) if isinstance(event, Pixels) else 1
 
 
 def passes_over(wanted: Sequence[Sequence[Segment]], media: Mapping[str, Media]) -> list[Pass]:

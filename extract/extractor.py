@@ -21,10 +21,9 @@ from torch import Tensor
 from egofeat.extract.assembly import Assembly, Features
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.decoding import Decoded, Failed, Lane, Pass, Pixels, Planned, decode_all
-from egofeat.extract.sampling import Plan
+from egofeat.extract.sampling import Plan, View
 from egofeat.extract.shards import Shard
 from egofeat.extract.transforms import Transform
-from egofeat.extract.views import View
 from egofeat.store import Failure, ShardRows
 
 WAITING_FRAMES = 64
@@ -115,14 +114,7 @@ def extract(
     with ThreadPoolExecutor(max_workers=1) as disk, closing(events):
         publishers = [Publisher(disk, task.sink) for task in tasks]
         assemblies = [
-            Assembly(
-                task.shards,
-                task.dtype,
-                task.plan.flat,
-                publisher.publish,
-                task.sink.record_failures,
-                progress,
-            )
+            _assembly(task, publisher, progress)
             for task, publisher in zip(tasks, publishers, strict=True)
         ]
         for event in events:
@@ -149,6 +141,17 @@ def extract(
             TaskTally(assembly.completed, frames, batch.views)
             for assembly, frames, batch in zip(assemblies, taken, batches, strict=True)
         ),
+    )
+
+
+def _assembly(task: Task, publisher: "Publisher", progress: Callable[[int], None]) -> Assembly:
+    return Assembly(
+        task.shards,
+        task.dtype,
+        task.plan.flat,
+        publisher.publish,
+        task.sink.record_failures,
+        progress,
     )
 
 

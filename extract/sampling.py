@@ -9,6 +9,7 @@ A view is what the network sees at once: one frame of an image network, one clip
 clip network.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -27,6 +28,10 @@ _CLOCK_TOLERANCE = 1e-6
 _PHASE = 0.47
 
 
+View = tuple[int, ...]
+"""Frame indices that the network sees at once, in the order in which it sees them."""
+
+
 @dataclass(frozen=True)
 class FramePlan:
     """The frames that stand for one segment."""
@@ -37,6 +42,11 @@ class FramePlan:
     """Seconds: of each view `[views]`; of a flat plan its start, centre and end, `[views, 3]`."""
     clipped: bool
     """Whether a finite stop lay beyond the end of the video and was moved to it."""
+
+    @functools.cached_property
+    def views(self) -> list[View]:
+        """The rows of `indices`, to be known by."""
+        return [tuple(view) for view in self.indices.tolist()]
 
 
 @dataclass(frozen=True)
@@ -156,11 +166,9 @@ class Windows:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
         last = _last(start, stop, end)
         begins = window_starts(max(1, round((last - start) * self.fps)), self.size, self.stride)
-        spread = (
-            np.linspace(0, self.size - 1, self.frames).astype(np.int64)
-            if self.frames > 1
-            else np.array([(self.size - 1) // 2])
-        )
+        spread = np.array([(self.size - 1) // 2])
+        if self.frames > 1:
+            spread = np.arange(self.frames) * (self.size - 1) // (self.frames - 1)
         wanted = start + (begins[:, np.newaxis] + spread + _PHASE) / self.fps
         first = start + begins / self.fps
         stops = np.minimum(first + self.size / self.fps, last)

@@ -5,15 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.extract.sampling import FramePlan
-
-View = tuple[int, ...]
-"""Frame indices that the network sees at once, in the order in which it sees them."""
-
-
-def views_of(plan: FramePlan) -> list[View]:
-    """Views of one segment, `[views]`."""
-    return [tuple(view) for view in plan.indices.tolist()]
+from egofeat.extract.sampling import View
 
 
 class ViewBuilder:
@@ -29,11 +21,7 @@ class ViewBuilder:
         self._kept_until: dict[int, int] = {}
         """Frame to the last frame of the last view that wants it."""
         self._frames: dict[int, NDArray[np.uint8]] = {}
-        for view in dict.fromkeys(views):
-            last = max(view)
-            self._ending.setdefault(last, []).append(view)
-            for index in view:
-                self._kept_until[index] = max(last, self._kept_until.get(index, last))
+        self._want(dict.fromkeys(views))
 
     def wanted_after(self, reached: int) -> set[int]:
         """Frames after `reached` that views still want."""
@@ -42,18 +30,17 @@ class ViewBuilder:
 
     def keep_only(self, views: Collection[View]) -> None:
         """Give up all other views."""
-        self._ending = {
-            last: [view for view in ending if view in views]
-            for last, ending in self._ending.items()
-        }
+        left = [view for ending in self._ending.values() for view in ending if view in views]
+        self._ending, self._kept_until = {}, {}
+        self._want(left)
+        self._frames = {k: frame for k, frame in self._frames.items() if k in self._kept_until}
 
-    @property
-    def held(self) -> int:
+    def __len__(self) -> int:
         """Frames that wait for others of their view."""
         return len(self._frames)
 
     def wants(self, index: int) -> bool:
-        """Whether any view ever wanted this frame."""
+        """Whether a view that is not whole wants this frame."""
         return index in self._kept_until
 
     def add(self, index: int, frame: NDArray[np.uint8]) -> Iterator[tuple[View, NDArray[np.uint8]]]:
@@ -63,3 +50,10 @@ class ViewBuilder:
             yield view, np.stack([self._frames[one] for one in view])
         for one in [one for one in self._frames if self._kept_until[one] <= index]:
             del self._frames[one]
+
+    def _want(self, views: Iterable[View]) -> None:
+        for view in views:
+            last = max(view)
+            self._ending.setdefault(last, []).append(view)
+            for index in view:
+                self._kept_until[index] = max(last, self._kept_until.get(index, last))

@@ -2,19 +2,22 @@
 
 Read are `.safetensors`; torch files, of a state dict or of a training state that holds one; and
 Caffe2 pickles, a dict of named NumPy arrays. Torch reads its own files as tensors and plain values
-only; Caffe2's go through an unpickler that can make NumPy arrays and nothing else.
+only. A Caffe2 pickle never reaches NumPy, whose own unpickling trusts what it is told: we write
+down how arrays were to be made, and make those of plain numbers ourselves, from their bytes.
 """
 
+import math
 import pickle
+import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from numpy._core import multiarray
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -32,15 +35,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """State dict of a weights file, keys and shapes as they stand in it.
 
     Args:
-        path: `.safetensors`, a torch file, or a Caffe2 pickle, whose blobs become float32.
+        path: `.safetensors`, a torch file, or a Caffe2 pickle, whose blobs of numbers become
+            float32; blobs of anything else are left out.
 
     Raises:
-        WeightsError: the file cannot be read, or holds more than tensors and plain values.
+        WeightsError: there is no such file, it cannot be read, it asks for more than arrays,
+            tensors and plain values, or there is no state dict in it.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = _read_pickle(path)
+        state = _state_dict(_read_pickle(path))
     except FileNotFoundError:
         raise WeightsError(f"there is no weights file {path}: name one that exists") from None
     except _RefusedError:
@@ -51,10 +56,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} cannot be read as weights ({reason}): fetch it again") from None
-    state = _state_dict(loaded)
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise WeightsError(f"{path} is not a state dict of tensors: save the model's state_dict()")
-    return state
+    # DataParallel saves every key behind this prefix.
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _read_pickle(path: Path) -> Any:
@@ -76,10 +83,11 @@ def _state_dict(loaded: Any) -> Any:
         return loaded
     if isinstance(blobs := loaded.get("blobs"), dict):
         # Counters and settings lie among the arrays.
+        arrays = {name: blob.numbers() for name, blob in blobs.items() if isinstance(blob, _Array)}
         return {
-            name: torch.from_numpy(blob.astype(np.float32))
-            for name, blob in blobs.items()
-            if isinstance(blob, np.ndarray) and blob.dtype.kind in "fiu"
+            name: torch.from_numpy(array.astype(np.float32))
+            for name, array in arrays.items()
+            if array is not None
         }
     for key in _STATE_DICTS:
         if isinstance(loaded.get(key), dict):
@@ -87,34 +95,100 @@ def _state_dict(loaded: Any) -> Any:
     return loaded
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """What pickles call to have bytes; `_codecs.encode` itself would know other codecs."""
-    if encoding not in ("latin1", "latin-1"):
-        raise _RefusedError
-    return text.encode("latin-1")
+class _Call:
+    """What a pickle asked to have called, and the state that it gave the result; nothing is.
+
+    The arguments and the state are whatever the pickle says: plain values and calls like this.
+    """
+
+    args: tuple[Any, ...] = ()
+    state: Any = None
+
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
 
-_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+class _Encoded(_Call):
+    """`_codecs.encode(text, codec)`, as pickles before protocol 3 spell bytes."""
+
+    def content(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            _RefusedError: the codec is another than Latin-1.
+        """
+        text, codec = self.args
+        if codec not in ("latin1", "latin-1"):
+            raise _RefusedError
+        return bytes(text, "latin-1")
+
+
+class _Dtype(_Call):
+    """`numpy.dtype(code, ...)`; its state begins with a version and the order of bytes."""
+
+    def numbers(self) -> "np.dtype[Any] | None":
+        """The type; None for any but integers and floats, as objects, strings and records.
+
+        Raises:
+            _RefusedError: it pretends to be plain, and has fields, flags or a size of its own.
+        """
+        if not re.fullmatch(r"[fiu][1248]", str(self.args[0])):
+            return None
+        _, order, *rest = self.state
+        if order not in ("<", ">", "=", "|") or rest != [None, None, None, -1, -1, 0]:
+            raise _RefusedError
+        plain: np.dtype[Any] = np.dtype(self.args[0])
+        return plain.newbyteorder(order)
+
+
+class _Array(_Call):
+    """An array as NumPy pickles it; its state is (version, shape, dtype, Fortran order, bytes)."""
+
+    def numbers(self) -> NDArray[Any] | None:
+        """The array, read-only; None for one of other things than numbers.
+
+        Raises:
+            _RefusedError: its type is not what it seems.
+            ValueError: shape, type and number of bytes disagree.
+        """
+        _, shape, dtype, in_columns, content = self.state
+        if not isinstance(dtype, _Dtype):
+            raise _RefusedError
+        if (kind := dtype.numbers()) is None:
+            return None
+        if isinstance(content, str):  # Python 2 had no other bytes
+            content = content.encode("latin-1")
+        elif isinstance(content, _Encoded):
+            content = content.content()
+        if math.prod(shape) * kind.itemsize != len(content):
+            raise ValueError("an array has another size than its bytes")
+        return np.frombuffer(content, kind).reshape(shape, order="F" if in_columns else "C")
+
+
+_ALLOWED: dict[tuple[str, str], type[_Call]] = {
     **{
-        (f"numpy.{core}.multiarray", name): getattr(multiarray, name)
+        (f"numpy.{core}.multiarray", name): stand_in
         for core in ("core", "_core")  # before NumPy 2, and since
-        for name in ("_reconstruct", "scalar")
+        for name, stand_in in (("_reconstruct", _Array), ("scalar", _Call))
     },
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
+    ("numpy", "ndarray"): _Call,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _Encoded,
 }
-"""(module, name) to what a pickle of NumPy arrays may call."""
+"""(module, name) that pickles of NumPy arrays call, to what stands in for it."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Makes plain values and NumPy arrays; imports nothing, so a pickle can call nothing else."""
+    """Makes plain values and records of calls; imports nothing and calls nothing of a pickle's."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """Look a global up in the allow-list.
+        """The stand-in of a global.
 
         Raises:
-            _RefusedError: it is not there.
+            _RefusedError: it has none.
         """
         if (module_name, global_name) not in _ALLOWED:
             raise _RefusedError

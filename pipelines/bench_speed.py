@@ -28,7 +28,7 @@ from egofeat.pipelines.measuring import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SpeedJob:
     """What is measured."""
 
     backbone: str
@@ -60,7 +60,7 @@ class Speed:
         return self.batch / self.seconds
 
 
-def measure(job: Job) -> Iterator[Speed]:
+def measure(job: SpeedJob) -> Iterator[Speed]:
     """Measure in this process, batch size by batch size.
 
     Raises:
@@ -96,7 +96,7 @@ def measure(job: Job) -> Iterator[Speed]:
         batch, best = 2 * batch, speed.views_per_second
 
 
-def measure_apart(job: Job) -> list[Speed]:
+def measure_apart(job: SpeedJob) -> list[Speed]:
     """Measure in a fresh process, which is gone when this returns or raises.
 
     Raises:
@@ -139,7 +139,7 @@ def main() -> None:
     """Measure the job that the command line holds, a line of JSON for each batch size."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        for speed in measure(Job(**json.loads(sys.argv[1]))):
+        for speed in measure(SpeedJob(**json.loads(sys.argv[1]))):
             print(json.dumps(asdict(speed)), flush=True)
     except EgofeatError as error:
         sys.exit(str(error))

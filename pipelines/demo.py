@@ -19,10 +19,10 @@ from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
 from egofeat.pipelines import extract
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.demo_clips import draw_demo
 from egofeat.pipelines.demo_sessions import plan_sessions
 from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.job import ExtractConfig
 from egofeat.pipelines.pictures import comparison, contact_sheet
 from egofeat.segments import Dataset
 

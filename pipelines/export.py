@@ -25,7 +25,7 @@ from egofeat.pipelines.export_formats import FORMATS, ExportFormat
 from egofeat.pipelines.export_names import file_names
 from egofeat.segments import Dataset
 from egofeat.store import FeatureStore, open_store
-from egofeat.store.files import remove_leftovers, replace_file
+from egofeat.store.files import PREFIX, remove_leftovers, replace_file
 
 _WORKER = "export"
 DESCRIPTION = "features.json"
@@ -83,7 +83,7 @@ def export(config: ExportConfig) -> ExportReport:
 
     Raises:
         RequestError: the store's features are not what the format takes, or the folder holds
-            another export.
+            anything but this export.
         ManifestError: the manifest does not say what it must.
         StoreError: the store is absent or damaged.
     """
@@ -100,12 +100,10 @@ def export(config: ExportConfig) -> ExportReport:
         wanted = wanted_of_store(store, config.splits)
     names = file_names(wanted)
     beside = annotation_files(store, wanted, names, dataset) if config.to == "actionformer" else {}
-    config.out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(config.out, _WORKER)
-    _describe(config, store)
+    _claim(config, store)
     present = [id_ for id_ in wanted if id_ in store]
     missing = [names[id_] for id_ in wanted if id_ not in store]
-    _write_features(config.out, form, store, {id_: names[id_] for id_ in present})
+    rows = _write_features(config.out, form, store, {id_: names[id_] for id_ in present})
     for name, content in beside.items():
         _write(config.out / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     _write(config.out / MISSING, "".join(f"{name}\n" for name in missing))
@@ -114,7 +112,7 @@ def export(config: ExportConfig) -> ExportReport:
         to=config.to,
         out=str(config.out),
         files=len(present),
-        rows=sum(_rows(store, id_) for id_ in present),
+        rows=rows,
         missing=len(missing),
         notes=_notes(config, store, dataset),
     )
@@ -158,8 +156,28 @@ def _check_meets(store: FeatureStore, dataset: Dataset, wanted: Wanted) -> None:
         )
 
 
-def _describe(config: ExportConfig, store: FeatureStore) -> None:
-    """Write features.json first: it claims the folder for this export and no other."""
+def _claim(config: ExportConfig, store: FeatureStore) -> None:
+    """Write features.json first: it claims an empty folder for this export and no other."""
+    out, content = config.out, json.dumps(_description(config, store), indent=1) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / DESCRIPTION
+    if path.exists():
+        if path.read_text(encoding="utf-8", errors="replace") != content:
+            raise RequestError(
+                f"{out} holds another export, as its {DESCRIPTION} says: choose another --out"
+            )
+    # A killed export may have left no more than a half-written file.
+    elif foreign := [one.name for one in out.iterdir() if not one.name.startswith(PREFIX)]:
+        raise RequestError(
+            f"{out} holds {min(foreign)} and no {DESCRIPTION} of an export: choose a new or an "
+            "empty folder with --out"
+        )
+    remove_leftovers(out, _WORKER)
+    _write(path, content)
+
+
+def _description(config: ExportConfig, store: FeatureStore) -> dict[str, Any]:
+    """What features.json says."""
     recipe = store.recipe
     fields: dict[str, Any] = {
         "format": config.to,
@@ -182,19 +200,15 @@ def _describe(config: ExportConfig, store: FeatureStore) -> None:
             "feature_stride": stride,
             "offset_frames": size // 2,
         }
-    path = config.out / DESCRIPTION
-    content = json.dumps(fields, indent=1) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != content:
-        raise RequestError(f"{config.out} holds another export, as its {path.name} says: "
-                           "choose another --out")  # fmt: skip
-    _write(path, content)
+    return fields
 
 
 def _write_features(
     out: Path, form: ExportFormat, store: FeatureStore, names: Mapping[str, str]
-) -> None:
-    """Write a file a segment, and index.csv when all stand."""
+) -> int:
+    """Write a file a segment, and index.csv when all stand; return the rows in them."""
     numbers = {id_: number for number, id_ in enumerate(store.ids)}
+    rows = 0
     index = io.StringIO()
     table = csv.writer(index, lineterminator="\n")
     table.writerow(["id", "video", "start", "stop", "file", "rows"])
@@ -203,17 +217,15 @@ def _write_features(
             file = name + form.suffix
             replace_file(out / file, form.encode(store[id_]), _WORKER)
             number = numbers[id_]
-            stop = float(store.stops[number])
+            stop, length = float(store.stops[number]), int(store.lengths[number])
             table.writerow(
                 [id_, store.videos[number], float(store.starts[number]),
-                 "" if math.isinf(stop) else stop, file, _rows(store, id_)]
+                 "" if math.isinf(stop) else stop, file, length]
             )  # fmt: skip
+            rows += length
             progress(1)
     _write(out / INDEX, index.getvalue())
-
-
-def _rows(store: FeatureStore, id_: str) -> int:
-    return len(store[id_]) if store.flat else 1
+    return rows
 
 
 def _write(path: Path, text: str) -> None:

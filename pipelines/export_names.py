@@ -9,7 +9,7 @@ from egofeat.adapters.files import VIDEO_SUFFIXES
 
 _MEDIA_SUFFIXES = VIDEO_SUFFIXES | {".tar"}
 _LONGEST = 200
-"""Characters; file systems take 255 bytes, and a suffix and a temporary name's start come on."""
+"""Characters: with mark, suffix and what makes a temporary name, below the 255 of file systems."""
 
 
 def file_names(ids: Collection[str]) -> dict[str, str]:

@@ -19,10 +19,17 @@ from egofeat.extract.sampling import Plan, Windows
 from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import decoder_version, open_video
-from egofeat.pipelines.extract_reports import ExtractReport, Forecast, JointReport
-from egofeat.pipelines.job import ExtractConfig, Job, plan_job
+from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.extract_reports import (
+    ExtractReport,
+    Forecast,
+    JointForecast,
+    JointReport,
+)
+from egofeat.pipelines.job import Job, plan_job
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import StoreWriter, standing, versions
+from egofeat.store.description import Description
 
 CPU_BATCH = 4
 """glibc gives blocks over 32 MB back to the kernel whenever they are freed, and fresh pages
@@ -43,17 +50,16 @@ def run_jobs(jobs: Sequence[Job]) -> JointReport:
     Args:
         jobs: of one data set, one device and one part; all dense windows, or none.
     """
+    if not jobs:
+        return JointReport(stores=(), decoded=0, seconds=0.0)
+    shares = _shares(jobs)
+    left = [_missing(job, batches) for job, batches in zip(jobs, shares, strict=True)]
+    _refuse_full_disk(jobs, left)
     with ExitStack() as stack:
         writers = [stack.enter_context(closing(_writer(job))) for job in jobs]
-        shares = _shares(jobs)
-        left = []
         for job, writer, batches in zip(jobs, writers, shares, strict=True):
             if job.config.retry_failed:
                 writer.clear_failures({key_of(segment) for segment in _segments(batches)})
-            missing = without(batches, writer.done(), {f.key for f in writer.failures()})
-            if writer.description.compress is None and not job.plan.flat:
-                _refuse_full_disk(job, missing)
-            left.append(missing)
         tally = _extract(jobs, left, writers)
         stores = []
         for writer, batches, done in zip(writers, shares, tally.tasks, strict=True):
@@ -78,15 +84,21 @@ def run_jobs(jobs: Sequence[Job]) -> JointReport:
 
 def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
     """What `run` would do; nothing is decoded and nothing written. See `plan_job`."""
-    return forecast_job(plan_job(config, dataset))
+    return forecast_jobs([plan_job(config, dataset)]).stores[0]
 
 
-def forecast_job(job: Job) -> Forecast:
-    """What `run_jobs` would do for one job."""
+def forecast_jobs(jobs: Sequence[Job]) -> JointForecast:
+    """What `run_jobs` would do."""
+    shares = _shares(jobs) if jobs else []
+    return JointForecast(
+        stores=tuple(_forecast(job, batches) for job, batches in zip(jobs, shares, strict=True))
+    )
+
+
+def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
     config = job.config
     done, failures = standing(job.store)
     failed = set() if config.retry_failed else {f.key for f in failures}
-    (batches,) = _shares([job])
     wanted = _segments(batches)
     left = _segments(without(batches, done, failed))
     videos = {segment.video for segment in left}
@@ -149,7 +161,8 @@ def _writer(job: Job) -> StoreWriter:
     made_with = versions()
     made_with["decoder"] = decoder_version(config.decoder)
     made_with["device"] = _device_name(job.backbone.device)
-    made_with["weights"] = official.name if official else config.weights
+    named = official.name if official and config.weights == "default" else config.weights
+    made_with["weights"] = named
     return StoreWriter.open(
         config.out,
         job.dataset,
@@ -216,14 +229,29 @@ def _extract(
         )
 
 
-def _refuse_full_disk(job: Job, batches: Sequence[Batch]) -> None:
-    needed = len(_segments(batches)) * job.recipe.row_bytes
-    free = _free_bytes(job.config.out)
+def _missing(job: Job, batches: Sequence[Batch]) -> list[Batch]:
+    done, failures = standing(job.store)
+    failed = set() if job.config.retry_failed else {failure.key for failure in failures}
+    return without(batches, done, failed)
+
+
+def _refuse_full_disk(jobs: Sequence[Job], left: Sequence[Sequence[Batch]]) -> None:
+    """Of what is neither compressed nor of windows: how much they take is not known before."""
+    needed = sum(
+        len(_segments(batches)) * job.recipe.row_bytes
+        for job, batches in zip(jobs, left, strict=True)
+        if _compression(job) is None and not job.plan.flat
+    )
+    free = _free_bytes(jobs[0].config.out)
     if needed > free:
         raise RequestError(
-            f"the features take {console.size(needed)} and {job.config.out} has "
+            f"the features take {console.size(needed)} and {jobs[0].config.out} has "
             f"{console.size(free)} free: make room or give another --out"
         )
+
+
+def _compression(job: Job) -> str | None:
+    return Description.read(job.store).compress if job.store.exists() else job.config.compress
 
 
 def _free_bytes(folder: Path) -> int:

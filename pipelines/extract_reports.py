@@ -106,3 +106,14 @@ class Forecast:
         if self.failed:
             said.append(f"{self.failed} segments failed earlier: add --retry-failed to try them")
         return said
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointForecast:
+    """What one decode for several backbones would do; the object that `--dry-run --json` prints."""
+
+    stores: tuple[Forecast, ...]
+
+    def lines(self) -> list[str]:
+        """The forecasts for people."""
+        return [line for store in self.stores for line in store.lines()]

@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from egofeat.pipelines import drawing
+
 Pixels = NDArray[np.float32]
 """RGB on the last axis, in [0, 1]; NaN where nothing is drawn."""
 
-_DPI = 130
-_INK, _FAINT = "#222222", "#767676"
 _TITLE, _TEXT = 10.0, 8.0
 """Points."""
 _CHARACTER = 0.55
@@ -71,16 +71,16 @@ def draw_mosaic(
     sheet, middles = _sheet(tiles, group, gap)
     zoom = max(1, min(_MOST_ZOOM, _WIDTH // sheet.shape[1], _TALL // sheet.shape[0]))
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    high, wide = (side / _DPI for side in sheet.shape[:2])
+    high, wide = (side / drawing.DPI for side in sheet.shape[:2])
     left = 0.25 + max(map(_inches, rows))
     top, bottom = 0.5 + 0.2 * bool(columns), 0.15 + 0.25 * bool(note)
     words = 0.3 + max(_inches(title, _TITLE), _inches(note))
     width, height = max(left + wide + 0.15, words), top + high + bottom
 
-    figure = Figure((width, height), dpi=_DPI, facecolor="white")
+    figure = Figure((width, height), dpi=drawing.DPI, facecolor="white")
     axes = figure.add_axes((left / width, bottom / height, wide / width, high / height))
     axes.imshow(sheet, interpolation="nearest", aspect="auto")
-    axes.tick_params(length=0, pad=3, labelsize=_TEXT, labelcolor=_INK)
+    axes.tick_params(length=0, pad=3, labelsize=_TEXT, labelcolor=drawing.INK)
     axes.tick_params(bottom=False, labelbottom=False, labeltop=True)
     axes.spines[:].set_visible(False)
     axes.set_yticks([zoom * y - 0.5 for y in middles[0]], rows, parse_math=False)
@@ -92,19 +92,17 @@ def draw_mosaic(
         y = middles[0][row] + tiles.shape[2] / 2
         _caption(axes, zoom * x, zoom * y, caption)
     texts = (
-        (title, 1 - 0.12 / height, "top", _TITLE, _INK),
-        (note, 0.1 / height, "bottom", 8, _FAINT),
+        (title, 1 - 0.12 / height, "top", _TITLE, drawing.INK),
+        (note, 0.1 / height, "bottom", 8, drawing.FAINT),
     )
     for text, y, side, size, ink in texts:
         figure.text(0.12 / width, y, text, va=side, fontsize=size, color=ink, parse_math=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, format="png")
-    return out
+    return drawing.save(figure, out)
 
 
 def _caption(axes: Axes, left: float, bottom: float, words: str) -> None:
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    axes.text(left + 3, bottom - 3, words, va="bottom", fontsize=_TEXT, color=_INK, bbox=box)
+    axes.text(left + 3, bottom - 3, words, va="bottom", fontsize=_TEXT, color=drawing.INK, bbox=box)
 
 
 def _sheet(tiles: Pixels, group: int, gap: int) -> tuple[Pixels, tuple[list[float], list[float]]]:

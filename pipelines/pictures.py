@@ -1,8 +1,7 @@
 """Pictures of a run: curves, confusions, instances a class, heads side by side, frames.
 
 Every function writes one PNG and returns its path; folders above it are made. Accuracies
-are fractions and are shown in per cent. Figures are drawn without pyplot, so nothing
-here depends on a display, on the order of calls or on the thread.
+are fractions and are shown in per cent.
 """
 
 import csv
@@ -14,18 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from egofeat.errors import RequestError
+from egofeat.pipelines import drawing
 
-_DPI = 130
-_TEXT = 9.0
-"""Points; nothing is written smaller than 8."""
-_INK, _FAINT, _GRID = "#222222", "#767676", "#e3e3e3"
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Colours that colour-blind eyes tell apart (Okabe and Ito, 2008)."""
 _CELL_TEXT = 20
 """Up to so many classes, each cell of a confusion matrix shows its number."""
 _BARS = 40
@@ -50,21 +43,21 @@ def loss_curves(history: Path, out: Path) -> Path:
     scores = {name: values * 100 for name, values in columns.items() if name.endswith("/top1")}
     panels = [("loss", losses), ("top-1 accuracy, %", scores)]
     panels = [(label, lines) for label, lines in panels if lines]
-    figure = _figure(5.2 * len(panels) + 0.2, 3.9)
+    figure = drawing.figure(5.2 * len(panels) + 0.2, 3.9)
     best = _best_epoch(columns)
     for number, (label, lines) in enumerate(panels, start=1):
-        axes = _style(figure.add_subplot(1, len(panels), number), "", "epoch", label)
+        axes = drawing.style(figure.add_subplot(1, len(panels), number), "", "epoch", label)
         _draw_lines(axes, epochs, lines)
         if best is not None:
-            axes.axvline(epochs[best], color=_FAINT, linewidth=1, linestyle=":", zorder=1)
+            axes.axvline(epochs[best], color=drawing.FAINT, linewidth=1, linestyle=":", zorder=1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
         axes.legend(fontsize=8, frameon=False)
     if best is not None:
         note = f"dotted: epoch {epochs[best]:g}, the lowest validation loss"
         note += f" ({columns['val/loss'][best]:.3f})"
-        _note(figure, note)
-    return _save(figure, out)
+        drawing.note(figure, note)
+    return drawing.save(figure, out)
 
 
 def _columns(history: Path) -> dict[str, NDArray[np.float64]]:
@@ -94,11 +87,11 @@ def _draw_lines(
     for name, values in lines.items():
         split, *target, _ = name.split("/")
         known = ~np.isnan(values)
-        place = targets.index(target[0]) % len(_COLOURS) if target else -1
+        place = targets.index(target[0]) % len(drawing.COLOURS) if target else -1
         axes.plot(
             epochs[known],
             values[known],
-            color=_COLOURS[place] if target else _INK,
+            color=drawing.COLOURS[place] if target else drawing.INK,
             linestyle="--" if split == "train" else "-",
             marker="o" if len(epochs) < 3 else "",
             linewidth=1.8,
@@ -130,23 +123,23 @@ def confusion_matrix(
     shares = 100 * np.divide(total, rows, out=np.full_like(total, np.nan), where=rows > 0)
 
     side = _side(len(shown))
-    figure = _figure(side + 3.0, side + 2.0)
+    figure = drawing.figure(side + 3.0, side + 2.0)
     step = math.ceil(len(shown) * _LINE / side) if len(shown) > _NAMED else 1
     order = ", most frequent first" if many else ""
     order += f"; one in {step} is named" if step > 1 else ""
-    axes = _style(figure.add_subplot(), title, f"predicted{order}", f"true{order}")
+    axes = drawing.style(figure.add_subplot(), title, f"predicted{order}", f"true{order}")
     axes.grid(visible=False)
     axes.set_facecolor("#f0eee9")
     scale = PowerNorm(0.5 if many else 1.0, 0, 100)
     image = axes.imshow(shares, cmap="Blues", norm=scale, interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
-    bar.set_label("per cent of the true class", fontsize=_TEXT, color=_INK)
-    bar.ax.tick_params(labelsize=8, colors=_INK)
+    bar.set_label("per cent of the true class", fontsize=drawing.TEXT, color=drawing.INK)
+    bar.ax.tick_params(labelsize=8, colors=drawing.INK)
     _name_ticks(axes, [class_names[int(i)] for i in shown], step)
     if len(shown) <= _CELL_TEXT:
         _write_cells(axes, shares)
-    _note(figure, _confusion_note(rows[:, 0], len(class_names), int(np.trace(total))))
-    return _save(figure, out)
+    drawing.note(figure, _confusion_note(rows[:, 0], len(class_names), int(np.trace(total))))
+    return drawing.save(figure, out)
 
 
 def _side(classes: int) -> float:
@@ -168,7 +161,7 @@ def _confusion_note(rows: NDArray[np.float64], classes: int, right: int) -> str:
 def _write_cells(axes: Axes, shares: NDArray[np.float64]) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.5:
-            colour = "white" if share > 55 else _INK
+            colour = "white" if share > 55 else drawing.INK
             axes.text(
                 column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour
             )
@@ -201,22 +194,24 @@ def instances_per_class(
         if (values == 0).any()
     ]
     totals = [f"{int(values.sum()):,} in {split}" for split, values in counts.items()]
-    _note(figure, " · ".join(["segments: " + ", ".join(totals), *empty]))
-    return _save(figure, out)
+    drawing.note(figure, " · ".join(["segments: " + ", ".join(totals), *empty]))
+    return drawing.save(figure, out)
 
 
 def _instance_bars(
     counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str
 ) -> Figure:
     classes, splits = len(class_names), len(counts)
-    figure = _figure(7.5, max(2.8, (0.17 * splits + 0.1) * classes + 1.3))
-    axes = _style(figure.add_subplot(), title, "segments", "")
+    figure = drawing.figure(7.5, max(2.8, (0.17 * splits + 0.1) * classes + 1.3))
+    axes = drawing.style(figure.add_subplot(), title, "segments", "")
     axes.grid(visible=False, axis="y")
     width = 0.8 / splits
     for number, (split, values) in enumerate(counts.items()):
         places = np.arange(classes) + (number - (splits - 1) / 2) * width
-        bars = axes.barh(places, values, width * 0.92, color=_COLOURS[number], label=split)
-        axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=8, color=_INK)
+        bars = axes.barh(places, values, width * 0.92, color=drawing.COLOURS[number], label=split)
+        axes.bar_label(
+            bars, [f"{value:,}" for value in values], padding=3, fontsize=8, color=drawing.INK
+        )
     axes.set_yticks(range(classes), [_short(n) for n in class_names], fontsize=8, parse_math=False)
     axes.set_ylim(classes - 0.4, -0.6)
     axes.margins(x=0.12)
@@ -233,11 +228,11 @@ def _instance_tail(
     first, *_ = counts.values()
     order = np.argsort(-first, kind="stable")
     width = max(9.0, _LINE * classes) if classes <= _NAMED else 15.0
-    figure = _figure(width + 0.8, 5.2)
-    axes = _style(figure.add_subplot(), title, "", "segments (logarithmic)")
+    figure = drawing.figure(width + 0.8, 5.2)
+    axes = drawing.style(figure.add_subplot(), title, "", "segments (logarithmic)")
     axes.set_yscale("log")
     for number, (split, values) in enumerate(counts.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = drawing.COLOURS[number % len(drawing.COLOURS)]
         heights = values[order]
         if number == 0:
             axes.bar(range(classes), heights, 1.0, color=colour, alpha=0.35, label=split)
@@ -272,26 +267,26 @@ def comparison(
     metrics = list(dict.fromkeys(metric for head in heads for metric in results[head]))
     columns = min(3, len(metrics))
     lines = math.ceil(len(metrics) / columns)
-    figure = _figure(3.5 * columns + 1.0, lines * (0.36 * len(heads) + 0.8) + 0.7)
-    figure.suptitle(title, fontsize=_TEXT + 2, color=_INK, parse_math=False)
+    figure = drawing.figure(3.5 * columns + 1.0, lines * (0.36 * len(heads) + 0.8) + 0.7)
+    figure.suptitle(title, fontsize=drawing.TEXT + 2, color=drawing.INK, parse_math=False)
     for number, metric in enumerate(metrics):
-        axes = _style(figure.add_subplot(lines, columns, number + 1), metric, "", "")
+        axes = drawing.style(figure.add_subplot(lines, columns, number + 1), metric, "", "")
         axes.grid(visible=False, axis="y")
         values = [100 * results[head].get(metric, math.nan) for head in heads]
-        colours = [_COLOURS[place % len(_COLOURS)] for place in range(len(heads))]
+        colours = [drawing.COLOURS[place % len(drawing.COLOURS)] for place in range(len(heads))]
         bars = axes.barh(range(len(heads)), np.nan_to_num(values), 0.68, color=colours)
         words = ["" if math.isnan(value) else f"{value:.1f} %" for value in values]
-        axes.bar_label(bars, words, padding=3, fontsize=8, color=_INK)
+        axes.bar_label(bars, words, padding=3, fontsize=8, color=drawing.INK)
         if metric in chance:
             label = f"chance {100 * chance[metric]:.1f} %"
-            axes.axvline(100 * chance[metric], color=_INK, linewidth=1.4, linestyle="--")
-            axes.set_xlabel(f"dashed: {label}", fontsize=8, color=_FAINT)
+            axes.axvline(100 * chance[metric], color=drawing.INK, linewidth=1.4, linestyle="--")
+            axes.set_xlabel(f"dashed: {label}", fontsize=8, color=drawing.FAINT)
         first = number % columns == 0
         axes.set_yticks(range(len(heads)), heads if first else [""] * len(heads), parse_math=False)
         axes.set_ylim(len(heads) - 0.5, -0.5)
         axes.set_xlim(0, 118)
         axes.set_xticks(range(0, 101, 25))
-    return _save(figure, out)
+    return drawing.save(figure, out)
 
 
 def contact_sheet(
@@ -301,48 +296,16 @@ def contact_sheet(
     columns = min(columns, len(frames))
     lines = math.ceil(len(frames) / columns)
     ratio = max(frame.shape[0] / frame.shape[1] for frame in frames)
-    figure = _figure(2.1 * columns, lines * (2.0 * ratio + 0.26))
+    figure = drawing.figure(2.1 * columns, lines * (2.0 * ratio + 0.26))
     for number, (frame, title) in enumerate(zip(frames, titles, strict=True), start=1):
         axes = figure.add_subplot(lines, columns, number)
         axes.imshow(frame)
         axes.set_axis_off()
-        axes.set_title(_short(title), fontsize=_TEXT, color=_INK, pad=3, parse_math=False)
-    return _save(figure, out)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Make a white sheet of so many inches."""
-    return Figure(
-        (width, height),
-        dpi=_DPI,
-        facecolor="white",
-        layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12),
-    )
-
-
-def _style(axes: Axes, title: str, across: str, up: str) -> Axes:
-    """Give axes the one look that all pictures share."""
-    axes.set_title(title, fontsize=_TEXT + 1, color=_INK, loc="left", parse_math=False)
-    axes.set_xlabel(across, fontsize=_TEXT, color=_INK)
-    axes.set_ylabel(up, fontsize=_TEXT, color=_INK)
-    axes.tick_params(labelsize=8, colors=_INK, length=3)
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_FAINT)
-    return axes
-
-
-def _note(figure: Figure, words: str) -> None:
-    """Write one line below everything."""
-    figure.supxlabel(words, fontsize=8, color=_FAINT, parse_math=False)
+        axes.set_title(
+            _short(title), fontsize=drawing.TEXT, color=drawing.INK, pad=3, parse_math=False
+        )
+    return drawing.save(figure, out)
 
 
 def _short(name: str, most: int = 26) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def _save(figure: Figure, out: Path) -> Path:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, format="png")
-    return out

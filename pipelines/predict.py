@@ -12,17 +12,17 @@ from torch import Tensor
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError, WeightsError
-from egofeat.extract.backbones import Backbone, load, spec_of
+from egofeat.extract.backbones import Backbone, load
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Task, extract
 from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.shards import cut
 from egofeat.extract.transforms import Transform
-from egofeat.extract.weights import Weights, at_hand, sha256_of
 from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import top_pairs
 from egofeat.pipelines.extract import decoding_threads, suiting_batch
+from egofeat.pipelines.official import official_name
 from egofeat.pipelines.run import load_run, sources
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Recipe, ShardRows
@@ -175,15 +175,13 @@ def _extracted(
 def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> Backbone:
     """The backbone that made a store, with the very weights."""
     if weights is None:
-        records = spec_of(recipe.backbone).weights
-        known = [record.name for record in records if _made(record, recipe)]
-        known += [recipe.weights] if recipe.weights.startswith("random:") else []
-        if not known:
+        is_random = recipe.weights.startswith("random:")
+        weights = recipe.weights if is_random else official_name(recipe)
+        if weights is None:
             raise WeightsError(
                 f"the run's features were made with weights of your own ({recipe.weights[:15]}…): "
                 "name the file with --weights"
             )
-        weights = known[0]
     backbone = load(
         recipe.backbone,
         weights=weights,
@@ -198,15 +196,6 @@ def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> 
             f"these are {backbone.weights[:15]}…: name the right file with --weights"
         )
     return backbone
-
-
-def _made(record: Weights, recipe: Recipe) -> bool:
-    """Whether a recipe's weights are these official ones."""
-    digest = recipe.weights.removeprefix("sha256:")
-    if record.sha256:
-        return digest.startswith(record.sha256)
-    path = at_hand(record)  # no digest is published: only the file itself can tell
-    return path is not None and sha256_of(path) == digest
 
 
 def _guesses(

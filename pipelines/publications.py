@@ -38,12 +38,13 @@ def publication(spec: Spec, weights: str) -> Publication | None:
         spec: of the backbone.
         weights: as chosen by a person; random ones and files have no figures of their own.
     """
-    for record in sorted(spec.weights, key=lambda record: record.name != weights):
-        return Publication(
-            accuracy=record.top1,
-            metric=record.metric,
-            trained_on=record.trained_on,
-            views=record.views,
-            multiply_adds=record.multiply_adds,
-        )
-    return _PAPERS.get(spec.name)
+    record = min(spec.weights, key=lambda record: record.name != weights, default=None)
+    if record is None:
+        return _PAPERS.get(spec.name)
+    return Publication(
+        accuracy=record.top1,
+        metric=record.metric,
+        trained_on=record.trained_on,
+        views=record.views,
+        multiply_adds=record.multiply_adds,
+    )

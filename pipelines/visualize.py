@@ -1,6 +1,6 @@
-"""`egofeat visualize`: looking inside a frozen backbone, by its kernels, maps and favourites."""
+"""`egofeat visualize`: a frozen backbone's kernels, its feature maps, what channels answer to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
 from egofeat.extract.backbones.backbone import check_taps
 from egofeat.pipelines.activation_maximisation import STEPS, maximise
+from egofeat.pipelines.choices import ExtractConfig, choose_transform
 from egofeat.pipelines.feature_maps import draw_maps, maps_of, plan_of, read_excerpt
-from egofeat.pipelines.job import ExtractConfig, choose_transform
 from egofeat.pipelines.kernels import (
     bottleneck_layers,
     convolutions,
@@ -95,14 +95,16 @@ def maps(
         device: where the network runs.
 
     Raises:
-        RequestError: no such backbone or tap, or a tap without maps.
+        RequestError: no such video, backbone or tap, or a tap without maps.
         WeightsError: see `load`.
         MediaError: the video cannot be read, or ends before the start.
     """
+    if not video.exists():
+        raise RequestError(f"there is no video {video}: give --video a file that exists")
     if start < 0:
         raise RequestError(f"--start is {start:g}: give 0 or more seconds")
     network = _load(backbone, weights, taps or _all_taps(spec_of(backbone)), device)
-    transform = choose_transform(network, ExtractConfig(backbone=backbone))
+    transform = choose_transform(network.spec, ExtractConfig(backbone=backbone), network.official)
     plan = plan_of(network)
     shapes = network.tap_shapes(transform.crop, plan.frames)
     for tap in taps:
@@ -119,7 +121,7 @@ def maps(
     )
 
 
-def favourites(
+def activation_maximisation(
     backbone: str,
     out: Path,
     *,
@@ -156,11 +158,10 @@ def favourites(
         for tap in check_taps([f"block{number}" for number in blocks], spec)
     }
     chosen = {tap: _channels(network, tap, channels) for tap, network in networks.items()}
-    made = {}
     total = steps * sum(map(len, chosen.values()))
     with console.progress("maximising", total, "steps") as progress:
-        for tap, network in networks.items():
-            made[tap] = maximise(
+        made = {
+            tap: maximise(
                 network.module,
                 tap,
                 chosen[tap],
@@ -170,11 +171,21 @@ def favourites(
                 seed=seed,
                 on_step=progress,
             )
+            for tap, network in networks.items()
+        }
+    return _draw_maximised(backbone, made, chosen, out)
+
+
+def _draw_maximised(
+    backbone: str, made: Mapping[str, Pixels], chosen: Mapping[str, Sequence[int]], out: Path
+) -> Pictures:
+    """Draw each tap's images `[n, H, W, 3]` under their channels, and all taps' first ones."""
+    method = "activation-maximisation"
     pictures = [
         _draw_images(
             on_lines(images, min(_COLUMNS, len(images))),
             chosen[tap],
-            _file(out, backbone, "maximise", tap),
+            _file(out, backbone, method, tap),
             f"{backbone} {tap}: images that a channel answers to most",
         )
         for tap, images in made.items()
@@ -183,7 +194,7 @@ def favourites(
     overview = _draw_images(
         np.concatenate([on_lines(images, width)[:1] for images in made.values()]),
         [channel for some in chosen.values() for channel in some[:width]],
-        _file(out, backbone, "maximise"),
+        _file(out, backbone, method),
         f"{backbone}: images that a channel of each block answers to most",
         rows=list(made),
     )

@@ -75,14 +75,14 @@ class Backbone:
     precision: str
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
-        """Run one normalised batch, `[B, 3, H, W]` of images or `[B, 3, T, H, W]` of clips.
+        """Run one normalised batch, `[B, C, H, W]` of images or `[B, C, T, H, W]` of clips.
+
+        C is `spec.channels`: 3 colours, or the 2 of optical flow. Folded batch norms and the
+        channels-last layout change only rounding, about 1e-6 relative at float32.
 
         Returns:
             float32 `{tap: [B, C]}`, `[B, C, h, w]` of images, `[B, t, C, h, w]` of clips:
             time comes before channels, as heads read it.
-
-        Sources: batch-norm folding and channels-last layout change only rounding
-        (about 1e-6 relative at float32).
         """
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d

@@ -1,17 +1,22 @@
-"""Networks without numbers: their shapes and costs are known before any weight is drawn."""
+"""Networks without numbers: shapes and costs are known, and weights loaded, with none drawn."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+Module = TypeVar("Module", bound=nn.Module)
+
 _FACTORIES = (torch.empty, torch.zeros, torch.ones)
 
 
-def blank(make: Callable[[], nn.Module]) -> nn.Module:
-    """The network that `make` makes, on the `meta` device: nothing is allocated or drawn."""
+def blank(make: Callable[[], Module]) -> Module:
+    """The network that `make` makes, on the `meta` device: nothing is allocated or drawn.
+
+    Where weights are to be loaded, `to_empty` allocates them.
+    """
     with _Unallocated():
         module = make()
     return module.to("meta")

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from egofeat.errors import WeightsError
 from egofeat.extract.backbones.backbone import Spec
+from egofeat.extract.backbones.blank import blank
+from egofeat.extract.backbones.classifiers import KINETICS_CLASSES, count_classes
 from egofeat.extract.backbones.folding import fold_batch_norms
 from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
 from egofeat.extract.backbones.stages import Stages, average
-
-KINETICS_CLASSES = 400
 
 
 class GlobalMean(nn.Module):
@@ -47,17 +46,14 @@ def build_chain(
     Raises:
         WeightsError: keys or shapes that are not the chain's, or logits without a classifier.
     """
-    weight = None if state is None else state.get(classifier)
-    network = seeded(lambda: make(KINETICS_CLASSES if weight is None else len(weight)), seed)
-    if state is not None and weight is None:
-        if "logits" in taps:
-            raise WeightsError(
-                f"there is no classifier ({classifier}) in these weights of {spec.name}: "
-                "ask for another tap than logits, or give weights that have one"
-            )
-        # Not asked for and not given: nothing to load, and nothing of it is kept.
-        setattr(network, classifier.partition(".")[0], nn.Identity())
-    if state is not None:
+    if state is None:
+        network: nn.Module = seeded(lambda: make(KINETICS_CLASSES), seed)
+    else:
+        classes = count_classes(state, classifier, "logits" in taps, spec.name)
+        network = blank(lambda: make(classes or KINETICS_CLASSES)).to_empty(device="cpu")
+        if classes is None:
+            # Not asked for and not given: nothing to load, and nothing of it is kept.
+            setattr(network, classifier.partition(".")[0], nn.Identity())
         load_strictly(network, state, spec.name)
     *layers, pool, logits = fold_batch_norms(freeze(network), pairs).children()
     named = dict(zip(spec.taps, layers, strict=False))

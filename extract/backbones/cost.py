@@ -13,7 +13,7 @@ def multiply_adds(spec: Spec, build: Builder, taps: Sequence[str] = ()) -> int:
     """Multiply-adds of one view, at the size and frames that the spec's weights were made for.
 
     The counter gives operations, two to a multiply-add; it sees convolutions and matrix
-    products, which is what published figures count. Nothing is computed or allocated.
+    products, not norms, poolings and sums. Nothing is computed or allocated.
 
     Args:
         spec: of the backbone.

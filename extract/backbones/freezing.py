@@ -23,6 +23,27 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     return module
 
 
+def damp_branches(
+    module: nn.Module, block: type[nn.Module], last_norm: str, scale: float = 0.25
+) -> None:
+    """Scale down what random blocks add to their input, in place.
+
+    A batch norm with random weights has measured nothing, so each block that adds its branch to
+    what it was given would double the variance, and after some 30 float16 would overflow. Trained
+    networks start from zero here (Goyal et al., 2017, section 5.1); branches that add nothing
+    would be poor random features.
+
+    Args:
+        module: network with random weights.
+        block: kind of block.
+        last_norm: name, in a block, of the batch norm that ends its branch.
+        scale: weight of that norm.
+    """
+    for child in module.modules():
+        if isinstance(child, block):
+            nn.init.constant_(child.get_parameter(f"{last_norm}.weight"), scale)
+
+
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load a state dict that must fit key by key and shape by shape.
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
 from egofeat.extract.backbones.chain import build_chain
+from egofeat.extract.backbones.classifiers import KINETICS_CLASSES
 from egofeat.extract.backbones.inception_v1 import BLOCKS, POOLS, Widths
 from egofeat.extract.weights import Weights
 
@@ -78,6 +79,7 @@ I3D = Spec(
             name="kinetics400",
             file="i3d_rgb_kinetics400.pth",
             url="https://github.com/google-deepmind/kinetics-i3d",
+            hosted=False,
             sha256="37a4365bf91680436e09190b840100f5c801d01baffbd4e5053e40a6c9d13670",
             licence=_RELEASE,
             trained_on="Kinetics-400",
@@ -220,7 +222,7 @@ class Logits(nn.Module):
         return logits.flatten(1)
 
 
-def make_i3d(classes: int = 400, channels: int = 3) -> nn.Sequential:
+def make_i3d(classes: int = KINETICS_CLASSES, channels: int = 3) -> nn.Sequential:
     """A fresh network, trainable: `[B, channels, T, H, W]` to `[B, classes]`."""
     convolutions = {
         "Conv3d_1a_7x7": Unit(channels, 64, 7, 2),

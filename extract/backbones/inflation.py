@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from egofeat.extract.backbones.blank import blank
+
 _UNIT = re.compile(r"\.(conv|bn)\.(\w+)$")
 
 
@@ -28,8 +30,7 @@ def inflate(image_state: Mapping[str, Tensor], make: Callable[[], nn.Module]) ->
             names but for `spatial`: `X.conv.weight`, `X.bn.bias`.
         make: the video network, of which only keys and shapes are read.
     """
-    with torch.device("meta"):
-        wanted = make().state_dict()
+    wanted = blank(make).state_dict()
     state = {}
     for key, tensor in image_state.items():
         inflated = tensor.unsqueeze(2) if tensor.ndim == 4 else tensor

@@ -10,7 +10,11 @@ from torch import Tensor
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones.backbone import Backbone, Spec, check_taps
 from egofeat.extract.backbones.registry import find_backbone
-from egofeat.extract.weights import Weights, find, read_tensors, sha256_of
+from egofeat.extract.weight_files import read_tensors
+from egofeat.extract.weights import Weights, at_hand, find, sha256_of
+
+PRECISIONS = ("float32", "bf16")
+"""Of a network's arithmetic."""
 
 
 def load(
@@ -30,7 +34,8 @@ def load(
         taps: outputs to keep; none means the backbone's default tap.
         device: where it runs.
         precision: `float32` or `bf16`.
-        note: told, in one line, when weights are downloaded.
+        note: told, in one line, when weights are downloaded, and the sha256 of official
+            ones for which none is published when they are first used.
 
     Raises:
         RequestError: an unknown backbone, tap or precision.
@@ -38,7 +43,7 @@ def load(
     """
     spec, build = find_backbone(name)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
-    if precision not in ("float32", "bf16"):
+    if precision not in PRECISIONS:
         raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")
     if random := re.fullmatch(r"random(?::(\d+))?", weights):
         seed = int(random[1] or 0)
@@ -73,7 +78,7 @@ def _resolve(spec: Spec, weights: str, note: Callable[[str], None]) -> tuple[Wei
         )
     for record in spec.weights:
         if weights == record.name or (weights == "default" and record is spec.weights[0]):
-            return record, find(record, note)
+            return record, _find(record, spec, note)
     path = Path(weights).expanduser()
     if not path.is_file():
         names = "".join(f", {record.name}" for record in spec.weights)
@@ -82,6 +87,17 @@ def _resolve(spec: Spec, weights: str, note: Callable[[str], None]) -> tuple[Wei
             f"default, random{names}"
         )
     return None, path
+
+
+def _find(record: Weights, spec: Spec, note: Callable[[str], None]) -> Path:
+    """The file of a record; where it cannot be had, others that are at hand are named."""
+    try:
+        return find(record, note)
+    except WeightsError as error:
+        others = [other.name for other in spec.weights if at_hand(other)]
+        if not others:
+            raise
+        raise WeightsError(f"{error}; at hand is --weights {' or '.join(others)}") from None
 
 
 def _record_with(spec: Spec, identity: str, state: Mapping[str, Tensor]) -> Weights | None:

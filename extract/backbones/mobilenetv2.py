@@ -71,12 +71,8 @@ def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) ->
     """
     features = seeded(lambda: mobilenet_v2(weights=None).features, seed)
     if state is not None:
-        trunk = {
-            key.removeprefix("features."): tensor
-            for key, tensor in state.items()
-            if not key.startswith("classifier.")
-        }
-        load_strictly(features, trunk, SPEC.name)
+        trunk = {key: t for key, t in state.items() if not key.startswith("classifier.")}
+        load_strictly(nn.ModuleDict({"features": features}), trunk, SPEC.name)
     return TappedFeatures(fold_batch_norms(freeze(features)), taps)
 
 

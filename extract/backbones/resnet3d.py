@@ -146,18 +146,3 @@ def stage(
         channels = incoming if first else outgoing
         blocks.append(Bottleneck(channels, outgoing, kernel, stride if first else 1, dilation))
     return blocks
-
-
-def damp_branches(module: nn.Module) -> None:
-    """Scale down what random blocks add to their input, in place.
-
-    A batch norm with random weights has measured nothing, so each of some 30 blocks would double
-    the variance, and non-local products would cube the scale: float16 would overflow. Trained
-    networks start from zero here (Goyal et al., 2017, section 5.1); branches that add nothing
-    would be poor random features, so only non-local ones start from it.
-    """
-    for child in module.modules():
-        if isinstance(child, Bottleneck):
-            nn.init.constant_(child.branch2.get_parameter("c_bn.weight"), 0.25)
-        if isinstance(child, NonLocal):
-            nn.init.zeros_(child.bn.weight)

@@ -26,7 +26,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
-from egofeat.extract.backbones.chain import KINETICS_CLASSES, build_chain
+from egofeat.extract.backbones.chain import build_chain
+from egofeat.extract.backbones.classifiers import KINETICS_CLASSES
 from egofeat.extract.backbones.inflation import inflate, is_of_images
 from egofeat.extract.backbones.separable import (
     FOLD,

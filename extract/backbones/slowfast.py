@@ -6,24 +6,20 @@ at 256 pixels has 8×8. Detection networks have no `logits`: they score boxes.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
-from egofeat.errors import WeightsError
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.blank import blank
+from egofeat.extract.backbones.classifiers import AVA_CLASSES, KINETICS_CLASSES, count_classes
 from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
-from egofeat.extract.backbones.resnet3d import FOLDED_PAIRS, damp_branches
+from egofeat.extract.backbones.freezing import damp_branches, freeze, load_strictly, seeded
+from egofeat.extract.backbones.resnet3d import FOLDED_PAIRS, Bottleneck, NonLocal
 from egofeat.extract.backbones.slowfast_designs import DESIGNS
 from egofeat.extract.backbones.slowfast_layouts import to_pyslowfast
 from egofeat.extract.backbones.slowfast_network import Design, TappedPathways, layers
 from egofeat.extract.backbones.slowfast_weights import WEIGHTS
-
-KINETICS_CLASSES = 400
-AVA_CLASSES = 80
-
 
 _PARAMETERS = {
     "slowfast_8x8_r50": 34_566_488,
@@ -96,38 +92,28 @@ def build(
     design = DESIGNS[name]
     if state is None:
         network = seeded(lambda: layers(design, published_classes(design)), seed)
-        damp_branches(network)
+        damp_branches(network, Bottleneck, "branch2.c_bn")
+        # Products of three random convolutions would cube the scale: they add nothing.
+        damp_branches(network, NonLocal, "bn", scale=0)
     else:
         converted = to_pyslowfast(state)
-        classes = _classes(converted, design)
-        if "logits" in taps and not classes:
-            raise WeightsError(
-                f"these weights of {name} have no classifier: leave out the tap 'logits'"
-            )
-        network = _blank(lambda: layers(design, classes))
+        classes = _classes(converted, "logits" in taps, name)
+        network = blank(lambda: layers(design, classes)).to_empty(device="cpu")
         load_strictly(network, converted, name)
     folded = fold_batch_norms(freeze(network), FOLDED_PAIRS)
     assert isinstance(folded, nn.ModuleDict)
     return TappedPathways(folded, design, taps)
 
 
-def _classes(state: Mapping[str, Tensor], design: Design) -> dict[str, int]:
+def _classes(state: Mapping[str, Tensor], needed: bool, name: str) -> dict[str, int]:
     """Classifiers of a state dict: one, or EPIC-KITCHENS' verbs and nouns in this order."""
-    present = {key.split(".")[1] for key in state if key.startswith("head.projection")}
-    if not present:
-        return {}
-    published = published_classes(design)
-    names = list(published) if "projection" in present else ["projection_verb", "projection_noun"]
-    # One that lacks its weight gets any count here, and strict loading says that it is missing.
-    weights = {name: state.get(f"head.{name}.weight") for name in names}
-    return {name: 1 if weight is None else len(weight) for name, weight in weights.items()}
-
-
-def _blank(make: Callable[[], nn.ModuleDict]) -> nn.ModuleDict:
-    """A network whose weights are still to be loaded: drawing 60 million would be in vain."""
-    with torch.device("meta"):
-        network = make()
-    return network.to_empty(device="cpu")
+    parts = ("projection_verb", "projection_noun")
+    several = any(key.startswith(tuple(f"head.{part}." for part in parts)) for key in state)
+    counts = {
+        part: count_classes(state, f"head.{part}.weight", needed, name)
+        for part in (parts if several else ("projection",))
+    }
+    return {part: count for part, count in counts.items() if count is not None}
 
 
 FAMILY: dict[str, tuple[Spec, Builder]] = {

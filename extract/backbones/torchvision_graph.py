@@ -63,6 +63,8 @@ class TracedModel:
         self.classifier, ends = _ends(graph, shapes)
         self.taps: dict[str, str] = {**_nodes_and_modules(names, shapes), **ends}
         """Tap to its node, from the first to the last."""
+        self.scored = frozenset(names[names.index(self.classifier) :])
+        """The nodes from the classifier on."""
 
     def build(
         self, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
@@ -76,15 +78,17 @@ class TracedModel:
             seed: of the random weights.
 
         Raises:
-            WeightsError: keys or shapes that are not the model's.
+            WeightsError: keys or shapes that are not the model's, or no classifier for a tap
+                that it gives.
         """
         if state is not None:
             state = {_renamed(key): tensor for key, tensor in state.items()}
         make = functools.partial(get_model, self.name, **arguments_of(self.name, state))
-        network = freeze(fill(make, state, seed, self.classifier, taps, f"tv:{self.name}"))
+        nodes = {tap: self.taps[tap] for tap in taps}
+        needed = not self.scored.isdisjoint(nodes.values())
+        network = freeze(fill(make, state, seed, self.classifier, needed, f"tv:{self.name}"))
         if state is None:
             _settle(network, self.classifier, self.size, seed)
-        nodes = {tap: self.taps[tap] for tap in taps}
         return _Traced(_folded(_graph_of(network, list(nodes.values()))), nodes, self.pixels)
 
 

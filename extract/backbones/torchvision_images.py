@@ -17,7 +17,7 @@ from torchvision.models.resnet import Bottleneck
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import freeze
+from egofeat.extract.backbones.freezing import damp_branches, freeze
 from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.backbones.torchvision_graph import TracedModel
 from egofeat.extract.backbones.torchvision_weights import (
@@ -43,10 +43,6 @@ _ENDS = ("map", "gap", "logits")
 
 # What ImageNet's mean and deviation become after torchvision has these networks rescale them.
 _HALF = (0.5, 0.5, 0.5)
-
-# Every block adds its branch to what it was given: without the norms of training the sums of
-# random branches would double the variance block by block.
-_RANDOM_BRANCH = 0.25
 
 
 def family_of(name: str) -> tuple[Spec, Builder]:
@@ -99,25 +95,19 @@ def _spec(name: str, model: str, taps: Sequence[str]) -> Spec:
 def _build_resnet50(
     taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
 ) -> nn.Module:
-    network = freeze(fill(_damped_resnet50, state, seed, "fc", taps, "resnet50"))
-    layers = dict(fold_batch_norms(network, _RESNET_PAIRS).named_children())
+    network = fill(resnet50, state, seed, "fc", "logits" in taps, "resnet50")
+    if state is None:
+        damp_branches(network, Bottleneck, "bn3")
+    layers = dict(fold_batch_norms(freeze(network), _RESNET_PAIRS).named_children())
     rows = [nn.Sequential(*(layers[name] for name in row)) for row in _RESNET_ROWS]
     return Stages(dict(zip(_RESNET_STAGES, rows, strict=True)), layers["fc"], taps)
-
-
-def _damped_resnet50(**options: int) -> nn.Module:
-    network: nn.Module = resnet50(**options)
-    for block in network.modules():
-        if isinstance(block, Bottleneck):
-            nn.init.constant_(block.bn3.weight, _RANDOM_BRANCH)
-    return network
 
 
 def _build_inception_v3(
     taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
 ) -> nn.Module:
     make = functools.partial(inception_v3, **arguments_of("inception_v3", state))
-    network = freeze(fill(make, state, seed, "fc", taps, "inception_v3"))
+    network = freeze(fill(make, state, seed, "fc", "logits" in taps, "inception_v3"))
     layers = dict(fold_batch_norms(network, [("conv", "bn")]).named_children())
     rows = [nn.Sequential(*(layers[name] for name in row)) for row in _INCEPTION_ROWS]
     stages = dict(zip(_INCEPTION_STAGES, rows, strict=True))

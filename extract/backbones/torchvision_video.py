@@ -14,7 +14,7 @@ from torchvision.models.video.resnet import BasicBlock
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
 from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import freeze
+from egofeat.extract.backbones.freezing import damp_branches, freeze
 from egofeat.extract.backbones.stages import Stages, average
 from egofeat.extract.backbones.torchvision_weights import default_of, fill, records
 
@@ -23,10 +23,6 @@ _S3D_STAGES = ("stem", "conv_2b", "conv_2c", *(f"mixed_{name}" for name in _MIXE
 _RESNET_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 _RESNET_LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
 _WINDOW_THW = (2, 7, 7)
-
-# Every block adds its branch to what it was given: without the norms of training the sums of
-# random branches would double the variance block by block.
-_RANDOM_BRANCH = 0.25
 
 
 def _spec(name: str, stages: Sequence[str], clip: Clip, **published: object) -> Spec:
@@ -47,7 +43,7 @@ def _spec(name: str, stages: Sequence[str], clip: Clip, **published: object) -> 
 
 
 def _build_s3d(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
-    network = freeze(fill(s3d, state, seed, "classifier.1", taps, "s3d"))
+    network = freeze(fill(s3d, state, seed, "classifier.1", "logits" in taps, "s3d"))
     features = fold_batch_norms(network.get_submodule("features"))
     stages = dict(zip(_S3D_STAGES, _with_pools(features), strict=True))
     convolution = network.get_submodule("classifier.1")
@@ -78,16 +74,11 @@ def _average_of_windows(map_BCTHW: Tensor) -> Tensor:
 
 
 def _resnet_builder(name: str, make: Callable[..., nn.Module]) -> Builder:
-    def damped(**options: int) -> nn.Module:
-        network = make(**options)
-        for block in network.modules():
-            if isinstance(block, BasicBlock):
-                nn.init.constant_(block.conv2[1].weight, _RANDOM_BRANCH)
-        return network
-
     def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
-        network = fold_batch_norms(freeze(fill(damped, state, seed, "fc", taps, name)))
-        layers = dict(network.named_children())
+        network = fill(make, state, seed, "fc", "logits" in taps, name)
+        if state is None:
+            damp_branches(network, BasicBlock, "conv2.1")
+        layers = dict(fold_batch_norms(freeze(network)).named_children())
         stages = dict(zip(_RESNET_STAGES, [layers[name] for name in _RESNET_LAYERS], strict=True))
         return Stages(stages, layers["fc"], taps)
 

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model_weights
 
-from egofeat.errors import WeightsError
+from egofeat.extract.backbones.classifiers import count_classes
 from egofeat.extract.backbones.freezing import load_strictly, seeded
 from egofeat.extract.weights import Weights
 
@@ -68,34 +68,28 @@ def fill(
     state: Mapping[str, Tensor] | None,
     seed: int,
     classifier: str,
-    taps: Sequence[str],
+    needed: bool,
     name: str,
 ) -> nn.Module:
     """The network with its weights, loaded strictly, or random ones made from `seed`.
 
     Args:
         make: takes `num_classes`.
-        state: torchvision's state dict; without the classifier where `taps` go without
-            `logits`, and with any number of classes.
+        state: torchvision's state dict, with any number of classes.
         seed: of random weights.
         classifier: name of the last layer.
-        taps: to keep.
+        needed: whether a tap was asked for that the classifier gives; `state` may come
+            without it otherwise.
         name: of the backbone, for the error.
 
     Raises:
-        WeightsError: keys or shapes that are not the network's, or no classifier for `logits`.
+        WeightsError: keys or shapes that are not the network's, or no classifier that is needed.
     """
     if state is None:
         return seeded(make, seed)
-    if f"{classifier}.weight" in state:
-        network = make(num_classes=len(state[f"{classifier}.weight"]))
-    elif "logits" in taps:
-        raise WeightsError(
-            f"these weights of {name} come without the classifier '{classifier}': leave out the "
-            "tap logits, or give weights that have it"
-        )
-    else:
-        network = make()
+    classes = count_classes(state, f"{classifier}.weight", needed, name)
+    network = make() if classes is None else make(num_classes=classes)
+    if classes is None:
         own = network.get_submodule(classifier).state_dict(prefix=f"{classifier}.")
         state = {**own, **state}
     load_strictly(network, state, name)

@@ -15,8 +15,8 @@ from typer.main import get_command
 
 from egofeat.cli import app
 from egofeat.heads.config import TrainerConfig
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.fit_head import FitConfig
-from egofeat.pipelines.job import ExtractConfig
 
 
 def egofeat(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,8 @@ from egofeat.errors import RequestError, WeightsError
 from egofeat.extract import transforms
 from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
-from egofeat.extract.weights import find, read_tensors
+from egofeat.extract.weight_files import read_tensors
+from egofeat.extract.weights import find
 
 # Folding a batch norm and another memory layout reorder float32 sums; activations reach
 # 6 (ReLU6) and the sums of the last convolution about as much again.

@@ -15,9 +15,10 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import open_video
-from egofeat.extract.weights import find, read_tensors
+from egofeat.extract.weight_files import read_tensors
+from egofeat.extract.weights import find
 from egofeat.pipelines import extract
-from egofeat.pipelines.job import ExtractConfig
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

@@ -248,6 +248,13 @@ def test_wrong_keys_are_listed():
         i3d.FAMILY["i3d"][1](["stem"], state, 0)
 
 
+def test_a_converted_file_is_not_to_be_had(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("EGOFEAT_WEIGHTS", raising=False)
+    with pytest.raises(WeightsError, match=r"nobody hosts i3d_rgb_kinetics400\.pth: put that file"):
+        load("i3d", "kinetics400")
+
+
 @pytest.mark.real_data
 def test_the_real_weights_have_every_parameter(real_state):
     trained = [t for key, t in real_state.items() if not re.search("running_|num_batches", key)]

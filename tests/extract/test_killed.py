@@ -16,7 +16,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from egofeat.extract import shards
 from egofeat.pipelines.extract import run
-from egofeat.pipelines.job import ExtractConfig
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])

@@ -15,7 +15,7 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from egofeat.pipelines.extract import run
-from egofeat.pipelines.job import ExtractConfig
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 
 video, seconds, out = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])

@@ -1,6 +1,5 @@
 """Swapping backbones over what a store holds, and making stale stores anew."""
 
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import mobilenet_v2
 
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import spec_of
 from egofeat.extract.sampling import Clips, Uniform, Windows
-from egofeat.manifest import load_manifest
-from egofeat.pipelines import extract, reextract
-from egofeat.pipelines.job import ExtractConfig
+from egofeat.pipelines import extract, reextract, refresh
+from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.reextract import ReextractConfig
 from egofeat.store import is_superseded, open_store, standing
+from egofeat.store.description import find_stores
 
 
 @pytest.fixture
@@ -99,16 +98,24 @@ def test_the_recipe_that_changes_is_said_field_by_field(project, monkeypatch, ca
     assert "dtype" not in said
 
 
+def new_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (extract, refresh):
+        monkeypatch.setattr(module, "decoder_version", lambda name: f"{name} 99")
+
+
+def current(folder: Path) -> list[Path]:
+    return find_stores(folder)
+
+
 def test_a_store_whose_decoder_changed_is_made_anew_and_the_old_one_stays(project, monkeypatch):
     old = Path(extract.run(SMALL).store)
     features = {id_: open_store(old)[id_].copy() for id_ in open_store(old).ids}
-    assert reextract.stale_stores("mine", ON_CPU) == []
-    for module in (extract, reextract):
-        monkeypatch.setattr(module, "decoder_version", lambda name: f"{name} 99")
-    (stale,) = reextract.stale_stores("mine", ON_CPU)
-    assert stale.path == old
+    assert refresh.stale_stores("mine", ON_CPU) == []
+    new_decoder(monkeypatch)
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
+    assert stale.paths == (old,)
     assert "→ pyav 99" in stale.changes[-1]
-    report = reextract.refresh([stale])
+    report = refresh.refresh([stale])
     assert report.stores[0].extracted == 4
     assert report.stores[0].store == str(old)
     aside = [path for path in old.parent.iterdir() if is_superseded(path)]
@@ -116,49 +123,109 @@ def test_a_store_whose_decoder_changed_is_made_anew_and_the_old_one_stays(projec
     for path in (old, *aside):
         for id_, values in features.items():
             np.testing.assert_array_equal(open_store(path)[id_], values)
-    assert reextract.stale_stores("mine", ON_CPU) == []
+    assert current(project / "features") == [project / old]
+    assert refresh.stale_stores("mine", ON_CPU) == []
 
 
 def test_a_store_whose_weights_changed_is_made_anew_beside_the_old_one(project):
     weights = project / "mine.pth"
     for value in (1.0, 2.0):
-        from torchvision.models import mobilenet_v2
-
         state = mobilenet_v2().state_dict()
         state["features.0.0.weight"].fill_(value / 100)
         torch.save(state, weights)
         if value == 1.0:
             old = Path(extract.run(replace(SMALL, weights=str(weights))).store)
-    (stale,) = reextract.stale_stores("mine", ON_CPU)
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert any(change.startswith("weights: sha256:") for change in stale.changes)
-    report = reextract.refresh([stale])
+    report = refresh.refresh([stale])
     new = Path(report.stores[0].store)
     assert new != old
     assert not old.exists()
     assert len(standing(new)[0]) == 4
-    assert reextract.stale_stores("mine", ON_CPU) == []
+    assert refresh.stale_stores("mine", ON_CPU) == []
 
 
-def test_a_refresh_that_was_killed_goes_on(project, monkeypatch):
+def test_old_stores_that_become_one_give_it_all_their_segments(project):
+    weights = project / "mine.pth"
+    olds = []
+    for value, split in ((1, "train"), (2, "val"), (3, None)):
+        state = mobilenet_v2().state_dict()
+        state["features.0.0.weight"].fill_(value / 100)
+        torch.save(state, weights)
+        if split:
+            own = replace(SMALL, weights=str(weights), splits=(split,))
+            olds.append(Path(extract.run(own).store))
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
+    assert set(stale.paths) == set(olds)
+    (report,) = refresh.refresh([stale]).stores
+    assert len(standing(Path(report.store))[0]) == 4
+    assert not any(old.exists() for old in olds)
+
+
+@pytest.mark.parametrize("step", ["run_jobs", "supersede", "_move"])
+def test_a_refresh_that_was_killed_goes_on(project, monkeypatch, step):
+    """Killed before each of its steps; at no instant are there no features to read."""
     old = Path(extract.run(SMALL).store)
-    for module in (extract, reextract):
-        monkeypatch.setattr(module, "decoder_version", lambda name: f"{name} 99")
-    (stale,) = reextract.stale_stores("mine", ON_CPU)
+    new_decoder(monkeypatch)
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
     with monkeypatch.context() as killed:
-        killed.setattr(reextract, "run_jobs", lambda jobs: (_ for _ in ()).throw(KeyboardInterrupt))
+
+        def kill(*words):
+            raise KeyboardInterrupt
+
+        killed.setattr(refresh, step, kill)
         with pytest.raises(KeyboardInterrupt):
-            reextract.refresh([stale])
-    assert not old.exists()
-    (stale,) = reextract.stale_stores("mine", ON_CPU)
-    assert reextract.refresh([stale]).stores[0].extracted == 4
-    assert reextract.stale_stores("mine", ON_CPU) == []
+            refresh.refresh([stale])
+    again = refresh.stale_stores("mine", ON_CPU)
+    extracted = [store.extracted for store in refresh.refresh(again).stores]
+    assert extracted == {"run_jobs": [4], "supersede": [0], "_move": []}[step]
+    assert current(project / "features") == [project / old]
+    assert len(open_store(old)) == 4
+    assert refresh.stale_stores("mine", ON_CPU) == []
+
+
+def test_a_store_that_cannot_be_made_anew_whole_stays_in_use(project, monkeypatch, capsys):
+    old = Path(extract.run(SMALL).store)
+    new_decoder(monkeypatch)
+    (project / "clips/val/brighter/2.mp4").write_bytes(b"damaged")
+    report = refresh.refresh(refresh.stale_stores("mine", ON_CPU))
+    assert report.failed == 1
+    assert "stays in use: 1 of its segments could not be made anew" in capsys.readouterr().err
+    assert len(open_store(old)) == 4
+    assert not any(is_superseded(path) for path in old.parent.iterdir())
+
+
+def test_what_never_could_be_read_does_not_hold_a_refresh_up(project, monkeypatch):
+    (project / "clips/val/brighter/2.mp4").write_bytes(b"damaged")
+    old = Path(extract.run(SMALL).store)
+    new_decoder(monkeypatch)
+    stale = refresh.stale_stores("mine", ON_CPU)
+    (forecast,) = refresh.forecast(stale).stores
+    assert forecast.store == str(old)
+    (report,) = refresh.refresh(stale).stores
+    assert (report.extracted, report.failed) == (forecast.to_extract - 1, 1) == (3, 1)
+    assert refresh.stale_stores("mine", ON_CPU) == []
+
+
+def test_a_store_whose_weights_are_gone_is_left_and_the_others_are_not(
+    project, monkeypatch, capsys
+):
+    weights = project / "mine.pth"
+    torch.save(mobilenet_v2().state_dict(), weights)
+    lost = Path(extract.run(replace(SMALL, weights=str(weights))).store)
+    other = Path(extract.run(SMALL).store)
+    weights.unlink()
+    new_decoder(monkeypatch)
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
+    assert stale.paths == (other,)
+    assert f"{lost} is left as it is: " in capsys.readouterr().err
 
 
 def test_what_is_not_there_is_said(project):
-    with pytest.raises(RequestError, match="no feature stores at nowhere: name one with --from"):
+    with pytest.raises(RequestError, match="there is no feature store at nowhere: make one"):
         reextract.swap(Path("nowhere"), ["resnet50"], ON_CPU)
     with pytest.raises(RequestError, match="there is no store in features/mine"):
-        reextract.stale_stores("mine", ON_CPU)
+        refresh.stale_stores("mine", ON_CPU)
 
 
 SWAP = """
@@ -187,7 +254,8 @@ def counted(self, name, rows):
     return write(self, name, rows)
 
 pipeline.StoreWriter.write_shard = counted
-report = run_jobs(swap(Path(sys.argv[1]), ["i3d"], ReextractConfig(device="cpu"), weights=["random"]))
+config = ReextractConfig(device="cpu")
+report = run_jobs(swap(Path(sys.argv[1]), ["i3d"], config, weights=["random"]))
 print(report.stores[0].store, report.stores[0].extracted, report.stores[0].skipped)
 """
 

@@ -13,14 +13,8 @@ from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.sampling import Clips, Uniform, Windows
 from egofeat.extract.video import open_video
 from egofeat.pipelines import extract
-from egofeat.pipelines.job import (
-    ExtractConfig,
-    choose_plan,
-    choose_transform,
-    for_each,
-    plan_job,
-    plan_jobs,
-)
+from egofeat.pipelines.choices import ExtractConfig, choose_plan, choose_transform
+from egofeat.pipelines.job import for_each, plan_job, plan_jobs
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 
@@ -146,8 +140,8 @@ def test_three_crops_are_three_views_of_each_clip(dataset, config):
 
 
 def test_crops_reach_both_ends_of_the_longer_side():
-    backbone = load(CLIP, "random")
-    transform = choose_transform(backbone, ExtractConfig(backbone=CLIP, crops=3, size=32))
+    own = ExtractConfig(backbone=CLIP, crops=3, size=32)
+    transform = choose_transform(spec_of(CLIP), own, None)
     wide = np.zeros((32, 100, 3), np.uint8)
     wide[:, :30, 0] = wide[:, 70:, 2] = 255
     left, centre, right = transform.prepare(wide)
@@ -225,7 +219,8 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
         (CLIP, {"windows": 8, "clips": 2}, "--windows and --clips exclude each other"),
         (CLIP, {"windows": 8, "crops": 3}, "--windows takes one crop"),
         (IMAGE, {"fps": 30.0}, "--fps does not suit the frames"),
-        (IMAGE, {"crops": 3}, "--crops 3 cuts frames that squash keeps whole"),
+        (IMAGE, {"crops": 3, "transform": "squash"}, "--crops 3 cuts frames that squash keeps"),
+        (CLIP, {"windows": 8, "clip_frames": 16}, "--clip-frames 16 is more than --windows 8"),
         (IMAGE, {"crops": 2}, "--crops is 2: choose 1 or 3"),
         ("s3d", {"clip_frames": 4}, "s3d takes clips of 14 frames or more, not 4"),
         ("s3d", {"windows": 8}, "s3d takes clips of 14 frames or more, not 8"),

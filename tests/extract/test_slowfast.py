@@ -167,7 +167,7 @@ def test_parameters_are_the_published_count(name):
         ("slowfast_8x8_r50", 65.71, 1e-4),
         ("slowfast_nln_16x8_r101", 242.0, 1e-4),
         ("slow_8x8_r50", 54.52, 1e-4),
-        # PyTorchVideo's other figures also count batch norms and poolings.
+        # PyTorchVideo's other figures are up to 2 % higher; what they count besides is not known.
         ("slowfast_4x16_r50", 36.69, 0.02),
         ("slowfast_8x8_r101", 127.20, 0.02),
         ("slowfast_16x8_r101", 215.61, 0.02),
@@ -279,7 +279,7 @@ def test_a_trunk_without_classifier_has_features_and_no_logits(state):
     with torch.inference_mode():
         bare = build(["gap"], without_head(state), 0)(clip)["gap"]
         assert torch.equal(bare, build(["gap"], state, 0)(clip)["gap"])
-    with pytest.raises(WeightsError, match="no classifier: leave out the tap 'logits'"):
+    with pytest.raises(WeightsError, match=r"no classifier \(head\.projection\.weight\) .* of i3d"):
         build(["logits"], without_head(state), 0)
 
 
@@ -300,8 +300,10 @@ def test_verbs_and_nouns_are_one_row_of_logits(state):
     )
     torch.testing.assert_close(outputs["logits"][:, 97:], nouns)
     del heads["head.projection_noun.weight"]
-    with pytest.raises(WeightsError, match=r"1 missing: head\.projection_noun\.weight"):
+    with pytest.raises(WeightsError, match=r"no classifier \(head\.projection_noun\.weight\)"):
         build(["logits"], trunk | heads, 0)
+    with pytest.raises(WeightsError, match=r"1 unexpected: head\.projection_noun\.bias"):
+        build(["gap"], trunk | heads, 0)
 
 
 def test_the_record_of_epic_kitchens_says_what_differs():

@@ -24,7 +24,7 @@ def test_each_view_comes_once_with_its_frames_in_order(wanted):
         assert frames.shape == (len(view), 1, 2, 2, 3)
         assert frames[:, 0, 0, 0, 0].tolist() == list(view)
     assert builder.wanted_after(-1) == set()
-    assert builder.held == 0
+    assert len(builder) == 0
 
 
 @given(views, st.integers(0, 40))
@@ -44,5 +44,5 @@ def test_overlapping_windows_hold_little_more_than_one_window():
     for index in range(200 + 32):
         for _ in builder.add(index, frame(index)) if builder.wants(index) else ():
             pass
-        most = max(most, builder.held)
+        most = max(most, len(builder))
     assert most <= 32

@@ -4,14 +4,14 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from egofeat.errors import WeightsError
-from egofeat.extract.weights import Weights, Wheel, find, read_tensors
+from egofeat.extract.weights import Weights, Wheel, find, sha256_of
 
 CONTENT = b"weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -105,42 +105,88 @@ def test_an_altered_file_is_refused(empty_cache):
         find(record())
 
 
-def test_tensors_are_read_from_either_format(tmp_path):
-    tensors = {"a": torch.arange(3.0)}
-    torch.save(tensors, tmp_path / "a.pth")
-    save_file(tensors, tmp_path / "a.safetensors")
-    for name in ("a.pth", "a.safetensors"):
-        assert torch.equal(read_tensors(tmp_path / name)["a"], tensors["a"])
+def net(folder: Path, value: float = 0.0) -> Path:
+    """A file that reads as weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"a": torch.full((3,), value)}, folder / "net.pth")
+    return folder / "net.pth"
 
 
-class Malicious:
-    """Would create a file if it were unpickled."""
+def test_without_a_published_digest_a_file_is_held_to_its_first_one(tmp_path, empty_cache):
+    weights = record(url=net(tmp_path).as_uri(), sha256="")
+    digest, said = sha256_of(tmp_path / "net.pth"), []
+    assert find(weights, said.append) == empty_cache / "net.pth"
+    assert said[0] == "downloading net.pth"
+    assert digest in said[1]
+    assert (empty_cache / "net.pth.sha256").read_text() == f"{digest}  net.pth\n"
+    find(weights, said.append)
+    assert len(said) == 2
+    assert sorted(path.name for path in empty_cache.iterdir()) == ["net.pth", "net.pth.sha256"]
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return (Path.touch, (self.target,))
-
-
-def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):
-    torch.save({"a": Malicious(tmp_path / "ran")}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match=r"evil\.pth holds more than tensors"):
-        read_tensors(tmp_path / "evil.pth")
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("name", ["bad.pth", "bad.safetensors"])
-def test_a_damaged_file_is_one_sentence(tmp_path, name):
-    (tmp_path / name).write_bytes(b"nothing of the kind")
-    with pytest.raises(WeightsError, match="bad") as refusal:
-        read_tensors(tmp_path / name)
+    net(empty_cache, 1.0)
+    with pytest.raises(WeightsError, match="not the file that was first used there") as refusal:
+        find(weights)
     assert "\n" not in str(refusal.value)
+    (empty_cache / "net.pth").unlink()
+    assert sha256_of(find(weights)) == digest
+    net(empty_cache, 1.0)
+    (empty_cache / "net.pth.sha256").unlink()
+    assert sha256_of(find(weights)) != digest
 
 
-def test_a_missing_file_and_a_model_that_is_no_state_dict(tmp_path):
-    with pytest.raises(WeightsError, match="there is no weights file"):
-        read_tensors(tmp_path / "absent.pth")
-    torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match="not a state dict"):
-        read_tensors(tmp_path / "list.pth")
+def test_a_download_that_differs_from_the_first_is_not_kept(tmp_path, empty_cache):
+    weights = record(url=net(tmp_path).as_uri(), sha256="")
+    find(weights).unlink()
+    net(tmp_path, 1.0)
+    with pytest.raises(WeightsError, match="not the file that was first used there"):
+        find(weights)
+    assert [path.name for path in empty_cache.iterdir()] == ["net.pth.sha256"]
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.pkl", "net.safetensors"])
+def test_a_page_in_place_of_weights_is_not_kept(tmp_path, empty_cache, name):
+    """What a network that asks for a login answers, with success."""
+    (tmp_path / name).write_bytes(b"<html>Please log in</html>")
+    weights = replace(record(url=(tmp_path / name).as_uri(), sha256=""), file=name)
+    with pytest.raises(WeightsError, match="could not be downloaded"):
+        find(weights)
+    assert list(empty_cache.iterdir()) == []
+
+
+def test_a_file_of_the_users_is_pinned_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.setenv("EGOFEAT_WEIGHTS", str(tmp_path / "mine"))
+    said, weights = [], record(sha256="")
+    path = net(tmp_path / "mine")
+    assert find(weights, said.append) == find(weights, said.append) == path
+    assert len(said) == 1
+    (tmp_path / "mine/net.pth.sha256").unlink()
+    path.write_bytes(b"<html>")
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        find(weights)
+    assert not (tmp_path / "mine/net.pth.sha256").exists()
+
+
+def test_a_folder_that_takes_no_note_serves_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("EGOFEAT_WEIGHTS", str(tmp_path / "mine"))
+    path, said = net(tmp_path / "mine"), []
+    (tmp_path / "mine/net.pth.sha256").mkdir()  # as good as a folder without leave to write
+    assert find(record(sha256=""), said.append) == path
+    assert sha256_of(path) in said[0]
+    assert "takes no note" in said[0]
+
+
+def test_what_nobody_hosts_is_not_fetched(tmp_path, monkeypatch, empty_cache):
+    (tmp_path / "page").write_bytes(CONTENT)
+    weights = replace(record(url=(tmp_path / "page").as_uri()), hosted=False)
+    said = []
+    with pytest.raises(WeightsError) as refusal:
+        find(weights, said.append)
+    assert str(refusal.value).startswith(f"nobody hosts net.pth: put that file into {empty_cache}")
+    assert said == []
+    assert not empty_cache.exists()
+    empty_cache.mkdir(parents=True)
+    (empty_cache / "net.pth").write_bytes(b"altered")
+    with pytest.raises(WeightsError, match=r"\): name it with --weights to use it as it is"):
+        find(weights)
+    (empty_cache / "net.pth").write_bytes(CONTENT)
+    assert find(weights) == empty_cache / "net.pth"

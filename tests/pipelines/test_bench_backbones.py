@@ -26,11 +26,11 @@ from egofeat.pipelines.bench_backbones import (
     bench_backbones,
     parse_views,
 )
-from egofeat.pipelines.bench_speed import Job, measure, measure_apart
+from egofeat.pipelines.bench_speed import SpeedJob, measure, measure_apart
 from egofeat.pipelines.measuring import host_peak_bytes
 
 
-def job(**changes: object) -> Job:
+def job(**changes: object) -> SpeedJob:
     fields = {
         "backbone": "mobilenetv2",
         "weights": "random",
@@ -41,7 +41,7 @@ def job(**changes: object) -> Job:
         "batch_size": 2,
         "repeats": 1,
     }
-    return Job(**{**fields, **changes})
+    return SpeedJob(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_the_tables_fit_80_columns(report, capsys, monkeypatch):
 def _nothing_runs(monkeypatch):
     """Everything but the speed is there at once."""
 
-    def refuse(job: Job):
+    def refuse(job: SpeedJob):
         raise EgofeatError(f"{job.backbone} cannot be measured")
 
     monkeypatch.setattr(bench_backbones_module, "measure_apart", refuse)
@@ -308,6 +308,7 @@ def test_no_process_is_left_behind(how, tmp_path):
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert "Traceback" not in complaint
+        assert complaint.rstrip().endswith("interrupted"), "it would begin anew"
     assert not (tmp_path / "benchmarks").exists()
 
 

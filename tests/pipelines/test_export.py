@@ -254,6 +254,27 @@ def test_a_folder_holds_one_export(flat, tmp_path):
     to("ego4d", flat, tmp_path / "out")
 
 
+def test_a_folder_of_other_files_is_left_as_it_is(flat, tmp_path):
+    (tmp_path / "index.csv").write_text("mine")
+    with pytest.raises(RequestError, match=r"no features\.json of an export: choose a new or an"):
+        to("ego4d", flat, tmp_path)
+    assert (tmp_path / "index.csv").read_text() == "mine"
+    assert not list(tmp_path.glob("*.pt"))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".tmp~export~elsewhere~1~features.json").write_text("{")
+    assert to("ego4d", flat, out).files == 3
+
+
+def test_a_long_id_leaves_room_for_a_long_host_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "h" * 255)
+    video = f"{'v' * 250}.mp4"
+    store = make_flat(tmp_path / "features", lengths={video: 2}, splits={video: "train"})
+    assert to("ego4d", store, tmp_path / "out").files == 1
+    (file,) = (tmp_path / "out").glob("*.pt")
+    assert torch.load(file, weights_only=True).shape == (2, 6)
+
+
 def test_a_store_that_lost_its_segments_file_is_exported_as_it_stands(flat, tmp_path):
     (flat / "segments.json").unlink()
     report = to("ego4d", flat, tmp_path / "out")

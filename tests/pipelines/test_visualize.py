@@ -19,11 +19,11 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import BACKBONES, load
 from egofeat.extract.backbones.backbone import Clip, Spec
 from egofeat.pipelines.activation_maximisation import maximise
+from egofeat.pipelines.choices import ExtractConfig, choose_transform
 from egofeat.pipelines.feature_maps import draw_maps, maps_of, plan_of, read_excerpt
-from egofeat.pipelines.job import ExtractConfig, choose_transform
 from egofeat.pipelines.kernels import bottleneck_layers, convolutions, draw_kernels, find_layer
 from egofeat.pipelines.mosaics import draw_mosaic, on_lines
-from egofeat.pipelines.visualize import favourites, kernels, maps
+from egofeat.pipelines.visualize import activation_maximisation, kernels, maps
 
 
 class TwoPathways(nn.Module):
@@ -178,7 +178,7 @@ def test_a_wrong_layer_names_the_near_ones() -> None:
 
 def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_backbone: str) -> None:
     network = load(clip_backbone, weights="random")
-    transform = choose_transform(network, ExtractConfig(backbone=clip_backbone))
+    transform = choose_transform(network.spec, ExtractConfig(backbone=clip_backbone), None)
     plan = plan_of(network)
     excerpt = read_excerpt(video, plan, transform, 0.5)
     np.testing.assert_allclose(excerpt.times, 0.5 + 0.2 * np.arange(12), atol=1e-6)
@@ -192,7 +192,7 @@ def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_back
 
 def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) -> None:
     network = load(clip_backbone, weights="random", taps=("slow_stem", "fast_block", "gap"))
-    transform = choose_transform(network, ExtractConfig(backbone=clip_backbone))
+    transform = choose_transform(network.spec, ExtractConfig(backbone=clip_backbone), None)
     made = maps_of(network, transform, read_excerpt(video, plan_of(network), transform, 0.0))
     assert {tap: tuple(of.shape) for tap, of in made.items()} == {
         "slow_stem": (6, 6, 8, 8),
@@ -214,7 +214,7 @@ def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path
 
 def test_the_channels_that_vary_most_come_first(video: Path, tmp_path: Path) -> None:
     network = load("mobilenetv2", weights="random", taps=("stem",))
-    transform = choose_transform(network, ExtractConfig())
+    transform = choose_transform(network.spec, ExtractConfig(), network.official)
     excerpt = read_excerpt(video, plan_of(network), transform, 0.0)
     still = torch.zeros(8, 20, 4, 4)
     moving = still.clone()
@@ -238,6 +238,9 @@ def test_wrong_requests_about_maps(video: Path, clip_backbone: str, tmp_path: Pa
         draw(taps=["stage9"])
     with pytest.raises(RequestError, match="--start is -1"):
         draw(start=-1.0)
+    absent = tmp_path / "absent.mp4"
+    with pytest.raises(RequestError, match=r"there is no video .*absent\.mp4: give --video a file"):
+        maps("mobilenetv2", absent, tmp_path, weights="random")
 
 
 def activations(images: NDArray[np.float32], tap: str, channels: list[int]) -> NDArray[np.float32]:
@@ -281,16 +284,20 @@ def test_an_image_depends_on_its_channel_and_the_seed_alone() -> None:
 
 
 def test_a_picture_a_block_and_one_of_all(tmp_path: Path) -> None:
-    drawn = favourites("mobilenetv2", tmp_path, weights="random", blocks=[1, 0], steps=1).lines()
+    drawn = activation_maximisation(
+        "mobilenetv2", tmp_path, weights="random", blocks=[1, 0], steps=1
+    ).lines()
     ends = ["-block0", "-block1", ""]
-    assert drawn == [str(tmp_path / f"mobilenetv2-maximise{end}.png") for end in ends]
+    assert drawn == [
+        str(tmp_path / f"mobilenetv2-activation-maximisation{end}.png") for end in ends
+    ]
     for path in drawn:
         pixels(path)
 
 
 def test_wrong_requests_about_maximising(tmp_path: Path, clip_backbone: str) -> None:
     def draw(backbone: str = "mobilenetv2", **words: object) -> None:
-        favourites(backbone, tmp_path, weights="random", **words)  # type: ignore[arg-type]
+        activation_maximisation(backbone, tmp_path, weights="random", **words)  # type: ignore[arg-type]
 
     with pytest.raises(RequestError, match="two has no blocks"):
         draw(clip_backbone)
@@ -313,9 +320,9 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
     said = run(app, ["visualize", "maps", "--backbone", clip_backbone, *tap, *common])
     assert json.loads(said.stdout)["pictures"] == [str(tmp_path / "two-maps-slow_stem.png")]
     few = ["--block", "0", "--channels", "1,2", "--steps", "1"]
-    said = run(app, ["visualize", "maximise", *few, *common])
+    said = run(app, ["visualize", "activation-maximisation", *few, *common])
     assert len(json.loads(said.stdout)["pictures"]) == 2
-    wrong = run(app, ["visualize", "maximise", "--channels", "1,b", *common])
+    wrong = run(app, ["visualize", "activation-maximisation", "--channels", "1,b", *common])
     assert str(wrong.exception) == "--channels 1,b: 'b' is no number: write 1,4,8"
 
 
@@ -329,5 +336,6 @@ def test_the_options_are_these() -> None:
     assert options == {
         "kernels": common | {"--layer"},
         "maps": common | {"--video", "--tap", "--start", "--device"},
-        "maximise": common | {"--block", "--channels", "--steps", "--seed", "--device"},
+        "activation-maximisation": common
+        | {"--block", "--channels", "--steps", "--seed", "--device"},
     }

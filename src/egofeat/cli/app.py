@@ -23,6 +23,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_RESUMING = ("extract", "reextract", "fit-head", "demo")
+"""Commands that go on where they stopped."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 
@@ -53,7 +56,8 @@ def main() -> None:
         _refuse(f"{where}{error.strerror or error}", 1)
     except SystemExit as stop:
         if stop.code == 130:
-            console.note("interrupted: give the same command again to go on where it stopped")
+            mend = ": give the same command again to go on where it stopped"
+            console.note("interrupted" + mend * (sys.argv[1] in _RESUMING))
         raise
 
 

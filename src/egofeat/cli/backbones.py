@@ -10,7 +10,7 @@ from egofeat.cli.app import Json, app, show
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from egofeat.pipelines.backbones import Listing
+    from egofeat.pipelines.backbones import Description, Listing
 
 
 @app.command("backbones", rich_help_panel="Features")
@@ -59,6 +59,14 @@ def _table(listed: "Listing") -> "Table":
             str(len(backbone.taps)),
             f"{weights.accuracy:.1f} {weights.metric}" if weights and weights.accuracy else "–",
             weights.licence.split(" (", maxsplit=1)[0] if weights else "–",
-            "yes" if weights and weights.at_hand else "no",
+            _here(backbone),
         )
     return table
+
+
+def _here(backbone: "Description") -> str:
+    """Whether the default weights are at hand, or others than those."""
+    at_hand = [weights.at_hand for weights in backbone.weights]
+    if not any(at_hand):
+        return "no"
+    return "yes" if at_hand[0] else "other"

@@ -2,15 +2,19 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from egofeat import console
 from egofeat.cli.app import Device, Json, app, names, show
 from egofeat.errors import RequestError
+
+if TYPE_CHECKING:
+    from egofeat.pipelines.job import Job
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -122,9 +126,9 @@ def extract_command(
     What is in the store already is not done again: after a kill, or when segments were
     added, give the same command.
     """
-    from egofeat.pipelines import extract, job
+    from egofeat.pipelines import choices, job
 
-    shared = job.ExtractConfig(
+    shared = choices.ExtractConfig(
         dataset=dataset,
         manifest=manifest,
         out=out,
@@ -151,11 +155,17 @@ def extract_command(
     )
     backbones = backbone or [shared.backbone]
     configs = job.for_each(shared, backbones, weights or (), [names(taps) for taps in tap or ()])
+    run_or_forecast(job.plan_jobs(configs), dry_run, as_json)
+
+
+def run_or_forecast(jobs: "Sequence[Job]", dry_run: bool, as_json: bool) -> None:
+    """Do jobs or say what they would do; one alone is reported as itself."""
+    from egofeat.pipelines import extract
+
     if dry_run:
-        for config in configs:
-            show(extract.forecast(config), as_json)
+        forecast = extract.forecast_jobs(jobs)
+        show(forecast if len(jobs) > 1 else forecast.stores[0], as_json)
         return
-    jobs = job.plan_jobs(configs)
     report = extract.run_jobs(jobs)
     finish(report if len(jobs) > 1 else report.stores[0], as_json)
 
@@ -184,9 +194,10 @@ def ls_command(
         rows = "" if store.rows is None else f" of {store.rows} rows"
         taps = ", ".join(f"{tap} {list(shape)}" for tap, shape in store.taps.items())
         packing = f"{store.format} {store.compress}" if store.compress else store.format
+        size = console.size(store.bytes)
         said = [
             f"{store.path}{aside}",
-            f"  {store.segments} segments{rows}, {store.failures} failures, {console.size(store.bytes)}",
+            f"  {store.segments} segments{rows}, {store.failures} failures, {size}",
             f"  {taps}, {packing}",
         ]
         if store.stale:

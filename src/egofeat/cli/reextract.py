@@ -1,14 +1,17 @@
 """Stage one again: another backbone over what a store holds, or stale stores made anew."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from egofeat import console
 from egofeat.cli.app import Device, Json, app, names, show
-from egofeat.cli.features import BatchSize, Manifest, Workers, finish
+from egofeat.cli.features import BatchSize, Manifest, Workers, finish, run_or_forecast
 from egofeat.errors import RequestError
+
+if TYPE_CHECKING:
+    from egofeat.pipelines.reextract import ReextractConfig
 
 
 @app.command("reextract", rich_help_panel="Features")
@@ -56,7 +59,6 @@ def reextract_command(
     Only what is missing runs. Old stores stay until `egofeat prune` removes them.
     """
     from egofeat.pipelines import reextract
-    from egofeat.pipelines.extract import forecast_job, run_jobs
 
     config = reextract.ReextractConfig(
         manifest=manifest,
@@ -66,37 +68,29 @@ def reextract_command(
         workers=workers,
         retry_failed=retry_failed,
     )
-    if (source is None) == (every is None):
-        raise RequestError("give --from STORE with --backbone NAME, or --all DATASET")
-    if every is not None:
+    if every is not None and source is None:
         if backbone or tap or weights:
             raise RequestError("--all keeps backbones, taps and weights: leave those options out")
-        stale = reextract.stale_stores(every, config)
-        for one in stale:
-            console.note("\n  ".join([f"{one.path}\n→ {one.job.store}", *one.changes]))
-        if not stale:
-            console.note(f"every store of {every} is as it would be made today")
-        elif dry_run:
-            for one in stale:
-                show(forecast_job(one.job), as_json)
-        else:
-            finish(reextract.refresh(stale), as_json)
-        return
-    if not backbone:
-        raise RequestError("--from needs --backbone: name one of `egofeat backbones`")
-    assert source is not None
-    jobs = reextract.swap(
-        source,
-        backbone,
-        config,
-        weights=weights or (),
-        taps=[names(taps) for taps in tap or ()],
-    )
-    for job in jobs:
-        reextract.say_changes(source, job)
-    if dry_run:
+        _refresh(every, config, dry_run, as_json)
+    elif source is not None and every is None and backbone:
+        taps = [names(listed) for listed in tap or ()]
+        jobs = reextract.swap(source, backbone, config, weights=weights or (), taps=taps)
         for job in jobs:
-            show(forecast_job(job), as_json)
-        return
-    report = run_jobs(jobs)
-    finish(report if len(jobs) > 1 else report.stores[0], as_json)
+            reextract.say_changes(source, job)
+        run_or_forecast(jobs, dry_run, as_json)
+    else:
+        raise RequestError("give --from STORE with --backbone NAME, or --all DATASET")
+
+
+def _refresh(dataset: str, config: "ReextractConfig", dry_run: bool, as_json: bool) -> None:
+    from egofeat.pipelines.refresh import forecast, refresh, stale_stores
+
+    stale = stale_stores(dataset, config)
+    for one in stale:
+        console.note("\n".join(one.lines()))
+    if not stale:
+        console.note(f"every store of {dataset} is as it would be made today")
+    if dry_run:
+        show(forecast(stale), as_json)
+    elif stale or as_json:
+        finish(refresh(stale), as_json)

@@ -82,7 +82,7 @@ def fit_head_command(
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Of weights and of the order of segments.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder. [default: runs/<dataset>-<head>]")
+        Path | None, typer.Option(help="Run folder. [default: runs/DATASET-HEAD]")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Looking inside: `visualize kernels`, `visualize maps`, `visualize maximise`."""
+"""Looking inside: `visualize kernels`, `visualize maps`, `visualize activation-maximisation`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -63,8 +63,8 @@ def maps_command(
     show(drawn, as_json)
 
 
-@visualize.command("maximise")
-def maximise_command(
+@visualize.command("activation-maximisation")
+def activation_maximisation_command(
     backbone: Annotated[str, typer.Option(help="Frozen network of images.")] = "mobilenetv2",
     weights: Weights = "default",
     block: Annotated[str, typer.Option(help="Numbers, by comma.")] = "1,4,8,12",
@@ -80,7 +80,7 @@ def maximise_command(
     """Draw the images that channels of a block answer to most."""
     from egofeat.pipelines import visualize as pipeline
 
-    drawn = pipeline.favourites(
+    drawn = pipeline.activation_maximisation(
         backbone,
         out,
         weights=weights,

@@ -5,6 +5,7 @@ and renamed; then the folder that holds the name is synchronised too. The tempor
 name says whose it is, so that the next run of a killed worker knows what to remove.
 """
 
+import hashlib
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ PREFIX = ".tmp~"
 
 def temporary_path(path: Path, worker: str) -> Path:
     """Where to write what will be renamed to `path`."""
-    return path.with_name(f"{PREFIX}{worker}~{socket.gethostname()}~{os.getpid()}~{path.name}")
+    return path.with_name(f"{PREFIX}{worker}~{_host()}~{os.getpid()}~{path.name}")
 
 
 def remove_leftovers(folder: Path, worker: str) -> None:
@@ -27,7 +28,7 @@ def remove_leftovers(folder: Path, worker: str) -> None:
     """
     for path in folder.glob(f"{PREFIX}{worker}~*"):
         _, _, host, pid, _ = path.name.split("~", 4)
-        if host != socket.gethostname() or (int(pid) != os.getpid() and _is_alive(int(pid))):
+        if host != _host() or (int(pid) != os.getpid() and _is_alive(int(pid))):
             continue
         if path.is_dir():
             shutil.rmtree(path)
@@ -83,6 +84,11 @@ def _write_temporary(path: Path, content: bytes, worker: str) -> Path:
     temporary.write_bytes(content)
     sync(temporary)
     return temporary
+
+
+def _host() -> str:
+    """Name this machine in 8 characters; its own name may leave no room for the file's."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _is_alive(pid: int) -> bool:

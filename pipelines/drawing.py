@@ -1,0 +1,53 @@
+"""The one look that all pictures share: their palette, sheet, axes, and the note below.
+
+Figures are made without pyplot, so nothing here depends on a display, on the order of
+calls or on the thread.
+"""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+DPI = 130
+TEXT = 9.0
+"""Points; nothing is written smaller than 8."""
+INK, FAINT, GRID = "#222222", "#767676", "#e3e3e3"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours that colour-blind eyes tell apart (Okabe and Ito, 2008)."""
+
+
+def figure(width: float, height: float) -> Figure:
+    """A white sheet of so many inches."""
+    return Figure(
+        (width, height),
+        dpi=DPI,
+        facecolor="white",
+        layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12),
+    )
+
+
+def style(axes: Axes, title: str, across: str, up: str) -> Axes:
+    """Give axes the look, their title and the names of both directions; returns them."""
+    axes.set_title(title, fontsize=TEXT + 1, color=INK, loc="left", parse_math=False)
+    axes.set_xlabel(across, fontsize=TEXT, color=INK)
+    axes.set_ylabel(up, fontsize=TEXT, color=INK)
+    axes.tick_params(labelsize=8, colors=INK, length=3)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    return axes
+
+
+def note(sheet: Figure, words: str) -> None:
+    """Write one line below everything."""
+    sheet.supxlabel(words, fontsize=8, color=FAINT, parse_math=False)
+
+
+def save(sheet: Figure, out: Path) -> Path:
+    """Write the sheet as a PNG; folders above it are made."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.savefig(out, format="png")
+    return out
