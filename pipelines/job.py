@@ -10,6 +10,8 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract import transforms
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
+from egofeat.extract.flow import Motion, choose_motion
+from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.sampling import Clips, Plan, Uniform, Windows
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import decoder_version
@@ -62,6 +64,12 @@ class ExtractConfig:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    motion: str | None = None
+    """How the motion that the network sees is had, or `none`; None means the backbone's own."""
+    motion_values: str | None = None
+    """`uint8` or `float32`; see `choose_motion`."""
+    pool_grid: int | None = None
+    """Places a side that maps are pooled to; None keeps them as they are."""
     part: tuple[int, int] = (1, 1)
     """Number of this part, from 1, and how many parts there are."""
     retry_failed: bool = False
@@ -119,9 +127,11 @@ def plan_job(
         precision=config.precision,
         note=console.note,
     )
-    transform = choose_transform(backbone, config)
+    motion = choose_motion(spec, config.motion, config.motion_values, console.note)
+    transform = choose_transform(backbone, config, motion)
     plan = choose_plan(spec, config, backbone.official)
     shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
+    shapes = pooled_shapes(shapes, config.pool_grid)
     recipe = Recipe(
         backbone=config.backbone,
         weights=backbone.weights,
@@ -159,8 +169,8 @@ def for_each(
     """One config a backbone, which differ in nothing else.
 
     Args:
-        config: what they share. Where image and clip networks go together, each takes the
-            options of its own kind.
+        config: what they share. Where image and clip networks go together, or networks of
+            colours and of flow, each takes the options of its own kind.
         backbones: names, each once.
         weights: one for each backbone, or one for all; none means the config's own.
         taps: likewise.
@@ -177,6 +187,7 @@ def for_each(
     if len(set(backbones)) < len(backbones):
         raise RequestError(f"--backbone names one twice: {', '.join(backbones)}")
     of_clips = [spec_of(name).clip is not None for name in backbones]
+    of_flow = [spec_of(name).channels != 3 for name in backbones]
     configs = []
     for place, name in enumerate(backbones):
         own: dict[str, Any] = {"backbone": name}
@@ -187,6 +198,8 @@ def for_each(
         if len(set(of_clips)) > 1:
             others = _IMAGE_OPTIONS if of_clips[place] else _CLIP_OPTIONS
             own |= dict.fromkeys(others)
+        if len(set(of_flow)) > 1 and of_flow[place] == (config.motion in ("none", "rgbdiff")):
+            own |= {"motion": None, "motion_values": None}
         configs.append(replace(config, **own))
     return configs
 
@@ -248,14 +261,21 @@ def _clip_frames(spec: Spec, frames: int) -> int:
     return frames
 
 
-def choose_transform(backbone: Backbone, config: ExtractConfig) -> Transform:
+def choose_transform(
+    backbone: Backbone, config: ExtractConfig, motion: Motion | None = None
+) -> Transform:
     """The transform that the options ask of a backbone with its weights.
+
+    Args:
+        backbone: with its weights.
+        config: the options.
+        motion: what the network sees; None means colours.
 
     Raises:
         RequestError: there is no transform of that name, or it cannot be cropped so.
     """
     spec, official = backbone.spec, backbone.official
-    if spec.channels != 3:
+    if spec.channels != 3 and motion is None:
         raise RequestError(f"{spec.name} takes optical flow, and videos hold colours")
     if config.size is not None:
         transforms.check_size(config.size)
@@ -278,6 +298,13 @@ def choose_transform(backbone: Backbone, config: ExtractConfig) -> Transform:
         )
     else:
         raise RequestError(f"there is no transform '{name}': choose squash or weights")
+    chosen = replace(chosen, motion=motion, pool_grid=config.pool_grid)
+    if spec.channels != 3:
+        return replace(chosen, channels="UV")
+    if motion:
+        # Differences have no mean, and on their scale a level is half as high as a colour's.
+        halved = tuple(deviation / 2 for deviation in spec.std)
+        chosen = replace(chosen, mean=(0.5, 0.5, 0.5), std=halved)
     return replace(chosen, channels=official.channels if official else "RGB")
 
 
@@ -291,7 +318,7 @@ def _check(config: ExtractConfig) -> None:
     if config.dtype not in ("float16", "float32"):
         raise RequestError(f"there is no dtype '{config.dtype}': choose float16 or float32")
     counts = ("frames", "clips", "clip_frames", "windows", "stride", "batch_size", "workers")
-    for name in counts:
+    for name in (*counts, "pool_grid"):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise RequestError(f"--{_option(name)} is {value}: give 1 or more")
