@@ -19,7 +19,7 @@ from egofeat.errors import MediaError
 from egofeat.extract.handover import Handover
 from egofeat.extract.sampling import FramePlan, Plan, View
 from egofeat.extract.transforms import Transform
-from egofeat.extract.video import FrameSource, open_video
+from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.extract.views import ViewBuilder
 from egofeat.segments import Media, Segment
 
@@ -52,12 +52,12 @@ class Planned:
 
 @dataclass(frozen=True)
 class Pixels:
-    """One prepared view, uint8 `[frames, crops, size, size, 3]`."""
+    """One prepared view, `[frames, crops, size, size, channels]`: uint8, or float32 of motion."""
 
     lane: int
     video: str
     view: View
-    frames_FKHWC: NDArray[np.uint8]
+    frames_FKHWC: NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,14 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
             planned = []
             for segment in work.segments[number]:
                 try:
-                    frames = lane.plan.plan(segment.start, segment.stop, source.times, source.stop)
+                    _check_kind(source, lane.transform)
+                    frames = lane.plan.plan(
+                        segment.start,
+                        segment.stop,
+                        source.times,
+                        source.stop,
+                        lane.transform.beside,
+                    )
                 except MediaError as error:
                     yield Failed(number, (segment,), f"{work.video}: {error}")
                 else:
@@ -105,6 +112,17 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
             yield Planned(number, tuple(planned))
             under_way.append(_LaneUnderWay(number, lane.transform, planned))
         yield from _scan(work.video, source, under_way)
+
+
+def _check_kind(source: FrameSource, transform: Transform) -> None:
+    wants_flow = transform.motion is not None and transform.motion.of_flow_frames
+    if isinstance(source, FlowSource) and not wants_flow:
+        raise MediaError(f"{source.path} holds flow and no colours: give --motion frames")
+    if wants_flow and not isinstance(source, FlowSource):
+        raise MediaError(
+            f"{source.path} holds colours and no flow, which are images in u/ and v/: choose "
+            "another --motion"
+        )
 
 
 class _LaneUnderWay:
@@ -116,8 +134,17 @@ class _LaneUnderWay:
         self.number = number
         self.transform = transform
         self.taken = 0
+        self._move = transform.motion.beside_decoder() if transform.motion else None
         self._wanting = list(planned)
         self.builder = ViewBuilder(view for _, plan in planned for view in plan.views)
+
+    def add(
+        self, index: int, frame_KHWC: NDArray[np.uint8]
+    ) -> Iterator[tuple[View, NDArray[np.generic]]]:
+        """Take the next prepared frame; yields views that are whole, or their motion."""
+        self.taken += 1
+        for view, frames_FKHWC in self.builder.add(index, frame_KHWC):
+            yield view, self._move(view, frames_FKHWC) if self._move else frames_FKHWC
 
     def give_up(self, index: int) -> tuple[Segment, ...]:
         """Let go of the segments that want a frame which cannot be read."""
@@ -159,8 +186,7 @@ def _prepared(
             pixels = lane.transform.pixels
             if pixels not in shared:
                 shared[pixels] = lane.transform.prepare(frame_HWC)
-            lane.taken += 1
-            for view, frames in lane.builder.add(index, shared[pixels]):
+            for view, frames in lane.add(index, shared[pixels]):
                 yield Pixels(lane.number, video, view, frames)
 
 

@@ -168,13 +168,15 @@ class Batches:
         self._batch_size = task.batch_size
         self._is_clip = task.backbone.spec.clip is not None
         self._keys: list[ViewKey] = []
-        self._views: list[NDArray[np.uint8]] = []
+        motion = task.transform.motion
+        self._move = motion.on_device(task.backbone.device) if motion else None
+        self._views: list[NDArray[np.generic]] = []
         self._under_way = _UnderWay([], {}, None)
         self.frames_a_batch = task.batch_size * task.plan.view_frames * task.transform.crops
         self.views = 0
 
     def add(
-        self, key: ViewKey, frames_FKHWC: NDArray[np.uint8]
+        self, key: ViewKey, frames_FKHWC: NDArray[np.generic]
     ) -> Iterator[tuple[ViewKey, Features]]:
         """Take one prepared view; yields the features that are ready by now."""
         self.views += frames_FKHWC.shape[1]
@@ -197,7 +199,9 @@ class Batches:
         if self._backbone.device.type == "cuda":
             # Only from pinned memory, and back into it, do copies not hold up this thread.
             views_NFKHWC = views_NFKHWC.pin_memory().to(self._backbone.device, non_blocking=True)
-        outputs = self._backbone(self._network_input(views_NFKHWC))
+        if self._move:
+            views_NFKHWC = self._move(views_NFKHWC)
+        outputs = self._transform.kept(self._backbone(self._network_input(views_NFKHWC)))
         crops = self._transform.crops
         outputs = {tap: out.view(-1, crops, *out.shape[1:]) for tap, out in outputs.items()}
         if self._backbone.device.type == "cuda":
@@ -209,7 +213,7 @@ class Batches:
         yield from ready.view_by_view()
 
     def _network_input(self, views_NFKHWC: Tensor) -> Tensor:
-        """Each crop of each view by itself: `[N × crops, 3, F, S, S]`, or `[…, 3, S, S]`."""
+        """Each crop of each view by itself: `[N × crops, C, F, S, S]`, or `[…, C, S, S]`."""
         clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)
         return self._transform.normalise(clips if self._is_clip else clips[:, 0])
 

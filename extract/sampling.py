@@ -6,7 +6,8 @@ whatever the frame rate does in between. Another frame rate is reached by time a
 frame `n` of the resampled video is what is shown during its nominal period.
 
 A view is what the network sees at once: one frame of an image network, one clip of a
-clip network.
+clip network. Motion is measured against the frames beside a view: `beside` asks for so many
+before it and after it, which become part of its indices and change nothing else.
 """
 
 import functools
@@ -26,6 +27,13 @@ _CLOCK_TOLERANCE = 1e-6
 # the same or of twice the rate change frames, and a clock of milliseconds would decide which;
 # here no usual source (10 to 240 fps, resampled to 15, 30 or 60) does.
 _PHASE = 0.47
+# A single frame's neighbours are the nearest that are as far away as two frames of usual video:
+# of 60 fps every other one, of 24 fps the very next. The clock of containers counts milliseconds.
+_NEIGHBOUR = 1 / 30
+_NEIGHBOUR_TOLERANCE = 2e-3
+
+Beside = tuple[int, int]
+"""Frames before and after a view."""
 
 
 View = tuple[int, ...]
@@ -37,7 +45,7 @@ class FramePlan:
     """The frames that stand for one segment."""
 
     indices: NDArray[np.int64]
-    """Frame indices in display order, `[views, frames]`."""
+    """Frame indices in display order, `[views, frames]`, with those beside."""
     times: NDArray[np.float64]
     """Seconds: of each view `[views]`; of a flat plan its start, centre and end, `[views, 3]`."""
     clipped: bool
@@ -76,7 +84,14 @@ class Uniform:
         """The plan as it stands in a recipe."""
         return {"sampling": "uniform", "frames": self.frames, "short": "repeat"}
 
-    def plan(self, start: float, stop: float, times: NDArray[np.float64], end: float) -> FramePlan:
+    def plan(
+        self,
+        start: float,
+        stop: float,
+        times: NDArray[np.float64],
+        end: float,
+        beside: Beside = (0, 0),
+    ) -> FramePlan:
         """Choose the frames of `[start, stop)`.
 
         Args:
@@ -84,6 +99,9 @@ class Uniform:
             stop: seconds, exclusive; infinity means the end of the video.
             times: `[n]` seconds at which each frame of the video is first shown, rising.
             end: seconds at which the last frame of the video ends.
+            beside: frames before and after each view, at the view's own distance and inside the
+                segment: at its ends a frame is repeated. Those of a single frame are the nearest
+                that are 1/30 s away or more.
 
         Raises:
             MediaError: the segment begins past the end of the video, or before its
@@ -92,7 +110,11 @@ class Uniform:
         last = _last(start, stop, end)
         centres = start + (np.arange(self.frames) + 0.5) * (last - start) / self.frames
         indices = frames_at(centres, times)
-        return FramePlan(indices[:, np.newaxis], times[indices], _is_clipped(stop, end))
+        views = indices[:, np.newaxis]
+        if any(beside):
+            first, final = frames_at(np.array(start), times), _final(last, times)
+            views = _with_neighbours(indices, times, beside).clip(first, final)
+        return FramePlan(views, times[indices], _is_clipped(stop, end))
 
 
 @dataclass(frozen=True)
@@ -124,15 +146,23 @@ class Clips:
         """The plan as it stands in a recipe."""
         return {"sampling": "clips", **asdict(self), "short": "repeat"}
 
-    def plan(self, start: float, stop: float, times: NDArray[np.float64], end: float) -> FramePlan:
+    def plan(
+        self,
+        start: float,
+        stop: float,
+        times: NDArray[np.float64],
+        end: float,
+        beside: Beside = (0, 0),
+    ) -> FramePlan:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
         last = _last(start, stop, end)
         length = self.frames * self.stride / self.fps
         spare = max(0.0, last - start - length)
         along = np.linspace(0.0, 1.0, self.clips) if self.clips > 1 else np.array([0.5])
         begins = start + spare * along
-        offsets = (np.arange(self.frames) * self.stride + _PHASE) / self.fps
-        indices = _within(begins[:, np.newaxis] + offsets, last, times)
+        places = np.arange(-beside[0], self.frames + beside[1])
+        offsets = (places * self.stride + _PHASE) / self.fps
+        indices = _within(begins[:, np.newaxis] + offsets, start, last, times)
         centres = begins + min(length, last - start) / 2
         return FramePlan(indices, centres, _is_clipped(stop, end))
 
@@ -162,18 +192,28 @@ class Windows:
         """The plan as it stands in a recipe."""
         return {"sampling": "windows", **asdict(self), "last": "shift-back"}
 
-    def plan(self, start: float, stop: float, times: NDArray[np.float64], end: float) -> FramePlan:
+    def plan(
+        self,
+        start: float,
+        stop: float,
+        times: NDArray[np.float64],
+        end: float,
+        beside: Beside = (0, 0),
+    ) -> FramePlan:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
         last = _last(start, stop, end)
         begins = window_starts(max(1, round((last - start) * self.fps)), self.size, self.stride)
         spread = np.array([(self.size - 1) // 2])
         if self.frames > 1:
             spread = np.arange(self.frames) * (self.size - 1) // (self.frames - 1)
+        step = spread[-1] - spread[-2] if self.frames > 1 else 1
+        before, after = (np.arange(1, number + 1) * step for number in beside)
+        spread = np.concatenate([spread[0] - before[::-1], spread, spread[-1] + after])
         wanted = start + (begins[:, np.newaxis] + spread + _PHASE) / self.fps
         first = start + begins / self.fps
         stops = np.minimum(first + self.size / self.fps, last)
         return FramePlan(
-            _within(wanted, last, times),
+            _within(wanted, start, last, times),
             np.stack([first, (first + stops) / 2, stops], axis=1),
             _is_clipped(stop, end),
         )
@@ -226,12 +266,30 @@ def frames_at(wanted: NDArray[np.float64], times: NDArray[np.float64]) -> NDArra
     return indices.astype(np.int64)
 
 
-def _within(
-    wanted: NDArray[np.float64], last: float, times: NDArray[np.float64]
+def _with_neighbours(
+    indices: NDArray[np.int64], times: NDArray[np.float64], beside: Beside
 ) -> NDArray[np.int64]:
-    """Frames at the wanted times; past `last`, the last frame that is shown before it."""
-    final = frames_at(np.array(last - 2 * _CLOCK_TOLERANCE), times)
-    return np.minimum(frames_at(wanted, times), final)
+    """Each of the frames with those beside it, `[n, before + 1 + after]`; past the ends, too."""
+    columns = [indices]
+    for _ in range(beside[0]):
+        earliest = times[columns[0].clip(0)] - _NEIGHBOUR + _NEIGHBOUR_TOLERANCE
+        columns.insert(0, np.searchsorted(times, earliest, side="right") - 1)
+    for _ in range(beside[1]):
+        latest = times[columns[-1].clip(None, len(times) - 1)] + _NEIGHBOUR - _NEIGHBOUR_TOLERANCE
+        columns.append(np.searchsorted(times, latest, side="left"))
+    return np.stack(columns, axis=1)
+
+
+def _within(
+    wanted: NDArray[np.float64], start: float, last: float, times: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Frames at the wanted times; before `start` the one shown then, past `last` the one before."""
+    return np.minimum(frames_at(np.maximum(wanted, start), times), _final(last, times))
+
+
+def _final(last: float, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The last frame that is shown before `last`."""
+    return frames_at(np.array(last - 2 * _CLOCK_TOLERANCE), times)
 
 
 def _last(start: float, stop: float, end: float) -> float:

@@ -4,6 +4,9 @@
 the decoder, so frames wait and travel small. `normalise` makes the float batch on the
 device. Names: `squash` fits the whole frame into a square (the MobileNetV2 + temporal
 head recipe); `weights` resizes and crops the centre as the weights' publisher does.
+
+Between the two, colours may become motion (`egofeat.extract.flow`); and what the network makes of
+its input may be kept in less: maps can be pooled.
 """
 
 import functools
@@ -21,11 +24,13 @@ from torchvision.transforms.v2.functional import center_crop
 from torchvision.transforms.v2.functional import resize as resize_in_uint8
 
 from egofeat.errors import RequestError
+from egofeat.extract.flow.motion import Motion
+from egofeat.extract.pooling import pool_maps
 
 
 @dataclass(frozen=True)
 class Transform:
-    """One way from a decoded frame to a network's input."""
+    """One way from a decoded frame to a network's input, and from its output to what is kept."""
 
     resize: str
     """`squash`: height and width become `size`, in uint8 arithmetic (several times as fast);
@@ -42,11 +47,20 @@ class Transform:
     crops: int = 1
     """1: the centre; 3: start, centre and end of the longer side."""
     channels: str = "RGB"
-    """Order in which the network takes the colours."""
+    """Order in which the network takes the colours; `UV`: it takes flow."""
+    motion: Motion | None = None
+    """What the network sees in place of colours."""
+    pool_grid: int | None = None
+    """Places a side that maps are pooled to; None keeps them as they are."""
 
     def describe(self) -> dict[str, Any]:
-        """The transform as it stands in a recipe."""
+        """The transform as it stands in a recipe; motion and pooling only where there is some."""
         fields = asdict(self)
+        optional = {"motion": self.motion and self.motion.describe(), "pool_grid": self.pool_grid}
+        for name, value in optional.items():
+            del fields[name]
+            if value is not None:
+                fields[name] = value
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
 
     @classmethod
@@ -56,12 +70,19 @@ class Transform:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
         }
+        if "motion" in values:
+            values["motion"] = Motion.from_description(values["motion"])
         return cls(**values)
 
     @property
     def pixels(self) -> tuple[Any, ...]:
         """What decides the prepared frame: equal for transforms that can share it."""
         return (self.resize, self.size, self.crop, self.crops, self.interpolation)
+
+    @property
+    def beside(self) -> tuple[int, int]:
+        """Frames before and after each view that its motion is measured against."""
+        return self.motion.beside if self.motion else (0, 0)
 
     def prepare(self, frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop one RGB frame `[H, W, 3]` to `[crops, crop, crop, 3]`, uint8."""
@@ -79,12 +100,20 @@ class Transform:
         return prepared
 
     def normalise(self, frames: Tensor) -> Tensor:
-        """Make uint8 `[N, …, S, S, 3]` a float32 batch `[N, 3, …, S, S]`, channels last."""
+        """Make `[N, …, S, S, C]` on the scale of 0 to 255 a float32 batch `[N, C, …, S, S]`.
+
+        Its layout is channels last.
+        """
         offset, scale = _affine(self.mean, self.std, frames.device)
         batch = torch.addcmul(offset, frames.float(), scale)
         if self.channels == "BGR":
             batch = batch.flip(-1)
         return batch.movedim(-1, 1)
+
+    def kept(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is kept of a network's taps, `[N, …]` each."""
+        size = self.pool_grid
+        return {tap: pool_maps(one, size) if size else one for tap, one in outputs.items()}
 
     def _cropped(self, frame_CHW: Tensor) -> Tensor:
         if self.crops == 1:

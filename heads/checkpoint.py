@@ -1,7 +1,8 @@
-"""State of a training run between two epochs, in one safetensors file (never pickle).
+"""State of a training run after an evaluation, in one safetensors file (never pickle).
 
-Order and dropout of an epoch follow from (seed, epoch) alone, so a checkpoint needs no
-random-number state: model, optimiser, loss scale, best weights and history are all.
+Order of an epoch and dropout between two evaluations follow from the seed and their number
+alone, and the learning rate from the history, so a checkpoint needs neither random-number
+state nor a scheduler's: model, optimiser, loss scale, best weights and history are all.
 """
 
 import json
@@ -23,15 +24,20 @@ from egofeat.heads.files import replace_file
 class Progress:
     """How far a training has come."""
 
-    epoch: int = 0
-    """Epochs done."""
-    best_epoch: int = 0
+    best_round: int = 0
+    """Which evaluation was best, from 1."""
     best_value: float = 0.0
-    """What is monitored, at the best epoch."""
+    """What is monitored, at the best evaluation."""
     best: dict[str, Tensor] = field(default_factory=dict)
-    """The head's state at the best epoch, on the CPU."""
+    """The head's state at the best evaluation, on the CPU."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """One record an epoch: epoch, lr, train/loss, val/loss, `val/<target>/<figure>`."""
+    """One record an evaluation: epoch (passes over the rows so far), iteration, lr,
+    train/loss, val/loss, `val/<target>/<figure>`."""
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return int(self.history[-1]["iteration"]) if self.history else 0
 
 
 def save_checkpoint(
@@ -41,7 +47,7 @@ def save_checkpoint(
     scaler: torch.amp.GradScaler,
     progress: Progress,
 ) -> None:
-    """Write the state after an epoch, atomically."""
+    """Write the state after an evaluation, atomically."""
     state = optimizer.state_dict()
     tensors = _prefixed("head", head.state_dict()) | _prefixed("best", progress.best)
     for parameter, values in state["state"].items():
@@ -50,8 +56,7 @@ def save_checkpoint(
         "schema": 1,
         "groups": state["param_groups"],
         "scaler": scaler.state_dict(),
-        "epoch": progress.epoch,
-        "best_epoch": progress.best_epoch,
+        "best_round": progress.best_round,
         "best_value": progress.best_value,
         "history": progress.history,
     }
@@ -81,19 +86,18 @@ def load_checkpoint(
             parameter, value = name.split(".", 1)
             moments.setdefault(int(parameter), {})[value] = tensor
         optimizer.load_state_dict({"state": moments, "param_groups": facts["groups"]})
+        scaler.load_state_dict(facts["scaler"])
+        return Progress(
+            best_round=facts["best_round"],
+            best_value=facts["best_value"],
+            best=_within("best", tensors),
+            history=facts["history"],
+        )
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise EgofeatError(
             f"{path} is not a checkpoint of this head ({type(error).__name__}): "
             "remove it to begin again"
         ) from None
-    scaler.load_state_dict(facts["scaler"])
-    return Progress(
-        epoch=facts["epoch"],
-        best_epoch=facts["best_epoch"],
-        best_value=facts["best_value"],
-        best=_within("best", tensors),
-        history=facts["history"],
-    )
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:

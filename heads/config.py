@@ -4,12 +4,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from egofeat.errors import RequestError
-from egofeat.heads.optim import OPTIMIZERS, SCHEDULES
+from egofeat.heads.optim import OPTIMIZERS
 from egofeat.heads.precision import AMP_DTYPES
+from egofeat.heads.schedules import FACTORS, SCHEDULES, Decay
 
 MONITORS = ("loss", "top1", "mean_class_accuracy")
 SAMPLINGS = ("shuffle", "balanced")
 CACHES = ("auto", "on", "off")
+DECAY_FROM, DECAY_EVERY = 35, 20
+"""Epochs; the MobileNetV2 report's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,17 +24,30 @@ class TrainerConfig:
     """
 
     epochs: int = 100
+    iterations: int = 0
+    """Batches to train on, in place of `epochs`; 0 counts in epochs. What is counted, epochs or
+    iterations, is the unit of every `lr_` option and of `warmup`."""
+    eval_every: int = 0
+    """Iterations between evaluations, where iterations are counted; 0 is an epoch's."""
     batch_size: int = 32
     optimizer: str = "adam"
-    """`adam`, `adamw` or `sgd` (Nesterov momentum 0.9)."""
+    """`adam`, `adamw`, `sgd` (Nesterov momentum 0.9) or `ranger` (RAdam and Lookahead)."""
     lr: float = 1e-3
     schedule: str = "step"
-    """`step`, `cosine` or `constant`."""
-    lr_decay: float = 0.2
-    """Factor of each step of `step`."""
-    lr_decay_from: int = 35
-    """First epoch, counted from 1, with a lowered rate."""
-    lr_decay_every: int = 20
+    """`step`, `multistep`, `plateau`, `cosine` or `constant`."""
+    lr_decay: float | None = None
+    """Factor of each lowering; None is the schedule's own: 0.2 of `step`, 0.1 of `multistep`,
+    0.5 of `plateau`."""
+    lr_decay_from: int | None = None
+    """First epoch or iteration of `step`, from 1, with a lowered rate; None is epoch 35."""
+    lr_decay_every: int | None = None
+    """Epochs or iterations of `step` between lowerings; None is 20 epochs."""
+    lr_milestones: tuple[int, ...] | None = None
+    """Epochs or iterations of `multistep` after which the rate is lowered."""
+    lr_patience: int = 5
+    """`plateau` lowers the rate when more evaluations than these bring nothing better."""
+    warmup: int = 0
+    """Epochs or iterations of a linear rise to the full rate, under any schedule."""
     clip_norm: float = 1.0
     """Gradients are scaled to at most this norm; 0 leaves them. The seed names no figure."""
     l2: float = 1e-3
@@ -39,7 +55,7 @@ class TrainerConfig:
     weight_decay: float = 0.0
     """Of all other weights."""
     patience: int = 10
-    """Stop after so many epochs without a better validation; 0 never stops."""
+    """Stop after so many evaluations without a better one; 0 never stops."""
     monitor: str = "loss"
     """What is better on validation: `loss`, `top1` or `mean_class_accuracy` (mean over targets)."""
     sampling: str = "shuffle"
@@ -49,6 +65,10 @@ class TrainerConfig:
     class_weight_cap: float = 10.0
     logit_adjustment: float = 0.0
     """τ of the logit-adjusted loss; 1 aims at balanced error, 0 is plain cross-entropy."""
+    gaze_weight: float = 0.0
+    """Of KL(gaze ‖ attention) in the training loss; 0 is the control without gaze."""
+    gaze_sigma: float = 1.0
+    """Cells, of the Gaussian that stands for a fixation."""
     amp: str = "off"
     """`off`, `bf16` or `fp16` (with loss scaling)."""
     device: str = "auto"
@@ -71,14 +91,53 @@ class TrainerConfig:
                     f"option {option} must be one of {', '.join(known)}, "
                     f"not '{getattr(self, option)}'"
                 )
+        self._check_bounds()
+        self._check_schedule()
+
+    def _check_bounds(self) -> None:
         least = {"epochs": 1, "batch_size": 2, "lr_decay_from": 1, "lr_decay_every": 1}
-        for option in ("clip_norm", "l2", "weight_decay", "patience", "logit_adjustment", "seed"):
+        for option in ("iterations", "eval_every", "lr_patience", "warmup", "clip_norm", "l2"):
+            least[option] = 0
+        for option in ("weight_decay", "patience", "logit_adjustment", "gaze_weight", "seed"):
             least[option] = 0
         for option, bound in least.items():
-            if not getattr(self, option) >= bound:
-                raise RequestError(
-                    f"option {option} must be at least {bound}, not {getattr(self, option)}"
-                )
-        for option in ("lr", "lr_decay", "class_weight_cap"):
-            if not getattr(self, option) > 0:
-                raise RequestError(f"option {option} must be above 0, not {getattr(self, option)}")
+            value = getattr(self, option)
+            if value is not None and not value >= bound:
+                raise RequestError(f"option {option} must be at least {bound}, not {value}")
+        for option in ("lr", "lr_decay", "class_weight_cap", "gaze_sigma"):
+            value = getattr(self, option)
+            if value is not None and not value > 0:
+                raise RequestError(f"option {option} must be above 0, not {value}")
+
+    def _check_schedule(self) -> None:
+        if self.eval_every and not self.iterations:
+            raise RequestError(
+                "option eval_every counts iterations, and epochs are evaluated one by one: "
+                "give iterations in place of epochs"
+            )
+        steps = self.lr_milestones
+        if self.schedule == "multistep" and not steps:
+            raise RequestError("schedule multistep needs option lr_milestones, as 300,1000")
+        if steps and (steps[0] < 1 or list(steps) != sorted(set(steps))):
+            raise RequestError(f"option lr_milestones must ascend from 1 or more, not {steps}")
+
+    @property
+    def unit(self) -> str:
+        """What the training is counted in, `epoch` or `iteration`; columns of its history."""
+        return "iteration" if self.iterations else "epoch"
+
+    def decay(self, per_epoch: int) -> Decay:
+        """Return how the learning rate is lowered.
+
+        Args:
+            per_epoch: iterations of an epoch.
+        """
+        epoch = per_epoch if self.iterations else 1
+        return Decay(
+            length=self.iterations or self.epochs,
+            factor=self.lr_decay or FACTORS.get(self.schedule, 1.0),
+            start=self.lr_decay_from or 1 + (DECAY_FROM - 1) * epoch,
+            every=self.lr_decay_every or DECAY_EVERY * epoch,
+            milestones=self.lr_milestones or (),
+            warmup=self.warmup,
+        )

@@ -1,6 +1,6 @@
 """Batches of features on the device, from a mapped store or from a copy held there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.heads.head import merge_steps
+from egofeat.heads.sampling import cuts
 
 HELD_ON_CPU = 1 << 30
 """Bytes; a store above this is read from its map, which the system caches anyway."""
@@ -87,14 +88,12 @@ class Feed:
         return held
 
     def batches(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (features, places `[B]` int64 in `rows`) in the order given.
+        """Yield (features, places `[B]` int64 in `rows`) in the order given."""
+        return self.gather(np.split(order, cuts(len(order), self._batch_size)))
 
-        A single row left over joins the batch before it: batch norm cannot train on one.
-        """
-        cuts = list(range(self._batch_size, len(order), self._batch_size))
-        if cuts and len(order) - cuts[-1] == 1:
-            cuts.pop()
-        parts = [np.sort(part) for part in np.split(order, cuts)]
+    def gather(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (features, places `[B]` int64 in `rows`) of each part, in ascending order."""
+        parts = [np.sort(part) for part in parts]
         for number, places in enumerate(parts):
             if self._held is None and number + 1 < len(parts):
                 self._source.advise_random(self.rows[parts[number + 1]])

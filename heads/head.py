@@ -45,9 +45,18 @@ class Head(nn.Module, ABC):
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Return target to logits `[B,classes]`."""
+        return self.classify(self.embed(self.prepare(features)))
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """Merge clips and their steps into one axis of time, and standardise."""
         if features.ndim == 6:
             features = features.flatten(1, 2)
-        embedding = self.dropout(self.embed(self.standardise(features)))
+        prepared: Tensor = self.standardise(features)
+        return prepared
+
+    def classify(self, embedding: Tensor) -> dict[str, Tensor]:
+        """Drop out of an embedding `[B,width]`; return target to logits `[B,classes]`."""
+        embedding = self.dropout(embedding)
         return {
             target: classify(embedding)
             for target, classify in zip(self.targets, self.classifiers, strict=True)

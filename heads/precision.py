@@ -3,9 +3,33 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
+
+from egofeat.errors import RequestError
 
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Automatic mixed precision by name; fp16 goes with loss scaling."""
+BF16_CAPABILITY = 8
+"""NVIDIA's compute capability (Ampere) from which a GPU has bf16 units."""
+
+
+def check_precision(amp: str, device: torch.device, head: nn.Module) -> None:
+    """Refuse arithmetic that the device does not have.
+
+    A CPU has both, though most are no faster for it; fp16 it has for all but an LSTM.
+
+    Raises:
+        RequestError: in one sentence, with what can be used instead.
+    """
+    nvidia = device.type == "cuda" and torch.version.cuda is not None
+    if amp == "bf16" and nvidia and torch.cuda.get_device_capability(device)[0] < BF16_CAPABILITY:
+        raise RequestError(
+            f"option amp bf16 needs a newer GPU than {torch.cuda.get_device_name(device)}: "
+            "use fp16, or off"
+        )
+    recurrent = any(isinstance(module, nn.LSTM) for module in head.modules())
+    if amp == "fp16" and device.type == "cpu" and recurrent:
+        raise RequestError("option amp fp16 of an LSTM needs a GPU: use bf16, or off")
 
 
 def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:

@@ -5,17 +5,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from egofeat.errors import RequestError
+from egofeat.heads.attention_pool import AttentionPoolHead
 from egofeat.heads.conv1d import Conv1dHead, SeedConv1dHead
 from egofeat.heads.convlstm import ConvLSTMHead
+from egofeat.heads.flow_attention import FlowAttentionHead, SeedFlowAttentionHead
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.linear import LinearHead
 from egofeat.heads.lstm import LSTMHead
+from egofeat.heads.stam import ACTIVATIONS, SELECTIONS, StamHead
+from egofeat.heads.transformer import TransformerHead
 
 HEADS: dict[str, Callable[..., Head]] = {
     "lstm": LSTMHead,
     "convlstm": ConvLSTMHead,
     "conv1d": Conv1dHead,
     "linear": LinearHead,
+    "attention_pool": AttentionPoolHead,
+    "transformer": TransformerHead,
+    "stam": StamHead,
+    "flow_attention": FlowAttentionHead,
 }
 
 PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
@@ -23,11 +31,23 @@ PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
         "lstm": (LSTMHead, {"hidden": 50, "summary": "last"}),
         "convlstm": (ConvLSTMHead, {"filters": 64, "kernel": 3, "width": 1000, "norm": False}),
         "conv1d": (SeedConv1dHead, {}),
+        "flow_attention": (SeedFlowAttentionHead, {}),
     },
+    "stam-egtea": {"stam": (StamHead, {})},
+    "stam-egtea-ranger": {"stam": (StamHead, {})},
+    "stam-egtea-expanded": {"stam": (StamHead, {"depth": 2})},
 }
-"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions."""
+"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions.
 
-CHOICES = {"summary": ("last", "mean")}
+How the presets train is in `egofeat.heads.recipes`; the `stam-egtea` ones differ in that, but
+that the expanded one stacks two modules (the report does not say how many).
+"""
+
+CHOICES = {
+    "summary": ("last", "mean"),
+    "activation": tuple(ACTIVATIONS),
+    "select": SELECTIONS,
+}
 """Options that take one of a few words."""
 
 

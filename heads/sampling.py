@@ -1,4 +1,4 @@
-"""Which rows an epoch trains on, and in which order."""
+"""Which rows train when: the order of an epoch, its batches, the batches of a span."""
 
 from collections.abc import Mapping
 
@@ -36,3 +36,54 @@ def balanced_odds(labels: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64
             odds[present] += 1 / (counts[of_target[present]] * np.count_nonzero(counts))
     odds /= odds.sum()
     return odds
+
+
+def cuts(rows: int, batch_size: int) -> list[int]:
+    """Return where a pass over some rows is cut into batches.
+
+    A single row left over joins the batch before it: batch norm cannot train on one.
+    """
+    places = list(range(batch_size, rows, batch_size))
+    if places and rows - places[-1] == 1:
+        places.pop()
+    return places
+
+
+class BatchOrder:
+    """The batches of a training, epoch after epoch, numbered from 0.
+
+    Each epoch has an order of its own, which follows from the seed and its number alone.
+    """
+
+    def __init__(
+        self,
+        sampling: str,
+        labels: Mapping[str, NDArray[np.int64]],
+        *,
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        self._sampling = sampling
+        self._labels = labels
+        self._seed = seed
+        self._cuts = cuts(len(next(iter(labels.values()))), batch_size)
+        self.per_epoch = len(self._cuts) + 1
+        """Batches of one epoch."""
+
+    def span(self, start: int, stop: int) -> list[NDArray[np.int64]]:
+        """Return the places of training rows in each of the batches `[start, stop)`."""
+        first = start // self.per_epoch
+        epochs = range(first, (stop - 1) // self.per_epoch + 1)
+        batches = [batch for epoch in epochs for batch in self._epoch(epoch + 1)]
+        skipped = first * self.per_epoch
+        return batches[start - skipped : stop - skipped]
+
+    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        rng = np.random.default_rng([self._seed, epoch])
+        rng.integers(2**62)  # the first draw is dropout's, see `dropout_seed`
+        return np.split(epoch_order(self._sampling, self._labels, rng), self._cuts)
+
+
+def dropout_seed(seed: int, part: int) -> int:
+    """Return the seed of torch's random numbers in a part of the training, counted from 1."""
+    return int(np.random.default_rng([seed, part]).integers(2**62))

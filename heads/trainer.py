@@ -1,4 +1,4 @@
-"""The training loop: epochs over a feed, validation, early stopping, resuming."""
+"""The training loop: batches of a feed, validation, early stopping, resuming."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egofeat.device import choose_device
-from egofeat.errors import EgofeatError, RequestError
+from egofeat.errors import EgofeatError
 from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.feed import Features, Feed, row_bytes, should_hold
+from egofeat.heads.gaze import taught
 from egofeat.heads.head import Head
 from egofeat.heads.losses import Criterion, class_counts
 from egofeat.heads.metrics import target_metrics
-from egofeat.heads.optim import SCHEDULES, make_optimizer
-from egofeat.heads.precision import autocast
-from egofeat.heads.sampling import epoch_order
+from egofeat.heads.optim import make_optimizer
+from egofeat.heads.precision import autocast, check_precision
+from egofeat.heads.sampling import BatchOrder, dropout_seed
+from egofeat.heads.schedules import count_plateaus, rate_factor
 
 EVALUATION_BYTES = 64 << 20
 """Float32 bytes of a batch that needs no gradient."""
@@ -35,6 +37,8 @@ class Examples:
     """Target to the label of every row of the store, -1 where absent."""
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    gaze: NDArray[np.float32] | None = None
+    """Points of the training rows `[rows,T,3]`, as `egofeat.heads.gaze` has them."""
 
     def labels_of(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, Tensor]:
         """Return target to labels `[rows]` on a device."""
@@ -49,7 +53,7 @@ def train(
     checkpoint: Path | None = None,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
 ) -> Progress:
-    """Train a head; it ends with the weights of its best epoch, on the training device.
+    """Train a head; it ends with the weights of its best evaluation, on the training device.
 
     One machine, one seed and one number of threads give the same bits on a CPU, killed
     and resumed or not, with features held or read from the map.
@@ -58,13 +62,14 @@ def train(
         head: with its fresh weights.
         examples: what it learns from.
         config: how.
-        checkpoint: file that holds the state after each epoch; if it is there, training
+        checkpoint: file that holds the state after each evaluation; if it is there, training
             goes on from it.
-        on_epoch: told the history record of each epoch done.
+        on_epoch: told the history record of each evaluation, one an epoch unless iterations
+            are counted.
 
     Raises:
         EgofeatError: the loss is no longer finite, or the checkpoint is not this head's.
-        RequestError: the device is not at hand.
+        RequestError: the device is not at hand, or has not the arithmetic asked for.
     """
     return Trainer(head, examples, config).run(checkpoint, on_epoch)
 
@@ -75,9 +80,7 @@ class Trainer:
     def __init__(self, head: Head, examples: Examples, config: TrainerConfig) -> None:
         self.config = config
         self.device = choose_device(config.device)
-        recurrent = any(isinstance(module, nn.LSTM) for module in head.modules())
-        if config.amp == "fp16" and self.device.type == "cpu" and recurrent:
-            raise RequestError("option amp fp16 of an LSTM needs a GPU: use bf16, or off")
+        check_precision(config.amp, self.device, head)
         self.head = head.to(self.device)
         self.optimizer = make_optimizer(
             config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2
@@ -107,19 +110,28 @@ class Trainer:
         )
         self.train_labels = examples.labels_of(examples.train, self.device)
         self.validation_labels = examples.labels_of(examples.validation, self.device)
-        self.order_labels = {t: values[examples.train] for t, values in examples.labels.items()}
+        gaze = examples.gaze if config.gaze_weight else None
+        self.gaze = None if gaze is None else torch.from_numpy(gaze).to(self.device)
+        self.order = BatchOrder(
+            config.sampling,
+            {target: values[examples.train] for target, values in examples.labels.items()},
+            seed=config.seed,
+            batch_size=config.batch_size,
+        )
+        self.decay = config.decay(self.order.per_epoch)
+        self.length = config.iterations or config.epochs * self.order.per_epoch
 
     def run(
         self, checkpoint: Path | None, on_epoch: Callable[[Mapping[str, float]], None]
     ) -> Progress:
-        """Train to the last epoch or the end of patience."""
+        """Train to the last iteration or the end of patience."""
         progress = Progress()
         if checkpoint is not None and checkpoint.exists():
             progress = load_checkpoint(checkpoint, self.head, self.optimizer, self.scaler)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             while not self._finished(progress):
-                self._epoch(progress)
+                self._round(progress)
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, self.head, self.optimizer, self.scaler, progress)
                 on_epoch(progress.history[-1])
@@ -129,57 +141,65 @@ class Trainer:
 
     def _finished(self, progress: Progress) -> bool:
         patience = self.config.patience
-        waited = progress.epoch - progress.best_epoch
-        return progress.epoch >= self.config.epochs or (0 < patience <= waited)
+        waited = len(progress.history) - progress.best_round
+        return progress.iteration >= self.length or (0 < patience <= waited)
 
-    def _epoch(self, progress: Progress) -> None:
-        """Train one epoch, validate, and write both into the progress."""
-        config, epoch = self.config, progress.epoch + 1
-        factor = SCHEDULES[config.schedule](
-            epoch, config.epochs, config.lr_decay, config.lr_decay_from, config.lr_decay_every
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * factor
+    def _round(self, progress: Progress) -> None:
+        """Train to the next evaluation, validate, and write both into the progress."""
+        number, start = len(progress.history) + 1, progress.iteration
+        stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
+        values = [self._monitored(record) for record in progress.history]
+        plateaus = count_plateaus(values, self.config.lr_patience)
+        torch.manual_seed(dropout_seed(self.config.seed, number))
         record = {
-            "epoch": float(epoch),
-            "lr": config.lr * factor,
-            "train/loss": self._train(epoch),
+            "epoch": stop / self.order.per_epoch,
+            "iteration": float(stop),
+            "lr": self._rate(stop, plateaus),
+            "train/loss": self._train(start, stop, plateaus),
             **self._validate(),
         }
         if not (math.isfinite(record["train/loss"]) and math.isfinite(record["val/loss"])):
+            unit = self.config.unit
             raise EgofeatError(
-                f"the loss is not finite in epoch {epoch}: lower lr ({config.lr}) or clip_norm"
+                f"the loss is not finite in {unit} {record[unit]:.0f}: "
+                f"lower lr ({self.config.lr}) or clip_norm"
             )
         value = self._monitored(record)
         if not progress.best or value > progress.best_value:
-            progress.best_epoch, progress.best_value = epoch, value
+            progress.best_round, progress.best_value = number, value
             state = self.head.state_dict()
             progress.best = {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
-        progress.epoch = epoch
         progress.history.append(record)
 
-    def _train(self, epoch: int) -> float:
-        """One pass over the training rows; returns the mean loss of a row."""
+    def _rate(self, iteration: int, plateaus: int) -> float:
+        """Return the learning rate of an iteration, from 1."""
+        step = iteration if self.config.iterations else -(-iteration // self.order.per_epoch)
+        return self.config.lr * rate_factor(self.config.schedule, self.decay, step, plateaus)
+
+    def _train(self, start: int, stop: int, plateaus: int) -> float:
+        """Train on the batches `[start, stop)`; returns the mean loss of a row."""
         config = self.config
-        rng = np.random.default_rng([config.seed, epoch])
-        torch.manual_seed(int(rng.integers(2**62)))
-        order = epoch_order(config.sampling, self.order_labels, rng)
+        batches = self.order.span(start, stop)
         self.head.train()
         total = torch.zeros((), device=self.device)
-        for features, places in self.feed.batches(order):
+        for iteration, (features, places) in enumerate(self.feed.gather(batches), start + 1):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._rate(iteration, plateaus)
             labels = {target: values[places] for target, values in self.train_labels.items()}
+            points = None if self.gaze is None else self.gaze[places]
             with autocast(config.amp, self.device):
-                logits = self.head(features)
+                logits, divergence = taught(self.head, features, points, config.gaze_sigma)
             loss = self.criterion(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(self.scaler.scale(loss))
+            both = loss + config.gaze_weight * divergence
+            torch.autograd.backward(self.scaler.scale(both))
             if config.clip_norm:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(self.head.parameters(), config.clip_norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += loss.detach() * len(places)
-        return float(total) / len(order)
+        return float(total) / sum(map(len, batches))
 
     def _validate(self) -> dict[str, float]:
         logits = predict(self.head, self.validation, amp=self.config.amp)

@@ -6,6 +6,7 @@ from pathlib import Path
 from egofeat.errors import RequestError
 from egofeat.extract import transforms
 from egofeat.extract.backbones import Spec
+from egofeat.extract.flow import Motion
 from egofeat.extract.sampling import Clips, Plan, Uniform, Windows
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import decoder_version
@@ -57,6 +58,12 @@ class ExtractConfig:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    motion: str | None = None
+    """How the motion that the network sees is had, or `none`; None means the backbone's own."""
+    motion_values: str | None = None
+    """`uint8` or `float32`; see `choose_motion`."""
+    pool_grid: int | None = None
+    """Places a side that maps are pooled to; None keeps them as they are."""
     part: tuple[int, int] = (1, 1)
     """Number of this part, from 1, and how many parts there are."""
     retry_failed: bool = False
@@ -134,10 +141,6 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
     Raises:
         RequestError: there is none of that name, or it cannot be cropped or sized so.
     """
-    if spec.channels != 3:
-        raise RequestError(
-            f"{spec.name} takes optical flow, which no video holds: choose a backbone of colours"
-        )
     if config.size is not None:
         transforms.check_size(config.size)
     name = config.transform or ("weights" if config.crops > 1 else spec.transform)
@@ -148,8 +151,17 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
     return name
 
 
-def choose_transform(spec: Spec, config: ExtractConfig, official: Weights | None) -> Transform:
-    """The transform that the options ask of a backbone with its weights; see `check_transform`."""
+def choose_transform(
+    spec: Spec, config: ExtractConfig, official: Weights | None, motion: Motion | None = None
+) -> Transform:
+    """The transform that the options ask of a backbone with its weights; see `check_transform`.
+
+    Args:
+        spec: of the backbone.
+        config: the options.
+        official: record of its weights.
+        motion: what the network sees; None means colours.
+    """
     if check_transform(spec, config) == "squash":
         side = config.size or spec.squash_size
         chosen = transforms.squash(side, mean=spec.mean, std=spec.std)
@@ -164,6 +176,13 @@ def choose_transform(spec: Spec, config: ExtractConfig, official: Weights | None
             interpolation=record.interpolation if record else "bilinear-antialias",
             crops=config.crops,
         )
+    chosen = replace(chosen, motion=motion, pool_grid=config.pool_grid)
+    if spec.channels != 3:
+        return replace(chosen, channels="UV")
+    if motion:
+        # Differences have no mean, and on their scale a level is half as high as a colour's.
+        halved = tuple(deviation / 2 for deviation in spec.std)
+        chosen = replace(chosen, mean=(0.5, 0.5, 0.5), std=halved)
     return replace(chosen, channels=official.channels if official else "RGB")
 
 
@@ -178,7 +197,7 @@ def check(config: ExtractConfig) -> None:
     if config.dtype not in ("float16", "float32"):
         raise RequestError(f"there is no dtype '{config.dtype}': choose float16 or float32")
     counts = ("frames", "clips", "clip_frames", "windows", "stride", "batch_size", "workers")
-    for name in counts:
+    for name in (*counts, "pool_grid"):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise RequestError(f"--{_option(name)} is {value}: give 1 or more")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import mean_logits
+from egofeat.heads.fusion import fuse_logits
 from egofeat.pipelines.evaluate import predict_split
 from egofeat.pipelines.run import Places, load_run, open_run_store
 
@@ -54,7 +54,7 @@ def export_challenge(
         )
     opened = open_run_store(run, config, store)
     rows, parts = predict_split(head.to(choose_device(device)), opened, split)
-    write_challenge(out, [opened.ids[row] for row in rows], mean_logits(parts))
+    write_challenge(out, [opened.ids[row] for row in rows], fuse_logits(head, parts))
     return len(rows)
 
 

@@ -15,10 +15,11 @@ from torch import Tensor
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.files import replace_file
-from egofeat.heads.fusion import AveragedHeads, mean_logits
+from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
+from egofeat.pipelines.gaze import gaze_figures
 from egofeat.pipelines.pictures import confusion_matrix
 from egofeat.pipelines.run import LabelledStore, Places, branches, load_run, open_run_store
 from egofeat.store.joined import JoinedStore
@@ -36,7 +37,7 @@ class Evaluation:
     warnings: tuple[str, ...]
     pictures: tuple[Path, ...]
     alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Where logits of a head a store are averaged: store to the metrics of its head alone."""
+    """Where a head a store gives logits: store to the metrics of its head alone, and its weight."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that metrics.json and `--json` hold."""
@@ -102,7 +103,7 @@ def evaluate_head(
     Files about another split than the run's validation split carry its name.
     """
     rows, parts = predict_split(head, store, split)
-    logits = mean_logits(parts)
+    logits = fuse_logits(head, parts)
     labels = {target: torch.from_numpy(store.labels[target][rows]) for target in logits}
     unseen = torch.from_numpy(np.isin(np.asarray(store.groups)[rows], sorted(store.unseen)))
     figures, *of_parts = (
@@ -114,6 +115,13 @@ def evaluate_head(
             f"split '{split}' of store {store.path} has no labels to evaluate against: "
             "choose another with --split"
         )
+    foretold = [gaze_figures(*branch, rows) for branch in branches(head, store)]
+    for of_branch, gaze in zip(of_parts or [figures], foretold, strict=True):
+        of_branch.update(gaze)
+    if isinstance(head, WeightedHeads):
+        for target, weights in head.weights().items():
+            for of_branch, weight in zip(of_parts, weights.tolist(), strict=True):
+                of_branch[f"{target}/weight"] = weight
     stores = [part.name for part in store.parts] if isinstance(store, JoinedStore) else []
     warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
     of_split = "" if split == config["val_split"] else f"-{split}"

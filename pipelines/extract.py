@@ -15,7 +15,7 @@ from egofeat import console
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Tally, Task, extract
-from egofeat.extract.sampling import Plan, Windows
+from egofeat.extract.sampling import Beside, Plan, Windows
 from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import decoder_version, open_video
@@ -105,11 +105,12 @@ def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
     present = sum(key_of(segment) in done for segment in wanted)
     row_bytes = job.recipe.row_bytes
     if isinstance(job.plan, Windows):
-        rows, frames = _windows_of(job.plan, [job.dataset.media[s.video] for s in left])
+        media = [job.dataset.media[segment.video] for segment in left]
+        rows, frames = _windows_of(job.plan, media, job.transform.beside)
         bytes_present = _bytes_of_shards(job.store)
     else:
         rows, bytes_present = len(left), present * row_bytes
-        frames = rows * job.plan.views * job.plan.view_frames
+        frames = rows * job.plan.views * (job.plan.view_frames + sum(job.transform.beside))
     return Forecast(
         store=str(job.store),
         segments=len(wanted),
@@ -125,13 +126,13 @@ def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
     )
 
 
-def _windows_of(plan: Windows, media: Sequence[Media]) -> tuple[int, int]:
+def _windows_of(plan: Windows, media: Sequence[Media], beside: Beside) -> tuple[int, int]:
     """Windows and frames of whole videos: only their indices are read, nothing is decoded."""
     windows = frames = 0
     for one in media:
         try:
             with open_video(one) as source:
-                indices = plan.plan(0.0, math.inf, source.times, source.stop).indices
+                indices = plan.plan(0.0, math.inf, source.times, source.stop, beside).indices
         except MediaError:
             continue
         windows += len(indices)
@@ -163,6 +164,8 @@ def _writer(job: Job) -> StoreWriter:
     made_with["device"] = _device_name(job.backbone.device)
     named = official.name if official and config.weights == "default" else config.weights
     made_with["weights"] = named
+    if job.transform.motion and (library := job.transform.motion.library):
+        made_with["motion"] = library
     return StoreWriter.open(
         config.out,
         job.dataset,

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.losses import class_counts
+from egofeat.heads.recipes import trainer_config
 from egofeat.heads.registry import resolve_options
 from egofeat.heads.trainer import Examples
 from egofeat.pipelines.evaluate import Evaluation, evaluate_head
-from egofeat.pipelines.fit_member import fit_member
+from egofeat.pipelines.fit_member import fit_members
+from egofeat.pipelines.gaze import teaching_points
 from egofeat.pipelines.labelled import choose_targets, labelled_rows, open_labelled
 from egofeat.pipelines.pictures import instances_per_class
 from egofeat.pipelines.run import (
@@ -32,9 +34,10 @@ from egofeat.pipelines.run import (
     sources,
     write_config,
 )
+from egofeat.pipelines.set_aside import choose_groups, set_aside
 from egofeat.store import FeatureStore
 
-FUSIONS = ("features", "logits")
+FUSIONS = ("features", "logits", "weighted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class FitConfig:
     """Everything that a person can choose about a training."""
 
     head: str
-    """`lstm`, `convlstm`, `conv1d` or `linear`."""
+    """A key of `egofeat.heads.HEADS`."""
     store: Places
     """One, or several of one data set, which are joined by segment."""
     tap: str | None = None
@@ -50,7 +53,7 @@ class FitConfig:
     a store, by comma."""
     fuse: str = "features"
     """Of several stores: `features` side by side in one head, or a head each and the mean of
-    their `logits`."""
+    their `logits`, or the mean `weighted` by what fits the training rows best."""
     targets: tuple[str, ...] = ()
     """Empty means verb and noun where both are labelled, else every labelled target."""
     preset: str | None = None
@@ -60,11 +63,19 @@ class FitConfig:
     """Standardise each channel by the training rows; the figures are kept in the head's file."""
     train_split: str = "train"
     val_split: str = "val"
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    val_from_train: float = 0.0
+    """Of a data set without a validation split: this part of the training split's groups, whole,
+    becomes `val_split`; 0 takes the split as it is."""
+    trainer: TrainerConfig | None = None
+    """None is the preset's own, or the defaults."""
     out: Path | None = None
     """Run folder; None means `runs/<dataset>-<head>`, numbered when that is another run's."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.val_from_train < 1:
+            raise RequestError(
+                f"option val_from_train must lie in [0, 1), not {self.val_from_train}"
+            )
         if self.fuse not in FUSIONS:
             raise RequestError(
                 f"option fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'"
@@ -92,16 +103,19 @@ def fit_head(
 
     Args:
         config: what to train, on what, how.
-        on_epoch: told the history record of each epoch: epoch, lr, train/loss, val/loss,
-            `val/<target>/top1`, `val/<target>/mean_class_accuracy`.
+        on_epoch: told the history record of each evaluation (one an epoch unless iterations
+            are counted): epoch, iteration, lr, train/loss, val/loss, `val/<target>/top1`,
+            `val/<target>/mean_class_accuracy`.
 
     Raises:
         RequestError: unknown head, option, target or split, or a folder of another run.
         StoreError: the store cannot be read.
         EgofeatError: the training failed.
     """
+    trainer = config.trainer or trainer_config(config.preset)
     store = open_labelled(config.store, config.tap)
     targets = choose_targets(store, config.targets)
+    val_groups = divide(config, store, targets, trainer.seed)
     train_rows = labelled_rows(store, config.train_split, targets)
     val_rows = labelled_rows(store, config.val_split, targets)
     if len(train_rows) < 2:
@@ -110,18 +124,19 @@ def fit_head(
             "a head needs two at least"
         )
     labels = {target: store.labels[target] for target in targets}
-    description = describe(config, store, targets)
+    description = describe(config, trainer, store, targets) | val_groups
     folder = RunFolder(choose_folder(config, store.dataset, description))
     if folder.metrics.exists():
         head, _ = load_run(folder.path)
     else:
         head = make_head(description)
+        examples = []
+        for member, features in branches(head, store):
+            taught = (member, features, train_rows, str(store.path))
+            gaze = teaching_points(*taught) if trainer.gaze_weight else None
+            examples.append(Examples(features, labels, train_rows, val_rows, gaze))
         write_config(folder.path, description)
-        pairs = branches(head, store)
-        for number, (member, features) in enumerate(pairs, start=1):
-            examples = Examples(features, labels, train_rows, val_rows)
-            name = f"-{number}" if len(pairs) > 1 else ""
-            fit_member(member, examples, config.trainer, folder, name, on_epoch)
+        fit_members(head, examples, trainer, folder, on_epoch)
         save_head(folder.path, head)
         used = {config.train_split: train_rows, config.val_split: val_rows}
         draw_instances(store, targets, used, folder.path)
@@ -136,7 +151,25 @@ def fit_head(
     )
 
 
-def describe(config: FitConfig, store: LabelledStore, targets: tuple[str, ...]) -> dict[str, Any]:
+def divide(
+    config: FitConfig, store: LabelledStore, targets: tuple[str, ...], seed: int
+) -> dict[str, Any]:
+    """Set the validation part aside, if one is wanted; return what config.yaml says of it.
+
+    Raises:
+        RequestError: the split cannot be divided, or there is a validation split already.
+    """
+    if not config.val_from_train:
+        return {}
+    rows = labelled_rows(store, config.train_split, targets)
+    groups = choose_groups(store, rows, config.val_from_train, seed)
+    set_aside(store, groups, config.train_split, config.val_split)
+    return {"val_from_train": config.val_from_train, "val_groups": groups}
+
+
+def describe(
+    config: FitConfig, trainer: TrainerConfig, store: LabelledStore, targets: tuple[str, ...]
+) -> dict[str, Any]:
     """Return what config.yaml says: plain values only."""
     labels = hashlib.sha256("\n".join([*store.ids, *map(str, store.splits)]).encode())
     for target in targets:
@@ -156,14 +189,26 @@ def describe(config: FitConfig, store: LabelledStore, targets: tuple[str, ...]) 
         "targets": list(targets),
         "train_split": config.train_split,
         "val_split": config.val_split,
-        "trainer": asdict(config.trainer),
+        "trainer": asdict(trainer),
         **origin,
         "labels_digest": labels.hexdigest(),
         "dataset": store.dataset,
         "classes": {target: list(store.classes[target]) for target in targets},
     }
     make_head(description)  # a head that cannot be is refused before anything is written
+    if config.head == "flow_attention":
+        _refuse_without_flow(description)
     return description
+
+
+def _refuse_without_flow(description: Mapping[str, Any]) -> None:
+    """Refuse to take the last channel of any maps for the motion that frames are weighted by."""
+    last = sources(description)[-1]
+    if description.get("fuse") != "features" or last["feature_shape"][-3] != 1:
+        raise RequestError(
+            "head 'flow_attention' weighs maps by a grid of flow beside them: name the store of "
+            "maps first, then that of backbone flow_grid, with --store each and --fuse features"
+        )
 
 
 def describe_store(store: FeatureStore) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""One head of a run: standardised, trained to its end, its history written and drawn."""
+"""The heads of a run: each standardised and trained to its end, its history written and drawn."""
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,10 +10,40 @@ import torch
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.feed import channel_statistics
 from egofeat.heads.files import replace_file
+from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
-from egofeat.heads.trainer import Examples, train
+from egofeat.heads.trainer import Examples, evaluation_feed, predict, train
 from egofeat.pipelines.pictures import loss_curves
 from egofeat.pipelines.run import RunFolder
+
+
+def fit_members(
+    head: Head | AveragedHeads,
+    examples: Sequence[Examples],
+    config: TrainerConfig,
+    folder: RunFolder,
+    on_epoch: Callable[[Mapping[str, float]], None],
+) -> None:
+    """Train a run's head, or each of several and then their weights if these are learnt.
+
+    Args:
+        head: with fresh weights.
+        examples: what each head learns from: the same rows.
+        config: how.
+        folder: of the run.
+        on_epoch: told the history record of each evaluation.
+    """
+    members = head.members if isinstance(head, AveragedHeads) else [head]
+    for number, (member, of_member) in enumerate(zip(members, examples, strict=True), start=1):
+        name = f"-{number}" if len(members) > 1 else ""
+        fit_member(member, of_member, config, folder, name, on_epoch)
+    if isinstance(head, WeightedHeads):
+        device = next(head.parameters()).device
+        parts = [
+            predict(member, evaluation_feed(of.features, of.train, device=device))
+            for member, of in zip(members, examples, strict=True)
+        ]
+        head.fit(parts, examples[0].labels_of(examples[0].train, torch.device("cpu")))
 
 
 def fit_member(
@@ -32,7 +62,7 @@ def fit_member(
         config: how.
         folder: of the run.
         member: empty, or which head of several, as `RunFolder` has it.
-        on_epoch: told the history record of each epoch done.
+        on_epoch: told the history record of each evaluation.
     """
     if isinstance(head.standardise, Standardise):
         mean, std = channel_statistics(examples.features, examples.train)
@@ -46,10 +76,11 @@ def fit_member(
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one line an epoch, with a header."""
+    """Write one line an evaluation, with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
     writer.writeheader()
     for record in history:
-        writer.writerow({**record, "epoch": int(record["epoch"])})
+        counts = {"epoch": f"{record['epoch']:.10g}", "iteration": int(record["iteration"])}
+        writer.writerow({**record, **counts})
     replace_file(path, text.getvalue().encode())

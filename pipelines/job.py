@@ -9,6 +9,8 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
+from egofeat.extract.flow import choose_motion
+from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.sampling import Plan, Windows
 from egofeat.extract.transforms import Transform
 from egofeat.manifest import load_manifest
@@ -62,8 +64,9 @@ def plan_job(
     check(config)
     check_transform(spec, config)
     plan = choose_plan(spec, config)
+    motion = choose_motion(spec, config.motion, config.motion_values, console.note)
     if dataset is None:
-        dataset = load_manifest(config.manifest).dataset(config.dataset)
+        dataset = read_dataset(config)
     segments = _of_splits(dataset, config.splits)
     if plan.flat:
         dataset = dataset.whole_videos()
@@ -79,9 +82,10 @@ def plan_job(
         precision=config.precision,
         note=console.note,
     )
-    transform = choose_transform(spec, config, backbone.official)
+    transform = choose_transform(spec, config, backbone.official, motion)
     plan = choose_plan(spec, config, backbone.official)
     shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
+    shapes = pooled_shapes(shapes, config.pool_grid)
     recipe = Recipe(
         backbone=config.backbone,
         weights=backbone.weights,
@@ -106,7 +110,7 @@ def plan_job(
 def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) -> list[Job]:
     """Several jobs on one data set, which is read once; see `plan_job`."""
     if dataset is None:
-        dataset = load_manifest(configs[0].manifest).dataset(configs[0].dataset)
+        dataset = read_dataset(configs[0])
     return [plan_job(config, dataset) for config in configs]
 
 
@@ -119,8 +123,8 @@ def for_each(
     """One config a backbone, which differ in nothing else.
 
     Args:
-        config: what they share. Where image and clip networks go together, each takes the
-            options of its own kind.
+        config: what they share. Where image and clip networks go together, or networks of
+            colours and of flow, each takes the options of its own kind.
         backbones: names, each once.
         weights: one for each backbone, or one for all; none means the config's own.
         taps: likewise.
@@ -137,6 +141,7 @@ def for_each(
     if len(set(backbones)) < len(backbones):
         raise RequestError(f"--backbone names one twice: {', '.join(backbones)}")
     of_clips = [spec_of(name).clip is not None for name in backbones]
+    of_flow = [spec_of(name).channels != 3 for name in backbones]
     configs = []
     for place, name in enumerate(backbones):
         own: dict[str, Any] = {"backbone": name}
@@ -148,12 +153,22 @@ def for_each(
             own |= dict.fromkeys(IMAGE_OPTIONS if of_clips[place] else CLIP_OPTIONS)
             if config.windows is None and not of_clips[place]:
                 own["fps"] = None
+        if len(set(of_flow)) > 1 and of_flow[place] == (config.motion in ("none", "rgbdiff")):
+            own |= {"motion": None, "motion_values": None}
         configs.append(replace(config, **own))
     return configs
 
 
 def _row_shape(shape: tuple[int, ...], plan: Plan, transform: Transform) -> tuple[int, ...]:
     return shape if isinstance(plan, Windows) else (plan.views * transform.crops, *shape)
+
+
+def read_dataset(config: ExtractConfig) -> Dataset:
+    """The data set that the manifest describes; what it lacks is said."""
+    dataset = load_manifest(config.manifest).dataset(config.dataset)
+    for remark in dataset.remarks:
+        console.note(remark)
+    return dataset
 
 
 def _of_splits(dataset: Dataset, splits: Sequence[str]) -> tuple[Segment, ...]:

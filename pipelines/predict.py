@@ -115,7 +115,7 @@ def predict(
             f"run {run} was trained on {len(trained_on)} stores and {len(given)} weights are "
             "named: give --weights once for each, in the order of its config.yaml"
         )
-    memories = _extracted(trained_on, videos, given, device)
+    memories = features_of(trained_on, videos, given, device)
     head = head.to(choose_device(device))
     seen = []
     for video in dict.fromkeys(map(str, videos)):
@@ -139,7 +139,7 @@ def _logits(
     return logits
 
 
-def _extracted(
+def features_of(
     sources: Sequence[Mapping[str, Any]],
     videos: Sequence[Path],
     weights: Sequence[str | None],

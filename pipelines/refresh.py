@@ -197,7 +197,10 @@ def _again(description: Description, config: ExtractConfig) -> ExtractConfig:
         transform="squash" if squashed else "weights",
         size=None if crop == (spec.squash_size if squashed else spec.size) else crop,
         crops=recipe.transform["crops"],
+        pool_grid=recipe.transform.get("pool_grid"),
     )
+    if motion := recipe.transform.get("motion"):
+        config = replace(config, motion=motion["method"], motion_values=motion["values"])
     match plan_from_description(recipe.plan):
         case Uniform(frames):
             return replace(config, frames=frames)

@@ -2,7 +2,7 @@
 
 config.yaml (everything to do it again, with the stores' digests), head.safetensors,
 history.csv, metrics.json, predictions.npz and pictures; checkpoint.safetensors while
-the training is not finished. A head a store (`fuse: logits`) leaves history-1.csv,
+the training is not finished. A head a store (`fuse: logits`, `weighted`) leaves history-1.csv,
 history-2.csv and so on, in the order of the stores.
 """
 
@@ -20,9 +20,15 @@ from egofeat import console
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads.feed import Features
 from egofeat.heads.files import replace_file
-from egofeat.heads.fusion import AveragedHeads, Concatenated, concatenated_shape
+from egofeat.heads.fusion import (
+    AveragedHeads,
+    Concatenated,
+    WeightedHeads,
+    concatenated_shape,
+)
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
+from egofeat.pipelines.set_aside import set_aside
 from egofeat.store import FeatureStore, open_store
 from egofeat.store.joined import JoinedStore, join
 
@@ -133,11 +139,12 @@ def load_run(path: Path) -> tuple[Head | AveragedHeads, dict[str, Any]]:
 def make_head(config: Mapping[str, Any]) -> Head | AveragedHeads:
     """Build the head that a run's config describes, with the fresh weights of its seed.
 
-    With `fuse: logits`, one a store, each as it would be alone.
+    With `fuse: logits` or `weighted`, one a store, each as it would be alone.
     """
     shapes = [tuple(source["feature_shape"]) for source in sources(config)]
-    if config.get("fuse") == "logits":
-        return AveragedHeads(_fresh_head(config, merge_steps(shape)) for shape in shapes)
+    fused = {"logits": AveragedHeads, "weighted": WeightedHeads}.get(config.get("fuse", ""))
+    if fused:
+        return fused(_fresh_head(config, merge_steps(shape)) for shape in shapes)
     return _fresh_head(config, concatenated_shape(shapes))
 
 
@@ -191,6 +198,8 @@ def open_run_store(
     pairs = zip(trained_on, places, strict=True)
     opened = join([_open_source(path, source, place) for source, place in pairs])
     tell_left_out(opened)
+    if "val_groups" in config:
+        set_aside(opened, config["val_groups"], config["train_split"], config["val_split"])
     for target, names in config["classes"].items():
         if list(opened.classes.get(target, ())) != names:
             raise StoreError(

@@ -1,4 +1,4 @@
-"""`egofeat visualize`: a frozen backbone's kernels, its feature maps, what channels answer to."""
+"""`egofeat visualize`: a backbone's kernels, maps, what channels answer to; optical flow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
 from egofeat.extract.backbones.backbone import check_taps
+from egofeat.extract.flow import choose_motion
 from egofeat.pipelines.activation_maximisation import STEPS, maximise
 from egofeat.pipelines.choices import ExtractConfig, choose_transform
 from egofeat.pipelines.feature_maps import draw_maps, maps_of, plan_of, read_excerpt
+from egofeat.pipelines.flow_pictures import draw_flow, read_moments
 from egofeat.pipelines.kernels import (
     bottleneck_layers,
     convolutions,
@@ -22,6 +24,7 @@ from egofeat.pipelines.kernels import (
     first_layers,
 )
 from egofeat.pipelines.mosaics import Pixels, draw_mosaic, on_lines
+from egofeat.segments import Media
 
 BLOCKS = (1, 4, 8, 12)
 _CHANNELS = 12
@@ -119,6 +122,41 @@ def maps(
             for tap, of_tap in made.items()
         )
     )
+
+
+def flow(
+    video: Path,
+    out: Path,
+    *,
+    method: str = "tvl1",
+    start: float = 0.0,
+    fps: float | None = None,
+    device: str = "auto",
+) -> Pictures:
+    """Draw the optical flow of a few frames, one PNG; see `draw_flow`.
+
+    Args:
+        video: file, or folder of frames or shipped flow.
+        out: folder of the picture.
+        method: one of those of `--motion` that give flow.
+        start: seconds into the video, inclusive.
+        fps: of a folder; None means 30.
+        device: where RAFT runs.
+
+    Raises:
+        RequestError: no such method, or what it needs is not there.
+        WeightsError: RAFT's weights are not to be had.
+        MediaError: the video cannot be read, or ends before the start.
+    """
+    if start < 0:
+        raise RequestError(f"--start is {start:g}: give 0 or more seconds")
+    motion = choose_motion(spec_of("flow_grid"), method, note=console.note)
+    assert motion is not None
+    media = Media(video, fps=fps or 30.0)
+    moments = read_moments(media, motion.method, start, choose_device(device))
+    name = video.stem.replace(" ", "_")
+    title = f"optical flow of {video.name} by {method}"
+    return Pictures((str(draw_flow(moments, out / f"flow-{method}-{name}.png", title)),))
 
 
 def activation_maximisation(

@@ -53,10 +53,12 @@ class Spec:
     """One value a channel, on values scaled to [0, 1]."""
     clip: Clip | None = None
     """None: a network of single images."""
+    motion: str = "none"
+    """How the motion that it is given is had by default; `none`: it is given colours."""
 
     @property
     def channels(self) -> int:
-        """3 for colour, 2 for optical flow (u, v)."""
+        """3 for colour; 2 for optical flow (u, v), 4 for that on both sides of a frame."""
         return len(self.mean)
 
 

@@ -101,6 +101,7 @@ I3D_FLOW = Spec(
     mean=(0.5, 0.5),
     std=(0.5, 0.5),
     clip=_CLIP,
+    motion="tvl1",
     weights=(
         Weights(
             name="imagenet_kinetics400",

@@ -30,7 +30,7 @@ def load(
     Args:
         name: one of `BACKBONES`, or `tv:NAME`.
         weights: `default`, the name of official weights, `random` or `random:<seed>`, or a
-            file (`.pth` of tensors, `.safetensors`).
+            file (`.pth` of tensors, `.safetensors`). What has no parameters takes none.
         taps: outputs to keep; none means the backbone's default tap.
         device: where it runs.
         precision: `float32` or `bf16`.
@@ -45,7 +45,10 @@ def load(
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
     if precision not in PRECISIONS:
         raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")
-    if random := re.fullmatch(r"random(?::(\d+))?", weights):
+    if not spec.parameters:
+        official, identity = None, "none"
+        module = build(chosen, None, 0)
+    elif random := re.fullmatch(r"random(?::(\d+))?", weights):
         seed = int(random[1] or 0)
         official, identity = None, f"random:{seed}"
         module = build(chosen, None, seed)

@@ -4,6 +4,7 @@ import difflib
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import (
+    flow_grid,
     i3d,
     mobilenetv2,
     s3d_v1,
@@ -22,6 +23,7 @@ BACKBONES: dict[str, tuple[Spec, Builder]] = {
     **torchvision_video.FAMILY,
     **s3d_v1.FAMILY,
     **s3d_v3.FAMILY,
+    **flow_grid.FAMILY,
 }
 """Name to spec and builder; beside them, torchvision's image classifiers as `tv:NAME`."""
 

@@ -62,10 +62,11 @@ class ImageSource(FrameSource):
 
 
 class FolderSource(ImageSource):
-    """A folder of numbered images; its sub-folders are not read."""
+    """A folder of numbered images; its sub-folders are not read, but where `names` lie there."""
 
-    def __init__(self, media: Media) -> None:
-        super().__init__(media, (file.name for file in media.path.iterdir()))
+    def __init__(self, media: Media, names: Iterable[str] | None = None) -> None:
+        files = media.path.iterdir()
+        super().__init__(media, (file.name for file in files) if names is None else names)
 
     def close(self) -> None:
         """Nothing stays open between frames."""

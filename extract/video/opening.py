@@ -8,10 +8,9 @@ import av
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video.decord_source import DecordSource
-from egofeat.extract.video.image_source import FolderSource
+from egofeat.extract.video.flow_source import open_folder, open_tar
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.extract.video.source import FrameSource
-from egofeat.extract.video.tar_source import TarSource
 from egofeat.extract.video.torchcodec_source import TorchcodecSource
 from egofeat.segments import Media
 
@@ -27,7 +26,8 @@ DECODERS = tuple(_SOURCES)
 def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
     """Open a video file by a decoder, or a folder or `.tar` of numbered images in place.
 
-    For folders and tars the decoder does not matter.
+    For folders and tars the decoder does not matter. Where their images are of `u` and `v`, the
+    frames are flow.
 
     Raises:
         MediaError: there is nothing there, or nothing that can be read as video.
@@ -37,9 +37,9 @@ def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
         raise RequestError(f"no decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
     try:
         if media.path.is_dir():
-            return FolderSource(media)
+            return open_folder(media)
         if media.path.suffix == ".tar":
-            return TarSource(media)
+            return open_tar(media)
         return _SOURCES[decoder](media.path)
     except OSError as error:
         raise MediaError(f"{media.path} cannot be read ({error.strerror})") from None

@@ -1,10 +1,37 @@
 """A tar of frames, read in place: one pass over its headers, then straight to each image."""
 
 import tarfile
+from collections.abc import Mapping
+from pathlib import Path
 
 from egofeat.errors import MediaError
 from egofeat.extract.video.image_source import ImageSource
 from egofeat.segments import Media
+
+Span = tuple[int, int]
+"""Byte at which a member begins, and its length."""
+
+
+def members_of(path: Path) -> dict[str, Span]:
+    """Every file in an uncompressed tar, by name.
+
+    Raises:
+        MediaError: the file is absent, no tar, or cut off.
+    """
+    if not path.exists():
+        raise MediaError(f"{path} does not exist: check the manifest's media folder")
+    members: dict[str, Span] = {}
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            while member := archive.next():
+                if member.isreg():
+                    members[member.name] = member.offset_data, member.size
+                archive.members.clear()  # type: ignore[attr-defined]  # a kilobyte a frame
+    except tarfile.TarError as error:
+        raise MediaError(
+            f"{path} is not a whole, uncompressed tar ({error}): pack it again"
+        ) from None
+    return members
 
 
 class TarSource(ImageSource):
@@ -14,20 +41,8 @@ class TarSource(ImageSource):
         MediaError: the file is absent, no tar, cut off, or holds no numbered image.
     """
 
-    def __init__(self, media: Media) -> None:
-        if not media.path.exists():
-            raise MediaError(f"{media.path} does not exist: check the manifest's media folder")
-        self._spans: dict[str, tuple[int, int]] = {}
-        try:
-            with tarfile.open(media.path, mode="r:") as archive:
-                while member := archive.next():
-                    if member.isreg():
-                        self._spans[member.name] = member.offset_data, member.size
-                    archive.members.clear()  # type: ignore[attr-defined]  # a kilobyte a frame
-        except tarfile.TarError as error:
-            raise MediaError(
-                f"{media.path} is not a whole, uncompressed tar ({error}): pack it again"
-            ) from None
+    def __init__(self, media: Media, members: Mapping[str, Span] | None = None) -> None:
+        self._spans = members_of(media.path) if members is None else members
         super().__init__(media, self._spans)
         self._file = media.path.open("rb")
 

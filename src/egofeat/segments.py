@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from egofeat.gaze import Gaze
+
 
 @dataclass(frozen=True, slots=True)
 class Media:
@@ -60,6 +62,11 @@ class Dataset:
     """Target to the labels that count as tail classes."""
     unseen: frozenset[str] = frozenset()
     """Groups that appear in no training split by design."""
+    gaze: Mapping[str, Gaze] = field(default_factory=dict)
+    """Video key to where its wearer looks, of the videos for which it is known; may be read when
+    it is asked for, and raise `ManifestError` then."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of the data before it is used, a sentence each."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -69,6 +76,7 @@ class Dataset:
     def whole_videos(self) -> "Dataset":
         """The same videos, each one segment without labels, for features that do not end with it.
 
+        Gaze, which is for heads of segments, is left out too.
         A video keeps its split and its group where all its segments agree.
         """
         of_video: dict[str, list[Segment]] = {}
@@ -83,7 +91,7 @@ class Dataset:
             )
             for video, members in of_video.items()
         )
-        return replace(self, segments=videos, classes={}, tail={})
+        return replace(self, segments=videos, classes={}, tail={}, gaze={})
 
 
 def _agreed(values: Iterable[str]) -> str:

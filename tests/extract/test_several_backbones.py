@@ -225,7 +225,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
         ("s3d", {"clip_frames": 4}, "s3d takes clips of 14 frames or more, not 4"),
         ("s3d", {"windows": 8}, "s3d takes clips of 14 frames or more, not 8"),
         ("slowfast_8x8_r50", {"clip_frames": 30}, "a multiple of 4, not 30"),
-        ("i3d_flow", {}, "takes optical flow"),
+        ("i3d_flow", {"motion": "none"}, "takes optical flow"),
         (CLIP, {"transform": "crop"}, "no transform 'crop': choose squash or weights"),
         (CLIP, {"clips": 0}, "--clips is 0: give 1 or more"),
         (CLIP, {"fps": 0.0}, "--fps 0 cannot be"),

@@ -7,7 +7,6 @@ import torch
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.feed import Feed, channel_statistics, should_hold
-from egofeat.heads.optim import SCHEDULES
 from egofeat.heads.sampling import balanced_odds, epoch_order
 
 CPU = torch.device("cpu")
@@ -88,16 +87,6 @@ def test_shuffle_is_a_fresh_permutation_and_balance_levels_the_classes():
 def test_balance_over_targets_is_the_mean_and_skips_absent_labels():
     labels = {"verb": np.array([0, 0, 1, -1]), "noun": np.array([-1, -1, -1, -1])}
     assert balanced_odds(labels).tolist() == pytest.approx([0.25, 0.25, 0.5, 0])
-
-
-def test_schedules():
-    step = [SCHEDULES["step"](epoch, 100, 0.2, 35, 20) for epoch in (1, 34, 35, 54, 55, 100)]
-    assert step == pytest.approx([1, 1, 0.2, 0.2, 0.04, 0.2**4])
-    cosine = [SCHEDULES["cosine"](epoch, 10, 0.2, 35, 20) for epoch in range(1, 11)]
-    assert cosine[0] == 1
-    assert cosine == sorted(cosine, reverse=True)
-    assert 0 < cosine[-1] < 0.05
-    assert SCHEDULES["constant"](99, 100, 0.2, 35, 20) == 1
 
 
 def test_devices():

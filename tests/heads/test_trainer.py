@@ -105,7 +105,7 @@ def test_a_killed_training_resumes_to_the_same_bits(order_task, tmp_path):
     resumed, after = fitted("conv1d", task, config, preset="seed", checkpoint=killed)
     straight, before = fitted("conv1d", task, config, preset="seed", checkpoint=whole)
     assert after.history == before.history
-    assert after.best_epoch == before.best_epoch
+    assert after.best_round == before.best_round
     assert all(torch.equal(resumed.state_dict()[k], v) for k, v in straight.state_dict().items())
     assert killed.read_bytes() == whole.read_bytes()  # the optimiser's state too
 
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_head_is_refused(order_task, tmp_path):
         fitted("linear", task, config, checkpoint=checkpoint)
 
 
-def test_early_stopping_keeps_the_best_epoch(array_features):
+def test_early_stopping_keeps_the_best_round(array_features):
     """Labels are noise: validation soon gets worse, and the best epoch's head comes back."""
     rng = np.random.default_rng(0)
     task = Examples(
@@ -156,9 +156,9 @@ def test_early_stopping_keeps_the_best_epoch(array_features):
     config = TrainerConfig(epochs=200, patience=3, lr=0.02, device="cpu")
     head, progress = fitted("conv1d", task, config)
     losses = [record["val/loss"] for record in progress.history]
-    assert len(losses) == progress.best_epoch + 3 < 200
-    assert losses[progress.best_epoch - 1] == min(losses)
-    _, shorter = fitted("conv1d", task, replace(config, epochs=progress.best_epoch, patience=0))
+    assert len(losses) == progress.best_round + 3 < 200
+    assert losses[progress.best_round - 1] == min(losses)
+    _, shorter = fitted("conv1d", task, replace(config, epochs=progress.best_round, patience=0))
     assert all(torch.equal(shorter.best[name], value) for name, value in head.state_dict().items())
 
 
@@ -188,7 +188,7 @@ def test_another_monitor(order_task, monitor):
     _, progress = fitted("lstm", order_task(150), replace(QUICK, epochs=4, monitor=monitor))
     values = [record[f"val/order/{monitor}"] for record in progress.history]
     assert progress.best_value == max(values)
-    assert progress.best_epoch == 1 + values.index(max(values))
+    assert progress.best_round == 1 + values.index(max(values))
 
 
 def test_mixed_precision_learns_too(order_task):
@@ -225,7 +225,7 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("optimizer", "ranger", "optimizer must be one of adam, adamw, sgd"),
+        ("optimizer", "lion", "optimizer must be one of adam, adamw, sgd, ranger"),
         ("amp", "on", "amp must be one of off, bf16, fp16"),
         ("epochs", 0, "epochs must be at least 1"),
         ("clip_norm", -1, "clip_norm must be at least 0"),

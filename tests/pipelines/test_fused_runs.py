@@ -122,7 +122,9 @@ def test_a_finished_run_is_known_again_and_another_fusion_is_another_run(config,
     for other in ({"fuse": "logits"}, {"store": stores[::-1]}, {"store": stores[0]}):
         with pytest.raises(RequestError, match=r"holds another run.*--out"):
             fit_head(replace(config, **other))
-    with pytest.raises(RequestError, match="fuse must be one of features, logits, not 'mean'"):
+    with pytest.raises(
+        RequestError, match="fuse must be one of features, logits, weighted, not 'mean'"
+    ):
         replace(config, fuse="mean")
     damaged = yaml.safe_load((first.path / "config.yaml").read_text())
     del damaged["stores"][1]["recipe"]

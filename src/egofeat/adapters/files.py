@@ -17,10 +17,10 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
-def read_text(path: Path) -> str:
-    """Read the whole of a UTF-8 text file, line ends as they are."""
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+    """Read the whole of a text file, UTF-8 unless another is named, line ends as they are."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode(encoding)
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist: put the file there") from None
     except OSError as error:

@@ -87,6 +87,20 @@ def extract_command(
     size: Annotated[
         int | None, typer.Option(help="Pixels of the network's input. [default: the transform's]")
     ] = None,
+    motion: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of colours: farneback, tvl1, raft, raft_small, frames (flow that the "
+            "data set ships) or rgbdiff; none. [default: the backbone's]"
+        ),
+    ] = None,
+    motion_values: Annotated[
+        str | None,
+        typer.Option(help="uint8: within ±20 pixels; float32. [default: uint8, of grids float32]"),
+    ] = None,
+    pool_grid: Annotated[
+        int | None, typer.Option(help="Pool maps to so many places a side. [default: all kept]")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
     weights: Annotated[
         list[str] | None,
@@ -141,6 +155,9 @@ def extract_command(
         fps=fps,
         transform=transform,
         size=size,
+        motion=motion,
+        motion_values=motion_values,
+        pool_grid=pool_grid,
         splits=names(split),
         dtype=dtype,
         precision=precision,

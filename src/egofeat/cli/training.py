@@ -1,6 +1,8 @@
 """Stage two: `fit-head`, `evaluate`, `predict`, `export-challenge`, and the `demo` of it all."""
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +19,23 @@ Store = Annotated[
 ]
 
 
+def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return tuple(int(number) for number in text.split(",")) if text else None
+    except ValueError:
+        raise RequestError(f"'{text}' is no list of whole numbers: write 300,1000") from None
+
+
 @app.command("fit-head", rich_help_panel="Heads")
 def fit_head_command(
-    head: Annotated[str, typer.Argument(help="lstm, convlstm, conv1d or linear.")],
+    ctx: typer.Context,
+    head: Annotated[
+        str,
+        typer.Argument(
+            help="lstm, convlstm, conv1d, linear, attention_pool, transformer, stam, "
+            "flow_attention."
+        ),
+    ],
     store: Annotated[
         list[Path] | None,
         typer.Option(
@@ -33,7 +49,9 @@ def fit_head_command(
     ] = None,
     fuse: Annotated[
         str,
-        typer.Option(help="Joined stores: features (one head on all) or logits (a head each)."),
+        typer.Option(
+            help="Joined stores: features (one head on all), logits (a head each) or weighted."
+        ),
     ] = "features",
     target: Annotated[
         str | None,
@@ -50,19 +68,53 @@ def fit_head_command(
     ] = False,
     train_split: Annotated[str, typer.Option(help="Split to train on.")] = "train",
     val_split: Annotated[str, typer.Option(help="Split to validate and evaluate on.")] = "val",
+    val_from_train: Annotated[
+        float,
+        typer.Option(help="Where there is none: this part of the training groups, as 0.1."),
+    ] = 0.0,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    iterations: Annotated[
+        int,
+        typer.Option(
+            help="At most so many batches, in place of epochs; --lr-… and --warmup count them."
+        ),
+    ] = 0,
+    eval_every: Annotated[
+        int, typer.Option(help="Iterations between evaluations; 0 is an epoch's.")
+    ] = 0,
     batch_size: Annotated[int, typer.Option(help="Segments a batch.")] = 32,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = "adam",
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, sgd or ranger.")] = "adam",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    schedule: Annotated[str, typer.Option(help="step, cosine or constant.")] = "step",
-    lr_decay: Annotated[float, typer.Option(help="Factor of a step.")] = 0.2,
-    lr_decay_from: Annotated[int, typer.Option(help="First epoch of a lowered rate.")] = 35,
-    lr_decay_every: Annotated[int, typer.Option(help="Epochs between steps.")] = 20,
+    schedule: Annotated[
+        str, typer.Option(help="step, multistep, plateau, cosine or constant.")
+    ] = "step",
+    lr_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Factor of a lowering. [default: of step 0.2, multistep 0.1, plateau 0.5]"
+        ),
+    ] = None,
+    lr_decay_from: Annotated[
+        int | None, typer.Option(help="step: first one of a lowered rate. [default: epoch 35]")
+    ] = None,
+    lr_decay_every: Annotated[
+        int | None, typer.Option(help="step: between lowerings. [default: 20 epochs]")
+    ] = None,
+    lr_milestones: Annotated[
+        str | None,
+        typer.Option(help="multistep: lowered after these, as 300,1000.", callback=_whole_numbers),
+    ] = None,
+    lr_patience: Annotated[
+        int, typer.Option(help="plateau: lowered after more evaluations without a better one.")
+    ] = 5,
+    warmup: Annotated[
+        int, typer.Option(help="Epochs or iterations of a linear rise to the full rate.")
+    ] = 0,
     clip_norm: Annotated[float, typer.Option(help="Of gradients; 0 leaves them.")] = 1.0,
     l2: Annotated[float, typer.Option(help="On the classifiers' weights.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="On all other weights.")] = 0.0,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better one; 0 never.")
+        int, typer.Option(help="Stop after so many evaluations without a better one; 0 never.")
     ] = 10,
     monitor: Annotated[
         str, typer.Option(help="What is better: loss, top1 or mean_class_accuracy.")
@@ -75,6 +127,10 @@ def fit_head_command(
     logit_adjustment: Annotated[
         float, typer.Option(help="Tau of the logit-adjusted loss; 1 for balance, 0 off.")
     ] = 0.0,
+    gaze_weight: Annotated[
+        float, typer.Option(help="Of gaze, which teaches attention over maps; 0 for none.")
+    ] = 0.0,
+    gaze_sigma: Annotated[float, typer.Option(help="Cells that a fixation is blurred by.")] = 1.0,
     amp: Annotated[str, typer.Option(help="Mixed precision: off, bf16 or fp16.")] = "off",
     device: Device = "auto",
     device_cache: Annotated[
@@ -91,31 +147,16 @@ def fit_head_command(
     A training that was killed goes on where it was when the same command is given again.
     """
     from egofeat.heads.config import TrainerConfig
+    from egofeat.heads.recipes import trainer_config
     from egofeat.pipelines.fit_head import FitConfig, fit_head
 
-    trainer = TrainerConfig(
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        lr=lr,
-        schedule=schedule,
-        lr_decay=lr_decay,
-        lr_decay_from=lr_decay_from,
-        lr_decay_every=lr_decay_every,
-        clip_norm=clip_norm,
-        l2=l2,
-        weight_decay=weight_decay,
-        patience=patience,
-        monitor=monitor,
-        sampling=sampling,
-        class_weights=class_weights,
-        class_weight_cap=class_weight_cap,
-        logit_adjustment=logit_adjustment,
-        amp=amp,
-        device=device,
-        device_cache=device_cache,
-        seed=seed,
-    )
+    # Only what the person has said: the rest is the preset's to say, then the trainer's.
+    said = {
+        option: ctx.params[option]
+        for option in (field.name for field in fields(TrainerConfig))
+        if _is_said(ctx, option)
+    }
+    trainer = trainer_config(preset, **said)
     config = FitConfig(
         head=head,
         store=store or Path("features"),
@@ -127,12 +168,14 @@ def fit_head_command(
         normalize=normalize,
         train_split=train_split,
         val_split=val_split,
+        val_from_train=val_from_train,
         trainer=trainer,
         out=out,
     )
-    trainings = len(store or ()) if fuse == "logits" else 1
-    with console.progress(f"training {head}", epochs * max(1, trainings), "epochs") as progress:
-        run = fit_head(config, on_epoch=lambda _: progress(1))
+    trainings = len(store or ()) if fuse != "features" else 1
+    total = (trainer.iterations or trainer.epochs) * max(1, trainings)
+    with console.progress(f"training {head}", total, f"{trainer.unit}s") as progress:
+        run = fit_head(config, on_epoch=_advances(progress, trainer.unit))
     if as_json:
         evaluation = run.evaluation.to_dict()
         print(json.dumps({**evaluation, "run": str(run.path), "parameters": run.parameters}))
@@ -212,6 +255,25 @@ def demo_command(
     from egofeat.pipelines.demo import demo
 
     show(demo(out, data), as_json)
+
+
+def _is_said(ctx: typer.Context, option: str) -> bool:
+    """Say whether an option stands on the command line, be it with its default."""
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _advances(progress: Callable[[int], None], unit: str) -> Callable[[Mapping[str, float]], None]:
+    """Tell a bar how far each evaluation's record is from the one before, head after head."""
+    done = 0
+
+    def advance(record: Mapping[str, float]) -> None:
+        nonlocal done
+        now = int(record[unit])
+        progress(now - done if now > done else now)
+        done = now
+
+    return advance
 
 
 def _options(listed: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Looking inside: `visualize kernels`, `visualize maps`, `visualize activation-maximisation`."""
+"""Looking inside: the commands of `egofeat visualize`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from egofeat.errors import RequestError
 
 visualize = typer.Typer(
     name="visualize",
-    help="Look inside a frozen backbone: kernels, feature maps, what channels answer to.",
+    help="Look inside a frozen backbone: kernels, feature maps, what channels answer to; and flow.",
     no_args_is_help=True,
 )
 app.add_typer(visualize)
@@ -88,6 +88,61 @@ def activation_maximisation_command(
         channels=_numbers("channels", channels),
         steps=steps,
         seed=seed,
+        device=device,
+    )
+    show(drawn, as_json)
+
+
+@visualize.command("flow")
+def flow_command(
+    video: Annotated[Path, typer.Option(help="Video file, or folder of shipped flow.")],
+    method: Annotated[
+        str, typer.Option(help="farneback, tvl1, raft, raft_small, or frames (shipped).")
+    ] = "tvl1",
+    start: Annotated[float, typer.Option(help="Second of the first frame.")] = 0.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frame rate of a folder of frames. [default: 30]")
+    ] = None,
+    out: Out = Path("pictures"),
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Draw the optical flow of six frames: u, v, magnitude, and direction by the colour wheel."""
+    from egofeat.pipelines import visualize as pipeline
+
+    show(pipeline.flow(video, out, method=method, start=start, fps=fps, device=device), as_json)
+
+
+@visualize.command("attention")
+def attention_command(
+    run: Annotated[Path, typer.Argument(help="Folder that fit-head made.", metavar="RUN")],
+    video: Annotated[Path | None, typer.Option(help="Video file, taken as one segment.")] = None,
+    segment: Annotated[str | None, typer.Option(help="Id, in place of a video.")] = None,
+    manifest: Annotated[
+        Path, typer.Option(help="That says where the segment's video lies.")
+    ] = Path("data_manifest.yaml"),
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where the run's store lies, if not where it was; of several, in turn."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Backbone weights, where the store's were your own file.")
+    ] = None,
+    out: Out = Path("pictures"),
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Draw where a head looks, beside where the wearer looked: a strip and a video."""
+    from egofeat.pipelines import attention_pictures
+
+    drawn = attention_pictures.attention(
+        run,
+        out,
+        video=video,
+        segment=segment,
+        manifest=manifest,
+        store=store,
+        weights=weights,
         device=device,
     )
     show(drawn, as_json)

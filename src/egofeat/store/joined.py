@@ -66,6 +66,15 @@ class JoinedRows:
         """Gather rows of the join, `[n, *row_shape]`; see `FeatureStore.take`."""
         return self._store.take(self._places[rows], out)
 
+    @property
+    def has_gaze(self) -> bool:
+        """Whether the store has gaze."""
+        return self._store.has_gaze
+
+    def gaze_points(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Where the wearer looked in rows of the join; see `FeatureStore.gaze_points`."""
+        return self._store.gaze_points(self._places[rows])
+
     def advise_random(self, rows: NDArray[np.int64]) -> None:
         """Have rows of the join read ahead of their `take`."""
         self._store.advise_random(self._places[rows])

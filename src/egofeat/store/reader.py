@@ -15,6 +15,7 @@ from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description, find_stores
 from egofeat.store.flat import FlatRows, offsets_of
 from egofeat.store.formats import FORMATS, open_shards
+from egofeat.store.gaze import GazeTable, StepGaze
 from egofeat.store.mapping import MappedRows
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import select
@@ -237,6 +238,43 @@ class FeatureStore:
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows reach from {rows.min()} to {rows.max()}, not in 0…{len(self)}")
         return rows.astype(np.int64, copy=False)
+
+    def gaze_points(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Where the wearer looked at each step of rows, in what the network saw of it.
+
+        A step is a view, or for maps of clips a step of a view, T = V · t. Of its stretch of
+        time, the fixation that is nearest to the middle counts.
+
+        Args:
+            rows: [n] row numbers, not negative; or a mask [len(store)].
+
+        Returns:
+            [n, T, 3]: x and y, fractions of the network's input from its top left corner, and 1;
+            or three zeros where there is no fixation or the crop leaves it out.
+
+        Raises:
+            IndexError: a row number is not in the store.
+            RequestError: the store is flat, or has no gaze.
+            StoreError: the store's gaze is damaged.
+        """
+        self._gathering()
+        rows = self._numbered(rows)
+        if self._gaze is None:
+            raise RequestError(
+                f"{self.path} has no gaze: name its folder as `gaze:` in the manifest and run "
+                "`egofeat extract` again (features are kept)"
+            )
+        return self._gaze.points(self.videos[rows], self.starts[rows], self.times[rows])
+
+    @property
+    def has_gaze(self) -> bool:
+        """Whether `gaze_points` has gaze to give, of some of the videos at least."""
+        return not self.flat and self._gaze is not None
+
+    @functools.cached_property
+    def _gaze(self) -> StepGaze | None:
+        table = GazeTable.read(self.path)
+        return StepGaze(table, self.recipe, self.row_shape) if table else None
 
     def advise_random(self, rows: NDArray[np.int64]) -> None:
         """Have rows read ahead of their `take`: for stores larger than the memory."""

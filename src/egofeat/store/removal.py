@@ -14,6 +14,7 @@ from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, sync, temporary_path
 from egofeat.store.formats import FORMATS
+from egofeat.store.gaze import NAME as GAZE_NPZ
 
 _WORKER = "prune"
 
@@ -64,7 +65,7 @@ def _foreign(store: Path) -> Iterator[str]:
     suffixes = tuple(form.suffix for form in FORMATS.values())
     for path in sorted(store.iterdir()):
         failures = path.name.startswith("failures-") and path.suffix == ".jsonl"
-        known = path.name in (STORE_JSON, SEGMENTS_JSON, "shards") or failures
+        known = path.name in (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, "shards") or failures
         if path.is_symlink() or not (known or path.name.startswith(PREFIX)):
             yield path.name
     for path in sorted((store / "shards").glob("*")):

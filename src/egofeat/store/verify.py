@@ -15,6 +15,7 @@ from egofeat.store.description import Description
 from egofeat.store.files import PREFIX
 from egofeat.store.flat import offsets_of
 from egofeat.store.formats import FORMATS, shard_paths
+from egofeat.store.gaze import GazeTable
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import Address, select
 from egofeat.store.shards import Shard, ShardFormat, checksums
@@ -44,6 +45,7 @@ def verify(path: Path | str) -> list[Problem]:
     try:
         description = Description.read(store)
         annotations = Annotations.read(store)
+        GazeTable.read(store)
     except StoreError as error:
         return [Problem("", None, str(error))]
     form = FORMATS[description.format]

@@ -19,6 +19,7 @@ from egofeat.store.failures import (
 )
 from egofeat.store.files import remove_leftovers, sync, sync_tree, temporary_path
 from egofeat.store.formats import FORMATS, check_choice, open_shards
+from egofeat.store.gaze import write_gaze
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.shards import segments_in
@@ -53,7 +54,7 @@ class StoreWriter:
         """Create `<out>/<dataset>/<recipe.store_name>`, or join it when it is there.
 
         What a killed run of the same worker left half written is removed, and
-        segments.json is brought up to date with `dataset`, which must be whole.
+        segments.json and gaze.npz are brought up to date with `dataset`, which must be whole.
 
         Args:
             out: folder of all stores.
@@ -67,6 +68,7 @@ class StoreWriter:
         Raises:
             RequestError: no such format or compression, or not that of the store joined.
             StoreError: the store joined is damaged, or of another recipe.
+            ManifestError: a gaze file, read only now, is not what it must be.
         """
         path = Path(out) / dataset.name / recipe.store_name
         form = _settle(path, format, compress)
@@ -82,6 +84,7 @@ class StoreWriter:
         ).create(path, worker)
         annotations = Annotations.of(dataset)
         annotations.write(path, worker)
+        write_gaze(path, dataset.gaze, worker)
         writer = cls(path, description, annotations.positions().keys(), worker)
         writer._tidy_failures(frozenset())
         return writer

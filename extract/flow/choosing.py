@@ -1,0 +1,80 @@
+"""Which motion a network is given: what its weights learnt from, unless a person says otherwise."""
+
+from collections.abc import Callable
+
+from egofeat.errors import RequestError
+from egofeat.extract.backbones.backbone import Spec
+from egofeat.extract.flow.difference import Difference
+from egofeat.extract.flow.encoding import check_values
+from egofeat.extract.flow.farneback import Farneback
+from egofeat.extract.flow.motion import METHODS, Method, Motion
+from egofeat.extract.flow.opencv import opencv
+from egofeat.extract.flow.raft import Raft
+from egofeat.extract.flow.shipped import Shipped
+from egofeat.extract.flow.tvl1 import TVL1
+
+_OF_FLOW = ("farneback", "tvl1", "raft", "raft_small", "frames")
+_BOTH_SIDES = 4
+"""Channels of a network that sees the flow on both sides of a frame."""
+
+
+def choose_motion(
+    spec: Spec,
+    name: str | None,
+    values: str | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Motion | None:
+    """The motion that the options ask for a backbone; None means colours.
+
+    Args:
+        spec: of the backbone.
+        name: one of `METHODS`; None means the backbone's own.
+        values: one of `VALUES`; None means 8 bits, as networks were trained with, and float32 for
+            what only measures the flow.
+        note: told, in one line, when weights are downloaded.
+
+    Raises:
+        RequestError: options that the backbone cannot take, or OpenCV is not there.
+        WeightsError: RAFT's weights are not to be had.
+    """
+    name = name or spec.motion
+    if name not in METHODS:
+        raise RequestError(f"there is no --motion '{name}': choose from {', '.join(METHODS)}")
+    suiting = _OF_FLOW if spec.channels != 3 else ("none", "rgbdiff")
+    if name not in suiting:
+        takes = "optical flow" if spec.channels != 3 else "colours"
+        raise RequestError(
+            f"{spec.name} takes {takes}, and --motion {name} gives it none: choose from "
+            f"{', '.join(suiting)}"
+        )
+    if name == "none":
+        if values:
+            raise RequestError("--motion-values is of motion: give --motion as well")
+        return None
+    both_sides = spec.channels == _BOTH_SIDES
+    computed = "float32" if both_sides else "uint8"
+    values = values or ("uint8" if name == "frames" else computed)
+    check_values(values)
+    if name == "frames" and values != "uint8":
+        raise RequestError("--motion frames are of 8 bits: leave out --motion-values")
+    return Motion(method_of(name, note), values, both_sides)
+
+
+def method_of(name: str, note: Callable[[str], None] = lambda _: None) -> Method:
+    """A method by its name, with its usual settings.
+
+    Raises:
+        RequestError: OpenCV is not there.
+        WeightsError: RAFT's weights are not to be had.
+    """
+    if name in ("raft", "raft_small"):
+        return Raft.official("large" if name == "raft" else "small", note)
+    if name in ("farneback", "tvl1"):
+        opencv()
+    plain: dict[str, type[Method]] = {
+        "farneback": Farneback,
+        "tvl1": TVL1,
+        "frames": Shipped,
+        "rgbdiff": Difference,
+    }
+    return plain[name]()

@@ -1,0 +1,92 @@
+"""Flow shipped as images, u and v apart, read as frames whose first two channels are u and v.
+
+Layouts: sub-folders `u/` and `v/`, as EPIC-KITCHENS has them, in a folder or a tar; or one folder
+whose images are called so, `…_u_0000000001.jpg` beside `…_v_0000000001.jpg`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.errors import MediaError
+from egofeat.extract.video.image_source import FolderSource, ImageSource
+from egofeat.extract.video.source import FrameSource
+from egofeat.extract.video.tar_source import TarSource, members_of
+from egofeat.segments import Media
+
+
+class FlowSource(FrameSource):
+    """Two rows of images as one video of flow.
+
+    Args:
+        u: horizontal flow, encoded.
+        v: vertical flow, of the same frames.
+
+    Raises:
+        MediaError: they are not of the same frames.
+    """
+
+    def __init__(self, u: ImageSource, v: ImageSource) -> None:
+        self.path, self.times, self.stop = u.path, u.times, u.stop
+        if not np.array_equal(u.times, v.times):
+            raise MediaError(
+                f"{u.path} has {len(u.times)} frames of u and {len(v.times)} of v, not of the same "
+                "numbers: copy it again"
+            )
+        self._u, self._v = u, v
+
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for (index, u), (_, v) in zip(self._u.scan(wanted), self._v.scan(wanted), strict=True):
+            if u.shape != v.shape:
+                raise MediaError(
+                    f"{self.path}: u and v of frame {index} differ in size: copy it again"
+                )
+            frame = np.zeros_like(u)
+            frame[..., 0], frame[..., 1] = u[..., 0], v[..., 0]
+            yield index, frame
+
+    def close(self) -> None:
+        """Close both; closing twice is fine."""
+        self._u.close()
+        self._v.close()
+
+
+def open_folder(media: Media) -> FrameSource:
+    """A folder of frames, or of flow where its images are of u and v.
+
+    Raises:
+        MediaError: see `ImageSource` and `FlowSource`.
+    """
+    folders = [media.path / axis for axis in "uv"]
+    if all(folder.is_dir() for folder in folders):
+        names = [f"{one.name}/{file.name}" for one in folders for file in one.iterdir()]
+    else:
+        names = [file.name for file in media.path.iterdir()]
+    u, v = _by_axis(names)
+    if u and v:
+        return FlowSource(FolderSource(media, u), FolderSource(media, v))
+    return FolderSource(media, names)
+
+
+def open_tar(media: Media) -> FrameSource:
+    """A tar of frames, or of flow; see `open_folder`."""
+    members = members_of(media.path)
+    u, v = ({name: members[name] for name in names} for names in _by_axis(members))
+    if u and v:
+        return FlowSource(TarSource(media, u), TarSource(media, v))
+    return TarSource(media, members)
+
+
+def _by_axis(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Names of the images of u, and of v."""
+    axes: dict[str, list[str]] = {"u": [], "v": []}
+    for name in names:
+        path = PurePosixPath(name)
+        called = re.search(r"(?:^|_)([uv])_?\d+$", path.stem)
+        axis = called[1] if called else path.parent.name
+        if axis in axes:
+            axes[axis].append(name)
+    return axes["u"], axes["v"]

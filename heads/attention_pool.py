@@ -1,0 +1,42 @@
+"""Soft attention over time: each step is weighed by what it holds."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from egofeat.heads.head import Head, pool_space
+
+
+class AttentionPoolHead(Head):
+    """Weighted mean of the steps; weights are a softmax over time of wᵀ tanh(V x).
+
+    Attention-based pooling of Ilse, Tomczak and Welling (2018), equation 8. Blind to order. The
+    scores begin at zero, so that a fresh head averages.
+    """
+
+    def __init__(
+        self,
+        feature_shape: tuple[int, ...],
+        classes: Mapping[str, int],
+        *,
+        width: int = 128,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__(feature_shape[1], classes, dropout)
+        self.hidden = nn.Linear(feature_shape[1], width)
+        self.score = nn.Linear(width, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Reduce `[B,T,C]` or `[B,T,C,H,W]` to `[B,C]`."""
+        steps = pool_space(features)
+        return (self._weights(steps).unsqueeze(2) * steps).sum(dim=1)
+
+    def time_attention(self, features: Tensor) -> Tensor:
+        """What each step weighs, `[B,T]`, of sum 1."""
+        return self._weights(pool_space(self.prepare(features)))
+
+    def _weights(self, steps: Tensor) -> Tensor:
+        scores: Tensor = self.score(torch.tanh(self.hidden(steps)))
+        return scores.squeeze(2).float().softmax(dim=1)

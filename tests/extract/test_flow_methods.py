@@ -1,0 +1,207 @@
+"""Flow by each method: known shifts, the law of its encoding, what a plan adds for it."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from egofeat.errors import RequestError, WeightsError
+from egofeat.extract.backbones import spec_of
+from egofeat.extract.flow import METHODS, Motion, choose_motion
+from egofeat.extract.flow import opencv as opencv_module
+from egofeat.extract.flow.difference import Difference
+from egofeat.extract.flow.encoding import BOUND, decode, encode, encode_on_device
+from egofeat.extract.flow.farneback import Farneback
+from egofeat.extract.flow.raft import RECORDS, Raft
+from egofeat.extract.flow.shipped import Shipped
+from egofeat.extract.flow.tvl1 import TVL1
+from egofeat.extract.sampling import Clips, Uniform, Windows
+from egofeat.extract.transforms import Transform
+from egofeat.extract.weights import at_hand
+
+SHIFTS = [(2.0, -1.0), (-3.5, 2.25), (0.4, 0.7)]
+
+
+def textured(u: float, v: float, side: int = 160) -> np.ndarray:
+    """A smooth random texture whose pixels stand (u, v) further than those of (0, 0)."""
+    random = np.random.default_rng(7)
+    rows, columns = np.mgrid[:side, :side].astype(np.float64)
+    picture = np.zeros((side, side))
+    for _ in range(60):
+        across, down = random.uniform(-0.5, 0.5, 2)
+        phase = random.uniform(0, 2 * np.pi)
+        picture += np.cos(across * (columns - u) + down * (rows - v) + phase)
+    grey = (128 + 11 * picture).clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def inner(flow: np.ndarray) -> np.ndarray:
+    return flow[16:-16, 16:-16]
+
+
+@pytest.mark.parametrize("method", [Farneback(), TVL1()])
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_known_shift_is_found(method, shift):
+    flow = inner(method.start()(textured(0, 0), textured(*shift)))
+    assert flow.dtype == np.float32
+    assert np.abs(flow - shift).mean() < 0.3
+    assert np.abs(np.median(flow, axis=(0, 1)) - shift).max() < 0.1
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("shift", SHIFTS[:2])
+def test_raft_finds_it_too(size, shift):
+    if at_hand(RECORDS[size]) is None:
+        pytest.skip(f"no {RECORDS[size].file}: put it into the folder EGOFEAT_WEIGHTS names")
+    frames = np.stack([textured(0, 0), textured(*shift)])[None, :, None]
+    estimate = Raft.official(size).start_on(torch.device("cpu"))
+    flow = inner(estimate(torch.from_numpy(frames))[0, 0, 0].numpy())
+    assert np.abs(flow - shift).mean() < 0.3
+
+
+def test_raft_runs_at_any_size_and_gives_repeated_frames_no_flow():
+    frames = np.stack([textured(n, 0, 44) for n in (0, 2, 2)])[None, :, None]
+    motion = Motion(Raft("small", updates=2), "float32")
+    move = motion.on_device(torch.device("cpu"))
+    assert motion.beside_decoder()((0, 1, 2), frames[0]) is not None
+    moved = decode(move(torch.from_numpy(frames)).numpy())
+    assert moved.shape == (1, 2, 1, 44, 44, 2)
+    assert np.abs(moved[0, 1]).max() < 1e-5
+    assert np.abs(moved[0, 0]).max() > 0
+    both = Motion(Raft("small", updates=2), "uint8", both_sides=True)
+    sided = both.on_device(torch.device("cpu"))(torch.from_numpy(frames))
+    assert sided.shape == (1, 1, 1, 44, 44, 4)
+    assert torch.equal(sided, sided.round())
+    np.testing.assert_allclose(decode(sided.numpy())[0, 0, ..., 2:], moved[0, 1], atol=0.09)
+
+
+def test_raft_with_other_weights_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("egofeat.extract.flow.raft.find", lambda _: file)
+    file = tmp_path / "raft.pth"
+    file.write_bytes(b"other")
+    with pytest.raises(WeightsError, match="another file: put the right one there"):
+        Raft("large", "sha256:00").start_on(torch.device("cpu"))
+
+
+def test_raft_has_official_weights(tmp_path, monkeypatch):
+    """The whole way from a file: random weights stand in for the published ones."""
+    file = tmp_path / "raft.pth"
+    torch.save(Raft("small", "random:3")._network().state_dict(), file)
+    monkeypatch.setattr("egofeat.extract.flow.raft.find", lambda *_: file)
+    named = choose_motion(spec_of("i3d_flow"), "raft_small").method
+    assert named.weights.startswith("sha256:")
+    frames = torch.from_numpy(np.stack([textured(n, 0, 32) for n in (0, 1)])[None, :, None])
+    one, other = (
+        raft.start_on(torch.device("cpu"))(frames) for raft in (named, Raft("small", "random:3"))
+    )
+    assert torch.equal(one, other)
+
+
+@given(st.floats(-40, 40, width=32))
+def test_what_is_encoded_comes_back(pixels):
+    flow = np.array([pixels], np.float32)
+    np.testing.assert_allclose(decode(encode(flow, BOUND, "float32")), flow, atol=1e-4)
+    rounded = encode(flow, BOUND, "uint8")
+    assert rounded.dtype == np.uint8
+    np.testing.assert_allclose(decode(rounded), flow.clip(-BOUND, BOUND), atol=20 / 255 + 1e-4)
+    np.testing.assert_array_equal(encode(decode(rounded), BOUND, "uint8"), rounded)
+    for values in ("uint8", "float32"):
+        there = encode_on_device(torch.from_numpy(flow), BOUND, values).numpy()
+        np.testing.assert_allclose(there, encode(flow, BOUND, values), atol=1e-4)
+
+
+def test_the_law_of_published_flow_frames():
+    flow = np.array([-25, -20, 0, 10, 20, 25], np.float32)
+    assert encode(flow, 20, "uint8").tolist() == [0, 0, 128, 191, 255, 255]
+
+
+@pytest.mark.parametrize("method", [Farneback(), TVL1(), Raft(), Shipped(), Difference()])
+def test_a_recipe_gives_the_motion_back(method):
+    motion = Motion(method, "float32", both_sides=True)
+    transform = Transform("squash", 64, 64, motion=motion, pool_grid=4)
+    fields = transform.describe()
+    assert fields["motion"]["method"] in METHODS
+    assert Transform.from_description(fields) == transform
+    assert {"motion", "pool_grid"}.isdisjoint(Transform("squash", 64, 64).describe())
+
+
+def test_a_pair_of_two_windows_is_computed_once(monkeypatch):
+    calls = []
+    still = np.zeros((8, 8, 2), np.float32)
+    monkeypatch.setattr(Farneback, "start", lambda _: lambda *pair: calls.append(pair) or still)
+    move = Motion(Farneback()).beside_decoder()
+    frames = np.zeros((4, 1, 8, 8, 3), np.uint8)
+    for view in [(0, 1, 2, 3), (2, 3, 4, 4)]:
+        assert move(view, frames).shape == (3, 1, 8, 8, 2)
+    assert len(calls) == 4  # 0-1, 1-2, 2-3; 3-4, and the frame that is repeated stands still
+
+
+@given(
+    st.sampled_from(
+        [Uniform(5), Clips(2, 4, 2, 15.0), Windows(8, 4, 30.0, 4), Windows(4, 2, 30, 1)]
+    ),
+    st.sampled_from([12.0, 24.0, 25.0, 30.0, 59.94]),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.floats(0, 2),
+    st.floats(0.05, 3),
+)
+@settings(max_examples=60)
+def test_frames_beside_a_view_leave_it_as_it_is(plan, fps, before, after, start, length):
+    times = np.arange(150) / fps
+    alone = plan.plan(start, start + length, times, 150 / fps)
+    wider = plan.plan(start, start + length, times, 150 / fps, (before, after))
+    kept = wider.indices[:, before : wider.indices.shape[1] - after]
+    np.testing.assert_array_equal(kept, alone.indices)
+    np.testing.assert_array_equal(wider.times, alone.times)
+    assert (np.diff(wider.indices, axis=1) >= 0).all()
+    assert times[wider.indices.max()] < start + length
+    first = np.searchsorted(times, start + 1e-6, side="right") - 1
+    assert wider.indices.min() >= first
+
+
+def test_neighbours_of_a_single_frame_are_two_usual_frames_apart():
+    for fps, away in [(24.0, 1), (30.0, 1), (29.97, 1), (50.0, 2), (60.0, 2), (120.0, 4)]:
+        times = np.round(np.arange(600) / fps, 3)
+        views = Uniform(3).plan(0.0, 4.0, times, 600 / fps, (1, 1)).indices
+        assert np.diff(views, axis=1).tolist() == [[away, away]] * 3
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name", "values", "words"),
+    [
+        ("i3d_flow", "none", None, "i3d_flow takes optical flow, and --motion none"),
+        ("i3d_flow", "rgbdiff", None, "i3d_flow takes optical flow, and --motion rgbdiff"),
+        (
+            "i3d",
+            "tvl1",
+            None,
+            "i3d takes colours, and --motion tvl1 gives it none: choose from none",
+        ),
+        ("i3d", "flow", None, "there is no --motion 'flow': choose from none, farneback, tvl1"),
+        ("i3d", None, "uint8", "--motion-values is of motion"),
+        ("i3d_flow", "tvl1", "int8", "no --motion-values 'int8': choose from uint8, float32"),
+        ("i3d_flow", "frames", "float32", "--motion frames are of 8 bits"),
+    ],
+)
+def test_motion_that_cannot_be_is_refused(backbone, name, values, words):
+    with pytest.raises(RequestError, match=words):
+        choose_motion(spec_of(backbone), name, values)
+
+
+def test_motion_by_default():
+    assert choose_motion(spec_of("mobilenetv2"), None) is None
+    assert choose_motion(spec_of("i3d_flow"), None) == Motion(TVL1())
+    assert choose_motion(spec_of("flow_grid"), None) == Motion(Farneback(), "float32", True)
+    assert choose_motion(spec_of("flow_grid"), "frames") == Motion(Shipped(), "uint8", True)
+
+
+def test_without_opencv_the_mend_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    opencv_module.opencv.cache_clear()
+    with pytest.raises(RequestError, match=r"run `pip install 'egofeat\[flow\]'`"):
+        choose_motion(spec_of("i3d_flow"), None)
+    opencv_module.opencv.cache_clear()

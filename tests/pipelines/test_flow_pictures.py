@@ -1,0 +1,62 @@
+"""`visualize flow`: the wheel, and a picture of computed and of shipped flow."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from egofeat.errors import MediaError, RequestError
+from egofeat.pipelines import visualize
+from egofeat.pipelines.flow_pictures import draw_wheel, wheel_colours
+
+
+def test_colours_tell_the_direction():
+    ways = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]], np.float32)
+    right, down, left, up, still = wheel_colours(ways)
+    assert right.tolist() == [1, 0, 0]
+    assert still.tolist() == [1, 1, 1]
+    assert down[1] > max(down[0], down[2])
+    np.testing.assert_allclose(left, [0, 1, 1], atol=1e-6)
+    assert up[2] > max(up[0], up[1])
+
+
+def test_the_wheel_is_round():
+    wheel = draw_wheel(65)
+    assert np.isnan(wheel[0, 0]).all()
+    np.testing.assert_allclose(wheel[32, 32], 1)
+    np.testing.assert_allclose(wheel[32, 64], [1, 0, 0], atol=1e-6)
+
+
+@pytest.fixture
+def frames(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    texture = np.random.default_rng(0).integers(0, 255, (12, 24, 3), np.uint8)
+    large = np.asarray(Image.fromarray(texture).resize((96, 48), Image.Resampling.BICUBIC))
+    for number in range(1, 11):
+        picture = np.roll(large, number, axis=1)
+        Image.fromarray(picture).save(folder / f"frame_{number:04d}.png")
+    return folder
+
+
+def test_flow_is_drawn(frames, tmp_path):
+    drawn = visualize.flow(frames, tmp_path / "out", method="farneback", fps=10.0, device="cpu")
+    (path,) = drawn.pictures
+    assert path.endswith("flow-farneback-frames.png")
+    with Image.open(path) as picture:
+        assert picture.width > 600
+    with pytest.raises(MediaError, match="holds colours, and no flow"):
+        visualize.flow(frames, tmp_path, method="frames")
+    with pytest.raises(RequestError, match="--start is -1"):
+        visualize.flow(frames, tmp_path, start=-1)
+    with pytest.raises(RequestError, match="choose from farneback, tvl1"):
+        visualize.flow(frames, tmp_path, method="rgbdiff")
+
+
+@pytest.mark.real_data
+def test_shipped_flow_is_drawn(real_data, tmp_path):
+    folder = real_data / "data/frames/epic_P01_01_flow"
+    (path,) = visualize.flow(folder, tmp_path, method="frames").pictures
+    with Image.open(path) as picture:
+        assert picture.height > 500
+    with pytest.raises(MediaError, match="holds flow: give --method frames"):
+        visualize.flow(folder, tmp_path, method="farneback")
