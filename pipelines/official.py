@@ -13,6 +13,13 @@ def official_name(recipe: Recipe) -> str | None:
     return None
 
 
+def named_weights(recipe: Recipe) -> str | None:
+    """What `--weights` calls those of a recipe; None for a file of the user's own."""
+    if recipe.weights == "none":  # what has no weights takes any name
+        return "default"
+    return recipe.weights if recipe.weights.startswith("random:") else official_name(recipe)
+
+
 def _made(record: Weights, recipe: Recipe) -> bool:
     digest = recipe.weights.removeprefix("sha256:")
     if record.sha256:

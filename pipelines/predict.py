@@ -22,7 +22,7 @@ from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import top_pairs
 from egofeat.pipelines.extract import decoding_threads, suiting_batch
-from egofeat.pipelines.official import official_name
+from egofeat.pipelines.official import named_weights
 from egofeat.pipelines.run import load_run, sources
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Recipe, ShardRows
@@ -175,8 +175,7 @@ def features_of(
 def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> Backbone:
     """The backbone that made a store, with the very weights."""
     if weights is None:
-        is_random = recipe.weights.startswith("random:")
-        weights = recipe.weights if is_random else official_name(recipe)
+        weights = named_weights(recipe)
         if weights is None:
             raise WeightsError(
                 f"the run's features were made with weights of your own ({recipe.weights[:15]}…): "

@@ -20,7 +20,7 @@ from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.extract import forecast_jobs, run_jobs
 from egofeat.pipelines.extract_reports import JointForecast, JointReport
 from egofeat.pipelines.job import Job, plan_job
-from egofeat.pipelines.official import official_name
+from egofeat.pipelines.official import named_weights
 from egofeat.pipelines.reextract import ReextractConfig, differences, settings
 from egofeat.segments import Dataset
 from egofeat.store import Recipe, standing, supersede
@@ -212,7 +212,5 @@ def _again(description: Description, config: ExtractConfig) -> ExtractConfig:
 
 
 def _weights_of(recipe: Recipe, named: str) -> str:
-    """Random weights by their seed, official ones by name, others by the file that was named."""
-    if recipe.weights.startswith("random"):
-        return recipe.weights
-    return named if Path(named).is_file() else official_name(recipe) or named
+    """The file that was named, or what its recipe's weights are called."""
+    return named if Path(named).is_file() else named_weights(recipe) or named
