@@ -167,12 +167,12 @@ def sheet(dataset: Dataset, out: Path, columns: int = 6) -> Path:
         try:
             with open_video(dataset.media[segment.video]) as source:
                 plan = Uniform(columns).plan(segment.start, segment.stop, source.times, source.stop)
-                frames += [frame for i in plan.indices[0] for frame in source.frames([i])]
+                frames += [frame for i in plan.indices[:, 0] for frame in source.frames([i])]
         except MediaError:
             continue
         shown.add(segment.labels[target])
         title = " ".join(dataset.classes[t][label] for t, label in segment.labels.items())
-        titles += [title] + [f"{time - segment.start:.1f} s" for time in plan.times[0, 1:]]
+        titles += [title] + [f"{time - segment.start:.1f} s" for time in plan.times[1:]]
     return contact_sheet(frames, titles, out, columns)
 
 

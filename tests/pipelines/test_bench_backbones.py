@@ -296,6 +296,8 @@ def test_no_process_is_left_behind(how, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell runs in the background ignores the signal, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         parent = psutil.Process(process.pid)
         wait_until(parent.children)
