@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from egofeat.cli import app
@@ -324,18 +323,3 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
     assert len(json.loads(said.stdout)["pictures"]) == 2
     wrong = run(app, ["visualize", "activation-maximisation", "--channels", "1,b", *common])
     assert str(wrong.exception) == "--channels 1,b: 'b' is no number: write 1,4,8"
-
-
-def test_the_options_are_these() -> None:
-    group = get_command(app).commands["visualize"]  # type: ignore[attr-defined]
-    options = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in group.commands.items()
-    }
-    common = {"--backbone", "--weights", "--out", "--json"}
-    assert options == {
-        "kernels": common | {"--layer"},
-        "maps": common | {"--video", "--tap", "--start", "--device"},
-        "activation-maximisation": common
-        | {"--block", "--channels", "--steps", "--seed", "--device"},
-    }
