@@ -119,7 +119,8 @@ def wheel_colours(flows: NDArray[np.float32]) -> Pixels:
     """
     hue = np.arctan2(flows[..., 1], flows[..., 0]) / (2 * np.pi) % 1
     saturation = np.hypot(flows[..., 0], flows[..., 1]).clip(0, 1)
-    painted: Pixels = hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
+    colours = hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
+    painted: Pixels = colours.clip(0, 1)  # rounding goes beyond, by a millionth
     return painted.astype(np.float32)
 
 
