@@ -182,7 +182,8 @@ def test_the_shipped_manifest_is_valid_and_its_examples_too(tmp_path):
     assert load_manifest(SHIPPED).default == "demo"
     uncommented = re.sub(r"(?m)^  # ((?:  )?[a-z0-9-]+:( |$))", r"  \1", shipped)
     manifest = load_manifest(write(tmp_path, uncommented))
-    assert manifest.names == ("demo", "epic", "handwash", "handwash-by-session", "ucf101")
+    names = ("demo", "epic", "egtea", "handwash", "handwash-by-session", "ucf101")
+    assert manifest.names == names
 
 
 def test_the_examples_of_the_manual_are_valid(tmp_path):
