@@ -8,7 +8,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from egofeat.boxes import Boxes
 from egofeat.gaze import Gaze
 
 
@@ -65,6 +67,13 @@ class Dataset:
     gaze: Mapping[str, Gaze] = field(default_factory=dict)
     """Video key to where its wearer looks, of the videos for which it is known; may be read when
     it is asked for, and raise `ManifestError` then."""
+    key_frames: bool = False
+    """Whether each segment is a key frame, `egofeat.boxes`: its moment is its start."""
+    boxes: Mapping[str, Boxes] = field(default_factory=dict)
+    """Id of a key frame to its annotated persons, with their actions; one that was looked at and
+    has nobody in it has no boxes, one that was not is absent."""
+    evaluated: frozenset[int] = frozenset()
+    """Of key frames, the action classes that count in evaluation; none named: all."""
     remarks: tuple[str, ...] = ()
     """What a person should know of the data before it is used, a sentence each."""
 
@@ -76,7 +85,7 @@ class Dataset:
     def whole_videos(self) -> "Dataset":
         """The same videos, each one segment without labels, for features that do not end with it.
 
-        Gaze, which is for heads of segments, is left out too.
+        Gaze and boxes, which are for heads of segments, are left out too.
         A video keeps its split and its group where all its segments agree.
         """
         of_video: dict[str, list[Segment]] = {}
@@ -91,7 +100,8 @@ class Dataset:
             )
             for video, members in of_video.items()
         )
-        return replace(self, segments=videos, classes={}, tail={}, gaze={})
+        bare: dict[str, Any] = {name: {} for name in ("classes", "tail", "gaze", "boxes")}
+        return replace(self, segments=videos, key_frames=False, evaluated=frozenset(), **bare)
 
 
 def _agreed(values: Iterable[str]) -> str:

@@ -36,8 +36,13 @@ class Recipe:
 
     @property
     def flat(self) -> bool:
-        """Whether a segment has a number of rows of its own: windows over a whole video."""
-        return self.plan.get("sampling") == "windows"
+        """Whether a segment has a number of rows of its own: windows of a video, or persons."""
+        return self.plan.get("sampling") == "windows" or self.of_persons
+
+    @property
+    def of_persons(self) -> bool:
+        """Whether a segment is a key frame and each row one of its persons."""
+        return "boxes" in self.plan
 
     @property
     def digest(self) -> str:

@@ -35,6 +35,10 @@ class ShardRows:
     offsets: NDArray[np.int64] | None = None
     """[segments + 1] of a flat store: segment i is the rows `[offsets[i], offsets[i + 1])`, at
     least one; None where a segment is a row."""
+    boxes: NDArray[np.float32] | None = None
+    """[rows, 4] where each row is a person of a key frame: its box, as `egofeat.boxes` has it."""
+    scores: NDArray[np.float32] | None = None
+    """[rows] the detector's, where there are boxes."""
 
 
 @dataclass(frozen=True)
