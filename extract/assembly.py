@@ -4,24 +4,26 @@ A row is complete when every view of its plan has come, in whatever order; a sha
 published when each of its segments has come or failed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.boxes import Boxes
 from egofeat.extract.sampling import FramePlan, View
 from egofeat.extract.shards import Shard
 from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 
 Features = dict[str, NDArray[np.float32]]
-"""Tap name to one view's features, `[crops, …]`."""
+"""Tap name to one view's features, `[crops, …]`; of persons `[boxes, …]`, those of all rows that
+want the view."""
 
 
 @dataclass(eq=False)
-class _Row:
+class Row:
     """A segment being put together."""
 
     segment: Segment
@@ -30,6 +32,10 @@ class _Row:
     """View to its places in the row."""
     missing: int
     """Different views that have not come yet."""
+    boxes: Boxes | None
+    """Of a plan by boxes: those of this segment, which are its rows."""
+    own: slice
+    """Of a view's features, those of this row: other boxes may share the view."""
     taps: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     """Tap name to `[views, crops, …]`, as it is stored."""
 
@@ -38,7 +44,7 @@ class _Row:
 class _OpenShard:
     shard: Shard
     missing: int
-    rows: dict[str, _Row] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
     """Segment id to its row."""
 
 
@@ -49,6 +55,7 @@ class Assembly:
         shards: what is to be made; no segment stands in two.
         dtype: of the stored features, float16 or float32.
         flat: whether segments have numbers of rows of their own.
+        boxes: of each segment, where its rows are its boxes.
         publish: called with a shard's name and rows, in the order of its segments.
         fail: called with segments that cannot be made.
         progress: told how many more segments were made or given up.
@@ -59,32 +66,41 @@ class Assembly:
         shards: Iterable[Shard],
         dtype: str,
         flat: bool,
+        boxes: Mapping[str, Boxes] | None,
         publish: Callable[[str, ShardRows], None],
         fail: Callable[[list[Failure]], None],
         progress: Callable[[int], None],
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._flat = flat
+        self._boxes = boxes
         self._publish = publish
         self._fail = fail
         self._progress = progress
         self._shard_of = {s.id: shard for shard in shards for s in shard.segments}
         self._open: dict[str, _OpenShard] = {}
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, Row] = {}
         """Segment id to its row, while views are missing."""
-        self._wanting: dict[tuple[str, View], list[_Row]] = {}
+        self._wanting: dict[tuple[str, View], list[Row]] = {}
         """Video and view to the rows that want it."""
         self.completed = 0
 
-    def begin(self, segment: Segment, plan: FramePlan) -> None:
+    def begin(self, segment: Segment, plan: FramePlan) -> Row:
         """Expect the views of a segment's plan."""
         places: dict[View, list[int]] = {}
         for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)
-        row = _Row(segment, plan, places, missing=len(places))
+        boxes, own = None, slice(None)
+        if self._boxes is not None:
+            boxes = self._boxes[segment.id]
+            before = self._wanting.get((segment.video, plan.views[0]), [])
+            first = before[-1].own.stop if before else 0
+            own = slice(first, first + len(boxes))
+        row = Row(segment, plan, places, missing=len(places), boxes=boxes, own=own)
         self._rows[segment.id] = row
         for view in places:
             self._wanting.setdefault((segment.video, view), []).append(row)
+        return row
 
     def add(self, video: str, view: View, features: Features) -> None:
         """Take the features of one view, for every segment that wants it."""
@@ -93,7 +109,8 @@ class Assembly:
             self.fail([row.segment for row in rows], reason)
             return
         for row in rows:
-            for tap, values in features.items():
+            for tap, of_view in features.items():
+                values = of_view[row.own]
                 if tap not in row.taps:
                     shape = (len(row.plan.indices), *values.shape)
                     row.taps[tap] = np.empty(shape, self._dtype)
@@ -128,7 +145,7 @@ class Assembly:
                 )
         return None
 
-    def _settle(self, shard: Shard, made: _Row | None = None) -> None:
+    def _settle(self, shard: Shard, made: Row | None = None) -> None:
         opened = self._open.setdefault(shard.name, _OpenShard(shard, len(shard.segments)))
         if made:
             opened.rows[made.segment.id] = made
@@ -143,6 +160,9 @@ class Assembly:
 def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
     rows = [opened.rows[s.id] for s in opened.shard.segments if s.id in opened.rows]
     times = [row.plan.times for row in rows]
+    boxes = [row.boxes for row in rows if row.boxes is not None]
+    if boxes:
+        times = [np.repeat(t, len(of), axis=0) for t, of in zip(times, boxes, strict=True)]
     if not flat:
         crops = next(iter(rows[0].taps.values())).shape[1]
         times = [np.repeat(seconds, crops) for seconds in times]
@@ -159,6 +179,8 @@ def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
             for tap, first in rows[0].taps.items()
         },
         offsets=np.cumsum([0, *map(len, times)]) if flat else None,
+        boxes=np.concatenate([one.corners for one in boxes]) if boxes else None,
+        scores=np.concatenate([one.scores for one in boxes]) if boxes else None,
     )
 
 

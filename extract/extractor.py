@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from egofeat.extract.assembly import Assembly, Features
+from egofeat.extract.assembly import Assembly, Features, Row
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.decoding import Decoded, Failed, Lane, Pass, Pixels, Planned, decode_all
+from egofeat.extract.roi import Persons
 from egofeat.extract.sampling import Plan, View
 from egofeat.extract.shards import Shard
 from egofeat.extract.transforms import Transform
@@ -58,6 +59,8 @@ class Task:
     sink: Sink
     batch_size: int
     """Views that the network runs at once; it changes nothing beyond rounding."""
+    persons: Persons | None = None
+    """Of a plan by boxes: whose features are kept."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def extract(
             match event:
                 case Planned(lane, plans):
                     for segment, frame_plan in plans:
-                        assemblies[lane].begin(segment, frame_plan)
+                        row = assemblies[lane].begin(segment, frame_plan)
+                        batches[lane].expect(row)
                 case Failed(lane, segments, reason):
                     assemblies[lane].fail(segments, reason)
                 case Pixels(lane, video, view, frames_FKHWC):
@@ -149,6 +153,7 @@ def _assembly(task: Task, publisher: "Publisher", progress: Callable[[int], None
         task.shards,
         task.dtype,
         task.plan.flat,
+        task.persons.boxes if task.persons else None,
         publisher.publish,
         task.sink.record_failures,
         progress,
@@ -156,7 +161,7 @@ def _assembly(task: Task, publisher: "Publisher", progress: Callable[[int], None
 
 
 class Batches:
-    """Views in, features out, through batches of one fixed shape.
+    """Views in, features out, through batches of one fixed shape for each size of frames.
 
     One batch is always under way on a GPU: what it gives is copied back beside the next
     one's work, and taken only when that has been handed to the device.
@@ -165,55 +170,74 @@ class Batches:
     def __init__(self, task: Task) -> None:
         self._backbone = task.backbone
         self._transform = task.transform
+        self._persons = task.persons
         self._batch_size = task.batch_size
         self._is_clip = task.backbone.spec.clip is not None
-        self._keys: list[ViewKey] = []
         motion = task.transform.motion
         self._move = motion.on_device(task.backbone.device) if motion else None
-        self._views: list[NDArray[np.generic]] = []
-        self._under_way = _UnderWay([], {}, None)
+        self._waiting: dict[tuple[int, ...], list[tuple[ViewKey, NDArray[np.generic]]]] = {}
+        """Shape of a view to those that wait to fill a batch."""
+        self._boxes: dict[ViewKey, list[Tensor]] = {}
+        """View to the boxes that are cut out of its maps, row after row."""
+        self._under_way = _UnderWay([], {}, [], None)
         self.frames_a_batch = task.batch_size * task.plan.view_frames * task.transform.crops
         self.views = 0
+
+    def expect(self, row: Row) -> None:
+        """Keep the boxes of a row, if it has some, until its view comes."""
+        if row.boxes is not None:
+            key = row.segment.video, row.plan.views[0]
+            self._boxes.setdefault(key, []).append(torch.tensor(row.boxes.corners))
 
     def add(
         self, key: ViewKey, frames_FKHWC: NDArray[np.generic]
     ) -> Iterator[tuple[ViewKey, Features]]:
         """Take one prepared view; yields the features that are ready by now."""
         self.views += frames_FKHWC.shape[1]
-        self._keys.append(key)
-        self._views.append(frames_FKHWC)
-        if len(self._keys) == self._batch_size:
-            yield from self._run()
+        waiting = self._waiting.setdefault(frames_FKHWC.shape, [])
+        waiting.append((key, frames_FKHWC))
+        if len(waiting) == self._batch_size:
+            yield from self._run(frames_FKHWC.shape)
 
     def finish(self) -> Iterator[tuple[ViewKey, Features]]:
         """Yield the features of every view that was added and has not come out."""
-        if self._keys:
-            padding = [np.zeros_like(self._views[0])] * (self._batch_size - len(self._keys))
-            self._views += padding
-            yield from self._run()
+        for shape in list(self._waiting):
+            yield from self._run(shape)
         yield from self._under_way.view_by_view()
 
-    def _run(self) -> Iterator[tuple[ViewKey, Features]]:
-        views_NFKHWC = torch.from_numpy(np.stack(self._views))
+    def _run(self, shape: tuple[int, ...]) -> Iterator[tuple[ViewKey, Features]]:
+        keys, views = zip(*self._waiting.pop(shape), strict=True)
+        padding = [np.zeros_like(views[0])] * (self._batch_size - len(views))
+        views_NFKHWC = torch.from_numpy(np.stack([*views, *padding]))
         done = None
         if self._backbone.device.type == "cuda":
             # Only from pinned memory, and back into it, do copies not hold up this thread.
             views_NFKHWC = views_NFKHWC.pin_memory().to(self._backbone.device, non_blocking=True)
         if self._move:
             views_NFKHWC = self._move(views_NFKHWC)
-        outputs = self._transform.kept(self._backbone(self._network_input(views_NFKHWC)))
-        crops = self._transform.crops
-        outputs = {tap: out.view(-1, crops, *out.shape[1:]) for tap, out in outputs.items()}
+        outputs, counts = self._features(keys, views_NFKHWC)
         if self._backbone.device.type == "cuda":
             outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
-        ready, self._under_way = self._under_way, _UnderWay(self._keys, outputs, done)
-        self._keys, self._views = [], []
+        ready, self._under_way = self._under_way, _UnderWay(keys, outputs, counts, done)
         yield from ready.view_by_view()
 
+    def _features(
+        self, keys: Sequence[ViewKey], views_NFKHWC: Tensor
+    ) -> tuple[dict[str, Tensor], list[int]]:
+        """What is kept of a batch, view after view, and how many rows of it each view has."""
+        outputs = self._transform.kept(self._backbone(self._network_input(views_NFKHWC)))
+        if self._persons is None:
+            return outputs, [self._transform.crops] * len(keys)
+        boxes = [torch.cat(self._boxes.pop(key)) for key in keys]
+        none = [torch.empty(0, 4)] * (len(views_NFKHWC) - len(keys))
+        height, width = views_NFKHWC.shape[3:5]
+        pooled = self._persons.align.pool(outputs, (height, width), boxes + none)
+        return {tap: pooled[tap] for tap in self._persons.taps}, [len(b) for b in boxes]
+
     def _network_input(self, views_NFKHWC: Tensor) -> Tensor:
-        """Each crop of each view by itself: `[N × crops, C, F, S, S]`, or `[…, C, S, S]`."""
+        """Each crop of each view by itself: `[N × crops, C, F, H, W]`, or `[…, C, H, W]`."""
         clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)
         return self._transform.normalise(clips if self._is_clip else clips[:, 0])
 
@@ -224,14 +248,18 @@ class _UnderWay:
 
     keys: Sequence[ViewKey]
     outputs: dict[str, Tensor]
+    counts: Sequence[int]
+    """Rows of the outputs that each view has: its crops, or the persons in it."""
     done: torch.cuda.Event | None
 
     def view_by_view(self) -> Iterator[tuple[ViewKey, Features]]:
         if self.done:
             self.done.synchronize()
         arrays = {tap: output.numpy() for tap, output in self.outputs.items()}
-        for place, key in enumerate(self.keys):
-            yield key, {tap: array[place] for tap, array in arrays.items()}
+        first = 0
+        for key, count in zip(self.keys, self.counts, strict=True):
+            yield key, {tap: array[first : first + count] for tap, array in arrays.items()}
+            first += count
 
 
 class Publisher:

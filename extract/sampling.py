@@ -1,9 +1,7 @@
 """Which frames of a segment are taken: pure functions of times, no video is opened.
 
-Intervals are half-open `[start, stop)`. A frame is shown from its own time until the
-next frame's, so the frame at time `t` is the last one whose time is not after `t`,
-whatever the frame rate does in between. Another frame rate is reached by time alone:
-frame `n` of the resampled video is what is shown during its nominal period.
+Intervals are half-open `[start, stop)`. Another frame rate is reached by time alone: frame `n`
+of the resampled video is what is shown during its nominal period.
 
 A view is what the network sees at once: one frame of an image network, one clip of a
 clip network. Motion is measured against the frames beside a view: `beside` asks for so many
@@ -18,23 +16,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.errors import MediaError
-
-# Annotations carry milliseconds at best and presentation times are rounded to the
-# container's clock: a time this near before a frame means that frame.
-_CLOCK_TOLERANCE = 1e-6
-# Where in its nominal period a frame is looked up. At the very beginning or middle, sources of
-# the same or of twice the rate change frames, and a clock of milliseconds would decide which;
-# here no usual source (10 to 240 fps, resampled to 15, 30 or 60) does.
-_PHASE = 0.47
-# A single frame's neighbours are the nearest that are as far away as two frames of usual video:
-# of 60 fps every other one, of 24 fps the very next. The clock of containers counts milliseconds.
-_NEIGHBOUR = 1 / 30
-_NEIGHBOUR_TOLERANCE = 2e-3
-
-Beside = tuple[int, int]
-"""Frames before and after a view."""
-
+from egofeat.extract.moments import (
+    PHASE,
+    Beside,
+    ending,
+    final_frame,
+    frames_at,
+    is_clipped,
+    with_neighbours,
+    within,
+)
 
 View = tuple[int, ...]
 """Frame indices that the network sees at once, in the order in which it sees them."""
@@ -107,14 +98,14 @@ class Uniform:
             MediaError: the segment begins past the end of the video, or before its
                 first frame.
         """
-        last = _last(start, stop, end)
+        last = ending(start, stop, end)
         centres = start + (np.arange(self.frames) + 0.5) * (last - start) / self.frames
         indices = frames_at(centres, times)
         views = indices[:, np.newaxis]
         if any(beside):
-            first, final = frames_at(np.array(start), times), _final(last, times)
-            views = _with_neighbours(indices, times, beside).clip(first, final)
-        return FramePlan(views, times[indices], _is_clipped(stop, end))
+            first, final = frames_at(np.array(start), times), final_frame(last, times)
+            views = with_neighbours(indices, times, beside).clip(first, final)
+        return FramePlan(views, times[indices], is_clipped(stop, end))
 
 
 @dataclass(frozen=True)
@@ -155,16 +146,16 @@ class Clips:
         beside: Beside = (0, 0),
     ) -> FramePlan:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
-        last = _last(start, stop, end)
+        last = ending(start, stop, end)
         length = self.frames * self.stride / self.fps
         spare = max(0.0, last - start - length)
         along = np.linspace(0.0, 1.0, self.clips) if self.clips > 1 else np.array([0.5])
         begins = start + spare * along
         places = np.arange(-beside[0], self.frames + beside[1])
-        offsets = (places * self.stride + _PHASE) / self.fps
-        indices = _within(begins[:, np.newaxis] + offsets, start, last, times)
+        offsets = (places * self.stride + PHASE) / self.fps
+        indices = within(begins[:, np.newaxis] + offsets, start, last, times)
         centres = begins + min(length, last - start) / 2
-        return FramePlan(indices, centres, _is_clipped(stop, end))
+        return FramePlan(indices, centres, is_clipped(stop, end))
 
 
 @dataclass(frozen=True)
@@ -201,7 +192,7 @@ class Windows:
         beside: Beside = (0, 0),
     ) -> FramePlan:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
-        last = _last(start, stop, end)
+        last = ending(start, stop, end)
         begins = window_starts(max(1, round((last - start) * self.fps)), self.size, self.stride)
         spread = np.array([(self.size - 1) // 2])
         if self.frames > 1:
@@ -209,22 +200,90 @@ class Windows:
         step = spread[-1] - spread[-2] if self.frames > 1 else 1
         before, after = (np.arange(1, number + 1) * step for number in beside)
         spread = np.concatenate([spread[0] - before[::-1], spread, spread[-1] + after])
-        wanted = start + (begins[:, np.newaxis] + spread + _PHASE) / self.fps
+        wanted = start + (begins[:, np.newaxis] + spread + PHASE) / self.fps
         first = start + begins / self.fps
         stops = np.minimum(first + self.size / self.fps, last)
         return FramePlan(
-            _within(wanted, start, last, times),
+            within(wanted, start, last, times),
             np.stack([first, (first + stops) / 2, stops], axis=1),
-            _is_clipped(stop, end),
+            is_clipped(stop, end),
         )
 
 
-Plan = Uniform | Clips | Windows
+@dataclass(frozen=True)
+class KeyFrames:
+    """One clip around the moment at which each segment begins, reaching past the segment's ends.
+
+    Of `frames` frames, `stride` apart at `fps`, the one at `frames // 2` shows the moment; beyond
+    an end of the video its outermost frame is repeated. One frame alone is the one on show at
+    the moment.
+    """
+
+    frames: int
+    stride: int
+    fps: float
+    boxes: str | None = None
+    """Digest of the boxes by which each clip is stored, a row each; None: the clip is the row."""
+
+    views: ClassVar[int] = 1
+
+    @property
+    def flat(self) -> bool:
+        """Whether segments have numbers of rows of their own."""
+        return self.boxes is not None
+
+    @property
+    def view_frames(self) -> int:
+        """Frames a view."""
+        return self.frames
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as it stands in a recipe."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        return {"sampling": "key-frames", **fields, "short": "repeat"}
+
+    def plan(
+        self,
+        start: float,
+        stop: float,
+        times: NDArray[np.float64],
+        end: float,
+        beside: Beside = (0, 0),
+    ) -> FramePlan:
+        """Choose the frames around `start`; see `Uniform.plan`.
+
+        Of boxes, the times are the clip's start, the moment and the clip's end.
+        """
+        ending(start, stop, end)
+        moment = frames_at(np.array([start]), times)
+        if self.frames == 1:
+            views = with_neighbours(moment, times, beside).clip(0, len(times) - 1)
+        else:
+            places = np.arange(-beside[0], self.frames + beside[1]) - self.frames // 2
+            wanted = start + (places * self.stride + PHASE) / self.fps
+            views = frames_at(np.maximum(wanted, times[0]), times)[np.newaxis]
+        seconds = self.stretch(start)[np.newaxis] if self.flat else np.array([start])
+        return FramePlan(views, seconds, is_clipped(stop, end))
+
+    def stretch(self, moment: float) -> NDArray[np.float64]:
+        """Seconds `[3]` at which the clip around a moment begins, is in the middle, and ends."""
+        before = self.frames // 2
+        places = [-before, 0, self.frames - before] if self.frames > 1 else [0, 0, 0]
+        stretch: NDArray[np.float64] = moment + np.array(places) * self.stride / self.fps
+        return stretch
+
+
+Plan = Uniform | Clips | Windows | KeyFrames
 
 
 def plan_from_description(fields: Mapping[str, Any]) -> Plan:
     """Rebuild a plan from what stands in a recipe."""
-    kinds: dict[str, type[Plan]] = {"uniform": Uniform, "clips": Clips, "windows": Windows}
+    kinds: dict[str, type[Plan]] = {
+        "uniform": Uniform,
+        "clips": Clips,
+        "windows": Windows,
+        "key-frames": KeyFrames,
+    }
     policies = ("sampling", "short", "last")
     numbers = {name: value for name, value in fields.items() if name not in policies}
     return kinds[fields["sampling"]](**numbers)
@@ -242,62 +301,3 @@ def window_starts(frames: int, size: int, stride: int) -> NDArray[np.int64]:
     if spare % stride:
         starts.append(spare)
     return np.array(starts, np.int64)
-
-
-def frames_at(wanted: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the frame on show at each wanted time.
-
-    Args:
-        wanted: seconds, of any shape.
-        times: `[n]` seconds at which each frame is first shown, rising.
-
-    Returns:
-        Indices into `times`, in the shape of `wanted`.
-
-    Raises:
-        MediaError: a wanted time lies before the first frame.
-    """
-    indices = np.searchsorted(times, wanted + _CLOCK_TOLERANCE, side="right") - 1
-    if indices.size and indices.min() < 0:
-        raise MediaError(
-            f"the segment needs a frame at {wanted.min():.3f} s and the first is at "
-            f"{times[0]:.3f} s"
-        )
-    return indices.astype(np.int64)
-
-
-def _with_neighbours(
-    indices: NDArray[np.int64], times: NDArray[np.float64], beside: Beside
-) -> NDArray[np.int64]:
-    """Each of the frames with those beside it, `[n, before + 1 + after]`; past the ends, too."""
-    columns = [indices]
-    for _ in range(beside[0]):
-        earliest = times[columns[0].clip(0)] - _NEIGHBOUR + _NEIGHBOUR_TOLERANCE
-        columns.insert(0, np.searchsorted(times, earliest, side="right") - 1)
-    for _ in range(beside[1]):
-        latest = times[columns[-1].clip(None, len(times) - 1)] + _NEIGHBOUR - _NEIGHBOUR_TOLERANCE
-        columns.append(np.searchsorted(times, latest, side="left"))
-    return np.stack(columns, axis=1)
-
-
-def _within(
-    wanted: NDArray[np.float64], start: float, last: float, times: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Frames at the wanted times; before `start` the one shown then, past `last` the one before."""
-    return np.minimum(frames_at(np.maximum(wanted, start), times), _final(last, times))
-
-
-def _final(last: float, times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The last frame that is shown before `last`."""
-    return frames_at(np.array(last - 2 * _CLOCK_TOLERANCE), times)
-
-
-def _last(start: float, stop: float, end: float) -> float:
-    """Seconds, exclusive, at which the segment really ends."""
-    if start >= end:
-        raise MediaError(f"the segment begins at {start:.3f} s, past the end at {end:.3f} s")
-    return min(stop, end)
-
-
-def _is_clipped(stop: float, end: float) -> bool:
-    return bool(np.isfinite(stop) and stop > end)

@@ -35,11 +35,12 @@ class Transform:
     resize: str
     """`squash`: height and width become `size`, in uint8 arithmetic (several times as fast);
     `short-side`: the shorter does, `stretch`: height and width become `size`'s two, both in
-    float32 and rounded, as the publishers' presets do."""
+    float32 and rounded, as the publishers' presets do; `whole`: as `short-side`, and nothing is cut
+    off, so that the height and width of the input are those of the video."""
     size: int | tuple[int, int]
     """Pixels after resizing."""
     crop: int
-    """Pixels of the square crop, the network's input."""
+    """Pixels of the square crop, the network's input; of `whole`, of its shorter side."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """RGB, on values scaled to [0, 1]."""
@@ -52,11 +53,17 @@ class Transform:
     """What the network sees in place of colours."""
     pool_grid: int | None = None
     """Places a side that maps are pooled to; None keeps them as they are."""
+    pool_time: bool = False
+    """Whether maps of clips are averaged over their steps."""
 
     def describe(self) -> dict[str, Any]:
         """The transform as it stands in a recipe; motion and pooling only where there is some."""
         fields = asdict(self)
-        optional = {"motion": self.motion and self.motion.describe(), "pool_grid": self.pool_grid}
+        optional = {
+            "motion": self.motion and self.motion.describe(),
+            "pool_grid": self.pool_grid,
+            "pool_time": self.pool_time or None,
+        }
         for name, value in optional.items():
             del fields[name]
             if value is not None:
@@ -65,10 +72,11 @@ class Transform:
 
     @classmethod
     def from_description(cls, fields: Mapping[str, Any]) -> Self:
-        """Rebuild a transform from what stands in a recipe."""
+        """Rebuild a transform from what stands in a recipe; what is done with boxes is left out."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
+            if name != "roi"
         }
         if "motion" in values:
             values["motion"] = Motion.from_description(values["motion"])
@@ -85,7 +93,10 @@ class Transform:
         return self.motion.beside if self.motion else (0, 0)
 
     def prepare(self, frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize and crop one RGB frame `[H, W, 3]` to `[crops, crop, crop, 3]`, uint8."""
+        """Resize and crop one RGB frame `[H, W, 3]` to `[crops, crop, crop, 3]`, uint8.
+
+        Of `whole`, to `[1, h, w, 3]`.
+        """
         frame = torch.from_numpy(frame_HWC).permute(2, 0, 1)
         if self.resize == "squash":
             frame = resize_in_uint8(frame, [self.crop, self.crop], antialias=True)[None]
@@ -95,7 +106,7 @@ class Transform:
             frame = resize_in_float32(
                 frame, sides, InterpolationMode(kind), antialias=bool(antialias)
             )
-            frame = self._cropped(frame)
+            frame = frame[None] if self.resize == "whole" else self._cropped(frame)
         prepared: NDArray[np.uint8] = frame.permute(0, 2, 3, 1).numpy()
         return prepared
 
@@ -112,8 +123,7 @@ class Transform:
 
     def kept(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What is kept of a network's taps, `[N, …]` each."""
-        size = self.pool_grid
-        return {tap: pool_maps(one, size) if size else one for tap, one in outputs.items()}
+        return {tap: pool_maps(one, self.pool_grid, self.pool_time) for tap, one in outputs.items()}
 
     def _cropped(self, frame_CHW: Tensor) -> Tensor:
         if self.crops == 1:
@@ -162,6 +172,18 @@ def as_published(
         return Transform("short-side", round(resize * scale), size or crop, **others)
     height, width = (round(side * scale) for side in resize)
     return Transform("stretch", (height, width), size or crop, **others)
+
+
+def whole(resize: int | tuple[int, int], size: int | None, **others: Any) -> Transform:
+    """All of the frame, as large as the weights' publisher makes it before the crop.
+
+    Args:
+        resize: short side, or (height, width), that the publisher crops from.
+        size: pixels of another short side.
+        others: further fields of the transform.
+    """
+    side = size or (resize if isinstance(resize, int) else min(resize))
+    return Transform("whole", side, side, **others)
 
 
 def check_size(size: int) -> None:

@@ -8,7 +8,7 @@ from egofeat.heads.optim import OPTIMIZERS
 from egofeat.heads.precision import AMP_DTYPES
 from egofeat.heads.schedules import FACTORS, SCHEDULES, Decay
 
-MONITORS = ("loss", "top1", "mean_class_accuracy")
+MONITORS = ("loss", "top1", "mean_class_accuracy", "mAP")
 SAMPLINGS = ("shuffle", "balanced")
 CACHES = ("auto", "on", "off")
 DECAY_FROM, DECAY_EVERY = 35, 20
@@ -24,6 +24,7 @@ class TrainerConfig:
     """
 
     epochs: int = 100
+    """0 leaves the head as it is."""
     iterations: int = 0
     """Batches to train on, in place of `epochs`; 0 counts in epochs. What is counted, epochs or
     iterations, is the unit of every `lr_` option and of `warmup`."""
@@ -57,7 +58,8 @@ class TrainerConfig:
     patience: int = 10
     """Stop after so many evaluations without a better one; 0 never stops."""
     monitor: str = "loss"
-    """What is better on validation: `loss`, `top1` or `mean_class_accuracy` (mean over targets)."""
+    """What is better on validation: `loss`, `top1`, `mean_class_accuracy` or, of targets with
+    several classes a row, `mAP` (mean over the targets that have it)."""
     sampling: str = "shuffle"
     """`shuffle`: every row once an epoch; `balanced`: drawn so that classes come up alike."""
     class_weights: bool = False
@@ -95,8 +97,16 @@ class TrainerConfig:
         self._check_schedule()
 
     def _check_bounds(self) -> None:
-        least = {"epochs": 1, "batch_size": 2, "lr_decay_from": 1, "lr_decay_every": 1}
-        for option in ("iterations", "eval_every", "lr_patience", "warmup", "clip_norm", "l2"):
+        least = {"batch_size": 2, "lr_decay_from": 1, "lr_decay_every": 1}
+        for option in (
+            "epochs",
+            "iterations",
+            "eval_every",
+            "lr_patience",
+            "warmup",
+            "clip_norm",
+            "l2",
+        ):
             least[option] = 0
         for option in ("weight_decay", "patience", "logit_adjustment", "gaze_weight", "seed"):
             least[option] = 0
@@ -126,6 +136,11 @@ class TrainerConfig:
         """What the training is counted in, `epoch` or `iteration`; columns of its history."""
         return "iteration" if self.iterations else "epoch"
 
+    @property
+    def length(self) -> int:
+        """Of the whole training, in its unit."""
+        return self.iterations or self.epochs
+
     def decay(self, per_epoch: int) -> Decay:
         """Return how the learning rate is lowered.
 
@@ -134,7 +149,7 @@ class TrainerConfig:
         """
         epoch = per_epoch if self.iterations else 1
         return Decay(
-            length=self.iterations or self.epochs,
+            length=self.length,
             factor=self.lr_decay or FACTORS.get(self.schedule, 1.0),
             start=self.lr_decay_from or 1 + (DECAY_FROM - 1) * epoch,
             every=self.lr_decay_every or DECAY_EVERY * epoch,

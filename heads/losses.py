@@ -1,4 +1,7 @@
-"""What a head is trained on: cross-entropy over targets, with remedies for imbalance."""
+"""What a head is trained on, summed over targets, with remedies for imbalance.
+
+Cross-entropy where a row has one class of a target, binary cross-entropy where it may have several.
+"""
 
 from collections.abc import Mapping
 
@@ -11,9 +14,15 @@ from torch import Tensor
 ABSENT = -1
 """Label of a segment that is not annotated for a target; it adds nothing to the loss."""
 
+Labels = NDArray[np.int64] | NDArray[np.bool_]
+"""Of one target: the class of each row `[rows]`, or, where a row may have several, which of them it
+has `[rows,classes]` bool."""
 
-def class_counts(labels: NDArray[np.int64], classes: int) -> Tensor:
-    """Count the training segments of each class, `[classes]` int64; absent labels are left out."""
+
+def class_counts(labels: Labels, classes: int) -> Tensor:
+    """Count the training rows of each class, `[classes]` int64; absent labels are left out."""
+    if labels.ndim == 2:
+        return torch.from_numpy(labels.sum(axis=0, dtype=np.int64))
     return torch.from_numpy(np.bincount(labels[labels >= 0], minlength=classes))
 
 
@@ -27,6 +36,20 @@ def inverse_frequency(counts: Tensor, cap: float) -> Tensor:
     return (counts.mean() / counts.clamp(min=1)).clamp(max=cap)
 
 
+def positive_weights(counts: Tensor, rows: int, cap: float) -> Tensor:
+    """Return weights `[classes]` of the rows that have a class: rows without ÷ rows with it.
+
+    They make those with and those without it weigh alike, as far as the cap lets them.
+
+    Args:
+        counts: rows with each class `[classes]`.
+        rows: of all.
+        cap: the largest weight; 1 ÷ cap is the least.
+    """
+    counts = counts.float()
+    return ((rows - counts) / counts.clamp(min=1)).clamp(1 / cap, cap)
+
+
 def log_prior(counts: Tensor) -> Tensor:
     """Return log frequencies `[classes]`; a class without segments counts as seen once."""
     counts = counts.clamp(min=1).double()
@@ -34,26 +57,45 @@ def log_prior(counts: Tensor) -> Tensor:
 
 
 class Criterion:
-    """Sum over targets of the mean cross-entropy of the segments that are labelled.
+    """Sum over targets of the mean loss of the rows that are labelled.
 
-    With `class_weights`, each segment weighs the capped inverse frequency of its class.
-    With `logit_adjustment` τ > 0, τ·log prior is added to the logits in the loss only, so
-    that the plain logits are fit for balanced error (Menon et al., 2021,
-    arXiv:2007.07314, equation 10).
+    Of a target with one class a row it is the cross-entropy. With `class_weights`, each row
+    weighs the capped inverse frequency of its class. With `logit_adjustment` τ > 0, τ·log prior
+    is added to the logits in the loss only, so that the plain logits are fit for balanced error
+    (Menon et al., 2021, arXiv:2007.07314, equation 10).
+
+    Of a target with several classes a row it is the binary cross-entropy, averaged over classes
+    and then over rows, as SlowFast's detection training takes it (PySlowFast: `LOSS_FUNC: bce`, the
+    mean over boxes × classes). With `class_weights`, the rows that have a class weigh
+    `positive_weights`.
     """
 
     def __init__(
         self,
         counts: Mapping[str, Tensor],
         *,
+        several: Mapping[str, int] | None = None,
         class_weights: bool = False,
         class_weight_cap: float = 10.0,
         logit_adjustment: float = 0.0,
     ) -> None:
+        """Take the training rows' class counts.
+
+        Args:
+            counts: target to training rows of each class `[classes]`.
+            several: targets of several classes a row, to the number of training rows.
+            class_weights: whether classes weigh other than alike.
+            class_weight_cap: the largest weight.
+            logit_adjustment: τ, of targets with one class a row; 0 leaves the logits.
+        """
         self._weights: dict[str, Tensor] = {}
         self._shifts: dict[str, Tensor] = {}
         for target, count in counts.items():
-            weight = inverse_frequency(count, class_weight_cap)
+            rows = (several or {}).get(target)
+            if rows is None:
+                weight = inverse_frequency(count, class_weight_cap)
+            else:
+                weight = positive_weights(count, rows, class_weight_cap)
             self._weights[target] = weight if class_weights else torch.ones_like(weight)
             self._shifts[target] = logit_adjustment * log_prior(count)
 
@@ -64,11 +106,15 @@ class Criterion:
         return self
 
     def __call__(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """Loss of logits `[B,classes]` against int64 labels `[B]`, -1 where absent."""
+        """Loss of logits `[B,classes]` against labels `[B]` (-1 where absent) or `[B,classes]`."""
         return torch.stack([self._of_target(t, logits[t], labels[t]) for t in logits]).sum()
 
     def _of_target(self, target: str, logits: Tensor, labels: Tensor) -> Tensor:
         weight = self._weights[target]
+        if labels.ndim == 2:
+            return F.binary_cross_entropy_with_logits(
+                logits.float(), labels.float(), pos_weight=weight
+            )
         total = F.cross_entropy(
             logits.float() + self._shifts[target],
             labels,

@@ -1,14 +1,14 @@
 """How good a head's predictions are, as (name, value) pairs; every value a fraction in 0…1.
 
 Names are `<target>/<figure>`, `<target>/tail/top1`, `<target>/unseen/top1`; `action` is the
-pair of verb and noun.
+pair of verb and noun. Of a target with several classes a row there is `<target>/mAP` alone.
 """
 
 from collections.abc import Iterator, Mapping, Set
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy
+from torchmetrics.functional.classification import binary_average_precision, multiclass_accuracy
 
 TOP_K = (1, 3, 5)
 FEW = 0.25
@@ -49,7 +49,14 @@ def metrics(
 def target_metrics(
     target: str, logits: Tensor, labels: Tensor, subsets: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, float]]:
-    """Yield top-1/3/5, mean class accuracy (over classes that occur), top-1 of each subset."""
+    """Yield top-1/3/5, mean class accuracy (over classes that occur), top-1 of each subset.
+
+    Of labels `[N,classes]` bool, `mean_average_precision`; subsets are left out.
+    """
+    if labels.ndim == 2:
+        if labels.any():
+            yield f"{target}/mAP", mean_average_precision(logits, labels)
+        return
     present = labels >= 0
     if not present.any():
         return
@@ -62,6 +69,23 @@ def target_metrics(
     yield f"{target}/mean_class_accuracy", float(recall[torch.unique(labels)].mean())
     hits = logits.argmax(dim=1) == labels
     yield from _subset_means(target, hits, {name: of[present] for name, of in subsets.items()})
+
+
+def mean_average_precision(logits: Tensor, labels: Tensor) -> float:
+    """Return the mean over classes that occur of the average precision of all rows.
+
+    That of a class is the area under its steps of precision and recall, rows of equal score taken
+    together.
+
+    Args:
+        logits: `[N,classes]`.
+        labels: `[N,classes]` bool, of which one at least is true.
+    """
+    occur = labels.any(dim=0)
+    # Doubles: torchmetrics takes the sigmoid, which in singles makes equals of large logits.
+    pairs = zip(logits.double().T[occur], labels.long().T[occur], strict=True)
+    precisions = [binary_average_precision(of_class, truth) for of_class, truth in pairs]
+    return float(torch.stack(precisions).mean())
 
 
 def action_metrics(

@@ -12,6 +12,7 @@ from egofeat.heads.flow_attention import FlowAttentionHead, SeedFlowAttentionHea
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.linear import LinearHead
 from egofeat.heads.lstm import LSTMHead
+from egofeat.heads.roi import POOLS, RoiHead
 from egofeat.heads.stam import ACTIVATIONS, SELECTIONS, StamHead
 from egofeat.heads.transformer import TransformerHead
 
@@ -24,6 +25,7 @@ HEADS: dict[str, Callable[..., Head]] = {
     "transformer": TransformerHead,
     "stam": StamHead,
     "flow_attention": FlowAttentionHead,
+    "roi": RoiHead,
 }
 
 PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
@@ -36,17 +38,20 @@ PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
     "stam-egtea": {"stam": (StamHead, {})},
     "stam-egtea-ranger": {"stam": (StamHead, {})},
     "stam-egtea-expanded": {"stam": (StamHead, {"depth": 2})},
+    "ava": {"roi": (RoiHead, {})},
 }
 """Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions.
 
 How the presets train is in `egofeat.heads.recipes`; the `stam-egtea` ones differ in that, but
-that the expanded one stacks two modules (the report does not say how many).
+that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's
+detection head.
 """
 
 CHOICES = {
     "summary": ("last", "mean"),
     "activation": tuple(ACTIVATIONS),
     "select": SELECTIONS,
+    "pool": POOLS,
 }
 """Options that take one of a few words."""
 

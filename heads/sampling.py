@@ -5,16 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.heads.losses import Labels
+
 
 def epoch_order(
-    sampling: str, labels: Mapping[str, NDArray[np.int64]], rng: np.random.Generator
+    sampling: str, labels: Mapping[str, Labels], rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Return places of training rows `[rows]` for one epoch.
 
     Args:
         sampling: `shuffle` is a fresh permutation of all rows; `balanced` draws as many
             with replacement, by `balanced_odds`.
-        labels: target to labels of the training rows, -1 where absent.
+        labels: target to labels of the training rows, -1 where absent; `balanced` has no meaning
+            where a row has several classes.
         rng: source of the order.
     """
     rows = len(next(iter(labels.values())))
@@ -23,7 +26,7 @@ def epoch_order(
     return rng.permutation(rows)
 
 
-def balanced_odds(labels: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
+def balanced_odds(labels: Mapping[str, Labels]) -> NDArray[np.float64]:
     """Return each row's chance `[rows]`; with one target, all classes that occur come up alike.
 
     With several targets it is the mean of what each of them asks for.
@@ -58,7 +61,7 @@ class BatchOrder:
     def __init__(
         self,
         sampling: str,
-        labels: Mapping[str, NDArray[np.int64]],
+        labels: Mapping[str, Labels],
         *,
         seed: int,
         batch_size: int,

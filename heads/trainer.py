@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egofeat.device import choose_device
-from egofeat.errors import EgofeatError
+from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.feed import Features, Feed, row_bytes, should_hold
 from egofeat.heads.gaze import taught
 from egofeat.heads.head import Head
-from egofeat.heads.losses import Criterion, class_counts
+from egofeat.heads.losses import Criterion, Labels, class_counts
 from egofeat.heads.metrics import target_metrics
 from egofeat.heads.optim import make_optimizer
 from egofeat.heads.precision import autocast, check_precision
@@ -26,6 +26,8 @@ from egofeat.heads.schedules import count_plateaus, rate_factor
 
 EVALUATION_BYTES = 64 << 20
 """Float32 bytes of a batch that needs no gradient."""
+FIGURES = ("top1", "mean_class_accuracy", "mAP")
+"""Of a target, those that the history holds."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,15 @@ class Examples:
     """Rows of a store, their labels, and which of them train and validate."""
 
     features: Features
-    labels: Mapping[str, NDArray[np.int64]]
-    """Target to the label of every row of the store, -1 where absent."""
+    labels: Mapping[str, Labels]
+    """Target to the label of every row of the store, -1 where absent; or to its classes."""
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     gaze: NDArray[np.float32] | None = None
     """Points of the training rows `[rows,T,3]`, as `egofeat.heads.gaze` has them."""
 
     def labels_of(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, Tensor]:
-        """Return target to labels `[rows]` on a device."""
+        """Return target to labels `[rows]`, or `[rows,classes]`, on a device."""
         return {t: torch.from_numpy(values[rows]).to(device) for t, values in self.labels.items()}
 
 
@@ -69,7 +71,8 @@ def train(
 
     Raises:
         EgofeatError: the loss is no longer finite, or the checkpoint is not this head's.
-        RequestError: the device is not at hand, or has not the arithmetic asked for.
+        RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
+            has no meaning for the labels.
     """
     return Trainer(head, examples, config).run(checkpoint, on_epoch)
 
@@ -81,21 +84,13 @@ class Trainer:
         self.config = config
         self.device = choose_device(config.device)
         check_precision(config.amp, self.device, head)
+        check_labels(config, examples.labels)
         self.head = head.to(self.device)
         self.optimizer = make_optimizer(
             config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
-        self.criterion = Criterion(
-            {
-                target: class_counts(examples.labels[target][examples.train], layer.out_features)
-                for target, layer in zip(head.targets, head.classifiers, strict=True)
-                if isinstance(layer, nn.Linear)
-            },
-            class_weights=config.class_weights,
-            class_weight_cap=config.class_weight_cap,
-            logit_adjustment=config.logit_adjustment,
-        ).to(self.device)
+        self.criterion = make_criterion(head, examples, config).to(self.device)
         wanted = (len(examples.train) + len(examples.validation)) * row_bytes(examples.features)
         held = should_hold(config.device_cache, self.device, wanted)
         self.feed = Feed(
@@ -135,7 +130,8 @@ class Trainer:
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, self.head, self.optimizer, self.scaler, progress)
                 on_epoch(progress.history[-1])
-        self.head.load_state_dict(progress.best)
+        if progress.best:
+            self.head.load_state_dict(progress.best)
         self.head.eval()
         return progress
 
@@ -207,7 +203,7 @@ class Trainer:
         record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
         for target, values in logits.items():
             figures = dict(target_metrics(target, values, self.validation_labels[target].cpu(), {}))
-            for figure in ("top1", "mean_class_accuracy"):
+            for figure in FIGURES:
                 if f"{target}/{figure}" in figures:
                     record[f"val/{target}/{figure}"] = figures[f"{target}/{figure}"]
         return record
@@ -220,6 +216,49 @@ class Trainer:
             value for name, value in record.items() if name.endswith(f"/{self.config.monitor}")
         ]
         return sum(values) / len(values)
+
+
+def make_criterion(head: Head, examples: Examples, config: TrainerConfig) -> Criterion:
+    """Make the loss, with the class counts of the training rows."""
+    training = {target: values[examples.train] for target, values in examples.labels.items()}
+    return Criterion(
+        {
+            target: class_counts(training[target], layer.out_features)
+            for target, layer in zip(head.targets, head.classifiers, strict=True)
+            if isinstance(layer, nn.Linear)
+        },
+        several={target: len(rows) for target, rows in training.items() if rows.ndim == 2},
+        class_weights=config.class_weights,
+        class_weight_cap=config.class_weight_cap,
+        logit_adjustment=config.logit_adjustment,
+    )
+
+
+def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
+    """Refuse options that have no meaning where rows have several classes, or where they have one.
+
+    Raises:
+        RequestError: in one sentence, with what can be used instead.
+    """
+    several = [target for target, values in labels.items() if values.ndim == 2]
+    if several and config.sampling == "balanced":
+        raise RequestError(
+            f"target '{several[0]}' has several classes a row, which no drawing of rows makes come "
+            "up alike: leave --sampling balanced out, or choose --class-weights"
+        )
+    if several and config.logit_adjustment:
+        raise RequestError(
+            f"target '{several[0]}' has several classes a row, and --logit-adjustment is of the "
+            "softmax over one: leave it out, or choose --class-weights"
+        )
+    figures = {"mAP"} if several else set()
+    if len(several) < len(labels):
+        figures |= set(FIGURES) - {"mAP"}
+    if config.monitor not in figures | {"loss"}:
+        raise RequestError(
+            f"option monitor {config.monitor} is no figure of {', '.join(labels)}: "
+            f"choose one of {', '.join(['loss', *sorted(figures)])}"
+        )
 
 
 def evaluation_feed(

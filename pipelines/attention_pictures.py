@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.extract.sampling import frames_at, plan_from_description
+from egofeat.extract.moments import frames_at
+from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import open_video
 from egofeat.heads.fusion import AveragedHeads, concatenate

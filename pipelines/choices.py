@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from egofeat.errors import RequestError
 from egofeat.extract import transforms
 from egofeat.extract.backbones import Spec
 from egofeat.extract.flow import Motion
-from egofeat.extract.sampling import Clips, Plan, Uniform, Windows
+from egofeat.extract.sampling import Clips, KeyFrames, Plan, Uniform, Windows
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import decoder_version
 from egofeat.extract.weights import Weights
@@ -17,6 +18,22 @@ IMAGE_OPTIONS = ("frames",)
 """Options of networks of images alone."""
 CLIP_OPTIONS = ("clips", "clip_frames")
 """Options of networks of clips alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoiConfig:
+    """What a person can choose about the features of persons."""
+
+    boxes: str = "annotated"
+    """`annotated`: those of the data set; or a detector's, a CSV file or a folder of such."""
+    min_score: float = 0.8
+    """Detected boxes below are left out."""
+    maps: tuple[str, ...] = ()
+    """Taps that boxes are cut out of; empty means the maps of the backbone's last layer."""
+    sampling: int = 0
+    """Points a side of each place; 0 goes by the size of the box."""
+    aligned: bool = False
+    """Move boxes by half a pixel of the map; the published weights were trained without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +81,30 @@ class ExtractConfig:
     """`uint8` or `float32`; see `choose_motion`."""
     pool_grid: int | None = None
     """Places a side that maps are pooled to; None keeps them as they are."""
+    pool_time: bool = False
+    """Average maps of clips over their steps."""
+    roi: RoiConfig | None = None
+    """Keep features of persons in place of the taps; `taps` are then out of `roi`, `roi_map`."""
     part: tuple[int, int] = (1, 1)
     """Number of this part, from 1, and how many parts there are."""
     retry_failed: bool = False
 
 
-def choose_plan(spec: Spec, config: ExtractConfig, official: Weights | None = None) -> Plan:
+def choose_plan(
+    spec: Spec,
+    config: ExtractConfig,
+    official: Weights | None = None,
+    *,
+    key_frames: bool = False,
+) -> Plan:
     """The plan that the options ask of a backbone.
+
+    Args:
+        spec: of the backbone.
+        config: the options.
+        official: record of its weights.
+        key_frames: whether the segments are moments; a number of frames or clips asked for
+            samples the second that follows each.
 
     Raises:
         RequestError: options that do not go together, or that the backbone cannot take.
@@ -84,6 +118,8 @@ def choose_plan(spec: Spec, config: ExtractConfig, official: Weights | None = No
         return _choose_windows(spec, config, config.windows)
     if config.stride is not None:
         raise RequestError("--stride is of windows: give --windows as well, or leave it out")
+    if key_frames and config.frames is None and config.clips is None:
+        return _choose_key_frames(spec, config, official)
     if spec.clip is None:
         if config.fps is not None:
             raise RequestError(
@@ -93,6 +129,16 @@ def choose_plan(spec: Spec, config: ExtractConfig, official: Weights | None = No
         return Uniform(20 if config.frames is None else config.frames)
     return Clips(
         clips=config.clips or 1,
+        frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
+        stride=spec.clip.stride,
+        fps=config.fps or (official and official.fps) or spec.clip.fps,
+    )
+
+
+def _choose_key_frames(spec: Spec, config: ExtractConfig, official: Weights | None) -> KeyFrames:
+    if spec.clip is None:
+        return KeyFrames(1, 1, config.fps or 30.0)
+    return KeyFrames(
         frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
         stride=spec.clip.stride,
         fps=config.fps or (official and official.fps) or spec.clip.fps,
@@ -144,8 +190,11 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
     if config.size is not None:
         transforms.check_size(config.size)
     name = config.transform or ("weights" if config.crops > 1 else spec.transform)
-    if name not in ("squash", "weights"):
-        raise RequestError(f"there is no transform '{name}': choose squash or weights")
+    known = ("squash", "weights")
+    if config.roi:
+        name, known = config.transform or "whole", ("whole", "squash")
+    if name not in known:
+        raise RequestError(f"there is no transform '{name}': choose {' or '.join(known)}")
     if name == "squash" and config.crops != 1:
         raise RequestError("--crops 3 cuts frames that squash keeps whole: --transform weights")
     return name
@@ -162,21 +211,22 @@ def choose_transform(
         official: record of its weights.
         motion: what the network sees; None means colours.
     """
-    if check_transform(spec, config) == "squash":
+    name = check_transform(spec, config)
+    if name == "squash":
         side = config.size or spec.squash_size
         chosen = transforms.squash(side, mean=spec.mean, std=spec.std)
     else:
         record = official or (spec.weights[0] if spec.weights else None)
-        chosen = transforms.as_published(
-            spec.size,
-            record.resize if record else spec.short_side,
-            config.size,
-            mean=spec.mean,
-            std=spec.std,
-            interpolation=record.interpolation if record else "bilinear-antialias",
-            crops=config.crops,
-        )
-    chosen = replace(chosen, motion=motion, pool_grid=config.pool_grid)
+        resize = record.resize if record else spec.short_side
+        colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
+        colours["interpolation"] = record.interpolation if record else "bilinear-antialias"
+        if name == "whole":
+            chosen = transforms.whole(resize, config.size, **colours)
+        else:
+            chosen = transforms.as_published(
+                spec.size, resize, config.size, **colours, crops=config.crops
+            )
+    chosen = replace(chosen, motion=motion, pool_grid=config.pool_grid, pool_time=config.pool_time)
     if spec.channels != 3:
         return replace(chosen, channels="UV")
     if motion:
@@ -192,6 +242,8 @@ def check(config: ExtractConfig) -> None:
     Raises:
         RequestError: naming the option.
     """
+    if config.roi and not 0 <= config.roi.min_score <= 1:
+        raise RequestError(f"--min-score {config.roi.min_score:g} cannot be: give 0 to 1")
     check_choice(config.format or "hdf5", config.compress if config.format else None)
     decoder_version(config.decoder)  # refuses one that is unknown or not installed
     if config.dtype not in ("float16", "float32"):

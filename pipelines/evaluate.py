@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,58 +18,30 @@ from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
+from egofeat.pipelines.evaluation import Evaluation
 from egofeat.pipelines.gaze import gaze_figures
+from egofeat.pipelines.persons_evaluation import evaluate_persons
 from egofeat.pipelines.pictures import confusion_matrix
-from egofeat.pipelines.run import LabelledStore, Places, branches, load_run, open_run_store
+from egofeat.pipelines.run import (
+    LabelledRows,
+    LabelledStore,
+    Places,
+    branches,
+    load_run,
+    open_run_rows,
+)
+from egofeat.pipelines.views import Views, head_of_a_view, open_views, predict_views
+from egofeat.store import PersonRows
 from egofeat.store.joined import JoinedStore
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """How good a head is on one split."""
-
-    run: Path
-    split: str
-    segments: int
-    metrics: Mapping[str, float]
-    """`<target>/top1` and so on, fractions in 0…1; see `egofeat.heads.metrics`."""
-    warnings: tuple[str, ...]
-    pictures: tuple[Path, ...]
-    alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Where a head a store gives logits: store to the metrics of its head alone, and its weight."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the object that metrics.json and `--json` hold."""
-        return {
-            "run": self.run.name,
-            "split": self.split,
-            "segments": self.segments,
-            **self.metrics,
-            **({"stores": self.alone} if self.alone else {}),
-            "warnings": list(self.warnings),
-        }
-
-    def lines(self) -> list[str]:
-        """Return the same for a person: a line a target or subset, then warnings and pictures."""
-        figures: dict[str, list[str]] = {}
-        named = [*self.metrics.items()]
-        for store, metrics_alone in self.alone.items():
-            named += [(f"{store} {name}", value) for name, value in metrics_alone.items()]
-        for name, value in named:
-            subject, figure = name.rsplit("/", 1)
-            words = figure.replace("_", " ").replace("top", "top-")
-            figures.setdefault(subject, []).append(f"{words} {100 * value:.1f} %")
-        width = max(map(len, figures))
-        return [
-            f"{self.segments} segments of {self.split}",
-            *(f"{subject:<{width}}  {'  '.join(of)}" for subject, of in figures.items()),
-            *(f"warning: {self.run.name} {warning}" for warning in self.warnings),
-            f"pictures: {', '.join(map(str, self.pictures))}",
-        ]
-
-
 def evaluate(
-    run: Path, split: str | None = None, store: Places | None = None, *, device: str = "auto"
+    run: Path,
+    split: str | None = None,
+    store: Places | None = None,
+    *,
+    views: tuple[int, int] | None = None,
+    device: str = "auto",
 ) -> Evaluation:
     """Evaluate a run's head on a split of the store that it was trained on.
 
@@ -79,30 +50,43 @@ def evaluate(
         split: None means the run's validation split.
         store: where the store lies, if no longer where it was; of a run on several stores,
             each of them in the order of its config.
+        views: (clips, crops) that the store has of a segment: the head sees each alone, and their
+            softmaxes are averaged. The store may have more of them than the run was trained on.
         device: where to run.
 
     Raises:
-        RequestError: no such run, or the split has no labelled segments.
+        RequestError: no such run, or the split has no labelled segments; the store has other
+            views, or the head cannot see one alone.
         StoreError: the store is absent, or holds features of another recipe.
     """
     head, config = load_run(run)
-    opened = open_run_store(run, config, store)
+    by = Views(*views) if views else None
+    if by:
+        opened: LabelledRows = open_views(run, config, store, by)
+        head = head_of_a_view(run, config, head)
+    else:
+        opened = open_run_rows(run, config, store)
     head = head.to(choose_device(device))
-    return evaluate_head(head, config, opened, run, split or config["val_split"])
+    return evaluate_head(head, config, opened, run, split or config["val_split"], by)
 
 
 def evaluate_head(
     head: Head | AveragedHeads,
     config: Mapping[str, Any],
-    store: LabelledStore,
+    store: LabelledRows,
     folder: Path,
     split: str,
+    views: Views | None = None,
 ) -> Evaluation:
     """Evaluate, and write metrics, predictions and confusion matrices into the run's folder.
 
-    Files about another split than the run's validation split carry its name.
+    Files about another split than the run's validation split carry its name, and those of
+    an evaluation by views the views. Persons are evaluated by `evaluate_persons`.
     """
-    rows, parts = predict_split(head, store, split)
+    if isinstance(store, PersonRows):
+        assert isinstance(head, Head)
+        return evaluate_persons(head, config, store, folder, split)
+    rows, parts = predict_split(head, store, split, views)
     logits = fuse_logits(head, parts)
     labels = {target: torch.from_numpy(store.labels[target][rows]) for target in logits}
     unseen = torch.from_numpy(np.isin(np.asarray(store.groups)[rows], sorted(store.unseen)))
@@ -115,7 +99,8 @@ def evaluate_head(
             f"split '{split}' of store {store.path} has no labels to evaluate against: "
             "choose another with --split"
         )
-    foretold = [gaze_figures(*branch, rows) for branch in branches(head, store)]
+    # Attention goes with the steps of a whole segment, which no head sees by views.
+    foretold = [gaze_figures(*of, rows) if not views else {} for of in branches(head, store)]
     for of_branch, gaze in zip(of_parts or [figures], foretold, strict=True):
         of_branch.update(gaze)
     if isinstance(head, WeightedHeads):
@@ -124,19 +109,21 @@ def evaluate_head(
                 of_branch[f"{target}/weight"] = weight
     stores = [part.name for part in store.parts] if isinstance(store, JoinedStore) else []
     warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
-    of_split = "" if split == config["val_split"] else f"-{split}"
-    write_predictions(folder / f"predictions{of_split}.npz", store, rows, logits, labels)
+    suffix = "" if split == config["val_split"] else f"-{split}"
+    suffix, said = (f"{suffix}-{views}", f"{split}, {views}") if views else (suffix, split)
+    write_predictions(folder / f"predictions{suffix}.npz", store, rows, logits, labels)
     evaluation = Evaluation(
         run=folder,
         split=split,
         segments=len(rows),
         metrics=figures,
         warnings=tuple(filter(None, warnings)),
-        pictures=draw_confusions(config, logits, labels, folder, split, of_split),
+        pictures=draw_confusions(config, logits, labels, folder, said, suffix),
         alone=dict(zip(stores, of_parts, strict=False)),  # no parts: one head sees them all
+        views=views,
     )
     text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    replace_file(folder / f"metrics{of_split}.json", text.encode())
+    replace_file(folder / f"metrics{suffix}.json", text.encode())
     return evaluation
 
 
@@ -146,14 +133,14 @@ def draw_confusions(
     labels: Mapping[str, Tensor],
     folder: Path,
     split: str,
-    of_split: str,
+    suffix: str,
 ) -> tuple[Path, ...]:
     """Draw which class was taken for which, a picture a target that has labels."""
     pictures = []
     for target, names in config["classes"].items():
         if not (labels[target] >= 0).any():
             continue
-        picture = folder / f"confusion-{target}{of_split}.png"
+        picture = folder / f"confusion-{target}{suffix}.png"
         predicted = logits[target].argmax(dim=1)
         pictures.append(
             confusion_matrix(labels[target], predicted, names, picture, f"{target}, {split}")
@@ -162,9 +149,11 @@ def draw_confusions(
 
 
 def predict_split(
-    head: Head | AveragedHeads, store: LabelledStore, split: str
+    head: Head | AveragedHeads, store: LabelledStore, split: str, views: Views | None = None
 ) -> tuple[NDArray[np.int64], list[dict[str, Tensor]]]:
     """Return the rows of a split and each head's logits for them, target to `[rows,classes]`.
+
+    By views, a head's are the log of the mean of its softmaxes.
 
     Raises:
         RequestError: the store has nothing of that split.
@@ -178,7 +167,9 @@ def predict_split(
         )
     device = next(head.parameters()).device
     return rows, [
-        predict(member, evaluation_feed(features, rows, device=device))
+        predict_views(member, features, rows, views)
+        if views
+        else predict(member, evaluation_feed(features, rows, device=device))
         for member, features in branches(head, store)
     ]
 

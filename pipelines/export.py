@@ -126,9 +126,10 @@ def _check_fits(store: FeatureStore, form: ExportFormat, config: ExportConfig) -
         )
     if not form.videos:
         return
-    if not store.flat:
+    if not store.flat or store.recipe.of_persons:
+        holds = "persons of key frames" if store.recipe.of_persons else "segments"
         raise RequestError(
-            f"{config.to} takes windows over whole videos and {store.path} holds segments: extract "
+            f"{config.to} takes windows over whole videos and {store.path} holds {holds}: extract "
             "with --windows and --stride, or give --to npy"
         )
     if len(store.row_shape) != 1:

@@ -15,7 +15,8 @@ from egofeat import console
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Tally, Task, extract
-from egofeat.extract.sampling import Beside, Plan, Windows
+from egofeat.extract.moments import Beside
+from egofeat.extract.sampling import Plan, Windows
 from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import decoder_version, open_video
@@ -102,9 +103,13 @@ def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
     wanted = _segments(batches)
     left = _segments(without(batches, done, failed))
     videos = {segment.video for segment in left}
-    present = sum(key_of(segment) in done for segment in wanted)
+    there = [segment for segment in wanted if key_of(segment) in done]
+    present = len(there)
     row_bytes = job.recipe.row_bytes
-    if isinstance(job.plan, Windows):
+    if job.persons:
+        rows, bytes_present = job.rows_of(left), job.rows_of(there) * row_bytes
+        frames = len(left) * (job.plan.view_frames + sum(job.transform.beside))
+    elif isinstance(job.plan, Windows):
         media = [job.dataset.media[segment.video] for segment in left]
         rows, frames = _windows_of(job.plan, media, job.transform.beside)
         bytes_present = _bytes_of_shards(job.store)
@@ -166,6 +171,8 @@ def _writer(job: Job) -> StoreWriter:
     made_with["weights"] = named
     if job.transform.motion and (library := job.transform.motion.library):
         made_with["motion"] = library
+    if config.roi:
+        made_with["boxes"] = config.roi.boxes
     return StoreWriter.open(
         config.out,
         job.dataset,
@@ -195,8 +202,10 @@ def _shares(jobs: Sequence[Job]) -> list[list[Batch]]:
 
     Jobs that share a decode share the cut, so that each part has whole videos of all.
     """
-    rows = max(job.recipe.row_bytes for job in jobs)
-    row_bytes = MAX_BYTES if jobs[0].plan.flat else rows  # of a flat plan, a shard a video
+    if isinstance(jobs[0].plan, Windows):
+        row_bytes = MAX_BYTES  # a shard a video
+    else:
+        row_bytes = max(job.segment_bytes for job in jobs)
     return [part(cut(job.segments, row_bytes), *job.config.part) for job in jobs]
 
 
@@ -219,6 +228,7 @@ def _extract(
             sink=writer,
             batch_size=config.batch_size
             or suiting_batch(job.backbone.device, job.plan, job.transform),
+            persons=job.persons,
         )
         for job, batches, writer in zip(jobs, left, writers, strict=True)
     ]
@@ -241,9 +251,9 @@ def _missing(job: Job, batches: Sequence[Batch]) -> list[Batch]:
 def _refuse_full_disk(jobs: Sequence[Job], left: Sequence[Sequence[Batch]]) -> None:
     """Of what is neither compressed nor of windows: how much they take is not known before."""
     needed = sum(
-        len(_segments(batches)) * job.recipe.row_bytes
+        job.rows_of(_segments(batches)) * job.recipe.row_bytes
         for job, batches in zip(jobs, left, strict=True)
-        if _compression(job) is None and not job.plan.flat
+        if _compression(job) is None and not isinstance(job.plan, Windows)
     )
     free = _free_bytes(jobs[0].config.out)
     if needed > free:

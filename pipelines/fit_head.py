@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
@@ -16,26 +15,29 @@ from egofeat.heads.config import TrainerConfig
 from egofeat.heads.losses import class_counts
 from egofeat.heads.recipes import trainer_config
 from egofeat.heads.registry import resolve_options
-from egofeat.heads.trainer import Examples
-from egofeat.pipelines.evaluate import Evaluation, evaluate_head
+from egofeat.heads.trainer import Examples, check_labels
+from egofeat.pipelines.evaluate import evaluate_head
+from egofeat.pipelines.evaluation import Evaluation
 from egofeat.pipelines.fit_member import fit_members
 from egofeat.pipelines.gaze import teaching_points
 from egofeat.pipelines.labelled import choose_targets, labelled_rows, open_labelled
 from egofeat.pipelines.pictures import instances_per_class
+from egofeat.pipelines.published_heads import start_from
 from egofeat.pipelines.run import (
-    LabelledStore,
+    LabelledRows,
     Places,
     RunFolder,
     branches,
     load_run,
     make_head,
-    read_config,
     save_head,
     sources,
     write_config,
 )
+from egofeat.pipelines.run_origin import choose_folder, describe_file, describe_store
 from egofeat.pipelines.set_aside import choose_groups, set_aside
-from egofeat.store import FeatureStore
+from egofeat.store.joined import JoinedStore
+from egofeat.store.persons import PersonRows
 
 FUSIONS = ("features", "logits", "weighted")
 
@@ -68,6 +70,9 @@ class FitConfig:
     becomes `val_split`; 0 takes the split as it is."""
     trainer: TrainerConfig | None = None
     """None is the preset's own, or the defaults."""
+    init: Path | None = None
+    """Weights of a published detection network, whose classifier the head starts from; with
+    epochs 0 it stays as it is."""
     out: Path | None = None
     """Run folder; None means `runs/<dataset>-<head>`, numbered when that is another run's."""
 
@@ -79,6 +84,16 @@ class FitConfig:
         if self.fuse not in FUSIONS:
             raise RequestError(
                 f"option fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'"
+            )
+        if self.init is None and self.trainer and not self.trainer.length:
+            raise RequestError(
+                "option epochs 0 trains nothing: give 1 or more, or weights that need no training "
+                "with --init"
+            )
+        if self.init is not None and self.normalize:
+            raise RequestError(
+                "a published classifier reads features as they are: leave --normalize out, or "
+                "--init"
             )
 
 
@@ -104,32 +119,36 @@ def fit_head(
     Args:
         config: what to train, on what, how.
         on_epoch: told the history record of each evaluation (one an epoch unless iterations
-            are counted): epoch, iteration, lr, train/loss, val/loss, `val/<target>/top1`,
-            `val/<target>/mean_class_accuracy`.
+            are counted): epoch, iteration, lr, train/loss, val/loss, `val/<target>/top1` and
+            `val/<target>/mean_class_accuracy`, or `val/<target>/mAP` of several classes a row.
 
     Raises:
         RequestError: unknown head, option, target or split, or a folder of another run.
         StoreError: the store cannot be read.
+        WeightsError: the published weights cannot be read.
         EgofeatError: the training failed.
     """
     trainer = config.trainer or trainer_config(config.preset)
-    store = open_labelled(config.store, config.tap)
+    store = open_rows(config)
     targets = choose_targets(store, config.targets)
     val_groups = divide(config, store, targets, trainer.seed)
     train_rows = labelled_rows(store, config.train_split, targets)
     val_rows = labelled_rows(store, config.val_split, targets)
     if len(train_rows) < 2:
         raise RequestError(
-            f"split '{config.train_split}' of store {store.path} has one labelled segment: "
-            "a head needs two at least"
+            f"split '{config.train_split}' of store {store.path} has one labelled "
+            f"{unit(store)}: a head needs two at least"
         )
     labels = {target: store.labels[target] for target in targets}
+    check_labels(trainer, labels)
     description = describe(config, trainer, store, targets) | val_groups
-    folder = RunFolder(choose_folder(config, store.dataset, description))
+    folder = RunFolder(choose_folder(config.out, description))
     if folder.metrics.exists():
         head, _ = load_run(folder.path)
     else:
         head = make_head(description)
+        if config.init is not None:
+            start_from(head, config.init)
         examples = []
         for member, features in branches(head, store):
             taught = (member, features, train_rows, str(store.path))
@@ -151,8 +170,30 @@ def fit_head(
     )
 
 
+def open_rows(config: FitConfig) -> LabelledRows:
+    """Open the rows that a head is to learn from.
+
+    Raises:
+        RequestError: unknown head or option, no such tap, or segments for a head of persons.
+        StoreError: the store cannot be read.
+    """
+    options = resolve_options(config.head, config.preset, config.options)
+    store = open_labelled(config.store, config.tap, options)
+    if config.head == "roi" and not isinstance(store, PersonRows):
+        raise RequestError(
+            f"head 'roi' reads persons of key frames, and store {store.path} holds segments: make "
+            "one of persons with egofeat roi, or choose another head"
+        )
+    return store
+
+
+def unit(store: LabelledRows) -> str:
+    """What a row of the store is, for people."""
+    return "person" if isinstance(store, PersonRows) else "segment"
+
+
 def divide(
-    config: FitConfig, store: LabelledStore, targets: tuple[str, ...], seed: int
+    config: FitConfig, store: LabelledRows, targets: tuple[str, ...], seed: int
 ) -> dict[str, Any]:
     """Set the validation part aside, if one is wanted; return what config.yaml says of it.
 
@@ -161,6 +202,11 @@ def divide(
     """
     if not config.val_from_train:
         return {}
+    if isinstance(store, PersonRows):
+        raise RequestError(
+            "--val-from-train divides segments, and persons are judged by all key frames of a "
+            f"split that the data set itself has: give {store.dataset} one in the manifest"
+        )
     rows = labelled_rows(store, config.train_split, targets)
     groups = choose_groups(store, rows, config.val_from_train, seed)
     set_aside(store, groups, config.train_split, config.val_split)
@@ -168,7 +214,7 @@ def divide(
 
 
 def describe(
-    config: FitConfig, trainer: TrainerConfig, store: LabelledStore, targets: tuple[str, ...]
+    config: FitConfig, trainer: TrainerConfig, store: LabelledRows, targets: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return what config.yaml says: plain values only."""
     labels = hashlib.sha256("\n".join([*store.ids, *map(str, store.splits)]).encode())
@@ -176,9 +222,9 @@ def describe(
         labels.update(store.labels[target].tobytes())
     options = resolve_options(config.head, config.preset, config.options)
     origin = (
-        describe_store(store)
-        if isinstance(store, FeatureStore)
-        else {"fuse": config.fuse, "stores": [describe_store(one) for one in store.stores]}
+        {"fuse": config.fuse, "stores": [describe_store(one) for one in store.stores]}
+        if isinstance(store, JoinedStore)
+        else describe_store(store)
     )
     description = {
         "egofeat": version("egofeat"),
@@ -195,6 +241,8 @@ def describe(
         "dataset": store.dataset,
         "classes": {target: list(store.classes[target]) for target in targets},
     }
+    if config.init is not None:
+        description["init"] = describe_file(config.init)
     make_head(description)  # a head that cannot be is refused before anything is written
     if config.head == "flow_attention":
         _refuse_without_flow(description)
@@ -211,67 +259,16 @@ def _refuse_without_flow(description: Mapping[str, Any]) -> None:
         )
 
 
-def describe_store(store: FeatureStore) -> dict[str, Any]:
-    """Return where a store lies and what its features are."""
-    return {
-        "store": str(Path(store.path).resolve()),
-        "store_digest": store.digest,
-        "tap": store.tap,
-        "feature_shape": list(store.row_shape),
-        "recipe": yaml.safe_load(store.recipe.to_json()),
-    }
-
-
-def choose_folder(config: FitConfig, dataset: str, description: Mapping[str, Any]) -> Path:
-    """Return the run's folder: the one named, or the first that is free or this run's own.
-
-    Raises:
-        RequestError: the folder named holds something else.
-    """
-    if config.out is not None:
-        if _is_free(config.out) or _is_same(config.out, description):
-            return config.out
-        raise RequestError(
-            f"{config.out} holds another run, or none: name another folder with --out, or remove it"
-        )
-    stem = "-".join(filter(None, (dataset, config.head, config.preset)))
-    number = 1
-    while True:
-        path = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        if _is_free(path) or _is_same(path, description):
-            return path
-        number += 1
-
-
-def _is_free(path: Path) -> bool:
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
-
-
-def _is_same(path: Path, description: Mapping[str, Any]) -> bool:
-    """Say whether the folder's config asks for this very training, wherever the stores lie."""
-    try:
-        there = read_config(path)
-    except RequestError:
-        return False
-    here = yaml.safe_load(yaml.safe_dump(dict(description)))
-    return _placeless(there) == _placeless(here)
-
-
-def _placeless(config: Mapping[str, Any]) -> dict[str, Any]:
-    stores = [{**source, "store": ""} for source in sources(config)]
-    return {**config, "store": "", "stores": stores}
-
-
 def draw_instances(
-    store: LabelledStore,
+    store: LabelledRows,
     targets: tuple[str, ...],
     splits: Mapping[str, NDArray[np.int64]],
     out: Path,
 ) -> None:
-    """Draw how many segments of each class train and validate, a picture a target.
+    """Draw how many rows of each class train and validate, a picture a target.
 
     Args:
-        store: whose segments.
+        store: whose rows.
         targets: what is trained.
         splits: name to rows that are used.
         out: folder of the pictures.
@@ -283,4 +280,6 @@ def draw_instances(
             for split, rows in splits.items()
         }
         picture = out / f"instances-{target}.png"
-        instances_per_class(counts, names, picture, f"segments a class: {target}")
+        # A person may do several things at once, and is then counted with each.
+        counted = "labels of persons" if isinstance(store, PersonRows) else "segments"
+        instances_per_class(counts, names, picture, f"{counted} a class: {target}", counted)

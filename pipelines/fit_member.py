@@ -15,6 +15,7 @@ from egofeat.heads.head import Head, Standardise
 from egofeat.heads.trainer import Examples, evaluation_feed, predict, train
 from egofeat.pipelines.pictures import loss_curves
 from egofeat.pipelines.run import RunFolder
+from egofeat.store.persons import PersonRows
 
 
 def fit_members(
@@ -56,6 +57,8 @@ def fit_member(
 ) -> None:
     """Train a run's head, or one of several, from where its checkpoint is; leave its history.
 
+    A training of no epochs has none.
+
     Args:
         head: with its fresh weights; it ends with those of its best epoch.
         examples: what it learns from.
@@ -65,14 +68,18 @@ def fit_member(
         on_epoch: told the history record of each evaluation.
     """
     if isinstance(head.standardise, Standardise):
-        mean, std = channel_statistics(examples.features, examples.train)
+        features = examples.features
+        if isinstance(features, PersonRows):  # each alone: nobody is all zeros
+            features = PersonRows(features.store)
+        mean, std = channel_statistics(features, examples.train)
         head.standardise.mean.copy_(torch.from_numpy(mean))
         head.standardise.std.copy_(torch.from_numpy(std))
     progress = train(
         head, examples, config, checkpoint=folder.checkpoint(member), on_epoch=on_epoch
     )
-    write_history(folder.history(member), progress.history)
-    loss_curves(folder.history(member), folder.losses(member))
+    if progress.history:
+        write_history(folder.history(member), progress.history)
+        loss_curves(folder.history(member), folder.losses(member))
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -11,7 +11,8 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.flow import choose_motion
 from egofeat.extract.pooling import pooled_shapes
-from egofeat.extract.sampling import Plan, Windows
+from egofeat.extract.roi import Persons
+from egofeat.extract.sampling import KeyFrames, Plan, Windows
 from egofeat.extract.transforms import Transform
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.choices import (
@@ -22,6 +23,12 @@ from egofeat.pipelines.choices import (
     check_transform,
     choose_plan,
     choose_transform,
+)
+from egofeat.pipelines.persons_choices import (
+    choose_align,
+    choose_maps,
+    choose_person_taps,
+    find_boxes,
 )
 from egofeat.segments import Dataset, Segment
 from egofeat.store import Key, Recipe
@@ -39,11 +46,25 @@ class Job:
     plan: Plan
     transform: Transform
     recipe: Recipe
+    persons: Persons | None = None
+    """Whose features are kept, of the boxes of all wanted segments."""
 
     @property
     def store(self) -> Path:
         """The folder that the recipe names."""
         return self.config.out / self.dataset.name / self.recipe.store_name
+
+    def rows_of(self, segments: Sequence[Segment]) -> int:
+        """Rows of segments, of which each has one but where persons are the rows."""
+        if self.persons is None:
+            return len(segments)
+        return sum(len(self.persons.boxes[segment.id]) for segment in segments)
+
+    @property
+    def segment_bytes(self) -> int:
+        """Bytes of a segment's features: the mean, where segments have several rows."""
+        rows = self.rows_of(self.segments)
+        return max(1, self.recipe.row_bytes * rows // max(1, len(self.segments)))
 
 
 def plan_job(
@@ -63,10 +84,10 @@ def plan_job(
     # What cannot be is refused before weights are looked for.
     check(config)
     check_transform(spec, config)
-    plan = choose_plan(spec, config)
     motion = choose_motion(spec, config.motion, config.motion_values, console.note)
     if dataset is None:
         dataset = read_dataset(config)
+    plan = choose_plan(spec, config, key_frames=dataset.key_frames)
     segments = _of_splits(dataset, config.splits)
     if plan.flat:
         dataset = dataset.whole_videos()
@@ -74,22 +95,32 @@ def plan_job(
         segments = tuple(s for s in dataset.segments if s.video in videos)
     if only is not None:
         segments = tuple(s for s in segments if (s.id, s.start, s.stop) in only)
+    found = find_boxes(config.roi, dataset) if config.roi else None
+    if found:
+        segments = tuple(s for s in segments if s.id in found.boxes)
     backbone = load(
         config.backbone,
         weights=config.weights,
-        taps=config.taps,
+        taps=choose_maps(spec, config.roi) if config.roi else config.taps,
         device=choose_device(config.device),
         precision=config.precision,
         note=console.note,
     )
     transform = choose_transform(spec, config, backbone.official, motion)
-    plan = choose_plan(spec, config, backbone.official)
+    plan = choose_plan(spec, config, backbone.official, key_frames=dataset.key_frames)
     shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
-    shapes = pooled_shapes(shapes, config.pool_grid)
+    shapes = pooled_shapes(shapes, config.pool_grid, config.pool_time)
+    described, persons = transform.describe(), None
+    if config.roi and found and isinstance(plan, KeyFrames):
+        plan = replace(plan, boxes=found.digest)
+        align = choose_align(backbone, plan.view_frames, config.roi)
+        persons = Persons(found.boxes, align, choose_person_taps(config.taps))
+        described["roi"] = align.describe()
+        shapes = {tap: align.shapes(shapes)[tap] for tap in persons.taps}
     recipe = Recipe(
         backbone=config.backbone,
         weights=backbone.weights,
-        transform=transform.describe(),
+        transform=described,
         plan=plan.describe(),
         taps={tap: _row_shape(shape, plan, transform) for tap, shape in shapes.items()},
         dtype=config.dtype,
@@ -104,6 +135,7 @@ def plan_job(
         plan=plan,
         transform=transform,
         recipe=recipe,
+        persons=persons,
     )
 
 
@@ -160,7 +192,9 @@ def for_each(
 
 
 def _row_shape(shape: tuple[int, ...], plan: Plan, transform: Transform) -> tuple[int, ...]:
-    return shape if isinstance(plan, Windows) else (plan.views * transform.crops, *shape)
+    if isinstance(plan, Windows) or plan.flat:
+        return shape
+    return (plan.views * transform.crops, *shape)
 
 
 def read_dataset(config: ExtractConfig) -> Dataset:

@@ -1,20 +1,30 @@
 """What a head learns from: stores opened as one, the targets, the rows that are labelled."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.run import LabelledStore, Places, listed, tell_left_out
+from egofeat.heads.losses import Labels
+from egofeat.pipelines.run import LabelledRows, Places, as_rows, listed, tell_left_out
 from egofeat.store import FeatureStore
 from egofeat.store.joined import open_stores
+from egofeat.store.persons import PersonRows
 
 
-def open_labelled(places: Places, tap: str | None) -> LabelledStore:
+def open_labelled(
+    places: Places, tap: str | None, options: Mapping[str, Any] | None = None
+) -> LabelledRows:
     """Open the store, or the stores as one, and say which segments the join leaves out.
+
+    A store of persons is opened as rows of persons.
 
     Args:
         places: where the stores lie.
         tap: of each store, by comma; one for all; None where each has one.
+        options: the head's, of which `others` is how many stand beside a person.
 
     Raises:
         RequestError: no such tap, stores that do not join, or a store of windows.
@@ -23,22 +33,24 @@ def open_labelled(places: Places, tap: str | None) -> LabelledStore:
     taps = [name.strip() for name in tap.split(",")] if tap else []
     opened = open_stores(listed(places), taps)
     for store in [opened] if isinstance(opened, FeatureStore) else opened.stores:
-        if store.flat:
+        if store.flat and not store.recipe.of_persons:
             raise RequestError(
                 f"{store.path} holds windows over whole videos, and a head learns from labelled "
                 "segments: extract those, without --windows"
             )
     tell_left_out(opened)
-    return opened
+    return as_rows(opened, {"options": options or {}})
 
 
-def choose_targets(store: LabelledStore, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def choose_targets(store: LabelledRows, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return the targets to train: those wanted, else verb and noun, else all that are labelled.
 
     Raises:
         RequestError: a target that the store has no labels for.
     """
-    labelled = tuple(target for target, values in store.labels.items() if (values >= 0).any())
+    labelled = tuple(t for t, values in store.labels.items() if is_labelled(values).any())
+    if not labelled and isinstance(store, PersonRows):
+        raise _no_persons(f"store {store.path}")
     if not labelled:
         raise RequestError(
             f"store {store.path} has no labels: run egofeat extract again with a manifest that "
@@ -55,18 +67,35 @@ def choose_targets(store: LabelledStore, wanted: tuple[str, ...]) -> tuple[str, 
     return ("verb", "noun") if {"verb", "noun"} <= set(labelled) else labelled
 
 
-def labelled_rows(store: LabelledStore, split: str, targets: tuple[str, ...]) -> NDArray[np.int64]:
+def is_labelled(labels: Labels) -> NDArray[np.bool_]:
+    """Which rows have a label of a target, or a class where they may have several, `[rows]`."""
+    return np.any(labels, axis=1) if labels.ndim == 2 else np.greater_equal(labels, 0)
+
+
+def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the rows of a split that have a label for one of the targets at least.
+
+    Of persons, those with an annotated box, whatever they do.
 
     Raises:
         RequestError: there are none; the message names the splits that there are.
     """
     rows = store.rows(split)
-    labelled = np.any([store.labels[target][rows] >= 0 for target in targets], axis=0)
-    if not labelled.any():
-        names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
-        raise RequestError(
-            f"split '{split}' of store {store.path} has no labelled segments: its splits are "
-            f"{names}; choose with --train-split and --val-split, or extract that split"
-        )
-    return rows[labelled]
+    labelled = np.any([is_labelled(store.labels[target][rows]) for target in targets], axis=0)
+    names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
+    if labelled.any():
+        return rows[store.annotated[rows] if isinstance(store, PersonRows) else labelled]
+    if isinstance(store, PersonRows):
+        raise _no_persons(f"split '{split}' of store {store.path}, whose splits are {names},")
+    raise RequestError(
+        f"split '{split}' of store {store.path} has no labelled segments: its splits are "
+        f"{names}; choose with --train-split and --val-split, or extract that split"
+    )
+
+
+def _no_persons(where: str) -> RequestError:
+    return RequestError(
+        f"{where} has no annotated persons that do anything, and heads learn from these: make a "
+        "store of them with egofeat roi --boxes annotated (one of detected persons is for "
+        "evaluation), or choose splits with --train-split and --val-split"
+    )

@@ -29,10 +29,14 @@ _LINE = 0.135
 """Inches that one line of the smallest text takes."""
 
 
-def loss_curves(history: Path, out: Path) -> Path:
-    """Draw loss and top-1 accuracy over epochs from a run's `history.csv`.
+_SCORES = {"top1": "top-1 accuracy, %", "mAP": "mAP of boxes, %"}
+"""Figure of a history to its axis."""
 
-    Uses the columns `epoch`, `<split>/loss` and `<split>/<target>/top1` that are there;
+
+def loss_curves(history: Path, out: Path) -> Path:
+    """Draw loss and top-1 accuracy, or mAP, over epochs from a run's `history.csv`.
+
+    Uses the columns `epoch`, `<split>/loss` and `<split>/<target>/top1` or `…/mAP` that are there;
     empty cells are left out. The epoch with the lowest `val/loss` is marked.
 
     Raises RequestError for a history without an epoch.
@@ -40,8 +44,10 @@ def loss_curves(history: Path, out: Path) -> Path:
     columns = _columns(history)
     epochs = columns["epoch"]
     losses = {name: values for name, values in columns.items() if name.endswith("/loss")}
-    scores = {name: values * 100 for name, values in columns.items() if name.endswith("/top1")}
-    panels = [("loss", losses), ("top-1 accuracy, %", scores)]
+    panels = [("loss", losses)]
+    for figure_name, label in _SCORES.items():
+        of_name = {n: v * 100 for n, v in columns.items() if n.endswith(f"/{figure_name}")}
+        panels.append((label, of_name))
     panels = [(label, lines) for label, lines in panels if lines]
     figure = drawing.figure(5.2 * len(panels) + 0.2, 3.9)
     best = _best_epoch(columns)
@@ -68,7 +74,7 @@ def _columns(history: Path) -> dict[str, NDArray[np.float64]]:
     return {
         name: np.array([float(row[name] or "nan") for row in rows])
         for name in rows[0]
-        if name == "epoch" or name.endswith(("/loss", "/top1"))
+        if name == "epoch" or name.rpartition("/")[2] in {"loss", *_SCORES}
     }
 
 
@@ -176,9 +182,13 @@ def _name_ticks(axes: Axes, names: Sequence[str], step: int) -> None:
 
 
 def instances_per_class(
-    counts_by_split: Mapping[str, ArrayLike], class_names: Sequence[str], out: Path, title: str
+    counts_by_split: Mapping[str, ArrayLike],
+    class_names: Sequence[str],
+    out: Path,
+    title: str,
+    counted: str = "segments",
 ) -> Path:
-    """Draw how many segments each class has in each split.
+    """Draw how many segments each class has in each split, or what else is `counted`.
 
     counts_by_split: split to counts [classes]. Up to 40 classes are labelled bars in
     their own order; more are a curve from the most to the least frequent class of the
@@ -187,23 +197,23 @@ def instances_per_class(
     counts = {split: np.asarray(values, np.int64) for split, values in counts_by_split.items()}
     few = len(class_names) <= _BARS
     draw = _instance_bars if few else _instance_tail
-    figure = draw(counts, class_names, title)
+    figure = draw(counts, class_names, title, counted)
     empty = [
         f"{int((values == 0).sum())} classes have none in {split}"
         for split, values in counts.items()
         if (values == 0).any()
     ]
     totals = [f"{int(values.sum()):,} in {split}" for split, values in counts.items()]
-    drawing.note(figure, " · ".join(["segments: " + ", ".join(totals), *empty]))
+    drawing.note(figure, " · ".join([f"{counted}: " + ", ".join(totals), *empty]))
     return drawing.save(figure, out)
 
 
 def _instance_bars(
-    counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str
+    counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str, counted: str
 ) -> Figure:
     classes, splits = len(class_names), len(counts)
     figure = drawing.figure(7.5, max(2.8, (0.17 * splits + 0.1) * classes + 1.3))
-    axes = drawing.style(figure.add_subplot(), title, "segments", "")
+    axes = drawing.style(figure.add_subplot(), title, counted, "")
     axes.grid(visible=False, axis="y")
     width = 0.8 / splits
     for number, (split, values) in enumerate(counts.items()):
@@ -222,14 +232,14 @@ def _instance_bars(
 
 
 def _instance_tail(
-    counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str
+    counts: Mapping[str, NDArray[np.int64]], class_names: Sequence[str], title: str, counted: str
 ) -> Figure:
     classes = len(class_names)
     first, *_ = counts.values()
     order = np.argsort(-first, kind="stable")
     width = max(9.0, _LINE * classes) if classes <= _NAMED else 15.0
     figure = drawing.figure(width + 0.8, 5.2)
-    axes = drawing.style(figure.add_subplot(), title, "", "segments (logarithmic)")
+    axes = drawing.style(figure.add_subplot(), title, "", f"{counted} (logarithmic)")
     axes.set_yscale("log")
     for number, (split, values) in enumerate(counts.items()):
         colour = drawing.COLOURS[number % len(drawing.COLOURS)]

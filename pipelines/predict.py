@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from egofeat import console
 from egofeat.device import choose_device
-from egofeat.errors import RequestError, WeightsError
-from egofeat.extract.backbones import Backbone, load
+from egofeat.errors import RequestError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Task, extract
 from egofeat.extract.sampling import plan_from_description
@@ -22,7 +20,7 @@ from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import top_pairs
 from egofeat.pipelines.extract import decoding_threads, suiting_batch
-from egofeat.pipelines.official import named_weights
+from egofeat.pipelines.official import backbone_of
 from egofeat.pipelines.run import load_run, sources
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Recipe, ShardRows
@@ -107,6 +105,27 @@ def predict(
     """
     head, config = load_run(run)
     trained_on = sources(config)
+    given = weights_of_sources(run, trained_on, weights)
+    memories = features_of(trained_on, videos, given, device)
+    head = head.to(choose_device(device))
+    seen = []
+    for video in dict.fromkeys(map(str, videos)):
+        if all(video in memory.features for memory in memories):
+            features = [torch.from_numpy(memory.features[video])[None] for memory in memories]
+            logits = logits_of(head, features, choose_device(device))
+            seen.append(Prediction(video, guesses_of(logits, config["classes"], top)))
+    failures = {one.video: one.reason for memory in memories for one in memory.failures}
+    return Predictions(seen, failures)
+
+
+def weights_of_sources(
+    run: Path, trained_on: Sequence[Mapping[str, Any]], weights: str | Sequence[str] | None
+) -> Sequence[str | None]:
+    """Return the named weights of each store of a run; one name stands for all.
+
+    Raises:
+        RequestError: more or fewer weights than the run has stores.
+    """
     given = [weights] if weights is None or isinstance(weights, str) else list(weights)
     if len(given) == 1:
         given *= len(trained_on)
@@ -115,22 +134,13 @@ def predict(
             f"run {run} was trained on {len(trained_on)} stores and {len(given)} weights are "
             "named: give --weights once for each, in the order of its config.yaml"
         )
-    memories = features_of(trained_on, videos, given, device)
-    head = head.to(choose_device(device))
-    seen = []
-    for video in dict.fromkeys(map(str, videos)):
-        if all(video in memory.features for memory in memories):
-            features = [torch.from_numpy(memory.features[video])[None] for memory in memories]
-            logits = _logits(head, features, choose_device(device))
-            seen.append(Prediction(video, _guesses(logits, config["classes"], top)))
-    failures = {one.video: one.reason for memory in memories for one in memory.failures}
-    return Predictions(seen, failures)
+    return given
 
 
-def _logits(
+def logits_of(
     head: Head | AveragedHeads, features: Sequence[Tensor], device: torch.device
 ) -> dict[str, Tensor]:
-    """What the head gives for one segment, from its row `[1, *row_shape]` of each store."""
+    """What the head gives for rows `[n, *row_shape]` of each store, target to `[n, classes]`."""
     with torch.inference_mode():
         if isinstance(head, AveragedHeads):
             logits: dict[str, Tensor] = head([block.float().to(device) for block in features])
@@ -147,59 +157,63 @@ def features_of(
 ) -> list[Memory]:
     """Features of whole videos, made as those of each store of a run, in one decode."""
     segments = [Segment(id=str(path), video=str(path)) for path in dict.fromkeys(videos)]
-    media = {str(path): Media(path) for path in videos}
-    memories = [Memory(source["tap"]) for source in sources]
-    by_decoder: dict[str, list[Task]] = {}
-    for source, named, memory in zip(sources, weights, memories, strict=True):
-        recipe = Recipe.from_dict(source["recipe"])
-        backbone = _backbone_of(recipe, source["tap"], named, device)
-        plan = plan_from_description(recipe.plan)
-        transform = Transform.from_description(recipe.transform)
-        shards = [shard for batch in cut(segments, recipe.row_bytes) for shard in batch.shards]
-        task = Task(
-            backbone=backbone,
-            plan=plan,
-            transform=transform,
-            shards=shards,
-            dtype=recipe.dtype,
-            sink=memory,
-            batch_size=suiting_batch(backbone.device, plan, transform),
-        )
-        by_decoder.setdefault(recipe.decoder, []).append(task)
-    for decoder, tasks in by_decoder.items():
-        passes = passes_over([segments] * len(tasks), media)
-        extract(passes, tasks, decoder=decoder, workers=decoding_threads())
-    return memories
-
-
-def _backbone_of(recipe: Recipe, tap: str, weights: str | None, device: str) -> Backbone:
-    """The backbone that made a store, with the very weights."""
-    if weights is None:
-        weights = named_weights(recipe)
-        if weights is None:
-            raise WeightsError(
-                f"the run's features were made with weights of your own ({recipe.weights[:15]}…): "
-                "name the file with --weights"
-            )
-    backbone = load(
-        recipe.backbone,
-        weights=weights,
-        taps=[tap],
-        device=choose_device(device),
-        precision=recipe.precision,
-        note=console.note,
+    return Extractor(sources, weights, device).features(
+        segments, {str(v): Media(v) for v in videos}
     )
-    if backbone.weights != recipe.weights:
-        raise WeightsError(
-            f"the run's features were made with {recipe.backbone} weights {recipe.weights[:15]}…, "
-            f"these are {backbone.weights[:15]}…: name the right file with --weights"
-        )
-    return backbone
 
 
-def _guesses(
+class Extractor:
+    """Makes features of segments as each store of a run has them, for any video.
+
+    Args:
+        sources: of the run: `recipe` and `tap` of each store.
+        weights: of each store, a backbone weights file where the store's were a user's own.
+        device: where to run.
+
+    Raises:
+        WeightsError: the backbone's weights are not those of the store.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Mapping[str, Any]],
+        weights: Sequence[str | None],
+        device: str,
+    ) -> None:
+        self._taps = [source["tap"] for source in sources]
+        self._recipes = [Recipe.from_dict(source["recipe"]) for source in sources]
+        self._backbones = [
+            backbone_of(recipe, [tap], named, device)
+            for recipe, tap, named in zip(self._recipes, self._taps, weights, strict=True)
+        ]
+
+    def features(self, segments: Sequence[Segment], media: Mapping[str, Media]) -> list[Memory]:
+        """Features of segments, by their ids, for each store; in one decode."""
+        memories = [Memory(tap) for tap in self._taps]
+        by_decoder: dict[str, list[Task]] = {}
+        for recipe, backbone, memory in zip(self._recipes, self._backbones, memories, strict=True):
+            plan = plan_from_description(recipe.plan)
+            transform = Transform.from_description(recipe.transform)
+            task = Task(
+                backbone=backbone,
+                plan=plan,
+                transform=transform,
+                shards=[s for batch in cut(segments, recipe.row_bytes) for s in batch.shards],
+                dtype=recipe.dtype,
+                sink=memory,
+                batch_size=suiting_batch(backbone.device, plan, transform),
+            )
+            by_decoder.setdefault(recipe.decoder, []).append(task)
+        for decoder, tasks in by_decoder.items():
+            passes = passes_over([segments] * len(tasks), media)
+            extract(passes, tasks, decoder=decoder, workers=decoding_threads())
+        return memories
+
+
+def guesses_of(
     logits: Mapping[str, Tensor], classes: Mapping[str, Sequence[str]], top: int
 ) -> dict[str, list[Guess]]:
+    """Most probable classes of each target for one segment, of logits `[1, classes]`."""
     guesses = {}
     for target, values in logits.items():
         names = classes[target]

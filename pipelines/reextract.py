@@ -51,6 +51,11 @@ def swap(
         StoreError: there is no such store.
     """
     description = Description.read(path := store_at(store))
+    if description.recipe.of_persons:
+        raise RequestError(
+            f"{path} holds features of persons: give `egofeat roi` the other backbone, with their "
+            "boxes"
+        )
     dataset = load_manifest(config.manifest).dataset(description.dataset)
     done, failures = standing(path)
     only = frozenset(done | {failure.key for failure in failures})

@@ -12,7 +12,13 @@ from pathlib import Path
 from egofeat import console
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.sampling import Clips, Uniform, Windows, plan_from_description
+from egofeat.extract.sampling import (
+    Clips,
+    KeyFrames,
+    Uniform,
+    Windows,
+    plan_from_description,
+)
 from egofeat.extract.shards import key_of
 from egofeat.extract.video import decoder_version
 from egofeat.manifest import load_manifest
@@ -186,6 +192,8 @@ def _decoder_change(description: Description) -> str | None:
 def _again(description: Description, config: ExtractConfig) -> ExtractConfig:
     """The same plan, transform and taps by the same backbone with the same weights."""
     recipe = description.recipe
+    if recipe.of_persons:
+        raise RequestError("features of persons are made anew by `egofeat roi`, with their boxes")
     spec = spec_of(recipe.backbone)
     crop = recipe.transform["crop"]
     squashed = recipe.transform["resize"] == "squash"
@@ -198,12 +206,15 @@ def _again(description: Description, config: ExtractConfig) -> ExtractConfig:
         size=None if crop == (spec.squash_size if squashed else spec.size) else crop,
         crops=recipe.transform["crops"],
         pool_grid=recipe.transform.get("pool_grid"),
+        pool_time=recipe.transform.get("pool_time", False),
     )
     if motion := recipe.transform.get("motion"):
         config = replace(config, motion=motion["method"], motion_values=motion["values"])
     match plan_from_description(recipe.plan):
         case Uniform(frames):
             return replace(config, frames=frames)
+        case KeyFrames(frames, _, fps):
+            return replace(config, clip_frames=frames if spec.clip else None, fps=fps)
         case Clips(clips, frames, _, fps):
             return replace(config, clips=clips, clip_frames=frames, fps=fps)
         case Windows(size, stride, fps, frames):

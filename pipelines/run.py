@@ -31,9 +31,12 @@ from egofeat.heads.registry import build_head
 from egofeat.pipelines.set_aside import set_aside
 from egofeat.store import FeatureStore, open_store
 from egofeat.store.joined import JoinedStore, join
+from egofeat.store.persons import PersonRows
 
 LabelledStore = FeatureStore | JoinedStore
-"""What a head is trained and judged on: one store, or several of one data set."""
+"""Segments that a head is trained and judged on: of one store, or several of one data set."""
+LabelledRows = LabelledStore | PersonRows
+"""The same, or the persons of key frames."""
 Places = Path | Sequence[Path]
 """Where a store lies, or several."""
 
@@ -158,7 +161,7 @@ def _fresh_head(config: Mapping[str, Any], shape: tuple[int, ...]) -> Head:
     return head
 
 
-def branches(head: Head | AveragedHeads, store: LabelledStore) -> list[tuple[Head, Features]]:
+def branches(head: Head | AveragedHeads, store: LabelledRows) -> list[tuple[Head, Features]]:
     """Pair each head of a run with the features that it reads, in the rows of the store."""
     if isinstance(head, AveragedHeads):
         assert isinstance(store, JoinedStore)
@@ -176,7 +179,34 @@ def listed(places: Places | None) -> list[Path]:
 def open_run_store(
     path: Path, config: Mapping[str, Any], store: Places | None = None
 ) -> LabelledStore:
-    """Open the store that a run was trained on, or another place where it lies now.
+    """Open the store of segments that a run was trained on, or another place where it lies now.
+
+    Args:
+        path: the run.
+        config: what its config.yaml says.
+        store: where the store lies; of a run on several, each in the order of the config.
+
+    Raises:
+        RequestError: another number of places than the run has stores, or it reads persons.
+        StoreError: it is absent, its features were made by another recipe, or its classes
+            are no longer those that the head tells apart.
+    """
+    opened = open_run_rows(path, config, store)
+    if isinstance(opened, PersonRows):
+        raise RequestError(
+            f"run {path} reads persons of key frames, and this is for runs on segments: name one "
+            "of those, or use egofeat evaluate or annotate"
+        )
+    return opened
+
+
+def open_run_rows(
+    path: Path, config: Mapping[str, Any], store: Places | None = None
+) -> LabelledRows:
+    """Open what a run was trained on, segments or persons, or another place where it lies now.
+
+    The persons may be others than those that it was trained on, as a detector's are: their features
+    must be made in the same way.
 
     Args:
         path: the run.
@@ -196,9 +226,10 @@ def open_run_store(
             "give --store once for each, in the order of its config.yaml"
         )
     pairs = zip(trained_on, places, strict=True)
-    opened = join([_open_source(path, source, place) for source, place in pairs])
+    opened = as_rows(join([_open_source(path, source, place) for source, place in pairs]), config)
     tell_left_out(opened)
     if "val_groups" in config:
+        assert not isinstance(opened, PersonRows)  # whose splits are never divided
         set_aside(opened, config["val_groups"], config["train_split"], config["val_split"])
     for target, names in config["classes"].items():
         if list(opened.classes.get(target, ())) != names:
@@ -210,9 +241,32 @@ def open_run_store(
     return opened
 
 
+def as_rows(store: LabelledStore, config: Mapping[str, Any]) -> LabelledRows:
+    """A store of persons as one row a person, with as many others as the head's options want.
+
+    Args:
+        store: as it was opened.
+        config: with the head's `options`.
+
+    Raises:
+        RequestError: persons are joined with other stores.
+    """
+    stores = [store] if isinstance(store, FeatureStore) else store.stores
+    if not any(one.recipe.of_persons for one in stores):
+        return store
+    if not isinstance(store, FeatureStore):
+        raise RequestError(
+            f"{store.path} hold persons of key frames, and these are not joined: name one store"
+        )
+    return PersonRows(store, int(config["options"].get("others", 0)))
+
+
 def _open_source(path: Path, source: Mapping[str, Any], place: Path) -> FeatureStore:
     opened = open_store(place, source["tap"])
-    if opened.digest != source["store_digest"]:
+    recipe = yaml.safe_load(opened.recipe.to_json())
+    if opened.digest != source["store_digest"] and (
+        not opened.recipe.of_persons or _of_any_boxes(recipe) != _of_any_boxes(source["recipe"])
+    ):
         raise StoreError(
             f"store {place} ({opened.digest[:8]}) holds other features than run {path} was trained "
             f"on ({source['store_digest'][:8]}): name that store with --store, or fit the head "
@@ -221,7 +275,12 @@ def _open_source(path: Path, source: Mapping[str, Any], place: Path) -> FeatureS
     return opened
 
 
-def tell_left_out(store: LabelledStore) -> None:
+def _of_any_boxes(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe but for which persons were looked at."""
+    return {**recipe, "plan": {**recipe["plan"], "boxes": ""}}
+
+
+def tell_left_out(store: LabelledRows) -> None:
     """Say how many segments of joined stores do not stand in all of them, if any."""
     if isinstance(store, JoinedStore) and any(store.left_out):
         pairs = zip(store.left_out, store.stores, strict=True)

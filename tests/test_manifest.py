@@ -180,9 +180,9 @@ def test_relative_paths_start_at_the_manifest(good, monkeypatch, tmp_path):
 def test_the_shipped_manifest_is_valid_and_its_examples_too(tmp_path):
     shipped = SHIPPED.read_text(encoding="utf-8")
     assert load_manifest(SHIPPED).default == "demo"
-    uncommented = re.sub(r"(?m)^  # ((?:  )?[a-z0-9-]+:( |$))", r"  \1", shipped)
+    uncommented = re.sub(r"(?m)^  # ((?:  ){0,2}[a-z0-9_-]+:( |$))", r"  \1", shipped)
     manifest = load_manifest(write(tmp_path, uncommented))
-    names = ("demo", "epic", "egtea", "handwash", "handwash-by-session", "ucf101")
+    names = ("demo", "epic", "egtea", "ava", "handwash", "handwash-by-session", "ucf101")
     assert manifest.names == names
 
 

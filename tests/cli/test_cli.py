@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from egofeat.cli import app
 from egofeat.heads.config import TrainerConfig
-from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.choices import ExtractConfig, RoiConfig
 from egofeat.pipelines.fit_head import FitConfig
 
 
@@ -180,7 +180,13 @@ def defaults(command: str) -> dict[str, object]:
 
 def test_the_defaults_of_the_command_line_are_those_of_the_configs():
     extract = defaults("extract")
+    of_persons = defaults("roi")
+    for field in dataclasses.fields(RoiConfig):
+        if field.name != "maps":
+            assert of_persons[field.name] == field.default, field.name
     for field in dataclasses.fields(ExtractConfig):
+        if field.name == "roi":
+            continue  # chosen by the command of that name
         name = {"taps": "tap", "splits": "split", "format": "store_format"}.get(
             field.name, field.name
         )

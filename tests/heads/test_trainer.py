@@ -227,7 +227,7 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
     [
         ("optimizer", "lion", "optimizer must be one of adam, adamw, sgd, ranger"),
         ("amp", "on", "amp must be one of off, bf16, fp16"),
-        ("epochs", 0, "epochs must be at least 1"),
+        ("epochs", -1, "epochs must be at least 0"),
         ("clip_norm", -1, "clip_norm must be at least 0"),
         ("lr", 0, "lr must be above 0"),
         ("lr", float("nan"), "lr must be above 0"),

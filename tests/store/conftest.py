@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from egofeat.boxes import stamp_of
 from egofeat.segments import Dataset, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter
 
@@ -68,6 +69,39 @@ class StoreMaker:
                 for tap, shape in (taps or {"gap": (5,)}).items()
             },
             offsets=offsets,
+        )
+
+    def person_recipe(self, taps=None, **fields):
+        plan = {
+            "sampling": "key-frames",
+            "frames": 32,
+            "stride": 2,
+            "fps": 30.0,
+            "short": "repeat",
+            "boxes": "sha256:0",
+        }
+        return self.recipe(taps or {"roi": (5,)}, plan=plan, **fields)
+
+    def person_rows(self, boxes, taps=None, dtype="float16", seed=0):
+        """Key frames `<video>_<stamp>`, each id with its `Boxes`, at least one."""
+        rng = np.random.default_rng(seed)
+        offsets = np.cumsum([0, *map(len, boxes.values())])
+        moments = np.array([float(stamp_of(id_)) for id_ in boxes])
+        each = np.repeat(moments, np.diff(offsets))
+        return ShardRows(
+            ids=list(boxes),
+            videos=[id_.rpartition("_")[0] for id_ in boxes],
+            starts=moments,
+            stops=moments + 1,
+            clipped=np.zeros(len(boxes), bool),
+            times=np.stack([each - 1, each, each + 1], axis=1),
+            taps={
+                tap: rng.standard_normal((offsets[-1], *shape)).astype(dtype)
+                for tap, shape in (taps or {"roi": (5,)}).items()
+            },
+            offsets=offsets,
+            boxes=np.concatenate([one.corners for one in boxes.values()]),
+            scores=np.concatenate([one.scores for one in boxes.values()]),
         )
 
     def dataset(self, *shards, classes=None, tail=None, unseen=frozenset(), name="mine", **about):

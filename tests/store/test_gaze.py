@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from egofeat.errors import ManifestError, RequestError, StoreError
@@ -135,6 +135,7 @@ def test_a_frame_has_the_gaze_of_its_own_time(stores, count, frames):
     frames=st.integers(5, 90),
     crops=st.sampled_from([1, 3]),
 )
+@example(clips=1, steps=8, frames=20, crops=1)  # a step that ends before it begins, by rounding
 def test_a_step_of_a_clip_has_the_gaze_of_its_frames(stores, clips, steps, frames, crops):
     gaze = {
         "v": gaze_of(np.arange(frames) / FPS, [[0.5, (i + 0.5) / frames] for i in range(frames)])

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from egofeat.boxes import Boxes
 from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset, Segment
 from egofeat.store import FORMATS, Failure, open_store, verify
@@ -158,10 +159,22 @@ for number in itertools.count():
 """
 
 
+def _segments(make):
+    taps = {"gap": (20, 1280)}
+    return make.recipe(taps), [make.rows([f"{n}{k}" for k in range(20)], taps) for n in range(3)]
+
+
+def _persons(make):
+    taps = {"roi_map": (28, 7, 7)}
+    box = Boxes.of([(0.1, 0.2, 0.3, 0.4)] * 20)
+    frames = [{f"{n}_{k}": box for k in range(20)} for n in range(3)]
+    return make.person_recipe(taps), [make.person_rows(boxes, taps) for boxes in frames]
+
+
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_killed_writer_leaves_whole_shards_or_none(make, tmp_path, form):
-    rows = [make.rows([f"{n}{k}" for k in range(20)], {"gap": (20, 1280)}) for n in range(3)]
-    recipe = make.recipe({"gap": (20, 1280)})
+@pytest.mark.parametrize("made", [_segments, _persons])
+def test_a_killed_writer_leaves_whole_shards_or_none(make, tmp_path, form, made):
+    recipe, rows = made(make)
     dataset = make.dataset(*rows)
     path = tmp_path / "mine" / recipe.store_name
     chance = random.Random(0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from egofeat.adapters import csv_table, egtea, epic_kitchens, folder
+from egofeat.adapters import ava, csv_table, egtea, epic_kitchens, folder
 from egofeat.adapters.entry import Entry
 from egofeat.segments import Dataset
 
@@ -30,4 +30,5 @@ ADAPTERS: dict[str, Adapter[Any]] = {
     "csv": Adapter(csv_table.CsvEntry, csv_table.read),
     "epic-kitchens-100": Adapter(epic_kitchens.EpicEntry, epic_kitchens.read),
     "egtea-gaze+": Adapter(egtea.EgteaEntry, egtea.read),
+    "ava": Adapter(ava.AvaEntry, ava.read),
 }

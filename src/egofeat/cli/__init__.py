@@ -5,17 +5,31 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 command that needs them, so that `--help` answers at once.
 """
 
-from egofeat.cli import backbones, bench, export, features, reextract, training, visualize
+from egofeat.cli import (
+    annotate,
+    backbones,
+    bench,
+    export,
+    features,
+    persons,
+    reextract,
+    roi,
+    training,
+    visualize,
+)
 from egofeat.cli.app import app, main
 
 __all__ = [
+    "annotate",
     "app",
     "backbones",
     "bench",
     "export",
     "features",
     "main",
+    "persons",
     "reextract",
+    "roi",
     "training",
     "visualize",
 ]

@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_RESUMING = ("extract", "reextract", "fit-head", "demo")
+_RESUMING = ("extract", "reextract", "roi", "persons", "fit-head", "demo")
 """Commands that go on where they stopped."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result.")]
@@ -72,6 +72,12 @@ def show(report: Any, as_json: bool) -> None:
 def names(listed: str | None) -> tuple[str, ...]:
     """`a,b` to `("a", "b")`."""
     return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+
+
+def is_said(ctx: typer.Context, option: str) -> bool:
+    """Say whether an option stands on the command line, be it with its default."""
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _refuse(sentence: str, exit_code: int) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from egofeat.pipelines.job import Job
 
 
-def _part(text: str) -> tuple[int, int]:
+def read_part(text: str) -> tuple[int, int]:
+    """`3/16` to `(3, 16)`."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match:
         raise RequestError(f"--part {text} is no part: give a number of so many, as 3/16")
@@ -101,6 +102,9 @@ def extract_command(
     pool_grid: Annotated[
         int | None, typer.Option(help="Pool maps to so many places a side. [default: all kept]")
     ] = None,
+    pool_time: Annotated[
+        bool, typer.Option("--pool-time", help="Average maps of clips over their steps.")
+    ] = False,
     split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
     weights: Annotated[
         list[str] | None,
@@ -158,6 +162,7 @@ def extract_command(
         motion=motion,
         motion_values=motion_values,
         pool_grid=pool_grid,
+        pool_time=pool_time,
         splits=names(split),
         dtype=dtype,
         precision=precision,
@@ -167,7 +172,7 @@ def extract_command(
         device=device,
         batch_size=batch_size,
         workers=workers,
-        part=_part(part),
+        part=read_part(part),
         retry_failed=retry_failed,
     )
     backbones = backbone or [shared.backbone]
@@ -208,13 +213,12 @@ def ls_command(
         aside = " (superseded)" if store.superseded else ""
         if store.problem:
             return f"{store.path}{aside}\n  {store.problem}"
-        rows = "" if store.rows is None else f" of {store.rows} rows"
         taps = ", ".join(f"{tap} {list(shape)}" for tap, shape in store.taps.items())
         packing = f"{store.format} {store.compress}" if store.compress else store.format
         size = console.size(store.bytes)
         said = [
             f"{store.path}{aside}",
-            f"  {store.segments} segments{rows}, {store.failures} failures, {size}",
+            f"  {store.held}, {store.failures} failures, {size}",
             f"  {taps}, {packing}",
         ]
         if store.stale:

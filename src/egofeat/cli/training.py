@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from egofeat import console
-from egofeat.cli.app import Device, Json, app, names, show
+from egofeat.cli.app import Device, Json, app, is_said, names, show
 from egofeat.errors import RequestError
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder that fit-head made.", metavar="RUN")]
@@ -33,7 +33,7 @@ def fit_head_command(
         str,
         typer.Argument(
             help="lstm, convlstm, conv1d, linear, attention_pool, transformer, stam, "
-            "flow_attention."
+            "flow_attention; roi, of persons."
         ),
     ],
     store: Annotated[
@@ -58,10 +58,21 @@ def fit_head_command(
         typer.Option(help="Targets, by comma. [default: verb and noun, else all labelled]"),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="seed: the published construction, to the parameter.")
+        str | None,
+        typer.Option(
+            help="A published construction and its training: seed; stam-egtea, "
+            "stam-egtea-ranger, stam-egtea-expanded; ava."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Of the head, as hidden=128; may be repeated.")
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of roi: start from the classifier of a published detection network; with "
+            "--epochs 0, stay there."
+        ),
     ] = None,
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Standardise channels by the training rows.")
@@ -117,7 +128,8 @@ def fit_head_command(
         int, typer.Option(help="Stop after so many evaluations without a better one; 0 never.")
     ] = 10,
     monitor: Annotated[
-        str, typer.Option(help="What is better: loss, top1 or mean_class_accuracy.")
+        str,
+        typer.Option(help="What is better: loss, top1 or mean_class_accuracy; of persons mAP."),
     ] = "loss",
     sampling: Annotated[str, typer.Option(help="shuffle or balanced.")] = "shuffle",
     class_weights: Annotated[
@@ -154,7 +166,7 @@ def fit_head_command(
     said = {
         option: ctx.params[option]
         for option in (field.name for field in fields(TrainerConfig))
-        if _is_said(ctx, option)
+        if is_said(ctx, option)
     }
     trainer = trainer_config(preset, **said)
     config = FitConfig(
@@ -165,6 +177,7 @@ def fit_head_command(
         targets=names(target),
         preset=preset,
         options=_options(option or []),
+        init=init,
         normalize=normalize,
         train_split=train_split,
         val_split=val_split,
@@ -173,7 +186,7 @@ def fit_head_command(
         out=out,
     )
     trainings = len(store or ()) if fuse != "features" else 1
-    total = (trainer.iterations or trainer.epochs) * max(1, trainings)
+    total = trainer.length * max(1, trainings)
     with console.progress(f"training {head}", total, f"{trainer.unit}s") as progress:
         run = fit_head(config, on_epoch=_advances(progress, trainer.unit))
     if as_json:
@@ -189,13 +202,22 @@ def evaluate_command(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="[default: the validation split]")] = None,
     store: Store = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="Average the softmax of the store's clips x crops, as 10x3; it may have more of "
+            "them than the run's own. [default: the head sees them together]"
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Evaluate a trained head on a split: metrics, predictions and confusion matrices."""
+    from egofeat.pipelines.bench_backbones import parse_views
     from egofeat.pipelines.evaluate import evaluate
 
-    evaluation = evaluate(run, split, store, device=device)
+    by = parse_views(views) if views else None
+    evaluation = evaluate(run, split, store, views=by, device=device)
     if as_json:
         print(json.dumps({**evaluation.to_dict(), "run": str(run)}))
     else:
@@ -255,12 +277,6 @@ def demo_command(
     from egofeat.pipelines.demo import demo
 
     show(demo(out, data), as_json)
-
-
-def _is_said(ctx: typer.Context, option: str) -> bool:
-    """Say whether an option stands on the command line, be it with its default."""
-    source = ctx.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _advances(progress: Callable[[int], None], unit: str) -> Callable[[Mapping[str, float]], None]:

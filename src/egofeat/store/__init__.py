@@ -1,9 +1,12 @@
 """The feature store: whole shards written by any number of workers, read memory-mapped."""
 
+from egofeat.store.box_table import BoxTable
 from egofeat.store.formats import COMPRESSORS, FORMATS
 from egofeat.store.joined import JoinedStore, open_stores
 from egofeat.store.listing import StoreSummary, list_stores, versions
-from egofeat.store.reader import FeatureStore, open_store
+from egofeat.store.opening import open_store
+from egofeat.store.persons import PersonRows, open_persons
+from egofeat.store.reader import FeatureStore
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.standing import standing
@@ -14,10 +17,12 @@ from egofeat.store.writer import StoreWriter
 __all__ = [
     "COMPRESSORS",
     "FORMATS",
+    "BoxTable",
     "Failure",
     "FeatureStore",
     "JoinedStore",
     "Key",
+    "PersonRows",
     "Problem",
     "Recipe",
     "ShardRows",
@@ -25,6 +30,7 @@ __all__ = [
     "StoreWriter",
     "is_superseded",
     "list_stores",
+    "open_persons",
     "open_store",
     "open_stores",
     "standing",

@@ -1,18 +1,17 @@
-"""Rows of flat stores: a segment is a stretch of rows, as many as its windows were.
+"""Rows of flat stores: a segment is a stretch of rows, as many as its windows or persons were.
 
 A shard's offsets [segments + 1] say where each stretch begins and the last one ends.
 """
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.mapping import AddressRange
-from egofeat.store.selection import Selection
-from egofeat.store.shards import Shard, ShardFormat, TapArray, reading
+from egofeat.store.mapping import MappedRows
+from egofeat.store.selection import Addresses
+from egofeat.store.shards import Shard, reading
+from egofeat.store.unmapped import LibraryRows
 
 
 def offsets_of(shard: Shard) -> NDArray[np.int64]:
@@ -38,55 +37,30 @@ class FlatRows:
 
     def __init__(
         self,
-        form: ShardFormat,
-        shards: Sequence[Shard],
-        arrays: Sequence[TapArray],
-        selection: Selection,
-        tap: str,
-        row_shape: tuple[int, ...],
-        dtype: np.dtype[Any],
+        single: MappedRows | LibraryRows,
+        addresses: Addresses,
+        lengths: NDArray[np.int64],
     ) -> None:
-        self._form = form
-        self._shards = shards
-        self._shard_of = selection.shard_of
-        self._array = f"taps/{tap}"
-        self._row_shape = row_shape
-        self._dtype = dtype
-        self._row_bytes = math.prod(row_shape) * dtype.itemsize
-        offsets = [offsets_of(shard) for shard in shards]
-        whole = np.dtype(np.int64)
-        self._firsts: NDArray[np.int64] = selection.column([o[:-1] for o in offsets], whole)
-        """[segments] number of the first row in its shard."""
-        self.lengths: NDArray[np.int64] = selection.column([np.diff(o) for o in offsets], whole)
+        self.single = single
+        """Every row by a number of its own, segment after segment."""
+        self.addresses = addresses
+        """[rows] where each of these is."""
+        self.lengths = lengths
         """[segments] rows of each."""
-        places = [
-            (array.place, array.shape[0] * self._row_bytes) for array in arrays if array.place
-        ]
-        self.mapped = len(places) == len(arrays)
-        self._range = AddressRange(places) if self.mapped else None
+        self._firsts = np.cumsum(lengths) - lengths
+        """[segments] number of each one's first row."""
+
+    @property
+    def mapped(self) -> bool:
+        """Whether rows are read from mapped files."""
+        return self.single.mapped
+
+    def stretch(self, number: int) -> slice:
+        """Numbers of a segment's rows."""
+        first = int(self._firsts[number])
+        return slice(first, first + int(self.lengths[number]))
 
     def row(self, number: int) -> NDArray[Any]:
         """Features of one segment [n, *row_shape], read-only; where mapped, nothing is copied."""
-        shard, first, count = self._stretch(number)
-        if self._range:
-            offset = int(self._range.offsets[shard]) + first * self._row_bytes
-            return self._range.array(offset, (count, *self._row_shape), self._dtype)
-        stretch = slice(first, first + count)
-        values = self._form.read(self._shards[shard].path, self._array, stretch)
-        values.flags.writeable = False
-        return values
-
-    def times(self) -> NDArray[np.float64]:
-        """Start, centre and end of every row's window, segment after segment, [rows, 3] seconds."""
-        parts = [self._form.read(shard.path, "times", None) for shard in self._shards]
-        stretches = [self._stretch(number) for number in range(len(self.lengths))]
-        taken = [parts[shard][first : first + count] for shard, first, count in stretches]
-        return np.concatenate([np.empty((0, 3)), *taken])
-
-    def _stretch(self, number: int) -> tuple[int, int, int]:
-        """Return a segment's shard, its first row there and how many they are."""
-        return (
-            int(self._shard_of[number]),
-            int(self._firsts[number]),
-            int(self.lengths[number]),
-        )
+        stretch = self.stretch(number)
+        return self.single.stretch(stretch.start, stretch.stop - stretch.start)

@@ -3,19 +3,16 @@
 Like labels, gaze is no feature: it is what the manifest said at the last extraction.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.errors import StoreError
 from egofeat.gaze import Gaze, Kind
-from egofeat.store.files import replace_file, sync
+from egofeat.store.arrays import read_arrays, write_arrays
 from egofeat.store.framing import crops_of
 from egofeat.store.recipe import Recipe
 from egofeat.store.steps import stretches
@@ -63,18 +60,8 @@ class GazeTable:
         Raises:
             StoreError: it is damaged.
         """
-        path = store / NAME
-        try:
-            # From memory: of a damaged file numpy would leave the handle open.
-            with np.load(BytesIO(path.read_bytes())) as arrays:
-                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise StoreError(
-                f"{path} is damaged ({error}): delete it and run `egofeat extract` again, "
-                "which writes it anew and extracts nothing twice"
-            ) from None
+        columns = read_arrays(store / NAME, [field.name for field in fields(cls)])
+        return None if columns is None else cls(**columns)
 
     def fixations(self) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """Video to times [m] and points [m, 2] of its fixations; a video without is left out."""
@@ -89,16 +76,7 @@ class GazeTable:
 
 def write_gaze(store: Path, gaze: Mapping[str, Gaze], worker: str) -> None:
     """Put gaze.npz into the folder `store`, over an older one; without gaze, there is none."""
-    path = store / NAME
-    if not gaze:
-        if path.exists():
-            path.unlink(missing_ok=True)
-            sync(store)
-        return
-    content = BytesIO()
-    np.savez(content, allow_pickle=False, **vars(GazeTable.of(gaze)))
-    if not path.exists() or path.read_bytes() != content.getvalue():
-        replace_file(path, content.getvalue(), worker)
+    write_arrays(store / NAME, vars(GazeTable.of(gaze)) if gaze else None, worker)
 
 
 class StepGaze:

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from egofeat.store.description import SCHEMA
 from egofeat.store.rows import ShardRows
-from egofeat.store.shards import Place, Shard, ShardFormat, TapArray, checksums, reading
+from egofeat.store.shards import (
+    PERSON_COLUMNS,
+    Place,
+    Shard,
+    ShardFormat,
+    TapArray,
+    checksums,
+    reading,
+)
 
 _ALIGNMENT = 8
 """Bytes; no dtype of ours is wider."""
@@ -37,6 +45,9 @@ def _write(path: Path, rows: ShardRows, compress: str | None) -> None:
         file["times"] = rows.times.astype("<f8")
         if rows.offsets is not None:
             file["offsets"] = rows.offsets.astype("<i8")
+        for name, column in rows.of_persons.items():
+            file[f"crc32/{name}"] = checksums(column).astype("<u4")
+            file[name] = column
         for tap, values in rows.taps.items():
             options: dict[str, Any] = {}
             if compress:
@@ -74,6 +85,9 @@ def _open(path: Path) -> Shard:
             clipped=_column(file, "clipped"),
             taps={tap: _tap(path, file, f"taps/{tap}") for tap in taps},
             offsets=_column(file, "offsets") if b"offsets" in file.id else None,
+            of_persons={
+                name: _tap(path, file, name) for name in PERSON_COLUMNS if name.encode() in file.id
+            },
         )
 
 

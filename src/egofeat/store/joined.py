@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
-from egofeat.store.reader import FeatureStore, open_store
+from egofeat.store.opening import open_store
+from egofeat.store.reader import FeatureStore
 from egofeat.store.rows import keys
 
 

@@ -34,6 +34,8 @@ class StoreSummary:
     """Segments that can be read."""
     rows: int | None = None
     """Rows of these segments in a flat store; None where each segment is a row."""
+    of_persons: bool = False
+    """Whether segments are key frames and each row is a person."""
     stale: int = 0
     """Rows that the manifest no longer asks for."""
     failures: int = 0
@@ -48,6 +50,15 @@ class StoreSummary:
     """Whether a newer store took its place: `egofeat prune --superseded` removes it."""
     problem: str = ""
     """Why the store cannot be read; empty when it can."""
+
+    @property
+    def held(self) -> str:
+        """What can be read: `8 segments`, `2 segments of 40 rows`, `5 key frames of 9 persons`."""
+        if self.rows is None:
+            return f"{self.segments} segments"
+        if self.of_persons:
+            return f"{self.segments} key frames of {self.rows} persons"
+        return f"{self.segments} segments of {self.rows} rows"
 
 
 def versions() -> dict[str, str]:
@@ -98,6 +109,7 @@ def _summary(path: Path) -> StoreSummary:
         taps=description.recipe.taps,
         segments=segments,
         rows=rows,
+        of_persons=description.recipe.of_persons,
         stale=stale,
         failures=failures,
         bytes=size,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.selection import Selection
+from egofeat.store.selection import Addresses
 from egofeat.store.shards import Place, TapArray
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class MappedRows:
     def __init__(
         self,
         arrays: Sequence[TapArray],
-        selection: Selection,
+        addresses: Addresses,
         row_shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> None:
@@ -131,8 +131,8 @@ class MappedRows:
         self.range = AddressRange(
             [(array.place, array.shape[0] * self.row_bytes) for array in arrays if array.place]
         )
-        firsts = self.range.offsets[selection.shard_of]
-        self.starts: NDArray[np.int64] = firsts + selection.row_of * self.row_bytes
+        firsts = self.range.offsets[addresses.shard_of]
+        self.starts: NDArray[np.int64] = firsts + addresses.row_of * self.row_bytes
         """[rows] bytes from the range's start to each row's first byte."""
         self._buffers = threading.local()
         self._gathered = 0
@@ -141,6 +141,11 @@ class MappedRows:
     def row(self, number: int) -> NDArray[Any]:
         """Read-only view of one row; nothing is copied."""
         return self.range.array(int(self.starts[number]), self.row_shape, self.dtype)
+
+    def stretch(self, first: int, count: int) -> NDArray[Any]:
+        """Read-only view of rows that stand one after the other in a shard, at least one."""
+        shape = (count, *self.row_shape)
+        return self.range.array(int(self.starts[first]), shape, self.dtype)
 
     @functools.cached_property
     def _windows(self) -> "torch.Tensor":

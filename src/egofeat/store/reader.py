@@ -1,4 +1,4 @@
-"""Opening a store and reading features from it, memory-mapped where the shards allow."""
+"""Reading features from a store, memory-mapped where the shards allow."""
 
 import difflib
 import functools
@@ -12,55 +12,23 @@ from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.store.annotations import Annotations
-from egofeat.store.description import Description, find_stores
-from egofeat.store.flat import FlatRows, offsets_of
+from egofeat.store.description import Description
+from egofeat.store.flat import FlatRows
 from egofeat.store.formats import FORMATS, open_shards
+from egofeat.store.gathering import numbered, receiving
 from egofeat.store.gaze import GazeTable, StepGaze
 from egofeat.store.mapping import MappedRows
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import select
-from egofeat.store.shards import Shard, TapArray, reading
+from egofeat.store.tap_rows import open_rows
 from egofeat.store.unmapped import LibraryRows
-
-
-def open_store(path: Path | str, tap: str | None = None) -> "FeatureStore":
-    """Open one tap of a feature store for reading.
-
-    Args:
-        path: the store's folder, or one that holds exactly one store up to two folders below.
-        tap: name of the tap; it may be left out when the store has one.
-
-    Raises:
-        StoreError: there is no store, or a damaged one.
-        RequestError: there are several stores, or several taps and none named; or no such tap.
-    """
-    found = find_stores(Path(path))
-    if not found:
-        raise _no_store(Path(path))
-    if len(found) > 1:
-        names = ", ".join(str(store) for store in found)
-        raise RequestError(f"{path} holds several feature stores, name one of them: {names}")
-    description = Description.read(found[0])
-    taps = description.recipe.taps
-    if tap is None and len(taps) > 1:
-        raise RequestError(f"{found[0]} has several taps, name one of them: {', '.join(taps)}")
-    chosen = next(iter(taps)) if tap is None else tap
-    if chosen not in taps:
-        raise RequestError(f"{found[0]} has no tap {chosen!r}, it has {', '.join(taps)}")
-    return FeatureStore(found[0], description, chosen)
-
-
-def _no_store(path: Path) -> StoreError:
-    if aside := find_stores(path, superseded=True):
-        names = ", ".join(str(store) for store in aside)
-        return StoreError(f"{path} holds superseded stores only, name one of them: {names}")
-    return StoreError(f"there is no feature store at {path}: make one with `egofeat extract`")
 
 
 class FeatureStore:
     """Features of one tap of a store: one row a segment, in the order of the shards' names.
 
-    In a flat store a segment is a whole video and has a row a window: read it by its id.
+    In a flat store a segment is a whole video and has a row a window, or a key frame and has a
+    row a person (`egofeat.store.open_persons` gathers those): read it by its id.
     """
 
     def __init__(self, path: Path, description: Description, tap: str) -> None:
@@ -75,32 +43,15 @@ class FeatureStore:
         self._shards = open_shards(path, description)
         annotations = Annotations.read(path)
         self._selection = select(self._shards, annotations)
-        self._rows = self._open_rows()
+        self._rows = open_rows(self._form, self._shards, self._selection, self.recipe, tap)
         self.lengths: NDArray[np.int64] = (
             self._rows.lengths
             if isinstance(self._rows, FlatRows)
             else np.ones(len(self._selection.row_of), np.int64)
         )
-        """[segments] rows of each segment: 1, but in a flat store its windows."""
+        """[segments] rows of each segment: 1, but in a flat store its windows or persons."""
         self._set_columns()
         self._set_annotations(annotations)
-
-    def _open_rows(self) -> MappedRows | LibraryRows | FlatRows:
-        counts = [
-            int(offsets_of(shard)[-1]) if self.flat else len(shard.ids) for shard in self._shards
-        ]
-        arrays = [
-            _checked(shard, self.tap, (count, *self.row_shape), self.dtype)
-            for shard, count in zip(self._shards, counts, strict=True)
-        ]
-        if self.flat:
-            return FlatRows(
-                self._form, self._shards, arrays, self._selection, self.tap, self.row_shape,
-                self.dtype,
-            )  # fmt: skip
-        if all(array.place for array in arrays):
-            return MappedRows(arrays, self._selection, self.row_shape, self.dtype)
-        return LibraryRows(self._form, self._shards, self._selection, self.tap)
 
     def _set_columns(self) -> None:
         shards, column = self._shards, self._selection.column
@@ -154,16 +105,17 @@ class FeatureStore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path, to be mapped anew there."""
-        return open_store, (self.path, self.tap)
+        return _reopen, (self.path, self.tap)
 
     def __repr__(self) -> str:
-        count = f"{len(self)} segments, {self.lengths.sum()}" if self.flat else str(len(self))
+        segments = "key frames" if self.recipe.of_persons else "segments"
+        count = f"{len(self)} {segments}, {self.lengths.sum()}" if self.flat else str(len(self))
         return f"FeatureStore({str(self.path)!r}, {self.tap}: {count} × {self.row_shape})"
 
     def __getitem__(self, id_: str) -> NDArray[Any]:
         """Features of the segment `id_`, read-only; a view where the store is mapped.
 
-        The shape is `row_shape`; in a flat store [n, *row_shape], a row a window.
+        The shape is `row_shape`; in a flat store [n, *row_shape], a row a window or a person.
 
         Raises:
             StoreError: there is no such segment.
@@ -185,14 +137,12 @@ class FeatureStore:
             StoreError: there is no such segment.
             RequestError: the store is not flat.
         """
-        if not self.flat:
+        if not isinstance(self._rows, FlatRows):
             raise RequestError(
                 f"{self.path} holds segments, not windows over whole videos: read their times "
                 "from `times`, or extract with --windows"
             )
-        number = self._number(id_)
-        first = int(self.lengths[:number].sum())
-        return self.times[first : first + int(self.lengths[number])]
+        return self.times[self._rows.stretch(self._number(id_))]
 
     def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Gather rows, in the order given, repeats allowed.
@@ -211,17 +161,18 @@ class FeatureStore:
             RequestError: the store is flat, its segments are not of one shape.
         """
         gathering = self._gathering()
-        rows = self._numbered(rows)
-        shape = (len(rows), *self.row_shape)
-        if out is None:
-            out = np.empty(shape, self.dtype)
-        if out.shape != shape or not out.flags.c_contiguous:
-            raise ValueError(f"out is {out.shape}, not a C-contiguous {shape}")
+        rows = numbered(rows, len(self))
+        out = receiving(out, (len(rows), *self.row_shape), self.dtype)
         if len(rows):
             gathering.take(rows, out)
         return out
 
     def _gathering(self) -> MappedRows | LibraryRows:
+        if isinstance(self._rows, FlatRows) and self.recipe.of_persons:
+            raise RequestError(
+                f"{self.path} holds persons of key frames, as many as each has boxes: read it with "
+                "`egofeat.store.open_persons`, or train the head `roi` on it"
+            )
         if isinstance(self._rows, FlatRows):
             raise RequestError(
                 f"{self.path} holds windows over whole videos, as many as each is long, and heads "
@@ -229,15 +180,15 @@ class FeatureStore:
             )
         return self._rows
 
-    def _numbered(self, rows: NDArray[Any]) -> NDArray[np.int64]:
-        rows = np.asarray(rows)
-        if rows.dtype == np.bool_ and rows.shape == (len(self),):
-            return np.flatnonzero(rows).astype(np.int64)
-        if rows.size and not np.issubdtype(rows.dtype, np.integer):
-            raise IndexError(f"rows are {rows.dtype}, not whole numbers or a mask [{len(self)}]")
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"rows reach from {rows.min()} to {rows.max()}, not in 0…{len(self)}")
-        return rows.astype(np.int64, copy=False)
+    def single_rows(self) -> MappedRows | LibraryRows:
+        """Rows of a flat store by a number each, segment after segment, as `times` has them.
+
+        Raises:
+            RequestError: the store is not flat.
+        """
+        if not isinstance(self._rows, FlatRows):
+            raise RequestError(f"{self.path} holds one row a segment: gather them with `take`")
+        return self._rows.single
 
     def gaze_points(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Where the wearer looked at each step of rows, in what the network saw of it.
@@ -258,7 +209,7 @@ class FeatureStore:
             StoreError: the store's gaze is damaged.
         """
         self._gathering()
-        rows = self._numbered(rows)
+        rows = numbered(rows, len(self))
         if self._gaze is None:
             raise RequestError(
                 f"{self.path} has no gaze: name its folder as `gaze:` in the manifest and run "
@@ -288,7 +239,7 @@ class FeatureStore:
 
     @property
     def flat(self) -> bool:
-        """Whether a segment is a whole video with a row a window."""
+        """Whether a segment has a row a window, or a row a person."""
         return self.recipe.flat
 
     @property
@@ -308,21 +259,47 @@ class FeatureStore:
 
     @functools.cached_property
     def times(self) -> NDArray[np.float64]:
-        """Times of the views of each row, [rows, V] seconds; of a flat store's windows, [rows, 3].
+        """Times of the views of each row, [rows, V] seconds; of a flat store's rows, [rows, 3].
 
-        A view's time is that of its frame or of its clip's centre; a window's are its start,
-        centre and end, and the rows are those of segment after segment.
+        A view's time is that of its frame or of its clip's centre. A window's times are its start,
+        centre and end, a person's those of the clip with the key frame in its middle; the rows are
+        those of segment after segment.
         """
-        if isinstance(self._rows, FlatRows):
-            return self._rows.times()
-        parts = [self._form.read(shard.path, "times", None) for shard in self._shards]
-        return self._selection.column(parts, np.dtype(np.float64))
+        times = self._beside("times", np.dtype(np.float64))
+        return times.reshape(-1, 3) if self.flat else times
+
+    @functools.cached_property
+    def boxes(self) -> NDArray[np.float32]:
+        """Box of each person, [rows, 4] as `egofeat.boxes`, key frame after key frame.
+
+        Raises:
+            RequestError: the store's rows are not persons.
+        """
+        return self._of_persons("boxes").reshape(-1, 4)
+
+    @functools.cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """How sure the detector was of each person, [rows], key frame after key frame.
+
+        Raises:
+            RequestError: the store's rows are not persons.
+        """
+        return self._of_persons("scores")
+
+    def _of_persons(self, column: str) -> NDArray[np.float32]:
+        if not self.recipe.of_persons:
+            raise RequestError(
+                f"{self.path} holds no persons of key frames: make a store of them with "
+                "`egofeat roi`"
+            )
+        return self._beside(column, np.dtype(np.float32))
+
+    def _beside(self, column: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Read a column that has a part a row."""
+        addresses = self._rows.addresses if isinstance(self._rows, FlatRows) else self._selection
+        parts = [self._form.read(shard.path, column, None) for shard in self._shards]
+        return addresses.column(parts, dtype)
 
 
-def _checked(shard: Shard, tap: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> TapArray:
-    """Find a tap's array, which must be what the recipe says."""
-    array = shard.taps.get(tap)
-    if array is None or array.shape != shape or array.dtype != dtype:
-        with reading(shard.path):
-            raise ValueError(f"its tap {tap} is not {dtype} {shape}")
-    return array
+def _reopen(path: Path, tap: str) -> FeatureStore:
+    return FeatureStore(path, Description.read(path), tap)

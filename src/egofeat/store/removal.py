@@ -10,6 +10,7 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.store.annotations import NAME as SEGMENTS_JSON
+from egofeat.store.box_table import NAME as BOXES_NPZ
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, sync, temporary_path
@@ -17,6 +18,7 @@ from egofeat.store.formats import FORMATS
 from egofeat.store.gaze import NAME as GAZE_NPZ
 
 _WORKER = "prune"
+_KNOWN = (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ, "shards")
 
 
 def check_removable(path: Path) -> None:
@@ -65,7 +67,7 @@ def _foreign(store: Path) -> Iterator[str]:
     suffixes = tuple(form.suffix for form in FORMATS.values())
     for path in sorted(store.iterdir()):
         failures = path.name.startswith("failures-") and path.suffix == ".jsonl"
-        known = path.name in (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, "shards") or failures
+        known = failures or path.name in _KNOWN
         if path.is_symlink() or not (known or path.name.startswith(PREFIX)):
             yield path.name
     for path in sorted((store / "shards").glob("*")):

@@ -15,7 +15,7 @@ Key = tuple[str, float, float]
 class ShardRows:
     """Features of some segments, with everything that says what they are.
 
-    A segment is one row; in a flat store, as many rows as it has windows.
+    A segment is one row; in a flat store, as many rows as it has windows or persons.
     """
 
     ids: Sequence[str]
@@ -39,6 +39,16 @@ class ShardRows:
     """[rows, 4] where each row is a person of a key frame: its box, as `egofeat.boxes` has it."""
     scores: NDArray[np.float32] | None = None
     """[rows] the detector's, where there are boxes."""
+
+    @property
+    def of_persons(self) -> dict[str, NDArray[np.float32]]:
+        """Boxes and scores by name, little endian, where there are any."""
+        columns = {"boxes": self.boxes, "scores": self.scores}
+        return {
+            name: np.ascontiguousarray(values, "<f4")
+            for name, values in columns.items()
+            if values is not None
+        }
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,17 @@ from egofeat.store.rows import keys
 from egofeat.store.shards import Shard
 
 Address = tuple[int, int]
-"""Number of a shard and of a row in it."""
+"""Number of a shard and of a segment in it."""
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Rows to read, in the order of the shards, and those passed over."""
+class Addresses:
+    """Rows to read, in the order of the shards."""
 
     shard_of: NDArray[np.int64]
     """[rows] number of the shard."""
     row_of: NDArray[np.int64]
     """[rows] row in that shard."""
-    segment_of: NDArray[np.int64]
-    """[rows] place in the annotations' columns; empty without annotations."""
-    stale: Sequence[Address]
-    """Rows whose segment is no longer in the manifest, or has other times there."""
-    duplicates: Sequence[Address]
-    """Rows whose segment stands in an earlier row already."""
 
     def column(self, parts: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Pick the selected rows of a column that stands in parts, one a shard."""
@@ -38,6 +32,29 @@ class Selection:
             return np.empty(0, dtype)
         whole = np.concatenate([np.asarray(part, dtype) for part in parts])
         return np.asarray(whole[firsts + self.row_of])
+
+    def spread(self, offsets: Sequence[NDArray[np.int64]]) -> "Addresses":
+        """Put each segment's stretch of rows in its place.
+
+        Args:
+            offsets: of each shard, where the rows of its segments begin, [segments + 1].
+        """
+        whole = np.dtype(np.int64)
+        firsts = self.column([of_shard[:-1] for of_shard in offsets], whole)
+        lengths = self.column([np.diff(of_shard) for of_shard in offsets], whole)
+        return Addresses(np.repeat(self.shard_of, lengths), runs(firsts, lengths))
+
+
+@dataclass(frozen=True)
+class Selection(Addresses):
+    """Segments to read, and those passed over; in a store that is not flat, each is a row."""
+
+    segment_of: NDArray[np.int64]
+    """[segments] place in the annotations' columns; empty without annotations."""
+    stale: Sequence[Address]
+    """Those no longer in the manifest, or with other times there."""
+    duplicates: Sequence[Address]
+    """Those that stand in an earlier place already."""
 
 
 def select(shards: Sequence[Shard], annotations: Annotations | None) -> Selection:
@@ -68,3 +85,11 @@ def select(shards: Sequence[Shard], annotations: Annotations | None) -> Selectio
         stale,
         duplicates,
     )
+
+
+def runs(firsts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Whole numbers `[first, first + length)` of each pair, one run after the other."""
+    ends: NDArray[np.int64] = np.cumsum(lengths)
+    numbers: NDArray[np.int64] = np.repeat(firsts - (ends - lengths), lengths)
+    numbers += np.arange(len(numbers))
+    return numbers

@@ -2,7 +2,8 @@
 
 A shard holds for each tap one array [rows, *row_shape] with the times of each row and the
 crc32 of its bytes and, a segment each, what it is: id, video, start, stop, clipped. A segment
-is one row, or in a flat store those that the offsets say.
+is one row, or in a flat store those that the offsets say. Where rows are persons there is a box
+and a score each, with the crc32 of their bytes.
 """
 
 import contextlib
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
 from egofeat.store.rows import Key, ShardRows, keys
+
+PERSON_COLUMNS: Mapping[str, tuple[int, ...]] = {"boxes": (4,), "scores": ()}
+"""What a shard of persons has beside its taps, float32, to the shape of a row's part."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Shard:
     taps: Mapping[str, TapArray]
     offsets: NDArray[np.int64] | None
     """Of a flat store; as they stand in the file, not yet checked."""
+    of_persons: Mapping[str, TapArray]
+    """What there is of `PERSON_COLUMNS`, not yet checked."""
 
     @property
     def name(self) -> str:
@@ -67,7 +73,8 @@ class ShardFormat:
     """Write rows, compressed or not, to a path where nothing stands. Same rows, same bytes."""
     open: Callable[[Path], Shard]
     read: Callable[[Path, str, NDArray[np.int64] | slice | None], NDArray[Any]]
-    """Read rows (None: all) of the array `times`, `crc32/<tap>` or `taps/<tap>`."""
+    """Read rows (None: all) of the array `times`, `boxes`, `scores`, `crc32/<tap>`, `crc32/boxes`,
+    `crc32/scores` or `taps/<tap>`."""
 
 
 def segments_in(shards: Iterable[Shard]) -> set[Key]:
@@ -89,6 +96,6 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())  # HDF5 speaks in several lines
         raise StoreError(
-            f"shard {path} is damaged ({reason}): delete it and run `egofeat extract` again, "
-            "which makes only what is missing"
+            f"shard {path} is damaged ({reason}): delete it and run `egofeat extract` again, or "
+            "for persons `egofeat roi`, which makes only what is missing"
         ) from None

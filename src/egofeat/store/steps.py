@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Stretches = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Middles and reaches, seconds."""
 
+_ROUNDING = 1e-9
+"""Seconds: no part of a clip is so short but by rounding."""
+
 
 def stretches(
     plan: Mapping[str, Any],
@@ -61,4 +64,4 @@ def _of_clips(
     begins = (times - shown / 2)[:, :, np.newaxis]
     middles = begins + (edges[:, :, :-1] + edges[:, :, 1:]) / 2
     widths = np.diff(edges)
-    return middles, np.where(widths > 0, widths, length / steps) / 2
+    return middles, np.where(widths > _ROUNDING, widths, length / steps) / 2

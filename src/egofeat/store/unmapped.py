@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.selection import Selection
+from egofeat.store.selection import Addresses
 from egofeat.store.shards import Shard, ShardFormat
 
 
@@ -16,24 +16,28 @@ class LibraryRows:
     mapped = False
 
     def __init__(
-        self, form: ShardFormat, shards: Sequence[Shard], selection: Selection, tap: str
+        self, form: ShardFormat, shards: Sequence[Shard], addresses: Addresses, tap: str
     ) -> None:
         self._form = form
         self._shards = shards
-        self._selection = selection
+        self._addresses = addresses
         self._array = f"taps/{tap}"
 
     def row(self, number: int) -> NDArray[Any]:
         """One row, read-only."""
-        shard = self._shards[self._selection.shard_of[number]]
-        place = self._selection.row_of[[number]]
-        values = self._form.read(shard.path, self._array, place)
+        return np.asarray(self.stretch(number, 1)[0])
+
+    def stretch(self, first: int, count: int) -> NDArray[Any]:
+        """Rows that stand one after the other in a shard, at least one; read-only."""
+        shard = self._shards[self._addresses.shard_of[first]]
+        place = int(self._addresses.row_of[first])
+        values = self._form.read(shard.path, self._array, slice(place, place + count))
         values.flags.writeable = False
-        return np.asarray(values[0])
+        return values
 
     def take(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Read rows into `out` [n, *row_shape], widening them when it is wider."""
-        shard_of, row_of = self._selection.shard_of[rows], self._selection.row_of[rows]
+        shard_of, row_of = self._addresses.shard_of[rows], self._addresses.row_of[rows]
         for shard in np.unique(shard_of).tolist():
             places = np.flatnonzero(shard_of == shard)
             wanted, back = np.unique(row_of[places], return_inverse=True)

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
 from egofeat.store.annotations import Annotations
+from egofeat.store.box_table import BoxTable
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX
 from egofeat.store.flat import offsets_of
 from egofeat.store.formats import FORMATS, shard_paths
 from egofeat.store.gaze import GazeTable
+from egofeat.store.person_columns import check_columns, wrong_rows
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import Address, select
-from egofeat.store.shards import Shard, ShardFormat, checksums
+from egofeat.store.shards import Shard, ShardFormat, checksums, reading
 
 _BLOCK = 64 << 20
 """Bytes of compressed features that are read at a time."""
@@ -46,6 +48,7 @@ def verify(path: Path | str) -> list[Problem]:
         description = Description.read(store)
         annotations = Annotations.read(store)
         GazeTable.read(store)
+        BoxTable.read(store)
     except StoreError as error:
         return [Problem("", None, str(error))]
     form = FORMATS[description.format]
@@ -103,8 +106,19 @@ def _damage(shard: Shard, form: ShardFormat, recipe: Recipe) -> Iterator[Problem
                     shard.path.name,
                     shard.ids[segment],
                     f"its {tap} was altered after it was written: delete the shard and run "
-                    "`egofeat extract` again",
+                    f"`egofeat {'roi' if recipe.of_persons else 'extract'}` again",
                 )
+    if recipe.of_persons:
+        yield from _wrong_persons(shard, form, owners)
+
+
+def _wrong_persons(shard: Shard, form: ShardFormat, owners: NDArray[np.int64]) -> Iterator[Problem]:
+    with reading(shard.path):
+        check_columns(shard, len(owners))
+    for rows, wrong in wrong_rows(shard, form):
+        for segment in np.unique(owners[rows]).tolist():
+            mend = "delete the shard and run `egofeat roi` again"
+            yield Problem(shard.path.name, shard.ids[segment], f"{wrong}: {mend}")
 
 
 def _altered(shard: Shard, form: ShardFormat, tap: str) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import Self
 from egofeat.errors import RequestError
 from egofeat.segments import Dataset
 from egofeat.store.annotations import Annotations
+from egofeat.store.box_table import write_boxes
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.failures import (
@@ -54,7 +55,8 @@ class StoreWriter:
         """Create `<out>/<dataset>/<recipe.store_name>`, or join it when it is there.
 
         What a killed run of the same worker left half written is removed, and
-        segments.json and gaze.npz are brought up to date with `dataset`, which must be whole.
+        segments.json, gaze.npz and boxes.npz are brought up to date with `dataset`, which must
+        be whole.
 
         Args:
             out: folder of all stores.
@@ -85,6 +87,7 @@ class StoreWriter:
         annotations = Annotations.of(dataset)
         annotations.write(path, worker)
         write_gaze(path, dataset.gaze, worker)
+        write_boxes(path, dataset, worker)
         writer = cls(path, description, annotations.positions().keys(), worker)
         writer._tidy_failures(frozenset())
         return writer

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from egofeat.store.description import SCHEMA
 from egofeat.store.rows import ShardRows
-from egofeat.store.shards import Place, Shard, ShardFormat, TapArray, checksums, reading
+from egofeat.store.shards import (
+    PERSON_COLUMNS,
+    Place,
+    Shard,
+    ShardFormat,
+    TapArray,
+    checksums,
+    reading,
+)
 
 
 def _write(path: Path, rows: ShardRows, compress: str | None) -> None:
@@ -31,6 +39,8 @@ def _write(path: Path, rows: ShardRows, compress: str | None) -> None:
     }
     if rows.offsets is not None:
         columns["offsets"] = rows.offsets
+    for name, column in rows.of_persons.items():
+        columns |= {f"crc32/{name}": checksums(column), name: column}
     for name, column in columns.items():
         _add(group, name, column, None)
     for tap, values in rows.taps.items():
@@ -72,6 +82,9 @@ def _open(path: Path) -> Shard:
             clipped=_read(path, "clipped", None),
             taps={tap: _array(path / "taps" / tap) for tap in taps},
             offsets=_read(path, "offsets", None) if (path / "offsets").is_dir() else None,
+            of_persons={
+                name: _array(path / name) for name in PERSON_COLUMNS if (path / name).is_dir()
+            },
         )
 
 

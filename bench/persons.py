@@ -1,0 +1,145 @@
+"""Features of persons against the network alone, and a head on kept ones against the network.
+
+    python bench/persons.py [--key-frames 8] [--persons 5] [--repeats 3] [--size 256]
+
+Key frames a second apart of 456 × 256 H.264 films, made here, with random boxes; the detection
+network `slowfast_32x2_r50_ava` with random weights, frames squashed to a square. First the whole
+extraction, once keeping one vector a clip and once one a person: key frames a second, A B A B,
+medians. Then a training step of the `roi` head on persons from the store, against one that runs
+the network over their clips, decoded and prepared before.
+"""
+
+import argparse
+import itertools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from extraction import film
+from ratios import machine, seconds
+
+from egofeat.boxes import Boxes, key_frame_id
+from egofeat.extract.roi import RoiAlign
+from egofeat.heads import build_head
+from egofeat.pipelines.choices import ExtractConfig, RoiConfig
+from egofeat.pipelines.extract import run
+from egofeat.pipelines.job import plan_job
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import open_persons
+
+CLASSES = 80
+A_VIDEO = 8
+"""Seconds, and so key frames, that are taken of each film."""
+
+
+def people(folder: Path, key_frames: int, persons: int) -> Dataset:
+    """Films with `persons` boxes in every second."""
+    random = np.random.default_rng(0)
+    paths = [film(folder / f"{number}.mp4") for number in range(-(-key_frames // A_VIDEO))]
+    segments, boxes = [], {}
+    for number in range(key_frames):
+        video, second = paths[number // A_VIDEO].stem, number % A_VIDEO
+        id_ = key_frame_id(video, str(second))
+        segments.append(Segment(id_, video, second, second + 1.0, split="train"))
+        corners = np.concatenate(
+            [random.uniform(0, 0.5, (persons, 2)), random.uniform(0.6, 1, (persons, 2))], axis=1
+        )
+        actions = random.integers(0, CLASSES, (persons, 2)).tolist()
+        boxes[id_] = Boxes.of(corners.tolist(), actions=actions)
+    return Dataset(
+        "bench",
+        {path.stem: Media(path) for path in paths},
+        tuple(segments),
+        {"action": tuple(map(str, range(CLASSES)))},
+        key_frames=True,
+        boxes=boxes,
+    )
+
+
+def extraction(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) -> None:
+    """Print key frames a second of the network alone and of persons."""
+    fresh = (root / f"features{number}" for number in itertools.count())
+
+    def clips() -> object:
+        return run(replace(config, roi=None, taps=("slowfast",), out=next(fresh)), dataset)
+
+    def persons() -> object:
+        return run(replace(config, out=next(fresh)), dataset)
+
+    taken = seconds({"one vector a clip": clips, "one a person": persons}, repeats)
+    for name, time_s in taken.items():
+        print(f"  {name:18}  {len(dataset.segments) / time_s:6.2f} key frames/s")
+    alone, of_persons = taken.values()
+    print(f"  ratio               {alone / of_persons:6.2f} of the network alone")
+
+
+def training(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) -> None:
+    """Print the time of a step on kept features and of one that runs the network."""
+    store = run(replace(config, out=root / "kept"), dataset).store
+    rows = open_persons(store)
+    job = plan_job(config, dataset)
+    assert job.persons is not None
+    device = job.backbone.device
+    align: RoiAlign = job.persons.align
+    head = build_head("roi", rows.row_shape, {"action": CLASSES}).to(device)
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9)
+    labels = torch.from_numpy(rows.labels["action"]).float().to(device)
+    numbers = np.arange(len(rows))
+    side, frames = job.transform.crop, job.plan.view_frames
+    clips = torch.randn(len(dataset.segments), 3, frames, side, side)
+    boxes = [torch.tensor(dataset.boxes[segment.id].corners) for segment in dataset.segments]
+
+    def learn(features: torch.Tensor) -> None:
+        logits = head(features.to(device))["action"]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    def kept() -> None:
+        learn(torch.from_numpy(rows.take(numbers)).float())
+
+    def anew() -> None:
+        parts = [
+            align.pool(job.backbone(clip[None]), (side, side), [of_clip])["roi"]
+            for clip, of_clip in zip(clips, boxes, strict=True)
+        ]
+        learn(torch.cat(parts)[:, None])
+
+    taken = seconds({"kept": kept, "network": anew}, repeats)
+    persons = len(rows)
+    kept_ms, anew_ms = (1e3 * taken[way] for way in ("kept", "network"))
+    print(
+        f"  a step of {persons} persons: kept {kept_ms:.1f} ms, with the network {anew_ms:.0f} ms"
+    )
+    print(f"  ratio               {anew_ms / kept_ms:6.0f}, decoding aside")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--key-frames", type=int, default=8)
+    parser.add_argument("--persons", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    print(machine())
+    config = ExtractConfig(
+        backbone="slowfast_32x2_r50_ava",
+        weights="random",
+        device=options.device,
+        size=options.size,
+        transform="squash",
+        roi=RoiConfig(),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        dataset = people(root, options.key_frames, options.persons)
+        extraction(dataset, config, root, options.repeats)
+        training(dataset, config, root, options.repeats)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Persons in whole frames: Faster R-CNN ResNet-50-FPN v2, as torchvision has it.
+
+Ren et al., 2015 (arXiv:1506.01497), with the heads of Li et al., 2021 (arXiv:2111.11429). Frames
+are resized inside the network, to a shorter side of 800 pixels and a longer one of 1333 at most.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
+from torchvision.models.resnet import Bottleneck
+
+from egofeat.boxes import Boxes
+from egofeat.errors import WeightsError
+from egofeat.extract.backbones.freezing import damp_branches, freeze, load_strictly, seeded
+from egofeat.extract.weight_files import read_tensors
+from egofeat.extract.weights import Weights, find, sha256_of
+
+NAME = "fasterrcnn_resnet50_fpn_v2"
+PARAMETERS = 43_712_278
+"""With the 91 classes of COCO, background among them."""
+PERSON = 1
+"""Class of persons, after the background."""
+
+_FILE = f"{NAME}_coco-dd69338a.pth"
+_CLASSIFIER = "roi_heads.box_predictor.cls_score.weight"
+
+RECORD = Weights(
+    name="coco_v1",
+    file=_FILE,
+    url=f"https://download.pytorch.org/models/{_FILE}",
+    sha256="dd69338a",
+    licence="BSD-3-Clause (torchvision)",
+    trained_on="COCO",
+    top1=46.7,
+    metric="box mAP",
+    multiply_adds=280.371,
+    resize=800,
+    interpolation="bilinear",
+)
+"""Torchvision's own weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """A frozen detector, ready on its device."""
+
+    network: nn.Module
+    """Maps a list of images `[3, H, W]` in [0, 1] to a dict each of `boxes` `[n, 4]` in pixels,
+    `labels` and `scores`, as torchvision's detectors do."""
+    weights: str
+    """`sha256:<hex>` or `random:<seed>`."""
+    threshold: float
+    """Persons with a higher score are kept."""
+    min_size: float
+    """Pixels that the shorter side of a box has at least."""
+    device: torch.device
+
+    def __call__(self, frames_HWC: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
+        """Persons of each RGB frame, the surest first; frames of one size are run at once.
+
+        What a frame's persons are does not depend on the others of a batch but for rounding,
+        about 1e-5 of a score: all are resized and padded alike.
+        """
+        images = [
+            torch.from_numpy(np.ascontiguousarray(frame)).to(self.device).permute(2, 0, 1) / 255
+            for frame in frames_HWC
+        ]
+        # As for backbones: float32 to its full precision, algorithms that do not depend on the
+        # clock.
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
+            found = self.network(images)
+        return [self._persons(one, image) for one, image in zip(found, images, strict=True)]
+
+    def _persons(self, found: Mapping[str, Tensor], image: Tensor) -> Boxes:
+        height, width = image.shape[1:]
+        sides = torch.tensor([width, height, width, height], device=image.device)
+        pixels = torch.minimum(found["boxes"].clamp(min=0), sides)
+        corners = pixels / sides
+        kept = (found["labels"] == PERSON) & (found["scores"] > self.threshold)
+        kept &= (corners[:, 2:] > corners[:, :2]).all(dim=1)
+        kept &= ((pixels[:, 2:] - pixels[:, :2]) >= self.min_size).all(dim=1)
+        return Boxes(corners[kept].cpu().numpy(), found["scores"][kept].cpu().numpy())
+
+
+def load(
+    weights: str = "default",
+    *,
+    threshold: float,
+    min_size: float,
+    device: torch.device,
+    note: Callable[[str], None] = lambda _: None,
+) -> Detector:
+    """The detector with its weights, on its device.
+
+    Args:
+        weights: `default`, `random` or `random:<seed>`, or a file of torchvision's layout, with
+            any number of classes of which the first after the background is of persons.
+        threshold: see `Detector`.
+        min_size: see `Detector`.
+        device: where it runs.
+        note: told, in one line, when weights are downloaded.
+
+    Raises:
+        WeightsError: weights that are absent, altered or of another network.
+    """
+    if random := re.fullmatch(r"random(?::(\d+))?", weights):
+        seed = int(random[1] or 0)
+        network, identity = build(None, seed, threshold), f"random:{seed}"
+    else:
+        path = find(RECORD, note) if weights == "default" else Path(weights).expanduser()
+        if not path.is_file():
+            raise WeightsError(
+                f"'{weights}' is neither a file nor weights of {NAME}: give a file, default or "
+                "random"
+            )
+        state, identity = read_tensors(path), f"sha256:{sha256_of(path)}"
+        try:
+            network = build(state, 0, threshold)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from None
+    return Detector(
+        network=network.to(device),
+        weights=identity,
+        threshold=threshold,
+        min_size=min_size,
+        device=device,
+    )
+
+
+def build(state: Mapping[str, Tensor] | None, seed: int, threshold: float) -> nn.Module:
+    """The network in eval mode, gradients off.
+
+    Args:
+        state: torchvision's state dict; None gives random weights made from `seed`.
+        seed: of the random weights.
+        threshold: score below which nothing is looked at any further. What is above is the
+            same with any: boxes give way to surer ones alone.
+
+    Raises:
+        WeightsError: keys or shapes that are not the network's.
+    """
+    make = functools.partial(
+        fasterrcnn_resnet50_fpn_v2,
+        weights=None,
+        weights_backbone=None,
+        box_score_thresh=threshold,
+    )
+    if state is None:
+        network = seeded(make, seed)
+        damp_branches(network, Bottleneck, "bn3")
+        return freeze(network)
+    network = make(num_classes=len(state[_CLASSIFIER])) if _CLASSIFIER in state else make()
+    load_strictly(network, state, NAME)
+    return freeze(network)

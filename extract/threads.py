@@ -1,0 +1,70 @@
+"""Several threads, each with one task at a time, whose events one consumer takes."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TypeVar
+
+from egofeat.extract.handover import Handover
+
+Task = TypeVar("Task")
+Event = TypeVar("Event")
+
+
+def in_threads(
+    tasks: Iterable[Task],
+    work: Callable[[Task], Iterator[Event]],
+    *,
+    threads: int,
+    waiting: int,
+    weigh: Callable[[Event], int],
+    turns: bool,
+) -> Generator[Event]:
+    """Events of many tasks; those of one task stay in order.
+
+    Closing the generator stops the threads.
+
+    Args:
+        tasks: taken in order, each by the next thread that is free.
+        work: what a thread does with a task.
+        threads: how many.
+        waiting: how much waits at most for the consumer, as events are weighed, beside what it
+            took in one go.
+        weigh: how much an event is.
+        turns: whether threads rest while the consumer works.
+    """
+    handover: Handover[Event | BaseException] = Handover(threads, waiting, turns=turns)
+    remaining = iter(tasks)
+    lock = threading.Lock()
+
+    def next_task() -> Iterator[Task]:
+        while True:
+            with lock:
+                try:
+                    task = next(remaining)
+                except StopIteration:
+                    return
+            yield task
+
+    def run() -> None:
+        try:
+            for task in next_task():
+                for event in work(task):
+                    if not handover.put(event, weigh(event)):
+                        return
+        except BaseException as error:  # a defect: raised again where the caller can see it
+            handover.put(error)
+        finally:
+            handover.finish()
+
+    workers = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        for event in handover:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        handover.close()
+        for worker in workers:
+            worker.join()

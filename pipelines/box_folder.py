@@ -1,0 +1,144 @@
+"""The folder of one detector's boxes of a data set: a CSV a video, and what was looked at.
+
+    <out>/<dataset>/<detector>-<digest8>/
+        detector.json           what the boxes depend on, and what they were made with
+        <video>.csv             its persons, in the form of AVA's detections
+        looked/<video>.json     its key frames that were looked at, and what could not be read
+        failures.jsonl          the latter, of all videos; absent without any
+
+A video is done when it has been looked at: that is written last.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from egofeat.adapters.box_files import write_detections
+from egofeat.boxes import Boxes
+from egofeat.store import Failure
+from egofeat.store.failures import read_failures, write_failures
+from egofeat.store.files import create_file, remove_leftovers, replace_file, sync, temporary_path
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """Everything that decides the boxes of a frame and which frames have them, nothing else."""
+
+    detector: str
+    weights: str
+    """`sha256:<hex>` or `random:<seed>`."""
+    threshold: float
+    min_size: float
+    moments: str | float
+    """`key frames`, or seconds from one frame to the next."""
+    decoder: str
+
+    @property
+    def folder_name(self) -> str:
+        """`<detector>-<first 8 digits of the digest>`."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return f"{self.detector}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What was looked at of one video."""
+
+    video: str
+    key_frames: tuple[str, ...]
+    """Ids of those that were looked at, in the order of time."""
+    empty: int
+    """How many of those are without a person."""
+    boxes: int
+    failures: tuple[Failure, ...]
+    """Key frames without a readable frame; of a video that is not readable, one with its name."""
+
+
+class BoxFolder:
+    """Boxes of one detector, published a video at a time.
+
+    Args:
+        path: of the folder; made when there is something to publish.
+        worker: name of the process among those that publish in it at the same time.
+    """
+
+    def __init__(self, path: Path, worker: str = "1of1") -> None:
+        self.path = path
+        self._looked = path / "looked"
+        self._worker = worker
+
+    def begin(self, detection: Detection, made_with: Mapping[str, str]) -> None:
+        """Make the folder, or clear it of what a killed run left half written."""
+        self._looked.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self._looked):
+            remove_leftovers(folder, self._worker)
+        said = {"schema": SCHEMA, **asdict(detection), "made_with": dict(made_with)}
+        content = json.dumps(said, indent=2) + "\n"
+        create_file(self.path / "detector.json", content.encode(), self._worker)
+
+    def looked(self, video: str) -> Looked | None:
+        """What was looked at of a video; None if nothing has been."""
+        try:
+            fields = json.loads(self._record(video).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        failures = tuple(_failure(one) for one in fields["failures"])
+        return Looked(**{**fields, "key_frames": tuple(fields["key_frames"]), "failures": failures})
+
+    def publish(self, looked: Looked, boxes: Mapping[str, Boxes] | None) -> None:
+        """Put what was found in a video in place of what was there.
+
+        Args:
+            looked: what was looked at.
+            boxes: id of each key frame to its persons; None, or of no key frame, leaves those
+                that are there.
+        """
+        if boxes:
+            name = f"{_file_name(looked.video)}.csv"
+            # Elsewhere than beside the others: whoever reads `*.csv` would take it for one.
+            temporary = temporary_path(self._looked / name, self._worker)
+            write_detections(temporary, boxes)
+            sync(temporary)
+            temporary.replace(self.path / name)
+            sync(self.path)
+        said = asdict(looked) | {"failures": [_plain(failure) for failure in looked.failures]}
+        content = json.dumps(said, ensure_ascii=False) + "\n"
+        replace_file(self._record(looked.video), content.encode(), self._worker)
+
+    def write_failures(self) -> None:
+        """Gather what could not be read of all videos, whoever looked at them."""
+        path = self.path / "failures.jsonl"
+        while (gathered := self._gathered()) != (read_failures(path) if path.exists() else []):
+            write_failures(path, gathered, self._worker)
+
+    def _gathered(self) -> list[Failure]:
+        records = sorted(path for path in self._looked.glob("*.json") if path.name[0] != ".")
+        said = [json.loads(path.read_text(encoding="utf-8"))["failures"] for path in records]
+        found = {failure.key: failure for one in said for failure in map(_failure, one)}
+        return sorted(
+            found.values(), key=lambda failure: (failure.video, failure.start, failure.key)
+        )
+
+    def _record(self, video: str) -> Path:
+        return self._looked / f"{_file_name(video)}.json"
+
+
+def _file_name(video: str) -> str:
+    """A video's key as the name of a file; no two have one name."""
+    return video.replace("%", "%25").replace("/", "%2F")
+
+
+def _plain(failure: Failure) -> dict[str, Any]:
+    fields = asdict(failure)
+    return fields | {"stop": None if math.isinf(failure.stop) else failure.stop}
+
+
+def _failure(fields: Mapping[str, Any]) -> Failure:
+    stop = math.inf if fields["stop"] is None else fields["stop"]
+    return Failure(**{**fields, "stop": stop})

@@ -1,0 +1,104 @@
+"""What an evaluation found, for files and for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from egofeat.pipelines.views import Views
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How good a head is on one split."""
+
+    run: Path
+    split: str
+    segments: int
+    metrics: Mapping[str, float]
+    """`<target>/top1` and so on, fractions in 0…1; see `egofeat.heads.metrics`."""
+    warnings: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Where a head a store gives logits: store to the metrics of its head alone, and its weight."""
+    views: Views | None = None
+    """Where the head saw each view of a segment alone: clips and crops."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object that metrics.json and `--json` hold."""
+        return {
+            "run": self.run.name,
+            "split": self.split,
+            "segments": self.segments,
+            **({"views": str(self.views)} if self.views else {}),
+            **self.metrics,
+            **({"stores": self.alone} if self.alone else {}),
+            "warnings": list(self.warnings),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same for a person: a line a target or subset, then warnings and pictures."""
+        figures: dict[str, list[str]] = {}
+        named = [*self.metrics.items()]
+        for store, metrics_alone in self.alone.items():
+            named += [(f"{store} {name}", value) for name, value in metrics_alone.items()]
+        for name, value in named:
+            subject, figure = name.rsplit("/", 1)
+            words = figure.replace("_", " ").replace("top", "top-")
+            figures.setdefault(subject, []).append(f"{words} {100 * value:.1f} %")
+        width = max(map(len, figures))
+        return [
+            self.seen(),
+            *(f"{subject:<{width}}  {'  '.join(of)}" for subject, of in figures.items()),
+            *(f"warning: {self.run.name} {warning}" for warning in self.warnings),
+            f"pictures: {', '.join(map(str, self.pictures))}",
+        ]
+
+    def seen(self) -> str:
+        """Return what the head was judged on, for people."""
+        by_views = f", {self.views.said} a segment ({self.views})" if self.views else ""
+        return f"{self.segments} segments of {self.split}{by_views}"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How well one class is found."""
+
+    average_precision: float
+    """In [0, 1]."""
+    annotated: int
+    """Persons of the split that do it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonsEvaluation(Evaluation):
+    """How well a head finds who does what; `segments` are key frames."""
+
+    persons: int
+    """Boxes that the head saw."""
+    boxes: str
+    """Whose they were: `annotated`, or `detected` where one of them or more is not annotated."""
+    annotated: int
+    """Boxes that are annotated in these key frames."""
+    classes: Mapping[str, Precision]
+    """Of each evaluated class that somebody annotated does, the best first."""
+    detections: Path
+    """Boxes and scores, the file that AVA takes as a result."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object that metrics.json and `--json` hold."""
+        whole = super().to_dict()
+        whole |= {"persons": self.persons, "boxes": self.boxes, "annotated": self.annotated}
+        whole["classes"] = {name: vars(precision) for name, precision in self.classes.items()}
+        return whole
+
+    def lines(self) -> list[str]:
+        """Return the same for a person, with the files written."""
+        return [*super().lines(), f"detections: {self.detections}"]
+
+    def seen(self) -> str:
+        """Return what the head was judged on, for people."""
+        return (
+            f"{self.segments} key frames of {self.split} with {self.annotated} annotated persons: "
+            f"{self.persons} {self.boxes} boxes, {len(self.classes)} classes"
+        )

@@ -1,0 +1,75 @@
+"""Boxes of persons: `persons`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from egofeat.cli.app import Device, Json, app, names, show
+from egofeat.cli.features import Manifest, Workers, finish, read_part
+
+
+@app.command("persons", rich_help_panel="Features")
+def persons_command(
+    dataset: Annotated[
+        str | None, typer.Option(help="Entry of the manifest; not needed where there is one.")
+    ] = None,
+    manifest: Manifest = Path("data_manifest.yaml"),
+    out: Annotated[Path, typer.Option(help="Folder of the boxes.")] = Path("boxes"),
+    split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(help="Whole videos, a frame every so many seconds, where no key frames are."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Persons that the detector is surer of, 0 to 1.")
+    ] = 0.8,
+    min_size: Annotated[
+        float, typer.Option(help="Pixels of a box's shorter side, at least, in the frame itself.")
+    ] = 0.0,
+    weights: Annotated[str, typer.Option(help="default, random, or a file.")] = "default",
+    decoder: Annotated[str, typer.Option(help="pyav, decord or torchcodec.")] = "pyav",
+    device: Device = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(help="Frames a batch. [default: 1; 8 on a GPU]")
+    ] = None,
+    workers: Workers = None,
+    part: Annotated[
+        str, typer.Option(help="This machine's share of the videos, as 3/16: part 3 of 16.")
+    ] = "1/1",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the persons in the key frames of a data set, once, and keep their boxes as CSV.
+
+    Videos that were looked at are not looked at again: after a kill, or when key frames were
+    added, give the same command.
+    """
+    from egofeat.pipelines import persons, persons_job
+
+    config = persons_job.PersonsConfig(
+        dataset=dataset,
+        manifest=manifest,
+        out=out,
+        splits=names(split),
+        every=every,
+        threshold=threshold,
+        min_size=min_size,
+        weights=weights,
+        device=device,
+        decoder=decoder,
+        batch_size=batch_size,
+        workers=workers,
+        part=read_part(part),
+        retry_failed=retry_failed,
+    )
+    job = persons_job.plan_persons(config)
+    if dry_run:
+        show(persons.forecast(job), as_json)
+    else:
+        finish(persons.run(job), as_json)

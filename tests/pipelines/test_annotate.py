@@ -1,0 +1,442 @@
+"""Labels are the head's on features as the run's store has them; what cannot be is refused."""
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from egofeat.adapters.box_files import write_detections
+from egofeat.boxes import Boxes, key_frame_id
+from egofeat.cli import app
+from egofeat.errors import ManifestError, MediaError, RequestError, WeightsError
+from egofeat.extract.persons import Detector
+from egofeat.extract.video import open_video
+from egofeat.heads.config import TrainerConfig
+from egofeat.pipelines import annotate as pipeline
+from egofeat.pipelines import whereabouts
+from egofeat.pipelines.annotate import AnnotateConfig, annotate
+from egofeat.pipelines.annotated_video import Written
+from egofeat.pipelines.choices import ExtractConfig, RoiConfig
+from egofeat.pipelines.extract import run as extract
+from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.pipelines.predict import Extractor, Memory, predict
+from egofeat.pipelines.run import load_run
+from egofeat.pipelines.scenes import stretch_edges
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import Failure
+from egofeat.store.persons import open_persons
+
+PEOPLE = {
+    0: [[0.0, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0], [0.6, 0.5, 0.8, 0.9]],
+    1: [[0.2, 0.2, 0.3, 0.8]],
+    2: [],
+    3: [[0.1, 0.1, 0.9, 0.4], [0.5, 0.5, 0.9, 0.9]],
+}
+CLASSES = ("sit", "stand", "talk to (e.g., self, a person, a group)")
+MADE = {"weights": "random", "size": 32, "batch_size": 2, "device": "cpu", "workers": 1}
+
+
+def film(path, seconds=4.0, size=(160, 96), sound=False):
+    columns, rows = np.meshgrid(*map(np.arange, size))
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"x264-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        heard = output.add_stream("aac", rate=8000, layout="mono") if sound else None
+        for number in range(round(10 * seconds)):
+            wave = 128 + 100 * np.sin((columns + 5 * number) / 9) * np.cos((rows - number) / 7)
+            frame = np.repeat(wave[..., None], 3, 2).astype(np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            if heard and number % 10 == 9:
+                silence = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 8000), np.float32), "fltp", "mono"
+                )
+                silence.sample_rate = 8000
+                output.mux(heard.encode(silence))
+        output.mux(stream.encode(None))
+        if heard:
+            output.mux(heard.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("annotate")
+    film(made / "room.mp4")
+    return made
+
+
+@pytest.fixture(scope="module")
+def persons_run(folder):
+    """A run on a store of persons with two others beside each, and that store."""
+    segments, boxes = [], {}
+    for second, corners in PEOPLE.items():
+        id_ = key_frame_id("room", f"{second:04d}")
+        segments += [Segment(id_, "room", second, second + 1, split="train" if second else "val")]
+        boxes[id_] = Boxes.of(corners, actions=[[k % 3] for k in range(len(corners))])
+    media = {"room": Media(folder / "room.mp4")}
+    classes = {"action": CLASSES}
+    dataset = Dataset("room", media, tuple(segments), classes, key_frames=True, boxes=boxes)
+    config = ExtractConfig(out=folder / "persons", roi=RoiConfig(), dtype="float32", **MADE)
+    store = Path(extract(config, dataset).store)
+    fitted = fit_head(
+        FitConfig(
+            head="roi",
+            options={"others": "2", "hidden": "8"},
+            store=store,
+            trainer=TrainerConfig(epochs=1, device="cpu"),
+            out=folder / "persons-run",
+        )
+    )
+    return fitted.path, store
+
+
+@pytest.fixture(scope="module")
+def clips_run(folder):
+    """A run on segments of verbs and nouns."""
+    segments = tuple(
+        Segment(f"{k}-{split}", "room", k, k + 1, split, {"verb": k % 2, "noun": k // 2})
+        for k in range(4)
+        for split in ("train", "val")
+    )
+    classes = {"verb": ("rise", "fall"), "noun": ("sun", "moon", "star")}
+    dataset = Dataset("sky", {"room": Media(folder / "room.mp4")}, segments, classes)
+    store = Path(extract(ExtractConfig(out=folder / "clips", frames=2, **MADE), dataset).store)
+    trainer = TrainerConfig(epochs=1, device="cpu")
+    return fit_head(
+        FitConfig(head="linear", store=store, trainer=trainer, out=folder / "clips-run")
+    ).path
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    """The persons of the run's store as a detector's file."""
+    path = tmp_path / "boxes" / "room.csv"
+    path.parent.mkdir()
+    of_frames = {
+        key_frame_id("room", f"{second:04d}"): Boxes.of(
+            corners, [1 - k / 20 for k in range(len(corners))]
+        )
+        for second, corners in PEOPLE.items()
+    }
+    write_detections(path, of_frames)
+    return path
+
+
+@pytest.fixture
+def asked(folder, tmp_path):
+    def make(run, **changes):
+        given = {"video": folder / "room.mp4", "out": tmp_path / "out.mp4", "device": "cpu"}
+        return AnnotateConfig(**{**given, "run": run, **changes})
+
+    return make
+
+
+@pytest.fixture
+def scenes_of(monkeypatch):
+    """What would be drawn."""
+
+    def scenes(config):
+        drawn = []
+
+        def keep(source, scenes, out, advance):
+            drawn.extend(scenes)
+            return Written(len(source.times), 0, 0, ())
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "write_annotated", keep)
+            annotate(config)
+        return drawn
+
+    return scenes
+
+
+def test_labels_of_persons_are_the_heads_on_the_stores_features(
+    persons_run, boxes, asked, scenes_of
+):
+    run, store = persons_run
+    scenes = scenes_of(asked(run, boxes=boxes, threshold=0.0))
+    assert [(s.start, s.stop) for s in scenes] == [(-0.5, 0.5), (0.5, 1.5), (2.5, 3.5)]
+    head, _ = load_run(run)
+    rows = open_persons(store, others=2)
+    with torch.inference_mode():
+        logits = head(torch.from_numpy(rows.take(np.arange(len(rows.ids)))).float())["action"]
+    expected = {
+        tuple(box): dict(zip(CLASSES, scores, strict=True))
+        for box, scores in zip(rows.boxes.tolist(), logits.sigmoid().tolist(), strict=True)
+    }
+    tags = [tag for scene in scenes for tag in scene.tags]
+    assert len(tags) == 6
+    for tag in tags:
+        assert [label.score for label in tag.labels] == sorted(
+            (label.score for label in tag.labels), reverse=True
+        )
+        for label in tag.labels:
+            assert label.score == pytest.approx(expected[tag.box][label.name], abs=1e-5)
+
+
+def test_only_sure_labels_and_as_many_as_wanted(persons_run, boxes, asked, scenes_of):
+    run, _ = persons_run
+    every = [t for s in scenes_of(asked(run, boxes=boxes, threshold=0.0)) for t in s.tags]
+    best = [t for s in scenes_of(asked(run, boxes=boxes, threshold=0.0, top=1)) for t in s.tags]
+    assert [tag.labels for tag in best] == [tag.labels[:1] for tag in every]
+    middle = float(np.median([label.score for tag in every for label in tag.labels]))
+    sure = [t for s in scenes_of(asked(run, boxes=boxes, threshold=middle)) for t in s.tags]
+    assert [tag.labels for tag in sure] == [
+        tuple(label for label in tag.labels if label.score >= middle) for tag in every
+    ]
+
+
+def test_a_video_of_persons_is_written_and_told(persons_run, boxes, asked, capsys):
+    run, _ = persons_run
+    config = asked(run, boxes=boxes.parent, threshold=0.0)
+    told = annotate(config)
+    assert (told.frames, told.moments, told.persons, told.labels) == (40, 3, 6, 18)
+    assert told.lines()[0].endswith("out.mp4: frames 40, key frames 3, persons 6, labels 18")
+    assert "annotating: 40/40 frames" in capsys.readouterr().err
+    with open_video(Media(config.video)) as given, open_video(Media(config.out)) as made:
+        assert np.array_equal(given.times, made.times)
+        differs = np.abs(made.frames(range(40)).astype(int) - given.frames(range(40))).mean(
+            (1, 2, 3)
+        )
+    assert differs[15:25].max() < 4, "from 1.5 to 2.5 s nobody is there"
+    assert min(differs[:15].min(), differs[25:35].min()) > 6
+    assert differs[35:].max() < 4, "the last key frame holds until 3.5 s"
+
+
+def test_key_frames_of_a_file_are_thinned(persons_run, boxes, asked, scenes_of):
+    run, _ = persons_run
+    scenes = scenes_of(asked(run, boxes=boxes, every=2.0))
+    assert [scene.start + 1.0 for scene in scenes] == [0.0, 3.0]
+    surer = scenes_of(asked(run, boxes=boxes, min_score=0.97))
+    assert [len(scene.tags) for scene in surer] == [1, 1, 1]
+
+
+def test_persons_are_detected_where_no_boxes_are_given(persons_run, asked, scenes_of, monkeypatch):
+    run, _ = persons_run
+
+    class Network(torch.nn.Module):
+        """Sees one person in each image."""
+
+        def forward(self, images):
+            return [
+                {
+                    "boxes": torch.tensor([[10.0, 10.0, 80.0, 90.0], [1.0, 1.0, 9.0, 9.0]]),
+                    "labels": torch.tensor([1, 2]),
+                    "scores": torch.tensor([0.9, 0.9]),
+                }
+                for _ in images
+            ]
+
+    def load(**chosen):
+        return Detector(
+            network=Network(),
+            weights="random:0",
+            threshold=chosen["threshold"],
+            min_size=0.0,
+            device=torch.device("cpu"),
+        )
+
+    monkeypatch.setattr(whereabouts.persons, "load", load)
+    scenes = scenes_of(asked(run, every=1.5, threshold=0.0))
+    assert [scene.start + 0.75 for scene in scenes] == [0.0, 1.5, 3.0]
+    assert all(len(scene.tags) == 1 for scene in scenes)
+    assert scenes[0].tags[0].box == pytest.approx((10 / 160, 10 / 96, 80 / 160, 90 / 96))
+
+
+def test_a_detector_without_weights_names_the_other_way(persons_run, asked, monkeypatch):
+    def load(**_):
+        raise WeightsError("the weights are not at hand: download them")
+
+    monkeypatch.setattr(whereabouts.persons, "load", load)
+    with pytest.raises(WeightsError, match=r"not at hand: download them; or say .* with --boxes"):
+        annotate(asked(persons_run[0]))
+
+
+def test_stretches_are_recognised_as_predict_recognises_them(clips_run, asked, scenes_of, tmp_path):
+    scenes = scenes_of(asked(clips_run, every=4.0, top=2))
+    (scene,) = scenes
+    (tag,) = scene.tags
+    assert (scene.start, scene.stop, tag.box) == (0.0, 4.0, None)
+    (seen,) = predict(clips_run, [asked(clips_run).video], device="cpu", top=2).predictions
+    expected = {
+        f"{target}: {guess.name}": guess.probability
+        for target, guesses in seen.targets.items()
+        for guess in guesses
+    }
+    assert {label.name: label.score for label in tag.labels} == expected
+    assert next(iter(expected)).startswith("verb: ")
+    told = annotate(asked(clips_run))
+    assert (told.frames, told.moments, told.persons) == (40, 1, None)
+    assert told.lines()[0].endswith("out.mp4: frames 40, stretches 1, labels 8")
+    assert len(scenes_of(asked(clips_run, every=1.0))) == 4
+
+
+def test_what_is_left_over_is_recognised_alone_if_it_is_long_enough():
+    assert stretch_edges(10.0, 3.0) == [0.0, 3.0, 6.0, 10.0]
+    assert stretch_edges(10.6, 3.0) == [0.0, 3.0, 6.0, 9.0, 10.6]
+    assert stretch_edges(0.5, 3.0) == [0.0, 0.5]
+
+
+def test_what_is_missing_is_told(clips_run, asked, monkeypatch):
+    monkeypatch.setattr(
+        pipeline, "write_annotated", lambda *_: Written(39, 1, 2, ("an unknown codec",))
+    )
+    sound, frames, labels = annotate(asked(clips_run)).remarks
+    assert sound.startswith("left out: the sound, of codec an unknown codec, which .mp4 does not")
+    assert frames == "left out: 1 frames that cannot be decoded"
+    assert labels.startswith("left out: 2 labels, the least confident")
+
+
+def test_moments_that_cannot_be_read_have_nobody(folder):
+    class Torn:
+        """A source whose second half cannot be decoded."""
+
+        def __init__(self, source):
+            self.source, self.times, self.stop = source, source.times, source.stop
+
+        def frames(self, indices):
+            if indices[0] >= 20:
+                raise MediaError("damaged")
+            return self.source.frames(indices)
+
+    def nobody(frames):
+        return [Boxes.of([]) for _ in frames]
+
+    with open_video(Media(folder / "room.mp4")) as source:
+        detected = whereabouts.Detected(nobody, Torn(source), 1.0)
+        assert detected.moments == [0.0, 1.0, 2.0, 3.0]
+        assert list(detected.at(detected.moments)) == [0.0, 1.0]
+
+
+def test_a_video_of_which_nothing_can_be_read_is_refused(clips_run, asked, folder, monkeypatch):
+    def fail(self, segments, media):
+        memory = Memory("gap")
+        memory.failures = [Failure(s.id, s.video, s.start, s.stop, "damaged") for s in segments]
+        return [memory]
+
+    monkeypatch.setattr(Extractor, "features", fail)
+    with pytest.raises(RequestError, match=r"room\.mp4 could not be read: damaged"):
+        annotate(asked(clips_run))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"every": 0.0}, "--every is 0: give seconds"),
+        ({"every": float("nan")}, "--every is nan"),
+        ({"threshold": 1.5}, "--threshold is 1.5: give a score"),
+        ({"min_score": -1.0}, "--min-score is -1: give a score"),
+        ({"top": 0}, "--top is 0: give 1 or more"),
+        ({"out": Path("out.gif")}, "neither .mp4 nor .mkv"),
+        ({"run": Path("nowhere")}, "nowhere is not a run"),
+        ({"video": Path("frames.tar")}, "is no video file"),
+        ({"weights": ("a", "b")}, "1 stores and 2 weights are named"),
+        ({"boxes": Path("b.csv")}, "knows no persons: leave --boxes out"),
+    ],
+)
+def test_wrong_requests_are_refused(clips_run, asked, changes, sentence):
+    with pytest.raises(RequestError, match=sentence):
+        annotate(asked(changes.pop("run", clips_run), **changes))
+
+
+def test_bad_videos_are_refused(clips_run, asked, tmp_path):
+    with pytest.raises(MediaError, match=r"gone.mp4 does not exist"):
+        annotate(asked(clips_run, video=tmp_path / "gone.mp4"))
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all")
+    with pytest.raises(MediaError, match="cannot be opened as video"):
+        annotate(asked(clips_run, video=tmp_path / "bad.mp4"))
+
+
+def test_files_without_boxes_of_the_video_are_refused(persons_run, boxes, asked, tmp_path):
+    run, _ = persons_run
+
+    def told(text, sentence, error=RequestError, **changes):
+        path = tmp_path / "other.csv"
+        path.write_text(text)
+        with pytest.raises(error, match=sentence):
+            annotate(asked(run, boxes=path, **changes))
+
+    box = "0.1,0.1,0.9,0.9,,0.9"
+    told(f"hall,0001,{box}\nbath,2,{box}\n", "no box of a video 'room': it has those of bath, hall")
+    told("".join(f"{k},1,{box}\n" for k in range(7)), "0, 1, 2, 3, 4 and 2 more; call the video")
+    told("", "it has none at all")
+    told(f"room,0902,{box}\n", "stand at 902 s and later, and the video ends at 4 s")
+    told(f"room,0001,{box[:-3]}0.5\n", "give a --min-score lower than 0.8")
+    told(f"room,soon,{box}\n", "line 1: the time stamp is 'soon'", ManifestError)
+    with pytest.raises(ManifestError, match=r"gone\.csv"):
+        annotate(asked(run, boxes=tmp_path / "gone.csv"))
+
+
+def test_runs_on_other_rows_are_refused(clips_run, asked, tmp_path):
+    shutil.copytree(clips_run, tmp_path / "run")
+    config = yaml.safe_load((clips_run / "config.yaml").read_text())
+    config["recipe"]["plan"] = {"sampling": "windows", "size": 8, "stride": 4, "fps": 10.0}
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    with pytest.raises(RequestError, match="by 'windows', which cannot be made of any stretch"):
+        annotate(asked(tmp_path / "run"))
+
+
+def test_the_command_prints_one_object(clips_run, folder, tmp_path):
+    importlib.import_module("egofeat.cli.annotate")
+    out = tmp_path / "out.mkv"
+    asked = ["annotate", folder / "room.mp4", "--run", clips_run, "-o", out, "--every", 2]
+    told = CliRunner().invoke(app, [*map(str, asked), "--device", "cpu", "--json"])
+    assert told.exit_code == 0
+    report = json.loads(told.stdout)
+    assert report["out"] == str(out)
+    assert (report["frames"], report["moments"], report["persons"]) == (40, 2, None)
+    assert out.exists()
+
+
+PEAK = """
+import sys, threading
+from pathlib import Path
+import psutil, torch
+torch.set_num_threads(1)
+from egofeat.pipelines.annotate import AnnotateConfig, annotate
+
+warm, video, run, out = map(Path, sys.argv[1:])
+annotate(AnnotateConfig(video=warm, run=run, out=out, device="cpu"))
+peak, done, process = 0, threading.Event(), psutil.Process()
+
+def watch():
+    global peak
+    while not done.wait(0.02):
+        peak = max(peak, process.memory_info().rss)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+annotate(AnnotateConfig(video=video, run=run, out=out, device="cpu"))
+done.set()
+watcher.join()
+print(peak / 1e6)
+"""
+
+
+def test_memory_does_not_grow_with_the_length_of_the_video(clips_run, folder, tmp_path):
+    """The frames of the longer that are more would take 55 MB, its sound 4 MB.
+
+    What is loaded once, which is most, is loaded before memory is looked at.
+    """
+
+    def peak(seconds):
+        video = film(tmp_path / f"{seconds}.mp4", seconds, sound=True)
+        places = [folder / "room.mp4", video, clips_run, tmp_path / "out.mp4"]
+        command = [sys.executable, "-c", PEAK, *map(str, places)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True)
+        with open_video(Media(tmp_path / "out.mp4")) as made:
+            assert len(made.times) == 10 * seconds
+        return float(said.stdout)
+
+    short, long = peak(35), peak(155)
+    print(f"peak {short:.0f} MB of 35 s, {long:.0f} MB of 155 s")
+    assert long - short < 25
