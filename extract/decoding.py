@@ -7,7 +7,6 @@ goes on.
 """
 
 import math
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
-from egofeat.extract.handover import Handover
 from egofeat.extract.sampling import FramePlan, Plan, View
+from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.extract.views import ViewBuilder
@@ -205,39 +204,17 @@ def decode_all(
     however long the videos are; `turns` has the threads rest while it works. Closing the
     generator stops the threads.
     """
-    handover: Handover[Event | BaseException] = Handover(workers, waiting_frames, turns=turns)
-    remaining = iter(passes)
-    lock = threading.Lock()
 
-    def next_pass() -> Pass | None:
-        with lock:
-            return next(remaining, None)
-
-    def work() -> None:
+    def work(one: Pass) -> Iterator[Event]:
         torch.set_num_threads(1)  # a resize is too small to share out
-        try:
-            while task := next_pass():
-                for event in decode(task, lanes, decoder):
-                    if not handover.put(event, _frames_in(event)):
-                        return
-        except BaseException as error:  # a defect: raised again where the caller can see it
-            handover.put(error)
-        finally:
-            handover.finish()
+        yield from decode(one, lanes, decoder)
 
     network_threads = torch.get_num_threads()
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
     try:
-        for event in handover:
-            if isinstance(event, BaseException):
-                raise event
-            yield event
+        yield from in_threads(
+            passes, work, threads=workers, waiting=waiting_frames, weigh=_frames_in, turns=turns
+        )
     finally:
-        handover.close()
-        for thread in threads:
-            thread.join()
         # What a thread sets for itself is also what threads begun later start from.
         torch.set_num_threads(network_threads)
 

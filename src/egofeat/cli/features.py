@@ -1,7 +1,6 @@
 """Stage one: `extract`, and what tells of stores: `ls`, `verify`."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,28 +10,27 @@ import typer
 
 from egofeat import console
 from egofeat.cli.app import Device, Json, app, names, show
+from egofeat.cli.options import (
+    BatchSize,
+    ClipFrames,
+    Compress,
+    DatasetName,
+    Decoder,
+    DryRun,
+    DType,
+    Manifest,
+    Part,
+    Precision,
+    RetryFailed,
+    Splits,
+    StoreFormat,
+    Workers,
+    read_part,
+)
 from egofeat.errors import RequestError
 
 if TYPE_CHECKING:
     from egofeat.pipelines.job import Job
-
-
-def read_part(text: str) -> tuple[int, int]:
-    """`3/16` to `(3, 16)`."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match:
-        raise RequestError(f"--part {text} is no part: give a number of so many, as 3/16")
-    return int(match[1]), int(match[2])
-
-
-Manifest = Annotated[Path, typer.Option(help="YAML file that describes the data sets.")]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(help="Frames, or clips, a batch. [default: 4 frames; 256 on a GPU; 1 clip]"),
-]
-Workers = Annotated[
-    int | None, typer.Option(help="Decoding threads. [default: one a core, 16 at most]")
-]
 
 
 @app.command("extract", rich_help_panel="Features")
@@ -44,9 +42,7 @@ def extract_command(
             "[default: mobilenetv2]"
         ),
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Entry of the manifest; not needed where there is one.")
-    ] = None,
+    dataset: DatasetName = None,
     manifest: Manifest = Path("data_manifest.yaml"),
     out: Annotated[Path, typer.Option(help="Folder of the feature stores.")] = Path("features"),
     tap: Annotated[
@@ -62,9 +58,7 @@ def extract_command(
     clips: Annotated[
         int | None, typer.Option(help="Clips a segment, for clip networks. [default: 1]")
     ] = None,
-    clip_frames: Annotated[
-        int | None, typer.Option(help="Frames a clip. [default: the backbone's]")
-    ] = None,
+    clip_frames: ClipFrames = None,
     crops: Annotated[int, typer.Option(help="Crops of each frame or clip: 1 or 3.")] = 1,
     windows: Annotated[
         int | None,
@@ -105,7 +99,7 @@ def extract_command(
     pool_time: Annotated[
         bool, typer.Option("--pool-time", help="Average maps of clips over their steps.")
     ] = False,
-    split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
+    split: Splits = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,30 +107,17 @@ def extract_command(
             "once for each. [default: default]"
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float16 or float32, as stored.")] = "float16",
-    precision: Annotated[
-        str, typer.Option(help="Arithmetic of the network: float32 or bf16.")
-    ] = "float32",
-    decoder: Annotated[str, typer.Option(help="pyav, decord or torchcodec.")] = "pyav",
-    store_format: Annotated[
-        str | None, typer.Option("--format", help="hdf5 or zarr. [default: hdf5]")
-    ] = None,
-    compress: Annotated[
-        str | None,
-        typer.Option(help="gzip or lzf (hdf5), zstd (zarr): smaller, not mapped. [default: none]"),
-    ] = None,
+    dtype: DType = "float16",
+    precision: Precision = "float32",
+    decoder: Decoder = "pyav",
+    store_format: StoreFormat = None,
+    compress: Compress = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
-    part: Annotated[
-        str, typer.Option(help="This machine's share of the work, as 3/16: part 3 of 16.")
-    ] = "1/1",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-    ] = False,
+    part: Part = "1/1",
+    retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Run frozen backbones over every segment of a data set, once, and keep the features.

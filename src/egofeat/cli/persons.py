@@ -6,17 +6,26 @@ from typing import Annotated
 import typer
 
 from egofeat.cli.app import Device, Json, app, names, show
-from egofeat.cli.features import Manifest, Workers, finish, read_part
+from egofeat.cli.features import finish
+from egofeat.cli.options import (
+    DatasetName,
+    Decoder,
+    DryRun,
+    Manifest,
+    Part,
+    RetryFailed,
+    Splits,
+    Workers,
+    read_part,
+)
 
 
 @app.command("persons", rich_help_panel="Features")
 def persons_command(
-    dataset: Annotated[
-        str | None, typer.Option(help="Entry of the manifest; not needed where there is one.")
-    ] = None,
+    dataset: DatasetName = None,
     manifest: Manifest = Path("data_manifest.yaml"),
     out: Annotated[Path, typer.Option(help="Folder of the boxes.")] = Path("boxes"),
-    split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
+    split: Splits = None,
     every: Annotated[
         float | None,
         typer.Option(help="Whole videos, a frame every so many seconds, where no key frames are."),
@@ -28,21 +37,15 @@ def persons_command(
         float, typer.Option(help="Pixels of a box's shorter side, at least, in the frame itself.")
     ] = 0.0,
     weights: Annotated[str, typer.Option(help="default, random, or a file.")] = "default",
-    decoder: Annotated[str, typer.Option(help="pyav, decord or torchcodec.")] = "pyav",
+    decoder: Decoder = "pyav",
     device: Device = "auto",
     batch_size: Annotated[
         int | None, typer.Option(help="Frames a batch. [default: 1; 8 on a GPU]")
     ] = None,
     workers: Workers = None,
-    part: Annotated[
-        str, typer.Option(help="This machine's share of the videos, as 3/16: part 3 of 16.")
-    ] = "1/1",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-    ] = False,
+    part: Part = "1/1",
+    retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Find the persons in the key frames of a data set, once, and keep their boxes as CSV.

@@ -7,7 +7,14 @@ import typer
 
 from egofeat import console
 from egofeat.cli.app import Device, Json, app, names, show
-from egofeat.cli.features import BatchSize, Manifest, Workers, finish, run_or_forecast
+from egofeat.cli.features import finish, run_or_forecast
+from egofeat.cli.options import (
+    BatchSize,
+    DryRun,
+    Manifest,
+    RetryFailed,
+    Workers,
+)
 from egofeat.errors import RequestError
 
 if TYPE_CHECKING:
@@ -46,12 +53,8 @@ def reextract_command(
     device: Device = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-    ] = False,
+    retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Extract again: the segments of a store by another backbone, or what has gone stale.

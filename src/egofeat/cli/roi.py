@@ -6,7 +6,24 @@ from typing import Annotated
 import typer
 
 from egofeat.cli.app import Device, Json, app, is_said, names, show
-from egofeat.cli.features import BatchSize, Manifest, Workers, read_part, run_or_forecast
+from egofeat.cli.features import run_or_forecast
+from egofeat.cli.options import (
+    BatchSize,
+    ClipFrames,
+    Compress,
+    DatasetName,
+    Decoder,
+    DryRun,
+    DType,
+    Manifest,
+    Part,
+    Precision,
+    RetryFailed,
+    Splits,
+    StoreFormat,
+    Workers,
+    read_part,
+)
 from egofeat.errors import RequestError
 
 _OF_MAPS = {
@@ -41,18 +58,14 @@ def roi_command(
         Path | None,
         typer.Option(help="Store of key frames' maps to cut out of, in place of videos."),
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Entry of the manifest; not needed where there is one.")
-    ] = None,
+    dataset: DatasetName = None,
     manifest: Manifest = Path("data_manifest.yaml"),
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the feature stores. [default: features; where the maps are]"),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Splits, by comma. [default: all]")] = None,
-    clip_frames: Annotated[
-        int | None, typer.Option(help="Frames a clip. [default: the backbone's]")
-    ] = None,
+    split: Splits = None,
+    clip_frames: ClipFrames = None,
     transform: Annotated[
         str | None,
         typer.Option(
@@ -73,30 +86,17 @@ def roi_command(
     weights: Annotated[
         str, typer.Option(help="default, the name of official weights, random, or a file.")
     ] = "default",
-    dtype: Annotated[str, typer.Option(help="float16 or float32, as stored.")] = "float16",
-    precision: Annotated[
-        str, typer.Option(help="Arithmetic of the network: float32 or bf16.")
-    ] = "float32",
-    decoder: Annotated[str, typer.Option(help="pyav, decord or torchcodec.")] = "pyav",
-    store_format: Annotated[
-        str | None, typer.Option("--format", help="hdf5 or zarr. [default: hdf5]")
-    ] = None,
-    compress: Annotated[
-        str | None,
-        typer.Option(help="gzip or lzf (hdf5), zstd (zarr): smaller, not mapped. [default: none]"),
-    ] = None,
+    dtype: DType = "float16",
+    precision: Precision = "float32",
+    decoder: Decoder = "pyav",
+    store_format: StoreFormat = None,
+    compress: Compress = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
-    part: Annotated[
-        str, typer.Option(help="This machine's share of the work, as 3/16: part 3 of 16.")
-    ] = "1/1",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-    ] = False,
+    part: Part = "1/1",
+    retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Run a frozen network over each key frame, once, and keep features of the persons in it.
