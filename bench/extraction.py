@@ -23,8 +23,8 @@ from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, pas
 from egofeat.extract.extractor import WAITING_FRAMES, Batches, Task
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.extract import decoding_threads, run, suiting_batch
+from egofeat.pipelines.in_memory import Memory
 from egofeat.pipelines.job import plan_job
-from egofeat.pipelines.predict import Memory
 from egofeat.segments import Dataset, Media, Segment
 
 
@@ -99,7 +99,7 @@ def main() -> None:
         )
 
         def network() -> None:
-            batches = Batches(task)
+            batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
             for frame in frames:
                 list(batches.add((frame.video, frame.view), frame.frames_FKHWC))
             list(batches.finish())

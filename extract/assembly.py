@@ -23,7 +23,7 @@ want the view."""
 
 
 @dataclass(eq=False)
-class Row:
+class _Row:
     """A segment being put together."""
 
     segment: Segment
@@ -34,8 +34,6 @@ class Row:
     """Different views that have not come yet."""
     boxes: Boxes | None
     """Of a plan by boxes: those of this segment, which are its rows."""
-    own: slice
-    """Of a view's features, those of this row: other boxes may share the view."""
     taps: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     """Tap name to `[views, crops, …]`, as it is stored."""
 
@@ -44,7 +42,7 @@ class Row:
 class _OpenShard:
     shard: Shard
     missing: int
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, _Row] = field(default_factory=dict)
     """Segment id to its row."""
 
 
@@ -79,28 +77,28 @@ class Assembly:
         self._progress = progress
         self._shard_of = {s.id: shard for shard in shards for s in shard.segments}
         self._open: dict[str, _OpenShard] = {}
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, _Row] = {}
         """Segment id to its row, while views are missing."""
-        self._wanting: dict[tuple[str, View], list[Row]] = {}
+        self._wanting: dict[tuple[str, View], list[_Row]] = {}
         """Video and view to the rows that want it."""
         self.completed = 0
 
-    def begin(self, segment: Segment, plan: FramePlan) -> Row:
+    def begin(self, segment: Segment, plan: FramePlan) -> None:
         """Expect the views of a segment's plan."""
         places: dict[View, list[int]] = {}
         for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)
-        boxes, own = None, slice(None)
-        if self._boxes is not None:
-            boxes = self._boxes[segment.id]
-            before = self._wanting.get((segment.video, plan.views[0]), [])
-            first = before[-1].own.stop if before else 0
-            own = slice(first, first + len(boxes))
-        row = Row(segment, plan, places, missing=len(places), boxes=boxes, own=own)
+        boxes = None if self._boxes is None else self._boxes[segment.id]
+        row = _Row(segment, plan, places, missing=len(places), boxes=boxes)
         self._rows[segment.id] = row
         for view in places:
             self._wanting.setdefault((segment.video, view), []).append(row)
-        return row
+
+    def boxes_in(self, video: str, view: View) -> NDArray[np.float32]:
+        """Boxes of every segment that wants a view, `[n, 4]`, one segment's after the other's."""
+        rows = self._wanting.get((video, view), ())
+        corners = [row.boxes.corners for row in rows if row.boxes is not None]
+        return np.concatenate([np.empty((0, 4), np.float32), *corners])
 
     def add(self, video: str, view: View, features: Features) -> None:
         """Take the features of one view, for every segment that wants it."""
@@ -108,9 +106,14 @@ class Assembly:
         if rows and (reason := self._unstorable(features)):
             self.fail([row.segment for row in rows], reason)
             return
+        first = 0
         for row in rows:
+            own = slice(None)
+            if row.boxes is not None:
+                own = slice(first, first + len(row.boxes))
+                first = own.stop
             for tap, of_view in features.items():
-                values = of_view[row.own]
+                values = of_view[own]
                 if tap not in row.taps:
                     shape = (len(row.plan.indices), *values.shape)
                     row.taps[tap] = np.empty(shape, self._dtype)
@@ -145,7 +148,7 @@ class Assembly:
                 )
         return None
 
-    def _settle(self, shard: Shard, made: Row | None = None) -> None:
+    def _settle(self, shard: Shard, made: _Row | None = None) -> None:
         opened = self._open.setdefault(shard.name, _OpenShard(shard, len(shard.segments)))
         if made:
             opened.rows[made.segment.id] = made

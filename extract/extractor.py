@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from egofeat.extract.assembly import Assembly, Features, Row
+from egofeat.extract.assembly import Assembly, Features
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.decoding import Decoded, Failed, Lane, Pass, Pixels, Planned, decode_all
 from egofeat.extract.roi import Persons
@@ -62,6 +62,11 @@ class Task:
     persons: Persons | None = None
     """Of a plan by boxes: whose features are kept."""
 
+    @property
+    def frames_a_batch(self) -> int:
+        """Prepared frames of a whole batch, each crop of one counted."""
+        return self.batch_size * self.plan.view_frames * self.transform.crops
+
 
 @dataclass(frozen=True)
 class TaskTally:
@@ -103,13 +108,12 @@ def extract(
         progress: told how many more segments are settled, each counted for each task.
     """
     began = time.perf_counter()
-    batches = [Batches(task) for task in tasks]
     events = decode_all(
         passes,
         [Lane(task.plan, task.transform) for task in tasks],
         decoder=decoder,
         workers=workers,
-        waiting_frames=max(WAITING_FRAMES, *(2 * batch.frames_a_batch for batch in batches)),
+        waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in tasks)),
         turns=tasks[0].backbone.device.type == "cpu",
     )
     decoded = 0
@@ -120,12 +124,15 @@ def extract(
             _assembly(task, publisher, progress)
             for task, publisher in zip(tasks, publishers, strict=True)
         ]
+        batches = [
+            Batches(task, assembly.boxes_in)
+            for task, assembly in zip(tasks, assemblies, strict=True)
+        ]
         for event in events:
             match event:
                 case Planned(lane, plans):
                     for segment, frame_plan in plans:
-                        row = assemblies[lane].begin(segment, frame_plan)
-                        batches[lane].expect(row)
+                        assemblies[lane].begin(segment, frame_plan)
                 case Failed(lane, segments, reason):
                     assemblies[lane].fail(segments, reason)
                 case Pixels(lane, video, view, frames_FKHWC):
@@ -163,11 +170,16 @@ def _assembly(task: Task, publisher: "Publisher", progress: Callable[[int], None
 class Batches:
     """Views in, features out, through batches of one fixed shape for each size of frames.
 
-    One batch is always under way on a GPU: what it gives is copied back beside the next
-    one's work, and taken only when that has been handed to the device.
+    Two batches of views wait at most, whatever sizes they have: then the size that waits longest
+    is run, padded. One batch is always under way on a GPU: what it gives is copied back beside
+    the next one's work, and taken only when that has been handed to the device.
+
+    Args:
+        task: what is done with views.
+        boxes_in: of persons, the boxes `[n, 4]` that are cut out of the maps of a view.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, boxes_in: Callable[[str, View], NDArray[np.float32]]) -> None:
         self._backbone = task.backbone
         self._transform = task.transform
         self._persons = task.persons
@@ -177,17 +189,9 @@ class Batches:
         self._move = motion.on_device(task.backbone.device) if motion else None
         self._waiting: dict[tuple[int, ...], list[tuple[ViewKey, NDArray[np.generic]]]] = {}
         """Shape of a view to those that wait to fill a batch."""
-        self._boxes: dict[ViewKey, list[Tensor]] = {}
-        """View to the boxes that are cut out of its maps, row after row."""
+        self._boxes_in = boxes_in
         self._under_way = _UnderWay([], {}, [], None)
-        self.frames_a_batch = task.batch_size * task.plan.view_frames * task.transform.crops
         self.views = 0
-
-    def expect(self, row: Row) -> None:
-        """Keep the boxes of a row, if it has some, until its view comes."""
-        if row.boxes is not None:
-            key = row.segment.video, row.plan.views[0]
-            self._boxes.setdefault(key, []).append(torch.tensor(row.boxes.corners))
 
     def add(
         self, key: ViewKey, frames_FKHWC: NDArray[np.generic]
@@ -198,6 +202,8 @@ class Batches:
         waiting.append((key, frames_FKHWC))
         if len(waiting) == self._batch_size:
             yield from self._run(frames_FKHWC.shape)
+        elif sum(map(len, self._waiting.values())) > 2 * self._batch_size:
+            yield from self._run(next(iter(self._waiting)))
 
     def finish(self) -> Iterator[tuple[ViewKey, Features]]:
         """Yield the features of every view that was added and has not come out."""
@@ -230,7 +236,7 @@ class Batches:
         outputs = self._transform.kept(self._backbone(self._network_input(views_NFKHWC)))
         if self._persons is None:
             return outputs, [self._transform.crops] * len(keys)
-        boxes = [torch.cat(self._boxes.pop(key)) for key in keys]
+        boxes = [torch.from_numpy(self._boxes_in(*key)) for key in keys]
         none = [torch.empty(0, 4)] * (len(views_NFKHWC) - len(keys))
         height, width = views_NFKHWC.shape[3:5]
         pooled = self._persons.align.pool(outputs, (height, width), boxes + none)

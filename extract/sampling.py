@@ -214,9 +214,8 @@ class Windows:
 class KeyFrames:
     """One clip around the moment at which each segment begins, reaching past the segment's ends.
 
-    Of `frames` frames, `stride` apart at `fps`, the one at `frames // 2` shows the moment; beyond
-    an end of the video its outermost frame is repeated. One frame alone is the one on show at
-    the moment.
+    Of `frames` frames, `stride` apart at `fps`, the one at `frames // 2` is the frame on show at
+    the moment; beyond an end of the video its outermost frame is repeated.
     """
 
     frames: int
@@ -262,6 +261,7 @@ class KeyFrames:
             places = np.arange(-beside[0], self.frames + beside[1]) - self.frames // 2
             wanted = start + (places * self.stride + PHASE) / self.fps
             views = frames_at(np.maximum(wanted, times[0]), times)[np.newaxis]
+            views[0, beside[0] + self.frames // 2] = moment[0]
         seconds = self.stretch(start)[np.newaxis] if self.flat else np.array([start])
         return FramePlan(views, seconds, is_clipped(stop, end))
 

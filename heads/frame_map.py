@@ -6,7 +6,9 @@ box of its key frame and class that it overlaps most (the first given of equals)
 that is taken. It is right where their intersection over union is 0.5 or more and no found box of
 a higher score (or the same, and given before) went there; else it is wrong. Average precision is
 the area under precision over recall, each precision raised to the highest at that recall or a
-greater one. Of equal scores the one given last ranks first.
+greater one. Of equal scores the one given last ranks first. The challenge's newer script first
+keeps the 50 pairs of box and class of each key frame that score best, which this and PySlowFast do
+not.
 """
 
 from collections.abc import Iterable, Mapping

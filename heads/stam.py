@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """Name to the logarithm of what a score weighs; weights are then divided by their sum."""
 
-SELECTIONS = ("soft", "topk", "sample")
+SELECTIONS = ("soft", "topk", "sample", "mean")
 
 
 class AttentionModule(nn.Module):
@@ -74,10 +74,14 @@ class AttentionModule(nn.Module):
     def _selected(self, log_attention: Tensor) -> Tensor:
         """Weights `[B,T,H·W]` of sum 1: all places, the best few, or one drawn by its odds.
 
+        Or the mean, which looks at nothing: the same head without attention.
+
         Drawing passes the gradient of the soft weights straight through (Jang et al., 2017,
         section 2.2); where nothing is trained, the likeliest place is taken.
         """
         soft = log_attention.exp()
+        if self.select == "mean":
+            return torch.full_like(soft, 1 / soft.shape[2])
         if self.select == "topk":
             best = soft.topk(min(self.places, soft.shape[2]), dim=2)
             share = best.values / best.values.sum(dim=2, keepdim=True)

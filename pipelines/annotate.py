@@ -14,13 +14,12 @@ from egofeat.extract.video import open_video
 from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
 from egofeat.pipelines.annotated_video import Written, check_place, write_annotated
-from egofeat.pipelines.predict import Extractor, weights_of_sources
+from egofeat.pipelines.predict import makers_of, weights_of_sources
 from egofeat.pipelines.roi_features import PersonFeatures
-from egofeat.pipelines.run import load_run, sources
+from egofeat.pipelines.run import load_run, reads_persons, sources
 from egofeat.pipelines.scenes import Choice, ClipScenes, PersonScenes, Seen
 from egofeat.pipelines.whereabouts import Detected, People, load_detector, read_people
 from egofeat.segments import Media
-from egofeat.store import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,9 @@ def annotate(config: AnnotateConfig) -> Annotated:
     """
     _check(config)
     head, run = load_run(config.run)
-    of_persons = _is_of_persons(config.run, sources(run))
+    of_persons = reads_persons(run)
+    if not of_persons:
+        _check_stretches(config.run, sources(run))
     if config.boxes and not of_persons:
         raise RequestError(
             f"run {config.run} was trained on segments and knows no persons: leave --boxes out"
@@ -115,16 +116,13 @@ def _person_scenes(
         # Of its own: the frames that are written are read at the same time.
         looked_at = opened.enter_context(open_video(Media(config.video)))
         people = Detected(detector, looked_at, every)
-    trained_on = sources(run)
-    weights = weights_of_sources(config.run, trained_on, config.weights or None)
+    (source,) = sources(run)  # persons are never joined
+    (weights,) = weights_of_sources(config.run, [source], config.weights or None)
     return PersonScenes(
         head=head,
         classes=run["classes"],
-        features=[
-            PersonFeatures(source, named, config.device)
-            for source, named in zip(trained_on, weights, strict=True)
-        ],
-        rows=[tuple(source["feature_shape"]) for source in trained_on],
+        features=PersonFeatures(source, weights, config.device),
+        others=source["feature_shape"][0] - 1,
         people=people,
         media=Media(config.video),
         choice=_choice(config, every, threshold=0.3),
@@ -140,7 +138,7 @@ def _clip_scenes(
     return ClipScenes(
         head=head,
         classes=run["classes"],
-        extractor=Extractor(trained_on, weights, config.device),
+        makers=makers_of(trained_on, weights, config.device),
         stop=stop,
         media=Media(config.video),
         choice=_choice(config, config.every or 3.0, threshold=0.0),
@@ -153,17 +151,14 @@ def _choice(config: AnnotateConfig, every: float, threshold: float) -> Choice:
     return Choice(every=every, threshold=chosen, top=config.top)
 
 
-def _is_of_persons(run: Path, trained_on: Sequence[Mapping[str, Any]]) -> bool:
-    recipes = [Recipe.from_dict(source["recipe"]) for source in trained_on]
-    kinds = {recipe.of_persons for recipe in recipes}
-    for recipe in recipes:
-        sampling = recipe.plan["sampling"]
-        if len(kinds) > 1 or not (recipe.of_persons or sampling in ("uniform", "clips")):
+def _check_stretches(run: Path, trained_on: Sequence[Mapping[str, Any]]) -> None:
+    for source in trained_on:
+        sampling = source["recipe"]["plan"]["sampling"]
+        if sampling not in ("uniform", "clips"):
             raise RequestError(
                 f"run {run} was trained on features by '{sampling}', which cannot be made of any "
                 "stretch of a video: name a run on a store of persons, or of segments"
             )
-    return kinds == {True}
 
 
 def _check(config: AnnotateConfig) -> None:

@@ -26,7 +26,15 @@ from egofeat.manifest import load_manifest
 from egofeat.pipelines.gaze import attend, points_of
 from egofeat.pipelines.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.predict import features_of
-from egofeat.pipelines.run import LabelledStore, Places, branches, load_run, open_run_store, sources
+from egofeat.pipelines.run import (
+    LabelledStore,
+    Places,
+    branches,
+    load_run,
+    open_run_store,
+    refuse_persons,
+    sources,
+)
 from egofeat.pipelines.visualize import Pictures
 from egofeat.segments import Media
 from egofeat.store import FeatureStore
@@ -99,8 +107,8 @@ def attention(
         device: where to run.
 
     Raises:
-        RequestError: no such run or segment, both or neither of video and segment, or a head
-            without attention over places.
+        RequestError: no such run or segment, a run on persons, both or neither of video and
+            segment, or a head without attention over places.
         StoreError: the store is absent, or holds features of another recipe.
         WeightsError: the backbone's weights are not those of the run.
         MediaError: the video cannot be read.
@@ -108,6 +116,7 @@ def attention(
     if (video is None) == (segment is None):
         raise RequestError("name one thing to look at: --video FILE, or --segment ID")
     head, config = load_run(run)
+    refuse_persons(run, config)
     members = head.members if isinstance(head, AveragedHeads) else [head]
     if not any(isinstance(member, Attentive) for member in members):
         raise RequestError(

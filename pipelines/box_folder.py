@@ -17,8 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from egofeat.adapters.box_files import write_detections
+from pydantic import TypeAdapter
+
+from egofeat.adapters.box_files import detections_csv
 from egofeat.boxes import Boxes
+from egofeat.errors import StoreError
 from egofeat.store import Failure
 from egofeat.store.failures import read_failures, write_failures
 from egofeat.store.files import create_file, remove_leftovers, replace_file, sync, temporary_path
@@ -51,13 +54,29 @@ class Looked:
     """What was looked at of one video."""
 
     video: str
-    key_frames: tuple[str, ...]
-    """Ids of those that were looked at, in the order of time."""
+    fps: float | None
+    first_frame: int
+    """Of its media, which say what frames of a folder or tar are on show when."""
+    key_frames: Mapping[str, float]
+    """Id to the second that was looked at, in the order of time."""
     empty: int
     """How many of those are without a person."""
     boxes: int
     failures: tuple[Failure, ...]
     """Key frames without a readable frame; of a video that is not readable, one with its name."""
+
+    @property
+    def moments(self) -> dict[str, float]:
+        """Id to second of every key frame that was tried, read or not."""
+        return {failure.id: failure.start for failure in self.failures} | dict(self.key_frames)
+
+    @property
+    def unopened(self) -> bool:
+        """Whether the video as a whole could not be read."""
+        return any(failure.id == self.video for failure in self.failures)
+
+
+_LOOKED = TypeAdapter(Looked)
 
 
 class BoxFolder:
@@ -83,27 +102,26 @@ class BoxFolder:
         create_file(self.path / "detector.json", content.encode(), self._worker)
 
     def looked(self, video: str) -> Looked | None:
-        """What was looked at of a video; None if nothing has been."""
-        try:
-            fields = json.loads(self._record(video).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        failures = tuple(_failure(one) for one in fields["failures"])
-        return Looked(**{**fields, "key_frames": tuple(fields["key_frames"]), "failures": failures})
+        """What was looked at of a video; None if nothing has been.
+
+        Raises:
+            StoreError: what says so is damaged.
+        """
+        path = self._record(video)
+        return _read(path) if path.exists() else None
 
     def publish(self, looked: Looked, boxes: Mapping[str, Boxes] | None) -> None:
         """Put what was found in a video in place of what was there.
 
         Args:
             looked: what was looked at.
-            boxes: id of each key frame to its persons; None, or of no key frame, leaves those
-                that are there.
+            boxes: id of each key frame to its persons; None leaves those that are there.
         """
-        if boxes:
+        if boxes is not None:
             name = f"{_file_name(looked.video)}.csv"
             # Elsewhere than beside the others: whoever reads `*.csv` would take it for one.
             temporary = temporary_path(self._looked / name, self._worker)
-            write_detections(temporary, boxes)
+            temporary.write_bytes(detections_csv(boxes))
             sync(temporary)
             temporary.replace(self.path / name)
             sync(self.path)
@@ -112,15 +130,18 @@ class BoxFolder:
         replace_file(self._record(looked.video), content.encode(), self._worker)
 
     def write_failures(self) -> None:
-        """Gather what could not be read of all videos, whoever looked at them."""
+        """Gather what could not be read of all videos, whoever looked at them.
+
+        Raises:
+            StoreError: what says so of a video is damaged.
+        """
         path = self.path / "failures.jsonl"
         while (gathered := self._gathered()) != (read_failures(path) if path.exists() else []):
             write_failures(path, gathered, self._worker)
 
     def _gathered(self) -> list[Failure]:
         records = sorted(path for path in self._looked.glob("*.json") if path.name[0] != ".")
-        said = [json.loads(path.read_text(encoding="utf-8"))["failures"] for path in records]
-        found = {failure.key: failure for one in said for failure in map(_failure, one)}
+        found = {failure.key: failure for path in records for failure in _read(path).failures}
         return sorted(
             found.values(), key=lambda failure: (failure.video, failure.start, failure.key)
         )
@@ -139,6 +160,13 @@ def _plain(failure: Failure) -> dict[str, Any]:
     return fields | {"stop": None if math.isinf(failure.stop) else failure.stop}
 
 
-def _failure(fields: Mapping[str, Any]) -> Failure:
-    stop = math.inf if fields["stop"] is None else fields["stop"]
-    return Failure(**{**fields, "stop": stop})
+def _read(path: Path) -> Looked:
+    try:
+        fields = json.loads(path.read_bytes())
+        for failure in fields["failures"]:
+            failure["stop"] = math.inf if failure["stop"] is None else failure["stop"]
+        return _LOOKED.validate_python(fields)
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(
+            f"{path} is damaged: remove it, and its video is looked at again by the same command"
+        ) from None

@@ -35,6 +35,13 @@ class RoiConfig:
     aligned: bool = False
     """Move boxes by half a pixel of the map; the published weights were trained without."""
 
+    @property
+    def said(self) -> str:
+        """Which boxes, for people."""
+        if self.boxes == "annotated":
+            return self.boxes
+        return f"{self.boxes}, of {self.min_score:g} and surer"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
@@ -242,8 +249,8 @@ def check(config: ExtractConfig) -> None:
     Raises:
         RequestError: naming the option.
     """
-    if config.roi and not 0 <= config.roi.min_score <= 1:
-        raise RequestError(f"--min-score {config.roi.min_score:g} cannot be: give 0 to 1")
+    if config.roi:
+        _check_roi(config, config.roi)
     check_choice(config.format or "hdf5", config.compress if config.format else None)
     decoder_version(config.decoder)  # refuses one that is unknown or not installed
     if config.dtype not in ("float16", "float32"):
@@ -257,7 +264,30 @@ def check(config: ExtractConfig) -> None:
         raise RequestError(f"--fps {config.fps:g} cannot be: give more than 0 and 1000 at most")
     if config.crops not in (1, 3):
         raise RequestError(f"--crops is {config.crops}: choose 1 or 3")
-    number, parts = config.part
+    check_part(config.part)
+
+
+def _check_roi(config: ExtractConfig, roi: RoiConfig) -> None:
+    if not 0 <= roi.min_score <= 1:
+        raise RequestError(f"--min-score {roi.min_score:g} cannot be: give 0 to 1")
+    if roi.sampling < 0:
+        raise RequestError(f"--sampling is {roi.sampling}: give 0, by the box's size, or more")
+    of_segments = ("frames", "clips", "windows", "stride", "pool_grid", "pool_time")
+    given = [name for name in of_segments if getattr(config, name)]
+    if given or config.crops != 1:
+        raise RequestError(
+            f"--{_option(given[0]) if given else 'crops'} does not go with features of persons, "
+            "which are of one clip around each key frame: leave it out"
+        )
+
+
+def check_part(part: tuple[int, int]) -> None:
+    """Refuse a share of the work that is none.
+
+    Raises:
+        RequestError: naming what it may be.
+    """
+    number, parts = part
     if parts < 1:
         raise RequestError(f"--part {number}/{parts} is no part: give a number of so many, as 3/16")
     if not 1 <= number <= parts:

@@ -1,4 +1,8 @@
-"""Detections as AVA takes them: a line a box and class that it is scored for."""
+"""Detections as AVA takes them: a line a box and class that it is scored for.
+
+Corners to 3 decimals and scores to 4 are AVA's form, so the mAP of the file may differ in the last
+digits from that of the scores themselves, which is the one that is printed.
+"""
 
 import io
 from collections.abc import Sequence

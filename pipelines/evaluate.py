@@ -1,6 +1,5 @@
 """`egofeat evaluate`: a run's head on a split: figures, predictions, confusion matrices."""
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
-from egofeat.pipelines.evaluation import Evaluation
+from egofeat.pipelines.evaluation import Evaluation, write_arrays
 from egofeat.pipelines.gaze import gaze_figures
 from egofeat.pipelines.persons_evaluation import evaluate_persons
 from egofeat.pipelines.pictures import confusion_matrix
@@ -185,6 +184,4 @@ def write_predictions(
     arrays: dict[str, NDArray[Any]] = {"ids": np.array([store.ids[row] for row in rows])}
     arrays |= {f"logits_{target}": values.numpy() for target, values in logits.items()}
     arrays |= {f"labels_{target}": values.numpy() for target, values in labels.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # keywords are arrays, not allow_pickle
-    replace_file(path, buffer.getvalue())
+    write_arrays(path, arrays)

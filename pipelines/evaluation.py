@@ -1,10 +1,15 @@
 """What an evaluation found, for files and for people."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.heads.files import replace_file
 from egofeat.pipelines.views import Views
 
 
@@ -102,3 +107,10 @@ class PersonsEvaluation(Evaluation):
             f"{self.segments} key frames of {self.split} with {self.annotated} annotated persons: "
             f"{self.persons} {self.boxes} boxes, {len(self.classes)} classes"
         )
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write predictions by name, as `numpy.load` reads them."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    replace_file(path, buffer.getvalue())

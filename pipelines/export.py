@@ -119,6 +119,11 @@ def export(config: ExportConfig) -> ExportReport:
 
 
 def _check_fits(store: FeatureStore, form: ExportFormat, config: ExportConfig) -> None:
+    if store.recipe.of_persons:
+        raise RequestError(
+            f"{store.path} holds persons of key frames, whose boxes no format of export has: read "
+            "them with egofeat.store.open_persons, as docs/store.md shows"
+        )
     if not store.flat and (config.manifest or config.dataset):
         raise RequestError(
             f"{store.path} holds segments and knows its own data set: leave out --manifest and "
@@ -126,10 +131,9 @@ def _check_fits(store: FeatureStore, form: ExportFormat, config: ExportConfig) -
         )
     if not form.videos:
         return
-    if not store.flat or store.recipe.of_persons:
-        holds = "persons of key frames" if store.recipe.of_persons else "segments"
+    if not store.flat:
         raise RequestError(
-            f"{config.to} takes windows over whole videos and {store.path} holds {holds}: extract "
+            f"{config.to} takes windows over whole videos and {store.path} holds segments: extract "
             "with --windows and --stride, or give --to npy"
         )
     if len(store.row_shape) != 1:

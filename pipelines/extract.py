@@ -172,7 +172,7 @@ def _writer(job: Job) -> StoreWriter:
     if job.transform.motion and (library := job.transform.motion.library):
         made_with["motion"] = library
     if config.roi:
-        made_with["boxes"] = config.roi.boxes
+        made_with["boxes"] = config.roi.said
     return StoreWriter.open(
         config.out,
         job.dataset,
@@ -180,15 +180,14 @@ def _writer(job: Job) -> StoreWriter:
         format=config.format,
         compress=config.compress,
         made_with=made_with,
-        worker="-".join(
-            [f"{config.part[0]}of{config.part[1]}", *sorted(map(_plain, config.splits))]
-        ),
+        worker=worker_name(config.part, config.splits),
     )
 
 
-def _plain(name: str) -> str:
-    """A split's name as part of a file's."""
-    return "".join(c if c.isalnum() else "_" for c in name)
+def worker_name(part: tuple[int, int], splits: Sequence[str]) -> str:
+    """What tells apart those who may write to a store at a time; part of file names."""
+    plain = ("".join(c if c.isalnum() else "_" for c in split) for split in splits)
+    return "-".join([f"{part[0]}of{part[1]}", *sorted(plain)])
 
 
 def _device_name(device: torch.device) -> str:

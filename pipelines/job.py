@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from egofeat import console
+from egofeat.adapters.box_files import Detections
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
@@ -86,18 +87,11 @@ def plan_job(
     check_transform(spec, config)
     motion = choose_motion(spec, config.motion, config.motion_values, console.note)
     if dataset is None:
-        dataset = read_dataset(config)
-    plan = choose_plan(spec, config, key_frames=dataset.key_frames)
-    segments = _of_splits(dataset, config.splits)
-    if plan.flat:
-        dataset = dataset.whole_videos()
-        videos = {segment.video for segment in segments}
-        segments = tuple(s for s in dataset.segments if s.video in videos)
-    if only is not None:
-        segments = tuple(s for s in segments if (s.id, s.start, s.stop) in only)
+        dataset = read_dataset(config.manifest, config.dataset)
+    key_frames = dataset.key_frames
+    plan = choose_plan(spec, config, key_frames=key_frames)
     found = find_boxes(config.roi, dataset) if config.roi else None
-    if found:
-        segments = tuple(s for s in segments if s.id in found.boxes)
+    dataset, segments = _wanted(dataset, config.splits, plan, found, only)
     backbone = load(
         config.backbone,
         weights=config.weights,
@@ -107,17 +101,59 @@ def plan_job(
         note=console.note,
     )
     transform = choose_transform(spec, config, backbone.official, motion)
-    plan = choose_plan(spec, config, backbone.official, key_frames=dataset.key_frames)
-    shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
-    shapes = pooled_shapes(shapes, config.pool_grid, config.pool_time)
-    described, persons = transform.describe(), None
+    plan = choose_plan(spec, config, backbone.official, key_frames=key_frames)
+    persons = None
     if config.roi and found and isinstance(plan, KeyFrames):
         plan = replace(plan, boxes=found.digest)
         align = choose_align(backbone, plan.view_frames, config.roi)
         persons = Persons(found.boxes, align, choose_person_taps(config.taps))
-        described["roi"] = align.describe()
-        shapes = {tap: align.shapes(shapes)[tap] for tap in persons.taps}
-    recipe = Recipe(
+    return Job(
+        config=config,
+        dataset=dataset,
+        segments=segments,
+        backbone=backbone,
+        plan=plan,
+        transform=transform,
+        recipe=_recipe(config, backbone, plan, transform, persons),
+        persons=persons,
+    )
+
+
+def _wanted(
+    dataset: Dataset,
+    splits: Sequence[str],
+    plan: Plan,
+    found: Detections | None,
+    only: frozenset[Key] | None,
+) -> tuple[Dataset, tuple[Segment, ...]]:
+    """The data set as the plan sees it, and which of its segments are wanted."""
+    segments = dataset.of_splits(splits)
+    if isinstance(plan, Windows):
+        dataset = dataset.whole_videos()
+        videos = {segment.video for segment in segments}
+        segments = tuple(s for s in dataset.segments if s.video in videos)
+    if only is not None:
+        segments = tuple(s for s in segments if (s.id, s.start, s.stop) in only)
+    if found:
+        segments = tuple(s for s in segments if s.id in found.boxes)
+    return dataset, segments
+
+
+def _recipe(
+    config: ExtractConfig,
+    backbone: Backbone,
+    plan: Plan,
+    transform: Transform,
+    persons: Persons | None,
+) -> Recipe:
+    described = transform.describe()
+    shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
+    if persons:
+        described["roi"] = persons.align.describe()
+        shapes = {tap: persons.align.shapes(shapes)[tap] for tap in persons.taps}
+    else:
+        shapes = pooled_shapes(shapes, config.pool_grid, config.pool_time)
+    return Recipe(
         backbone=config.backbone,
         weights=backbone.weights,
         transform=described,
@@ -127,22 +163,12 @@ def plan_job(
         precision=config.precision,
         decoder=config.decoder,
     )
-    return Job(
-        config=config,
-        dataset=dataset,
-        segments=segments,
-        backbone=backbone,
-        plan=plan,
-        transform=transform,
-        recipe=recipe,
-        persons=persons,
-    )
 
 
 def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) -> list[Job]:
     """Several jobs on one data set, which is read once; see `plan_job`."""
     if dataset is None:
-        dataset = read_dataset(configs[0])
+        dataset = read_dataset(configs[0].manifest, configs[0].dataset)
     return [plan_job(config, dataset) for config in configs]
 
 
@@ -197,19 +223,9 @@ def _row_shape(shape: tuple[int, ...], plan: Plan, transform: Transform) -> tupl
     return (plan.views * transform.crops, *shape)
 
 
-def read_dataset(config: ExtractConfig) -> Dataset:
+def read_dataset(manifest: Path, name: str | None) -> Dataset:
     """The data set that the manifest describes; what it lacks is said."""
-    dataset = load_manifest(config.manifest).dataset(config.dataset)
+    dataset = load_manifest(manifest).dataset(name)
     for remark in dataset.remarks:
         console.note(remark)
     return dataset
-
-
-def _of_splits(dataset: Dataset, splits: Sequence[str]) -> tuple[Segment, ...]:
-    for split in splits:
-        if split not in dataset.splits:
-            raise RequestError(
-                f"the data set '{dataset.name}' has no split '{split}': "
-                f"choose from {', '.join(dataset.splits)}"
-            )
-    return tuple(s for s in dataset.segments if not splits or s.split in splits)

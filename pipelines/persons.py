@@ -118,21 +118,22 @@ def _failures(video: str, moments: Moments | None, reason: str) -> list[Failure]
 
 def _publish(folder: BoxFolder, of_video: _UnderWay) -> Looked:
     """A video that cannot be opened any more keeps the boxes that it has."""
-    video, failures = of_video.wanted.video, tuple(of_video.failures)
-    before = folder.looked(video)
-    if before and any(failure.id == video for failure in failures):
-        looked = replace(before, failures=failures)
-        folder.publish(looked, None)
-        return looked
+    wanted = of_video.wanted
     boxes = {id_: of_video.boxes[id_] for id_ in sorted(of_video.boxes, key=_stamp)}
+    moments = wanted.moments if isinstance(wanted.moments, Mapping) else None
     looked = Looked(
-        video=video,
-        key_frames=tuple(boxes),
+        video=wanted.video,
+        fps=wanted.media.fps,
+        first_frame=wanted.media.first_frame,
+        key_frames={id_: moments[id_] if moments else _stamp(id_) for id_ in boxes},
         empty=sum(not len(one) for one in boxes.values()),
         boxes=sum(map(len, boxes.values())),
-        failures=tuple(sorted(failures, key=lambda failure: failure.start)),
+        failures=tuple(sorted(of_video.failures, key=lambda failure: failure.start)),
     )
-    folder.publish(looked, boxes)
+    before = folder.looked(wanted.video)
+    if before and looked.unopened:
+        looked = replace(before, failures=looked.failures)
+    folder.publish(looked, None if looked.unopened else boxes)
     return looked
 
 

@@ -29,14 +29,19 @@ def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
         )
     if config.boxes == "annotated":
         found = annotated(dataset)
-    else:
+    elif Path(config.boxes).exists():
         found = read_detections(Path(config.boxes), dataset.segments, config.min_score)
+    else:
+        raise RequestError(
+            f"--boxes {config.boxes} is neither a file nor a folder of boxes: give one, or "
+            "'annotated' for those of the data set"
+        )
     for remark in found.remarks:
         console.note(remark)
     if not found.boxes:
         raise RequestError(
-            f"no key frame of '{dataset.name}' has a box by --boxes {config.boxes}: give boxes of "
-            "its videos and times, or a lower --min-score"
+            f"--boxes {config.boxes} has no box for a key frame of '{dataset.name}': give boxes of "
+            "its videos and times, or see above what was left out"
         )
     return found
 
@@ -72,10 +77,8 @@ def choose_align(backbone: Backbone, frames: int, config: RoiConfig) -> RoiAlign
     """How boxes are cut out of the maps of a backbone.
 
     Raises:
-        RequestError: a tap without maps, or a number of points that cannot be.
+        RequestError: a tap without maps.
     """
-    if config.sampling < 0:
-        raise RequestError(f"--sampling is {config.sampling}: give 0, by the box's size, or more")
     shapes = backbone.tap_shapes(_SIDE, frames)
     return RoiAlign(
         tuple(shapes), strides_of(shapes, _SIDE), sampling=config.sampling, aligned=config.aligned

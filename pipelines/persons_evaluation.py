@@ -1,6 +1,5 @@
 """A head of persons on a split: frame mAP against all who are annotated there, as AVA wants it."""
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,13 +15,11 @@ from egofeat.heads.frame_map import Placed, average_precisions, box_recall, mean
 from egofeat.heads.head import Head
 from egofeat.heads.trainer import evaluation_feed, predict
 from egofeat.pipelines.detections_csv import detections_csv
-from egofeat.pipelines.evaluation import PersonsEvaluation, Precision
+from egofeat.pipelines.evaluation import PersonsEvaluation, Precision, write_arrays
 from egofeat.pipelines.precision_picture import precision_bars
 from egofeat.pipelines.run import sources
 from egofeat.store import BoxTable, PersonRows
-
-TARGET = "action"
-"""What a head says of persons."""
+from egofeat.store.persons import TARGET
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def evaluate_persons(
     replace_file(evaluation.detections, detections_csv(ids, corners, scores, truth.evaluated))
     predictions = {"ids": np.array(ids), "boxes": corners, "scores": rows.scores[of_split]}
     predictions["probabilities"] = scores.astype(np.float32)
-    _write_arrays(folder / f"predictions{suffix}.npz", predictions)
+    write_arrays(folder / f"predictions{suffix}.npz", predictions)
     text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
     replace_file(folder / f"metrics{suffix}.json", text.encode())
     return evaluation
@@ -171,9 +168,3 @@ def _split(rows: PersonRows, split: str) -> tuple[NDArray[np.int64], Truth]:
             "action: choose another with --split"
         )
     return of_split, truth
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # keywords are arrays, not allow_pickle
-    replace_file(path, buffer.getvalue())

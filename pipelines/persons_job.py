@@ -12,8 +12,9 @@ from egofeat.extract import persons
 from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Wanted
 from egofeat.extract.video import decoder_version
-from egofeat.manifest import load_manifest
 from egofeat.pipelines.box_folder import BoxFolder, Detection, Looked
+from egofeat.pipelines.choices import check_part
+from egofeat.pipelines.job import read_dataset
 from egofeat.segments import Dataset
 
 _MILLISECOND = 0.001
@@ -70,9 +71,7 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
     """
     _check(config)
     if dataset is None:
-        dataset = load_manifest(config.manifest).dataset(config.dataset)
-        for remark in dataset.remarks:
-            console.note(remark)
+        dataset = read_dataset(config.manifest, config.dataset)
     number, parts = config.part
     videos = _videos(dataset, config)[number - 1 :: parts]
     detector = persons.load(
@@ -107,14 +106,16 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
 
 
 def _is_left(wanted: Wanted, looked: Looked | None, retry_failed: bool) -> bool:
-    if looked is None:
+    """Whether a video is to be looked at: what it was looked at for is not what is wanted now."""
+    if looked is None or (looked.failures and retry_failed):
         return True
-    failed = {failure.id for failure in looked.failures}
-    if failed and retry_failed:
-        return True
-    if wanted.video in failed or not isinstance(wanted.moments, Mapping):
+    if looked.unopened:
         return False
-    return not wanted.moments.keys() <= failed | set(looked.key_frames)
+    if (looked.fps, looked.first_frame) != (wanted.media.fps, wanted.media.first_frame):
+        return True
+    if not isinstance(wanted.moments, Mapping):
+        return False
+    return not wanted.moments.items() <= looked.moments.items()
 
 
 def _videos(dataset: Dataset, config: PersonsConfig) -> list[Wanted]:
@@ -123,12 +124,7 @@ def _videos(dataset: Dataset, config: PersonsConfig) -> list[Wanted]:
     Raises:
         RequestError: there is no such split, or no moment of a video to look at, or two kinds.
     """
-    for split in config.splits:
-        if split not in dataset.splits:
-            raise RequestError(
-                f"the data set '{dataset.name}' has no split '{split}': "
-                f"choose from {', '.join(dataset.splits)}"
-            )
+    chosen = {segment.video for segment in dataset.of_splits(config.splits)}
     if config.every is None and not dataset.key_frames:
         raise RequestError(
             f"the data set '{dataset.name}' has segments and no key frames: give --every 1 for a "
@@ -141,7 +137,6 @@ def _videos(dataset: Dataset, config: PersonsConfig) -> list[Wanted]:
     of_video: dict[str, dict[str, float]] = {}
     for segment in sorted(dataset.segments, key=lambda segment: (segment.start, segment.id)):
         of_video.setdefault(segment.video, {})[segment.id] = segment.start
-    chosen = {s.video for s in dataset.segments if not config.splits or s.split in config.splits}
     return [
         Wanted(
             video,
@@ -154,11 +149,7 @@ def _videos(dataset: Dataset, config: PersonsConfig) -> list[Wanted]:
 
 def _check(config: PersonsConfig) -> None:
     decoder_version(config.decoder)  # refuses one that is unknown or not installed
-    number, parts = config.part
-    if not 1 <= number <= parts:
-        raise RequestError(
-            f"--part {number}/{parts} is no part: give a number from 1 of so many, as 3/16"
-        )
+    check_part(config.part)
     if not 0 <= config.threshold < 1:
         raise RequestError(f"--threshold {config.threshold:g} is no score: give 0 to less than 1")
     if not 0 <= config.min_size < math.inf:

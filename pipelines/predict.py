@@ -1,29 +1,21 @@
 """`egofeat predict`: what a trained head sees in whole videos that are in no data set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import Task, extract
-from egofeat.extract.sampling import plan_from_description
-from egofeat.extract.shards import cut
-from egofeat.extract.transforms import Transform
 from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import top_pairs
-from egofeat.pipelines.extract import decoding_threads, suiting_batch
-from egofeat.pipelines.official import backbone_of
-from egofeat.pipelines.run import load_run, sources
+from egofeat.pipelines.in_memory import Maker, Memory, make_features
+from egofeat.pipelines.run import load_run, refuse_persons, sources
 from egofeat.segments import Media, Segment
-from egofeat.store import Failure, Recipe, ShardRows
 
 
 @dataclass(frozen=True)
@@ -62,23 +54,6 @@ class Predictions:
         return said + [f"{video} could not be read: {why}" for video, why in self.failures.items()]
 
 
-@dataclass
-class Memory:
-    """A sink that keeps rows where a store would write them."""
-
-    tap: str
-    features: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-
-    def write_shard(self, name: str, rows: ShardRows) -> None:
-        """Keep the rows of one shard."""
-        self.features.update(zip(rows.ids, rows.taps[self.tap], strict=True))
-
-    def record_failures(self, failures: list[Failure]) -> None:
-        """Keep what could not be read."""
-        self.failures += failures
-
-
 def predict(
     run: Path,
     videos: Sequence[Path],
@@ -100,10 +75,11 @@ def predict(
         top: classes to name a target.
 
     Raises:
-        RequestError: no such run, or more or fewer weights than it has stores.
+        RequestError: no such run, one on persons, or more or fewer weights than it has stores.
         WeightsError: the backbone's weights are not those of the run.
     """
     head, config = load_run(run)
+    refuse_persons(run, config)
     trained_on = sources(config)
     given = weights_of_sources(run, trained_on, weights)
     memories = features_of(trained_on, videos, given, device)
@@ -157,57 +133,20 @@ def features_of(
 ) -> list[Memory]:
     """Features of whole videos, made as those of each store of a run, in one decode."""
     segments = [Segment(id=str(path), video=str(path)) for path in dict.fromkeys(videos)]
-    return Extractor(sources, weights, device).features(
-        segments, {str(v): Media(v) for v in videos}
-    )
+    makers = makers_of(sources, weights, device)
+    return make_features(makers, segments, {str(v): Media(v) for v in videos})
 
 
-class Extractor:
-    """Makes features of segments as each store of a run has them, for any video.
-
-    Args:
-        sources: of the run: `recipe` and `tap` of each store.
-        weights: of each store, a backbone weights file where the store's were a user's own.
-        device: where to run.
+def makers_of(
+    sources: Sequence[Mapping[str, Any]], weights: Sequence[str | None], device: str
+) -> list[Maker]:
+    """What makes features as each store of a run has them.
 
     Raises:
         WeightsError: the backbone's weights are not those of the store.
     """
-
-    def __init__(
-        self,
-        sources: Sequence[Mapping[str, Any]],
-        weights: Sequence[str | None],
-        device: str,
-    ) -> None:
-        self._taps = [source["tap"] for source in sources]
-        self._recipes = [Recipe.from_dict(source["recipe"]) for source in sources]
-        self._backbones = [
-            backbone_of(recipe, [tap], named, device)
-            for recipe, tap, named in zip(self._recipes, self._taps, weights, strict=True)
-        ]
-
-    def features(self, segments: Sequence[Segment], media: Mapping[str, Media]) -> list[Memory]:
-        """Features of segments, by their ids, for each store; in one decode."""
-        memories = [Memory(tap) for tap in self._taps]
-        by_decoder: dict[str, list[Task]] = {}
-        for recipe, backbone, memory in zip(self._recipes, self._backbones, memories, strict=True):
-            plan = plan_from_description(recipe.plan)
-            transform = Transform.from_description(recipe.transform)
-            task = Task(
-                backbone=backbone,
-                plan=plan,
-                transform=transform,
-                shards=[s for batch in cut(segments, recipe.row_bytes) for s in batch.shards],
-                dtype=recipe.dtype,
-                sink=memory,
-                batch_size=suiting_batch(backbone.device, plan, transform),
-            )
-            by_decoder.setdefault(recipe.decoder, []).append(task)
-        for decoder, tasks in by_decoder.items():
-            passes = passes_over([segments] * len(tasks), media)
-            extract(passes, tasks, decoder=decoder, workers=decoding_threads())
-        return memories
+    pairs = zip(sources, weights, strict=True)
+    return [Maker(source, named, device) for source, named in pairs]
 
 
 def guesses_of(

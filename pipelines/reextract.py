@@ -86,8 +86,12 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     return fields
 
 
-def store_at(path: Path) -> Path:
+def store_at(path: Path, option: str = "--from") -> Path:
     """The one store at a path.
+
+    Args:
+        path: a store's folder, or one that holds exactly one.
+        option: by which it was named.
 
     Raises:
         RequestError: there is none, or several.
@@ -96,7 +100,7 @@ def store_at(path: Path) -> Path:
     if not found:
         raise RequestError(f"there is no feature store at {path}: make one with `egofeat extract`")
     if len(found) > 1:
-        raise RequestError(f"{path} holds several feature stores: name one of them with --from")
+        raise RequestError(f"{path} holds several feature stores: name one of them with {option}")
     return found[0]
 
 

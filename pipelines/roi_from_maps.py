@@ -1,16 +1,19 @@
 """`egofeat roi --store`: features of persons out of maps that are kept; nothing is decoded."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat import console
+from egofeat.boxes import Boxes
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
@@ -18,12 +21,12 @@ from egofeat.extract.backbones.backbone import check_taps
 from egofeat.extract.roi import RoiAlign, strides_of
 from egofeat.extract.sampling import KeyFrames, plan_from_description
 from egofeat.extract.shards import Shard, cut, key_of, without
-from egofeat.manifest import load_manifest
 from egofeat.pipelines.choices import RoiConfig
+from egofeat.pipelines.extract import worker_name
+from egofeat.pipelines.job import read_dataset
 from egofeat.pipelines.persons_choices import choose_person_taps, find_boxes
 from egofeat.pipelines.reextract import store_at
-from egofeat.segments import Segment
-from egofeat.store import FeatureStore, Recipe, ShardRows, StoreWriter, open_store, versions
+from egofeat.store import FeatureStore, Key, Recipe, ShardRows, StoreWriter, open_store, versions
 from egofeat.store.description import Description
 
 _AT_ONCE = 4
@@ -82,17 +85,13 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
         ManifestError: the data set or the boxes are not what they must be.
     """
     began = time.perf_counter()
-    path = store_at(config.store)
+    path = store_at(config.store, "--store")
     description = Description.read(path)
     maps = [open_store(path, tap) for tap in _map_taps(path, description.recipe, config.roi)]
-    dataset = load_manifest(config.manifest).dataset(description.dataset)
+    dataset = read_dataset(config.manifest, description.dataset)
     found = find_boxes(config.roi, dataset)
-    wanted = [
-        segment
-        for segment in dataset.segments
-        if segment.id in found.boxes and (not config.splits or segment.split in config.splits)
-    ]
-    there = [segment for segment in wanted if segment.id in maps[0]]
+    wanted = [s for s in dataset.of_splits(config.splits) if s.id in found.boxes]
+    without_maps = {key_of(s) for s in wanted} - _keys(maps)
     shapes = {one.tap: one.row_shape for one in maps}
     align = RoiAlign(
         tuple(shapes),
@@ -107,33 +106,47 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
         recipe,
         format=description.format,
         compress=description.compress,
-        made_with={**description.made_with, **versions(), "boxes": config.roi.boxes},
+        made_with={**description.made_with, **versions(), "boxes": config.roi.said},
+        worker=worker_name((1, 1), config.splits),
     )
     with closing(writer):
         done = writer.done()
-        mean = sum(len(found.boxes[s.id]) for s in there) // max(1, len(there))
-        batches = without(cut(there, max(1, recipe.row_bytes * mean)), done, frozenset())
-        cutter = _Cutter(maps, align, recipe, choose_device(config.device))
-        persons = extracted = 0
+        mean = sum(len(found.boxes[s.id]) for s in wanted) // max(1, len(wanted))
+        batches = without(cut(wanted, max(1, recipe.row_bytes * mean)), done, without_maps)
         left = [shard for batch in batches for shard in batch.shards]
-        total = sum(len(shard.segments) for shard in left)
-        with console.progress("cutting out", total, "key frames") as progress:
-            for shard in left:
-                rows = cutter.rows(shard, [found.boxes[s.id].corners for s in shard.segments])
-                scores = np.concatenate([found.boxes[s.id].scores for s in shard.segments])
-                writer.write_shard(shard.name, replace(rows, scores=scores))
-                persons += len(scores)
-                extracted += len(shard.segments)
-                progress(len(shard.segments))
+        cutter = _Cutter(maps, align, recipe, choose_device(config.device))
+        persons = _write(writer, cutter, left, found.boxes)
+    extracted = sum(len(shard.segments) for shard in left)
     return FromMapsReport(
         store=str(writer.path),
-        key_frames=len(there),
+        key_frames=len(wanted) - len(without_maps),
         extracted=extracted,
-        skipped=len({key_of(s) for s in there} & done),
+        skipped=len(wanted) - len(without_maps) - extracted,
         persons=persons,
-        without_maps=len(wanted) - len(there),
+        without_maps=len(without_maps),
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+def _write(
+    writer: StoreWriter, cutter: "_Cutter", shards: Sequence[Shard], boxes: Mapping[str, Boxes]
+) -> int:
+    """Cut and publish shard after shard; returns the number of persons."""
+    persons = 0
+    total = sum(len(shard.segments) for shard in shards)
+    with console.progress("cutting out", total, "key frames") as progress:
+        for shard in shards:
+            rows = cutter.rows(shard, [boxes[segment.id] for segment in shard.segments])
+            writer.write_shard(shard.name, rows)
+            persons += int(rows.boxes is not None and len(rows.boxes))
+            progress(len(shard.segments))
+    return persons
+
+
+def _keys(maps: Sequence[FeatureStore]) -> set[Key]:
+    """Key frames of the maps, at the moments at which they were made."""
+    one = maps[0]
+    return set(zip(one.ids, one.starts.tolist(), one.stops.tolist(), strict=True))
 
 
 def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
@@ -193,16 +206,16 @@ class _Cutter:
         self._plan = plan
         self._numbers = {id_: number for number, id_ in enumerate(maps[0].ids)}
 
-    def rows(self, shard: Shard, corners: Sequence[np.ndarray]) -> ShardRows:
-        """The persons of the key frames of a shard, all but their scores."""
+    def rows(self, shard: Shard, boxes: Sequence[Boxes]) -> ShardRows:
+        """The persons of the key frames of a shard."""
         segments = shard.segments
+        numbers = np.array([self._numbers[segment.id] for segment in segments])
         parts = [
-            self._persons(segments[at : at + _AT_ONCE], corners[at : at + _AT_ONCE])
+            self._persons(numbers[at : at + _AT_ONCE], boxes[at : at + _AT_ONCE])
             for at in range(0, len(segments), _AT_ONCE)
         ]
-        counts = [len(of_frame) for of_frame in corners]
+        counts = [len(of_frame) for of_frame in boxes]
         stretches = np.stack([self._plan.stretch(segment.start) for segment in segments])
-        numbers = [self._numbers[segment.id] for segment in segments]
         return ShardRows(
             ids=[segment.id for segment in segments],
             videos=[segment.video for segment in segments],
@@ -212,19 +225,20 @@ class _Cutter:
             times=np.repeat(stretches, counts, axis=0),
             taps={tap: np.concatenate([part[tap] for part in parts]) for tap in self._recipe.taps},
             offsets=np.cumsum([0, *counts]),
-            boxes=np.concatenate(corners),
+            boxes=np.concatenate([of_frame.corners for of_frame in boxes]),
+            scores=np.concatenate([of_frame.scores for of_frame in boxes]),
         )
 
     def _persons(
-        self, segments: Sequence[Segment], corners: Sequence[np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        numbers = np.array([self._numbers[segment.id] for segment in segments])
+        self, numbers: NDArray[np.int64], boxes: Sequence[Boxes]
+    ) -> dict[str, NDArray[Any]]:
         maps: dict[str, Tensor] = {}
         for one in self._maps:
             wide = torch.from_numpy(one.take(numbers)).to(self._device).float()
             maps[one.tap] = wide[:, 0]  # one view a key frame
         side = self._recipe.transform["crop"]
-        pooled = self._align.pool(maps, (side, side), [torch.tensor(of) for of in corners])
+        corners = [torch.tensor(of_frame.corners) for of_frame in boxes]
+        pooled = self._align.pool(maps, (side, side), corners)
         return {
             tap: pooled[tap].cpu().numpy().astype(self._recipe.dtype) for tap in self._recipe.taps
         }

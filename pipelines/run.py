@@ -29,7 +29,7 @@ from egofeat.heads.fusion import (
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
 from egofeat.pipelines.set_aside import set_aside
-from egofeat.store import FeatureStore, open_store
+from egofeat.store import FeatureStore, Recipe, open_store
 from egofeat.store.joined import JoinedStore, join
 from egofeat.store.persons import PersonRows
 
@@ -191,13 +191,28 @@ def open_run_store(
         StoreError: it is absent, its features were made by another recipe, or its classes
             are no longer those that the head tells apart.
     """
+    refuse_persons(path, config)
     opened = open_run_rows(path, config, store)
-    if isinstance(opened, PersonRows):
+    assert not isinstance(opened, PersonRows)
+    return opened
+
+
+def reads_persons(config: Mapping[str, Any]) -> bool:
+    """Whether a run was trained on persons of key frames."""
+    return any(Recipe.from_dict(source["recipe"]).of_persons for source in sources(config))
+
+
+def refuse_persons(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a run on persons where segments, or whole videos, are to be seen.
+
+    Raises:
+        RequestError: it reads persons.
+    """
+    if reads_persons(config):
         raise RequestError(
             f"run {path} reads persons of key frames, and this is for runs on segments: name one "
             "of those, or use egofeat evaluate or annotate"
         )
-    return opened
 
 
 def open_run_rows(
@@ -263,10 +278,7 @@ def as_rows(store: LabelledStore, config: Mapping[str, Any]) -> LabelledRows:
 
 def _open_source(path: Path, source: Mapping[str, Any], place: Path) -> FeatureStore:
     opened = open_store(place, source["tap"])
-    recipe = yaml.safe_load(opened.recipe.to_json())
-    if opened.digest != source["store_digest"] and (
-        not opened.recipe.of_persons or _of_any_boxes(recipe) != _of_any_boxes(source["recipe"])
-    ):
+    if opened.digest != source["store_digest"] and not _of_other_persons(opened.recipe, source):
         raise StoreError(
             f"store {place} ({opened.digest[:8]}) holds other features than run {path} was trained "
             f"on ({source['store_digest'][:8]}): name that store with --store, or fit the head "
@@ -275,9 +287,17 @@ def _open_source(path: Path, source: Mapping[str, Any], place: Path) -> FeatureS
     return opened
 
 
-def _of_any_boxes(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe but for which persons were looked at."""
-    return {**recipe, "plan": {**recipe["plan"], "boxes": ""}}
+def _of_other_persons(recipe: Recipe, source: Mapping[str, Any]) -> bool:
+    """Whether features are of persons and made as the source's, whoever else was looked at.
+
+    Other taps of the store do not matter.
+    """
+    recipes = (yaml.safe_load(recipe.to_json()), source["recipe"])
+    there, own = (
+        {**of, "plan": {**of["plan"], "boxes": ""}, "taps": of["taps"][source["tap"]]}
+        for of in recipes
+    )
+    return recipe.of_persons and there == own
 
 
 def tell_left_out(store: LabelledRows) -> None:

@@ -15,7 +15,8 @@ from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
 from egofeat.pipelines.annotated_video import Scene
 from egofeat.pipelines.captions import Label, Tag
-from egofeat.pipelines.predict import Extractor, guesses_of, logits_of
+from egofeat.pipelines.in_memory import Maker, make_features
+from egofeat.pipelines.predict import guesses_of, logits_of
 from egofeat.pipelines.roi_features import PersonFeatures
 from egofeat.pipelines.whereabouts import People
 from egofeat.segments import Media, Segment
@@ -56,10 +57,9 @@ class PersonScenes:
 
     head: Head | AveragedHeads
     classes: Mapping[str, Sequence[str]]
-    features: Sequence[PersonFeatures]
-    """Of each store of the run."""
-    rows: Sequence[tuple[int, ...]]
-    """What the head reads of each store for one person, `(1 + others, …)`."""
+    features: PersonFeatures
+    others: int
+    """Persons of the same key frame that the head sees beside each."""
     people: People
     media: Media
     choice: Choice
@@ -77,21 +77,14 @@ class PersonScenes:
             there = {moment: of for moment, of in boxes.items() if len(of)}
             if not there:
                 continue
-            stores = []
-            for features in self.features:
-                of_store, unread = features.at(self.media, there)
-                stores.append(of_store)
-                self.seen.unread.update({f"{moment:g} s": why for moment, why in unread.items()})
+            features, unread = self.features.at(self.media, there)
+            self.seen.unread.update({f"{moment:g} s": why for moment, why in unread.items()})
             half = self.choice.every / 2
-            read = set(there).intersection(*stores)
             for moment, of_moment in there.items():
-                if moment not in read:
+                if moment not in features:
                     continue
-                blocks = [
-                    torch.from_numpy(beside(store[moment], of_moment.scores, row[0] - 1))
-                    for store, row in zip(stores, self.rows, strict=True)
-                ]
-                logits = logits_of(self.head, blocks, self.device)
+                rows = beside(features[moment], of_moment.scores, self.others)
+                logits = logits_of(self.head, [torch.from_numpy(rows)], self.device)
                 scores = {target: of.sigmoid().cpu().numpy() for target, of in logits.items()}
                 yield Scene(moment - half, moment + half, self._tags(of_moment, scores))
 
@@ -130,7 +123,8 @@ class ClipScenes:
 
     head: Head | AveragedHeads
     classes: Mapping[str, Sequence[str]]
-    extractor: Extractor
+    makers: Sequence[Maker]
+    """Of the features of each store of the run."""
     stop: float
     """Second at which the video ends, exclusive."""
     media: Media
@@ -148,7 +142,7 @@ class ClipScenes:
                 Segment(f"{start:.2f} to {stop:.2f} s", video, start, stop)
                 for start, stop in pairwise(inner)
             ]
-            memories = self.extractor.features(segments, {video: self.media})
+            memories = make_features(self.makers, segments, {video: self.media})
             for memory in memories:
                 self.seen.unread.update({one.id: one.reason for one in memory.failures})
             read = [s for s in segments if s.id not in self.seen.unread]

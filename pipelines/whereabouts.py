@@ -91,8 +91,9 @@ def load_detector(min_score: float, device: str) -> Detector:
             threshold=min_score, min_size=0.0, device=choose_device(device), note=console.note
         )
     except WeightsError as error:
+        said = str(error).removesuffix(", or name the file with --weights")
         raise WeightsError(
-            f"{error}; or say where the persons are with --boxes, a CSV of detections"
+            f"{said}, or say where the persons are with --boxes, a CSV of detections"
         ) from None
 
 
@@ -127,9 +128,12 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
         )
     frames = [Segment(f"{name}_{second!r}", name, second) for name, second in listed]
     read = read_detections(chosen, frames, min_score)
-    for remark in read.remarks:
-        console.note(remark)
     found = {second: read.boxes[id_] for id_, second in inside.items() if id_ in read.boxes}
+    if len(found) < len(own):
+        console.note(
+            f"{path}: of {len(own)} key frames of '{video}', {len(found)} are within the video and "
+            f"have a box of {min_score:g} or surer"
+        )
     if not found:
         raise RequestError(
             f"no box of '{video}' in {path} can be used: give a --min-score lower than "

@@ -97,7 +97,7 @@ class VideoReader:
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     if not path.exists():
-        raise MediaError(f"{path} does not exist: check the manifest's media folder")
+        raise MediaError(f"{path} does not exist: check the path, or 'media' of the manifest")
     if path.stat().st_size == 0:
         raise MediaError(f"{path} is empty: copy or download it again")
     try:

@@ -19,7 +19,7 @@ def members_of(path: Path) -> dict[str, Span]:
         MediaError: the file is absent, no tar, or cut off.
     """
     if not path.exists():
-        raise MediaError(f"{path} does not exist: check the manifest's media folder")
+        raise MediaError(f"{path} does not exist: check the path, or 'media' of the manifest")
     members: dict[str, Span] = {}
     try:
         with tarfile.open(path, mode="r:") as archive:

@@ -5,12 +5,13 @@ frame of the video, intervals are half-open `[start, stop)`.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from egofeat.boxes import Boxes
+from egofeat.errors import RequestError
 from egofeat.gaze import Gaze
 
 
@@ -81,6 +82,20 @@ class Dataset:
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, in the order of their first segment."""
         return tuple(dict.fromkeys(segment.split for segment in self.segments))
+
+    def of_splits(self, splits: Collection[str]) -> tuple[Segment, ...]:
+        """Segments of these splits; of all where none is named.
+
+        Raises:
+            RequestError: there is no such split.
+        """
+        for split in splits:
+            if split not in self.splits:
+                raise RequestError(
+                    f"the data set '{self.name}' has no split '{split}': choose from "
+                    f"{', '.join(self.splits)}"
+                )
+        return tuple(s for s in self.segments if not splits or s.split in splits)
 
     def whole_videos(self) -> "Dataset":
         """The same videos, each one segment without labels, for features that do not end with it.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.adapters.box_files import annotated, read_detections, write_detections
+from egofeat.adapters.box_files import annotated, detections_csv, read_detections
 from egofeat.boxes import Boxes, boxes_digest
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
@@ -152,8 +152,7 @@ detected = st.dictionaries(
 @given(detected)
 def test_what_is_written_comes_back(tmp_path_factory, boxes):
     path = tmp_path_factory.mktemp("boxes") / "v.csv"
-    write_detections(path, boxes)
-    assert [file.name for file in path.parent.iterdir()] == ["v.csv"]
+    path.write_bytes(detections_csv(boxes))
     found = read_detections(path, frames(*boxes), 0.0)
     assert not found.remarks
     assert found.boxes.keys() == boxes.keys()
@@ -166,7 +165,7 @@ def test_what_is_written_comes_back(tmp_path_factory, boxes):
 @given(detected, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(tmp_path_factory, boxes, rnd):
     path = tmp_path_factory.mktemp("boxes") / "v.csv"
-    write_detections(path, boxes)
+    path.write_bytes(detections_csv(boxes))
     digest = read_detections(path, frames(*boxes), 0.25).digest
     lines = path.read_text().splitlines(keepends=True)
     rnd.shuffle(lines)
@@ -174,14 +173,15 @@ def test_the_order_of_rows_does_not_matter(tmp_path_factory, boxes, rnd):
     assert read_detections(path, frames(*boxes), 0.25).digest == digest
 
 
-def test_the_form_of_what_is_written(tmp_path):
-    write_detections(tmp_path / "v.csv", {"v_x_0902": Boxes.of([[0, 0.1, 0.25, 1]], [0.995518])})
-    assert (tmp_path / "v.csv").read_text() == "v_x,0902,0.0,0.1,0.25,1.0,,0.995518\n"
+def test_the_form_of_what_is_written():
+    written = detections_csv({"v_x_0902": Boxes.of([[0, 0.1, 0.25, 1]], [0.995518])})
+    assert written == b"v_x,0902,0.0,0.1,0.25,1.0,,0.995518\n"
+    assert detections_csv({"v_1": Boxes.of([])}) == b""
 
 
 def test_a_video_with_a_comma_in_its_name(tmp_path):
-    write_detections(tmp_path / "v.csv", {'a,"b"_1': Boxes.of([[0, 0, 1, 1]], [1])})
-    assert list(read_detections(tmp_path / "v.csv", frames('a,"b"_1'), 0).boxes) == ['a,"b"_1']
+    written = detections_csv({'a,"b"_1': Boxes.of([[0, 0, 1, 1]], [1])}).decode()
+    assert list(read(tmp_path, written, ['a,"b"_1']).boxes) == ['a,"b"_1']
 
 
 def test_annotated_boxes_as_detections():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.errors import MediaError
+from egofeat.extract.moments import frames_at
 from egofeat.extract.sampling import KeyFrames, plan_from_description
 
 
@@ -29,6 +30,18 @@ def test_the_middle_frame_shows_the_moment_and_the_ends_repeat(fps, number, fram
     assert indices[frames // 2] == number
     expected = np.clip(number + (np.arange(frames) - frames // 2) * 2, 0, 299)
     np.testing.assert_array_equal(indices, expected)
+
+
+@given(
+    st.sampled_from([23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60]),
+    st.floats(0, 9.9),
+    st.sampled_from([1, 8, 32]),
+)
+def test_the_middle_frame_is_the_one_on_show_at_any_rate(fps, moment, frames):
+    times, end = video(fps, int(10 * fps))
+    indices = KeyFrames(frames, 2, 30.0).plan(moment, moment + 1, times, end).indices[0]
+    assert indices[frames // 2] == frames_at(np.array(moment), times)
+    assert (np.diff(indices) >= 0).all()
 
 
 def test_by_boxes_it_says_where_the_clip_begins_and_ends():

@@ -13,10 +13,12 @@ KILLS = 20
 # One process imports torch once and forks a fresh extraction for every attempt.
 PROGRAM = """
 import os, random, signal, sys, time
+from dataclasses import replace
 from pathlib import Path
 from egofeat.extract import shards
 from egofeat.pipelines.extract import run
-from egofeat.pipelines.choices import ExtractConfig
+from egofeat.boxes import Boxes
+from egofeat.pipelines.choices import ExtractConfig, RoiConfig
 from egofeat.segments import Dataset, Media, Segment
 
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
@@ -25,15 +27,22 @@ segments = [
     Segment(f"{path.stem}-{k}", path.stem, 0.4 * k, 0.4 * k + 0.8, "train")
     for path in paths for k in range(3)
 ]
+boxes = {
+    one.id: Boxes.of([[0, 0, 0.5, 1], [0.25, 0.25, 1, 0.75]], actions=[[0], []]) for one in segments
+}
 dataset = Dataset("tiny", {path.stem: Media(path) for path in paths}, tuple(segments), {})
+options = {"taps": ("block2", "gap"), "frames": 6}
+if sys.argv[5] == "persons":
+    dataset = replace(dataset, classes={"action": ("walk",)}, key_frames=True, boxes=boxes)
+    options = {"taps": ("roi", "roi_map"), "roi": RoiConfig()}
 shards.MAX_ROWS = 4
 
 def attempt(out):
     sys.stderr = open(os.devnull, "w")
     run(
         ExtractConfig(
-            out=out, weights="random", taps=("block2", "gap"), frames=6, size=64, batch_size=8,
-            device="cpu", workers=2, format=sys.argv[3],
+            out=out, weights="random", size=64, batch_size=8,
+            device="cpu", workers=2, format=sys.argv[3], **options,
         ),
         dataset,
     )
@@ -70,14 +79,16 @@ def contents(store: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store_format", ["hdf5", "zarr"])
-def test_a_killed_extraction_ends_bit_identical(encoder, tmp_path, store_format):
+@pytest.mark.parametrize(
+    ("store_format", "of"), [("hdf5", "segments"), ("zarr", "segments"), ("hdf5", "persons")]
+)
+def test_a_killed_extraction_ends_bit_identical(encoder, tmp_path, store_format, of):
     (tmp_path / "videos").mkdir()
     for name in "abcdefgh":
         options = {"x264-params": "keyint=12:log-level=none"}
         encoder(tmp_path / f"videos/{name}.mp4", frames=45, options=options)
     (tmp_path / "videos/broken.mp4").write_bytes(b"not a video")
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(KILLS // 2), store_format, "7"]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(KILLS // 2), store_format, "7", of]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     finished, kills = map(int, result.stdout.split())
     assert kills == KILLS // 2

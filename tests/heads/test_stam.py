@@ -185,9 +185,27 @@ def test_a_drawn_place_is_drawn_anew_in_training_and_not_after():
         ((4, 6), {}, "needs feature maps.*attention_pool or transformer"),
         ((4, 6, 3, 3), {"kernel": 2}, "kernel .* must be odd"),
         ((4, 6, 3, 3), {"activation": "tanh"}, "activation must be one of softmax, sigmoid"),
-        ((4, 6, 3, 3), {"select": "hard"}, "select must be one of soft, topk, sample"),
+        ((4, 6, 3, 3), {"select": "hard"}, "select must be one of soft, topk, sample, mean"),
     ],
 )
 def test_a_wrong_request_is_refused(shape, options, says):
     with pytest.raises(RequestError, match=says):
         build_head("stam", shape, {"v": 2}, **options)
+
+
+def test_without_attention_what_scores_say_does_not_matter():
+    torch.manual_seed(0)
+    maps = torch.randn(3, 2, 3, 4, 4)
+    head = build_head("stam", (2, 3, 4, 4), {"v": 2}, select="mean", dropout=0.0).eval()
+    fresh = build_head("stam", (2, 3, 4, 4), {"v": 2}, dropout=0.0).eval()
+    fresh.load_state_dict(head.state_dict())
+    # Fresh scores are zero, and soft attention looks everywhere alike.
+    torch.testing.assert_close(head(maps)["v"], fresh(maps)["v"])
+    with torch.no_grad():
+        head.attend[0].score[-1].weight.normal_()
+        fresh.attend[0].score[-1].weight.normal_()
+    before = head(maps)["v"]
+    assert not torch.allclose(before, fresh(maps)["v"])
+    with torch.no_grad():
+        head.attend[0].score[-1].weight.normal_()
+    torch.testing.assert_close(head(maps)["v"], before)

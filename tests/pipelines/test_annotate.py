@@ -14,7 +14,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from egofeat.adapters.box_files import write_detections
+from egofeat.adapters.box_files import detections_csv
 from egofeat.boxes import Boxes, key_frame_id
 from egofeat.cli import app
 from egofeat.errors import ManifestError, MediaError, RequestError, WeightsError
@@ -22,13 +22,15 @@ from egofeat.extract.persons import Detector
 from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.pipelines import annotate as pipeline
+from egofeat.pipelines import scenes as scenes_of_videos
 from egofeat.pipelines import whereabouts
 from egofeat.pipelines.annotate import AnnotateConfig, annotate
 from egofeat.pipelines.annotated_video import Written
 from egofeat.pipelines.choices import ExtractConfig, RoiConfig
 from egofeat.pipelines.extract import run as extract
 from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.predict import Extractor, Memory, predict
+from egofeat.pipelines.in_memory import Memory
+from egofeat.pipelines.predict import predict
 from egofeat.pipelines.run import load_run
 from egofeat.pipelines.scenes import stretch_edges
 from egofeat.segments import Dataset, Media, Segment
@@ -127,7 +129,7 @@ def boxes(tmp_path):
         )
         for second, corners in PEOPLE.items()
     }
-    write_detections(path, of_frames)
+    path.write_bytes(detections_csv(of_frames))
     return path
 
 
@@ -257,7 +259,7 @@ def test_a_detector_without_weights_names_the_other_way(persons_run, asked, monk
         raise WeightsError("the weights are not at hand: download them")
 
     monkeypatch.setattr(whereabouts.persons, "load", load)
-    with pytest.raises(WeightsError, match=r"not at hand: download them; or say .* with --boxes"):
+    with pytest.raises(WeightsError, match=r"not at hand: download them, or say .* with --boxes"):
         annotate(asked(persons_run[0]))
 
 
@@ -318,12 +320,12 @@ def test_moments_that_cannot_be_read_have_nobody(folder):
 
 
 def test_a_video_of_which_nothing_can_be_read_is_refused(clips_run, asked, folder, monkeypatch):
-    def fail(self, segments, media):
+    def fail(makers, segments, media):
         memory = Memory("gap")
         memory.failures = [Failure(s.id, s.video, s.start, s.stop, "damaged") for s in segments]
         return [memory]
 
-    monkeypatch.setattr(Extractor, "features", fail)
+    monkeypatch.setattr(scenes_of_videos, "make_features", fail)
     with pytest.raises(RequestError, match=r"room\.mp4 could not be read: damaged"):
         annotate(asked(clips_run))
 

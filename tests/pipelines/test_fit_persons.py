@@ -12,9 +12,13 @@ from egofeat.boxes import Boxes, boxes_digest
 from egofeat.errors import RequestError, StoreError, WeightsError
 from egofeat.heads import TrainerConfig
 from egofeat.heads.recipes import trainer_config
+from egofeat.pipelines.attention_pictures import attention
 from egofeat.pipelines.evaluate import evaluate
+from egofeat.pipelines.export import ExportConfig, export
+from egofeat.pipelines.export_formats import FORMATS
 from egofeat.pipelines.fit_head import FitConfig, fit_head
 from egofeat.pipelines.labelled import labelled_rows
+from egofeat.pipelines.predict import predict
 from egofeat.pipelines.run import load_run, open_run_rows, open_run_store
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter
@@ -234,6 +238,32 @@ def test_detected_boxes_are_for_evaluation(config, persons):
         open_run_rows(config.out, saved, persons(boxes=moved, out="slower", fps=15.0))
     with pytest.raises(RequestError, match="reads persons of key frames"):
         open_run_store(config.out, saved)
+
+
+def test_a_run_is_judged_on_its_own_tap_whatever_stands_beside_it(config, persons):
+    fit_head(replace(config, trainer=replace(QUICK, epochs=1)))
+    both = persons(boxes=moved, out="both", taps=("roi", "roi_map"))
+    alone = persons(boxes=moved, out="alone")
+    figures = [evaluate(config.out, store=store, device="cpu").metrics for store in (alone, both)]
+    assert figures[0] == figures[1]
+
+
+def test_what_is_for_whole_videos_refuses_a_run_on_persons(config, tmp_path):
+    run = fit_head(replace(config, head="stam", trainer=replace(QUICK, epochs=1))).path
+    video = tmp_path / "video_0.mp4"
+    refused = r"run .* reads persons of key frames.* use egofeat evaluate or annotate"
+    with pytest.raises(RequestError, match=refused):
+        predict(run, [video], device="cpu")
+    for of in ({"video": video}, {"segment": "video_0_0900"}):
+        with pytest.raises(RequestError, match=refused):
+            attention(run, tmp_path, device="cpu", **of)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_persons_are_not_exported_without_their_boxes(config, tmp_path, form):
+    with pytest.raises(RequestError, match=r"persons of key frames.*egofeat\.store\.open_persons"):
+        export(ExportConfig(store=config.store, to=form, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_trained_is_one_sentence(config, persons, verb_noun_store, tmp_path):

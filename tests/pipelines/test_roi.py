@@ -7,11 +7,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.ops import roi_align
 
 from egofeat.boxes import Boxes, boxes_digest, key_frame_id
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import load
+from egofeat.extract.extractor import Batches
 from egofeat.extract.moments import frames_at
 from egofeat.extract.video import open_video
 from egofeat.pipelines import extract
@@ -245,6 +247,27 @@ def test_maps_of_clips_may_be_averaged_over_time_first(config, manifest):
         assert relative(kept[id_], there[id_]) < 1e-4
 
 
+def test_maps_of_other_moments_are_not_taken(config, manifest):
+    squashed = replace(config, manifest=manifest, transform="squash", roi=None, taps=("map",))
+    maps = Path(extract.run(squashed).store)
+    csv = manifest.with_name("train.csv")
+    csv.write_text(csv.read_text().replace("wide,0001,", "wide,0001.5,"))
+    report = cut_from_maps(FromMapsConfig(store=maps, manifest=manifest, device="cpu"))
+    assert (report.key_frames, report.without_maps) == (2, 2)
+    with pytest.raises(RequestError, match="no split 'vla'"):
+        cut_from_maps(FromMapsConfig(store=maps, manifest=manifest, splits=("vla",)))
+
+
+def test_a_corrected_beginning_needs_new_maps(config, manifest):
+    squashed = replace(config, manifest=manifest, transform="squash", roi=None, taps=("map",))
+    maps = Path(extract.run(squashed).store)
+    csv = manifest.with_name("train.csv")
+    csv.write_text("\n".join(line for line in csv.read_text().splitlines() if ",0000," not in line))
+    manifest.write_text(manifest.read_text() + "    begin: 1\n")
+    report = cut_from_maps(FromMapsConfig(store=maps, manifest=manifest, device="cpu"))
+    assert (report.key_frames, report.persons) == (0, 0)  # wide_0001 was at 1 s, and is at 0 s now
+
+
 def test_cropped_maps_are_refused(config, manifest):
     cropped = extract.run(
         replace(config, manifest=manifest, transform="weights", roi=None, taps=("map",))
@@ -256,6 +279,9 @@ def test_cropped_maps_are_refused(config, manifest):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"frames": 4}, "--frames does not go with features of persons"),
+        ({"pool_grid": 2}, "--pool-grid does not go with features of persons"),
+        ({"crops": 3, "transform": "weights"}, "--crops does not go with features of persons"),
         ({"taps": ("gap",)}, "persons have no tap 'gap': choose from roi, roi_map"),
         ({"roi": RoiConfig(maps=("gap",))}, "tap gap has no maps"),
         ({"roi": RoiConfig(min_score=80)}, "--min-score 80 cannot be"),
@@ -292,3 +318,72 @@ def test_the_digest_is_of_boxes_and_scores_alone():
     assert boxes_digest(boxes) == boxes_digest({"a_1": Boxes.of([[0, 0, 1, 1]], actions=[[]])})
     assert boxes_digest(boxes) != boxes_digest({"a_1": Boxes.of([[0, 0, 1, 0.9]])})
     assert boxes_digest(boxes) != boxes_digest({"a_1": Boxes.of([[0, 0, 1, 1]], [0.5])})
+
+
+def test_frames_of_many_sizes_wait_for_two_batches_at_most(config, dataset, videos, monkeypatch):
+    waiting = []
+    add = Batches.add
+
+    def counted(self, key, frames):
+        yield from add(self, key, frames)
+        waiting.append(sum(map(len, self._waiting.values())))
+
+    monkeypatch.setattr(Batches, "add", counted)
+    media, segments, boxes = {}, [], {}
+    for number in range(12):
+        folder = config.out.parent / f"film{number}"
+        folder.mkdir()
+        picture = np.full((64, 64 + 8 * number, 3), 20 * number, np.uint8)
+        Image.fromarray(picture).save(folder / "frame_1.png")
+        id_ = key_frame_id(f"film{number}", "0")
+        media[f"film{number}"] = Media(folder, fps=1.0)
+        segments.append(Segment(id_, f"film{number}", 0.0, 1.0))
+        boxes[id_] = Boxes.of([[0.1, 0.1, 0.9, 0.9]], actions=[[0]])
+    many = replace(dataset, media=media, segments=tuple(segments), boxes=boxes)
+    alone = extract.run(replace(config, batch_size=1, out=config.out / "alone"), many)
+    waiting.clear()
+    together = extract.run(replace(config, batch_size=3), many)
+    assert together.extracted == 12
+    assert max(waiting) == 6
+    ours, theirs = open_store(together.store, "roi"), open_store(alone.store, "roi")
+    for id_ in theirs.ids:
+        assert relative(ours[id_], theirs[id_]) < 1e-4
+
+
+def test_a_frame_that_cannot_be_read_fails_all_who_want_it(config, dataset):
+    folder = config.out.parent / "images"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        Image.fromarray(np.full((64, 80, 3), 60 * number, np.uint8)).save(
+            folder / f"f_{number}.png"
+        )
+    (folder / "f_2.png").write_bytes(b"no picture")
+    stamps = ("0", "1", "1.25", "2")
+    segments = [Segment(key_frame_id("f", s), "f", float(s), float(s) + 1) for s in stamps]
+    corners = [[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]]
+    broken = replace(
+        dataset,
+        media={"f": Media(folder, fps=1.0)},
+        segments=tuple(segments),
+        boxes={s.id: Boxes.of(corners, actions=[[], []]) for s in segments},
+    )
+    report = extract.run(config, broken)
+    assert (report.extracted, report.failed) == (2, 2)
+    assert open_store(report.store, "roi").ids == ["f_0", "f_2"]
+    Image.fromarray(np.full((64, 80, 3), 120, np.uint8)).save(folder / "f_2.png")
+    mended = extract.run(replace(config, retry_failed=True), broken)
+    assert (mended.extracted, mended.failed) == (2, 0)
+    store = open_store(mended.store, "roi")
+    np.testing.assert_array_equal(store["f_1"], store["f_1.25"])
+    assert not verify(Path(mended.store))
+
+
+def test_parts_make_together_what_one_makes(config, dataset, tmp_path):
+    whole = extract.run(replace(config, out=tmp_path / "whole"), dataset)
+    for number in (1, 2):
+        extract.run(replace(config, part=(number, 2)), dataset)
+    parts = open_store(config.out / "people", "roi")
+    one = open_store(whole.store, "roi")
+    assert sorted(parts.ids) == sorted(one.ids)
+    for id_ in one.ids:
+        np.testing.assert_array_equal(parts[id_], one[id_])

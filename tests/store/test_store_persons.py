@@ -178,21 +178,6 @@ def test_labels_are_those_of_the_equal_box_of_the_same_key_frame(make, tmp_path)
     assert persons.truth.ids == list(truth)
 
 
-def test_annotated_persons_alone(make, tmp_path):
-    boxes = {"v_1": Boxes.of([LEFT, ALL, RIGHT], [0.1, 0.9, 0.3]), "v_2": Boxes.of([LEFT])}
-    truth = {"v_1": Boxes.of([RIGHT, LEFT], actions=[[0], [1]])}
-    path, rows = person_store(make, tmp_path, boxes, truth=truth)
-    persons = open_persons(path, others=2, annotated=True)
-    assert persons.ids == ["v_1", "v_1"]
-    np.testing.assert_array_equal(persons.boxes, np.array([LEFT, RIGHT], np.float32))
-    assert persons.scores.tolist() == np.array([0.1, 0.3], np.float32).tolist()
-    assert persons.labels["action"].argmax(axis=1).tolist() == [1, 0]
-    assert persons.annotated.all()
-    taken = pickle.loads(pickle.dumps(persons)).take(np.array([False, True]))
-    np.testing.assert_array_equal(taken[0, :2], rows.taps["roi"][[2, 0]])
-    assert not taken[0, 2].any()
-
-
 def test_without_annotations_there_is_nothing_to_learn(make, tmp_path):
     path, _ = person_store(make, tmp_path, {"v_1": Boxes.of([LEFT])})
     (path / "boxes.npz").unlink()
@@ -200,7 +185,6 @@ def test_without_annotations_there_is_nothing_to_learn(make, tmp_path):
     assert persons.truth is None
     assert not persons.annotated.any()
     assert not persons.labels["action"].any()
-    assert len(open_persons(path, others=1, annotated=True).take([])) == 0
     (path / "segments.json").unlink()
     assert (open_persons(path).key_frames(), open_persons(path).classes) == ([], {})
 
@@ -243,7 +227,7 @@ def test_stale_and_duplicate_key_frames_are_passed_over_whole(make, tmp_path):
         ("1.h5", "v_2"),
     }
     (summary,) = list_stores(writer.path)
-    assert summary.held == "2 key frames of 3 persons"
+    assert summary.held == "2 key frames, 3 persons"
     assert summary.stale == 1
 
 
@@ -277,7 +261,7 @@ def test_an_empty_store_of_persons_opens(make, tmp_path):
     persons = open_persons(path, others=2)
     assert (len(persons), persons.boxes.shape, persons.take([]).shape) == (0, (0, 4), (0, 3, 5))
     assert persons.labels["action"].shape == (0, 3)
-    assert list_stores(path)[0].held == "0 key frames of 0 persons"
+    assert list_stores(path)[0].held == "0 key frames, 0 persons"
 
 
 @pytest.mark.parametrize("form", FORMATS)

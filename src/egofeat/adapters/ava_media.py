@@ -22,7 +22,7 @@ class _Found:
     begin: float
     """Second of the original video at which it begins."""
     seconds: tuple[float, float]
-    """First and last second of the original video that it is taken for."""
+    """Seconds of the original video that it has, `[first, last)`."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class AvaMedia:
         if video not in self._found:
             self._found[video] = self._find(video)
         for found in self._found[video]:
-            if found.seconds[0] <= second <= found.seconds[1]:
+            if found.seconds[0] <= second < found.seconds[1]:
                 self.media[found.key] = found.media
                 return found.key, found.begin
         if video not in self.media:

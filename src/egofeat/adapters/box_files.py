@@ -89,11 +89,11 @@ def annotated(dataset: Dataset) -> Detections:
     return Detections(boxes, tuple(remarks), boxes_digest(boxes))
 
 
-def write_detections(path: Path, boxes: Mapping[str, Boxes]) -> None:
-    """Write the boxes of the key frames of one video, by their ids, in the detector form.
+def detections_csv(boxes: Mapping[str, Boxes]) -> bytes:
+    """Give the boxes of the key frames of one video, by their ids, as a file in the detector form.
 
-    Numbers have as many decimals as give the same float32 back. The file appears whole or not at
-    all; one of a video in which nobody is found is empty.
+    Numbers have as many decimals as give the same float32 back. The file of a video in which nobody
+    is found is empty.
     """
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -103,9 +103,7 @@ def write_detections(path: Path, boxes: Mapping[str, Boxes]) -> None:
         for corners, score in zip(of_frame.corners, of_frame.scores, strict=True):
             cells = [np.format_float_positional(value, trim="0") for value in (*corners, score)]
             table.writerow((video, stamp, *cells[:4], "", cells[4]))
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(path)
+    return text.getvalue().encode()
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,11 +1,12 @@
 """Tables of boxes as AVA writes them: no header, `video, time stamp, x1, y1, x2, y2, …`."""
 
 import csv
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
-from math import isfinite
+from math import inf, isfinite, nan
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from egofeat.errors import ManifestError
 
 MARGIN = 0.01
 """How far, of the frame's side, a box may reach out by rounding; it is then cut to the frame."""
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""`float` would also take words, other scripts' digits and `1_000`, which divides an id anew."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -58,17 +62,12 @@ class BoxRows:
             ManifestError: a cell is no finite number.
 
         """
-        try:
-            values = [float(cell) for cell in cells]
-            if not all(map(isfinite, values)):
-                raise ValueError
-        except ValueError:
-            name, text = next(
-                (name, text)
-                for name, text in zip(self.names, cells, strict=True)
-                if not isfinite(_number(text))
+        values = [_number(cell) for cell in cells]
+        if not all(map(isfinite, values)):
+            bad = next(place for place, value in enumerate(values) if not isfinite(value))
+            raise ManifestError(
+                f"{path} line {line}: {self.names[bad]} is {cells[bad]!r}: write a number"
             )
-            raise ManifestError(f"{path} line {line}: {name} is {text!r}: write a number") from None
         self._values.extend(values)
         self.frames.append(frame)
         self._lines.append(line)
@@ -87,10 +86,8 @@ class BoxRows:
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
+    """Value of a plain decimal, `12`, `.5` or `1e-3`; of anything else, not a number."""
+    return float(text) if _NUMBER.fullmatch(text) else nan
 
 
 def parse_stamp(text: str, place: str) -> float:
@@ -101,7 +98,7 @@ def parse_stamp(text: str, place: str) -> float:
 
     """
     second = _number(text)
-    if not 0 <= second < np.inf:
+    if not 0 <= second < inf:
         raise ManifestError(
             f"{place}: the time stamp is {text!r}: write seconds, such as 0902 or 12.345"
         )

@@ -51,7 +51,7 @@ def persons_command(
     """Find the persons in the key frames of a data set, once, and keep their boxes as CSV.
 
     Videos that were looked at are not looked at again: after a kill, or when key frames were
-    added, give the same command.
+    added or moved, give the same command.
     """
     from egofeat.pipelines import persons, persons_job
 

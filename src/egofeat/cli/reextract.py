@@ -92,8 +92,10 @@ def _refresh(dataset: str, config: "ReextractConfig", dry_run: bool, as_json: bo
     for one in stale:
         console.note("\n".join(one.lines()))
     if not stale:
-        console.note(f"every store of {dataset} is as it would be made today")
+        console.note(f"nothing of {dataset} has gone stale")
+    if not stale and not as_json:
+        return
     if dry_run:
         show(forecast(stale), as_json)
-    elif stale or as_json:
+    else:
         finish(refresh(stale), as_json)

@@ -103,7 +103,7 @@ def roi_command(
 
     What is in the store already is not done again. With --store, the maps of
     `egofeat extract --tap slow_map,fast_map --transform squash` are cut anew, for other boxes,
-    in place of videos.
+    in place of videos; all options of the network are then settled.
     """
     from egofeat.pipelines import choices, job, roi_from_maps
 

@@ -93,7 +93,7 @@ def fit_head_command(
     eval_every: Annotated[
         int, typer.Option(help="Iterations between evaluations; 0 is an epoch's.")
     ] = 0,
-    batch_size: Annotated[int, typer.Option(help="Segments a batch.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Segments, or persons, a batch.")] = 32,
     optimizer: Annotated[str, typer.Option(help="adam, adamw, sgd or ranger.")] = "adam",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     schedule: Annotated[

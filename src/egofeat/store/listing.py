@@ -53,11 +53,13 @@ class StoreSummary:
 
     @property
     def held(self) -> str:
-        """What can be read: `8 segments`, `2 segments of 40 rows`, `5 key frames of 9 persons`."""
+        """What can be read: `8 segments`, `2 segments of 40 rows`, `5 key frames, 9 persons`."""
         if self.rows is None:
             return f"{self.segments} segments"
         if self.of_persons:
-            return f"{self.segments} key frames of {self.rows} persons"
+            boxes = self.made_with.get("boxes")
+            which = f" (boxes: {boxes})" if boxes else ""
+            return f"{self.segments} key frames, {self.rows} persons{which}"
         return f"{self.segments} segments of {self.rows} rows"
 
 

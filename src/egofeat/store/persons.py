@@ -22,23 +22,20 @@ TARGET = "action"
 """Target of the labels of persons."""
 
 
-def open_persons(
-    path: Path | str, tap: str | None = None, *, others: int = 0, annotated: bool = False
-) -> "PersonRows":
+def open_persons(path: Path | str, tap: str | None = None, *, others: int = 0) -> "PersonRows":
     """Open one tap of a store of persons for heads.
 
     Args:
         path: the store's folder, or one that holds exactly one store up to two folders below.
         tap: name of the tap; it may be left out when the store has one.
         others: how many other persons of the same key frame stand beside each.
-        annotated: read the annotated persons alone, as if there were no others.
 
     Raises:
         StoreError: there is no store, or a damaged one.
         RequestError: there are several stores, or several taps and none named; no such tap; or
             the store's rows are not persons.
     """
-    return PersonRows(open_store(path, tap), others, annotated)
+    return PersonRows(open_store(path, tap), others)
 
 
 class PersonRows:
@@ -47,15 +44,12 @@ class PersonRows:
     Args:
         store: whose rows are persons.
         others: how many other persons of the same key frame stand beside each.
-        annotated: read the annotated persons alone, as if there were no others.
 
     Raises:
         RequestError: the store's rows are not persons.
-        StoreError: the annotated boxes, which are read for `annotated`, are damaged.
     """
 
-    def __init__(self, store: FeatureStore, others: int = 0, annotated: bool = False) -> None:
-        segments, boxes = np.repeat(np.arange(len(store)), store.lengths), store.boxes
+    def __init__(self, store: FeatureStore, others: int = 0) -> None:
         self.store = store
         self.path: Path = store.path
         self.dataset: str = store.dataset
@@ -70,18 +64,15 @@ class PersonRows:
         of its key frame, the most confident first; zeros where there are no more."""
         self.dtype: np.dtype[Any] = store.dtype
         self.mapped: bool = store.mapped
-        self._single = store.single_rows()
-        self._only_annotated = annotated
-        chosen = np.unique(self._same(segments, boxes)[0]) if annotated else np.arange(len(boxes))
-        self._segments = segments[chosen]
+        self._segments = np.repeat(np.arange(len(store)), store.lengths)
         """[rows] number of each person's key frame in the store."""
-        self.boxes: NDArray[np.float32] = boxes[chosen]
+        self.boxes: NDArray[np.float32] = store.boxes
         """[rows, 4] as `egofeat.boxes.Boxes` has them."""
-        self.scores: NDArray[np.float32] = store.scores[chosen]
+        self.scores: NDArray[np.float32] = store.scores
         """[rows] how sure the detector was."""
-        beside = company(self._segments, self.scores, others)
-        self._numbers = np.where(beside < 0, -1, chosen[beside])
-        """[rows, 1 + others] the store's number of each person; -1 where there is none."""
+        self._single = store.single_rows()
+        self._numbers = company(self._segments, self.scores, others)
+        """[rows, 1 + others] row of each person and of its others; -1 where there is none."""
         self.ids: list[str] = [store.ids[number] for number in self._segments.tolist()]
         """[rows] id of each person's key frame."""
         self.splits: NDArray[np.str_] = store.splits[self._segments]
@@ -94,7 +85,7 @@ class PersonRows:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path, to be mapped anew there."""
-        return PersonRows, (self.store, self.row_shape[0] - 1, self._only_annotated)
+        return PersonRows, (self.store, self.row_shape[0] - 1)
 
     def __repr__(self) -> str:
         return f"PersonRows({str(self.path)!r}, {self.tap}: {len(self)} × {self.row_shape})"
@@ -180,14 +171,9 @@ class PersonRows:
     @functools.cached_property
     def _matches(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pairs of a row and its annotated box; see `BoxTable.same_boxes`."""
-        return self._same(self._segments, self.boxes)
-
-    def _same(
-        self, segments: NDArray[np.int64], boxes: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if self.truth is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        return self.truth.same_boxes(self.store.ids, segments, boxes)
+        return self.truth.same_boxes(self.store.ids, self._segments, self.boxes)
 
     def key_frames(self, split: str | None = None) -> list[str]:
         """Ids of all key frames of a split, or of all, that the manifest asks for; stored or not.
