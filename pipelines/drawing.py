@@ -51,3 +51,8 @@ def save(sheet: Figure, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.savefig(out, format="png")
     return out
+
+
+def short(name: str, most: int = 26) -> str:
+    """A name that takes no more letters than there is room for."""
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -17,10 +17,10 @@ from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
+from egofeat.pipelines.class_pictures import confusion_matrix
 from egofeat.pipelines.evaluation import Evaluation, write_arrays
 from egofeat.pipelines.gaze import gaze_figures
 from egofeat.pipelines.persons_evaluation import evaluate_persons
-from egofeat.pipelines.pictures import confusion_matrix
 from egofeat.pipelines.run import (
     LabelledRows,
     LabelledStore,

@@ -16,12 +16,12 @@ from egofeat.heads.losses import class_counts
 from egofeat.heads.recipes import trainer_config
 from egofeat.heads.registry import resolve_options
 from egofeat.heads.trainer import Examples, check_labels
+from egofeat.pipelines.class_pictures import instances_per_class
 from egofeat.pipelines.evaluate import evaluate_head
 from egofeat.pipelines.evaluation import Evaluation
 from egofeat.pipelines.fit_member import fit_members
 from egofeat.pipelines.gaze import teaching_points
 from egofeat.pipelines.labelled import choose_targets, labelled_rows, open_labelled
-from egofeat.pipelines.pictures import instances_per_class
 from egofeat.pipelines.published_heads import start_from
 from egofeat.pipelines.run import (
     LabelledRows,

@@ -14,7 +14,7 @@ from egofeat.heads.files import replace_file
 from egofeat.heads.frame_map import Placed, average_precisions, box_recall, mean_precision
 from egofeat.heads.head import Head
 from egofeat.heads.trainer import evaluation_feed, predict
-from egofeat.pipelines.detections_csv import detections_csv
+from egofeat.pipelines.ava_results import ava_results
 from egofeat.pipelines.evaluation import PersonsEvaluation, Precision, write_arrays
 from egofeat.pipelines.precision_picture import precision_bars
 from egofeat.pipelines.run import sources
@@ -131,7 +131,7 @@ def evaluate_persons(
     )
     title = f"{TARGET}, {split}, {evaluation.boxes} boxes"
     precision_bars(evaluation.classes, evaluation.pictures[0], title)
-    replace_file(evaluation.detections, detections_csv(ids, corners, scores, truth.evaluated))
+    replace_file(evaluation.detections, ava_results(ids, corners, scores, truth.evaluated))
     predictions = {"ids": np.array(ids), "boxes": corners, "scores": rows.scores[of_split]}
     predictions["probabilities"] = scores.astype(np.float32)
     write_arrays(folder / f"predictions{suffix}.npz", predictions)

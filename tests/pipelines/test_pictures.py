@@ -6,13 +6,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.pictures import (
-    comparison,
-    confusion_matrix,
-    contact_sheet,
-    instances_per_class,
-    loss_curves,
-)
+from egofeat.pipelines.class_pictures import confusion_matrix, instances_per_class
+from egofeat.pipelines.pictures import comparison, contact_sheet, loss_curves
 
 CLASSES = (2, 13, 97, 300)
 

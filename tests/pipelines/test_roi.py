@@ -387,3 +387,12 @@ def test_parts_make_together_what_one_makes(config, dataset, tmp_path):
     assert sorted(parts.ids) == sorted(one.ids)
     for id_ in one.ids:
         np.testing.assert_array_equal(parts[id_], one[id_])
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_persons(config, dataset, tmp_path, gpu):
+    here = extract.run(replace(config, out=tmp_path / "cpu"), dataset)
+    there = extract.run(replace(config, device=str(gpu), batch_size=8), dataset)
+    ours, theirs = open_store(there.store, "roi_map"), open_store(here.store, "roi_map")
+    for id_ in theirs.ids:
+        assert relative(ours[id_], theirs[id_]) < 1e-4

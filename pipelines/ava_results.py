@@ -16,7 +16,7 @@ DIGITS = 4
 """Decimals of a score."""
 
 
-def detections_csv(
+def ava_results(
     ids: Sequence[str],
     corners: NDArray[np.float32],
     scores: NDArray[np.floating],
