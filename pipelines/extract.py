@@ -63,7 +63,7 @@ def run_jobs(jobs: Sequence[Job]) -> JointReport:
                 writer.clear_failures({key_of(segment) for segment in _segments(batches)})
         tally = _extract(jobs, left, writers)
         stores = []
-        for writer, batches, done in zip(writers, shares, tally.tasks, strict=True):
+        for job, writer, batches, done in zip(jobs, writers, shares, tally.tasks, strict=True):
             wanted = {key_of(s) for s in _segments(batches)}
             failed = len(wanted & {f.key for f in writer.failures()})
             rate = done.frames / tally.seconds if done.frames else 0.0
@@ -78,6 +78,7 @@ def run_jobs(jobs: Sequence[Job]) -> JointReport:
                     views=done.views,
                     seconds=round(tally.seconds, 3),
                     frames_per_second=round(rate, 2),
+                    unit=job.unit,
                 )
             )
     return JointReport(stores=tuple(stores), decoded=tally.decoded, seconds=round(tally.seconds, 3))
@@ -128,6 +129,7 @@ def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
         bytes_to_write=rows * row_bytes,
         bytes_present=bytes_present,
         bytes_free=_free_bytes(config.out),
+        unit=job.unit,
     )
 
 
@@ -231,7 +233,7 @@ def _extract(
         )
         for job, batches, writer in zip(jobs, left, writers, strict=True)
     ]
-    with console.progress("extracting", sum(map(len, segments)), "segments") as progress:
+    with console.progress("extracting", sum(map(len, segments)), jobs[0].unit) as progress:
         return extract(
             passes_over(segments, media),
             tasks,

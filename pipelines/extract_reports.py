@@ -23,11 +23,13 @@ class ExtractReport:
     """Frames or clips run through the network, each crop counted."""
     seconds: float
     frames_per_second: float
+    unit: str = "segments"
+    """What segments are, for people."""
 
     def lines(self) -> list[str]:
         """The report for people."""
         said = [
-            f"{self.extracted} of {self.segments} segments extracted, {self.skipped} were there "
+            f"{self.extracted} of {self.segments} {self.unit} extracted, {self.skipped} were there "
             f"already: {self.frames} frames in {self.seconds:.1f} s, "
             f"{self.frames_per_second:.1f} frames/s",
             self.store,
@@ -39,7 +41,7 @@ class ExtractReport:
     def failures_line(self) -> str:
         """One line that says where the reasons of the failures are."""
         return (
-            f"{self.failed} segments could not be read: the reasons are in "
+            f"{self.failed} {self.unit} could not be read: the reasons are in "
             f"{self.store}/failures-*.jsonl; mend them and add --retry-failed"
         )
 
@@ -88,11 +90,13 @@ class Forecast:
     bytes_to_write: int
     bytes_present: int
     bytes_free: int
+    unit: str = "segments"
+    """What segments are, for people."""
 
     def lines(self) -> list[str]:
         """The forecast for people."""
         said = [
-            f"{self.to_extract} of {self.segments} segments would be extracted from "
+            f"{self.to_extract} of {self.segments} {self.unit} would be extracted from "
             f"{self.videos} videos, at most {self.frames} frames; {self.present} are there already",
             f"{console.size(self.bytes_to_write)} would be written beside the "
             f"{console.size(self.bytes_present)} that are there; "
@@ -104,7 +108,7 @@ class Forecast:
         if self.bytes_to_write > self.bytes_free:
             said.append("there is not enough room: give another --out")
         if self.failed:
-            said.append(f"{self.failed} segments failed earlier: add --retry-failed to try them")
+            said.append(f"{self.failed} {self.unit} failed earlier: add --retry-failed to try them")
         return said
 
 

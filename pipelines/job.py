@@ -55,6 +55,11 @@ class Job:
         """The folder that the recipe names."""
         return self.config.out / self.dataset.name / self.recipe.store_name
 
+    @property
+    def unit(self) -> str:
+        """What segments are, for people."""
+        return "key frames" if self.dataset.key_frames else "segments"
+
     def rows_of(self, segments: Sequence[Segment]) -> int:
         """Rows of segments, of which each has one but where persons are the rows."""
         if self.persons is None:
