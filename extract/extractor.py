@@ -117,54 +117,56 @@ def extract(
         turns=tasks[0].backbone.device.type == "cpu",
     )
     decoded = 0
-    taken = [0] * len(tasks)
     with ThreadPoolExecutor(max_workers=1) as disk, closing(events):
-        publishers = [Publisher(disk, task.sink) for task in tasks]
-        assemblies = [
-            _assembly(task, publisher, progress)
-            for task, publisher in zip(tasks, publishers, strict=True)
-        ]
-        batches = [
-            Batches(task, assembly.boxes_in)
-            for task, assembly in zip(tasks, assemblies, strict=True)
-        ]
+        under_way = [_TaskUnderWay(task, disk, progress) for task in tasks]
         for event in events:
-            match event:
-                case Planned(lane, plans):
-                    for segment, frame_plan in plans:
-                        assemblies[lane].begin(segment, frame_plan)
-                case Failed(lane, segments, reason):
-                    assemblies[lane].fail(segments, reason)
-                case Pixels(lane, video, view, frames_FKHWC):
-                    for key, features in batches[lane].add((video, view), frames_FKHWC):
-                        assemblies[lane].add(*key, features)
-                case Decoded(frames, by_lane):
-                    decoded += frames
-                    taken = [sum(pair) for pair in zip(taken, by_lane, strict=True)]
-        for lane, publisher in enumerate(publishers):
-            for key, features in batches[lane].finish():
-                assemblies[lane].add(*key, features)
-            publisher.finish()
-    return Tally(
-        decoded,
-        time.perf_counter() - began,
-        tuple(
-            TaskTally(assembly.completed, frames, batch.views)
-            for assembly, frames, batch in zip(assemblies, taken, batches, strict=True)
-        ),
-    )
+            if isinstance(event, Decoded):
+                decoded += event.frames
+                for task, frames in zip(under_way, event.by_lane, strict=True):
+                    task.frames += frames
+            else:
+                under_way[event.lane].take(event)
+        tallies = tuple(task.finish() for task in under_way)
+    return Tally(decoded, time.perf_counter() - began, tallies)
 
 
-def _assembly(task: Task, publisher: "Publisher", progress: Callable[[int], None]) -> Assembly:
-    return Assembly(
-        task.shards,
-        task.dtype,
-        task.plan.flat,
-        task.persons.boxes if task.persons else None,
-        publisher.publish,
-        task.sink.record_failures,
-        progress,
-    )
+class _TaskUnderWay:
+    """One task's way through the loop: views to batches, features to rows, shards to the disk."""
+
+    def __init__(
+        self, task: Task, disk: ThreadPoolExecutor, progress: Callable[[int], None]
+    ) -> None:
+        self._publisher = Publisher(disk, task.sink)
+        self._assembly = Assembly(
+            task.shards,
+            task.dtype,
+            task.plan.flat,
+            task.persons.boxes if task.persons else None,
+            self._publisher.publish,
+            task.sink.record_failures,
+            progress,
+        )
+        self._batches = Batches(task, self._assembly.boxes_in)
+        self.frames = 0
+
+    def take(self, event: Planned | Failed | Pixels) -> None:
+        """Go on with what was decoded."""
+        match event:
+            case Planned(_, plans):
+                for segment, frame_plan in plans:
+                    self._assembly.begin(segment, frame_plan)
+            case Failed(_, segments, reason):
+                self._assembly.fail(segments, reason)
+            case Pixels(_, video, view, frames_FKHWC):
+                for key, features in self._batches.add((video, view), frames_FKHWC):
+                    self._assembly.add(*key, features)
+
+    def finish(self) -> TaskTally:
+        """Run what waits for a batch, and wait until every shard is on disk."""
+        for key, features in self._batches.finish():
+            self._assembly.add(*key, features)
+        self._publisher.finish()
+        return TaskTally(self._assembly.completed, self.frames, self._batches.views)
 
 
 class Batches:
