@@ -47,6 +47,17 @@ def film(path: Path, frames: int = 300) -> Path:
     return path
 
 
+def films(folder: Path, videos: int) -> Dataset:
+    """Films with three segments each."""
+    paths = [film(folder / f"{number}.mp4") for number in range(videos)]
+    segments = tuple(
+        Segment(f"{path.stem}-{start}", path.stem, start, start + 3.0)
+        for path in paths
+        for start in (0.0, 3.0, 6.0)
+    )
+    return Dataset("bench", {path.stem: Media(path) for path in paths}, segments, {})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
@@ -55,17 +66,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        paths = [film(root / f"{number}.mp4") for number in range(options.videos)]
-        segments = tuple(
-            Segment(f"{path.stem}-{start}", path.stem, start, start + 3.0)
-            for path in paths
-            for start in (0.0, 3.0, 6.0)
-        )
-        dataset = Dataset("bench", {p.stem: Media(p) for p in paths}, segments, {})
+        dataset = films(root, options.videos)
         config = ExtractConfig(out=root / "features", device=options.device)
         job = plan_job(config, dataset)
         lanes = [Lane(job.plan, job.transform)]
-        passes = passes_over([segments], dataset.media)
+        passes = passes_over([dataset.segments], dataset.media)
 
         def prepared(work: Pass) -> list[Pixels]:
             return [e for e in decode(work, lanes, config.decoder) if isinstance(e, Pixels)]
