@@ -29,6 +29,25 @@ class WeightsError(RequestError):
 class MediaError(EgofeatError):
     """A video or frame folder that cannot be read; recorded as a failure, the rest goes on."""
 
+    cause = "damaged"
+    """Why, in a word of `CAUSES`; it says whether another run tries again by itself."""
+
+
+class MissingMediaError(MediaError):
+    """Media that are not there; tried again by each run, since they may have arrived."""
+
+    cause = "missing"
+
+
+class UnreadableMediaError(MediaError):
+    """Media that the disk or the system failed to give, whatever they hold; tried again too."""
+
+    cause = "unreadable"
+
+
+CAUSES = ("damaged", "missing", "unreadable")
+"""What failures are sorted by; all but damage may be over by the next run."""
+
 
 class StoreError(EgofeatError):
     """A feature store that is absent, damaged or not what was asked for."""

@@ -39,6 +39,9 @@ class ShardRows:
     """[rows, 4] where each row is a person of a key frame: its box, as `egofeat.boxes` has it."""
     scores: NDArray[np.float32] | None = None
     """[rows] the detector's, where there are boxes."""
+    media_stamps: NDArray[np.int64] | None = None
+    """[segments, 2] size in bytes and time of change in nanoseconds of the file that a segment
+    was read from, as it then was; -1 where it is a folder. None where it is not known."""
 
     @property
     def of_persons(self) -> dict[str, NDArray[np.float32]]:
@@ -61,6 +64,11 @@ class Failure:
     stop: float
     """Seconds, exclusive, as requested; infinity means the end of the video."""
     reason: str
+    cause: str = "damaged"
+    """A word of `egofeat.errors.CAUSES`."""
+    windows: int = 0
+    """Of a video in dense windows whose others are kept: how many are lost, and `start` and
+    `stop` are the seconds that they span; 0 where the whole segment is lost."""
 
     @property
     def key(self) -> Key:
