@@ -16,6 +16,7 @@ from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.export_annotations import (
+    AnnotationFiles,
     Wanted,
     annotation_files,
     wanted_of_manifest,
@@ -63,6 +64,8 @@ class ExportReport:
     """Rows in them: of a flat store windows, else segments."""
     missing: int
     """Asked for by the data set, and without features."""
+    unit: str
+    """What has a file, for people."""
     notes: tuple[str, ...]
     """What a person should know."""
 
@@ -70,7 +73,10 @@ class ExportReport:
         """The report for people."""
         said = [f"{self.files} files, {self.rows} rows, for {self.to}: {self.out}"]
         if self.missing:
-            said.append(f"{self.missing} have no features: they are listed in {MISSING}")
+            said.append(
+                f"{self.files:,} of {self.files + self.missing:,} {self.unit}; {self.missing:,} "
+                f"have no features and are listed in {MISSING}"
+            )
         return [*said, *self.notes]
 
 
@@ -79,7 +85,7 @@ def export(config: ExportConfig) -> ExportReport:
 
     Beside the feature files stand features.json (what to put into that project's
     configuration), index.csv (segment to file), missing_files.txt (what of the data set has no
-    features) and, for ActionFormer, its annotations.
+    features) and, for ActionFormer and OpenTAD, the annotations of the videos that have them.
 
     Raises:
         RequestError: the store's features are not what the format takes, or the folder holds
@@ -99,13 +105,15 @@ def export(config: ExportConfig) -> ExportReport:
     else:
         wanted = wanted_of_store(store, config.splits)
     names = file_names(wanted)
-    beside = annotation_files(store, wanted, names, dataset) if config.to == "actionformer" else {}
+    beside = AnnotationFiles({}, outside=0)
+    if form.annotations:
+        beside = annotation_files(store, wanted, names, dataset, form.annotations)
     _claim(config, store)
     present = [id_ for id_ in wanted if id_ in store]
     missing = [names[id_] for id_ in wanted if id_ not in store]
     rows = _write_features(config.out, form, store, {id_: names[id_] for id_ in present})
-    for name, content in beside.items():
-        _write(config.out / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    for name, content in beside.texts.items():
+        _write(config.out / name, content)
     _write(config.out / MISSING, "".join(f"{name}\n" for name in missing))
     return ExportReport(
         store=str(store.path),
@@ -114,7 +122,8 @@ def export(config: ExportConfig) -> ExportReport:
         files=len(present),
         rows=rows,
         missing=len(missing),
-        notes=_notes(config, store, dataset),
+        unit="videos" if store.flat else "segments",
+        notes=_notes(config, store, dataset, beside.outside),
     )
 
 
@@ -237,18 +246,25 @@ def _write(path: Path, text: str) -> None:
     replace_file(path, text.encode(), _WORKER)
 
 
-def _notes(config: ExportConfig, store: FeatureStore, dataset: Dataset | None) -> tuple[str, ...]:
+def _notes(
+    config: ExportConfig, store: FeatureStore, dataset: Dataset | None, outside: int
+) -> tuple[str, ...]:
     notes = []
     if store.flat and config.splits and not dataset and "" in store.splits:
         notes.append(
             "videos of no split, or of several, are left out: give --manifest to have those of "
             "several"
         )
-    if config.to == "actionformer" and not dataset:
+    annotated = FORMATS[config.to].annotations is not None
+    if annotated and not dataset:
         notes.append(
             "the annotations are empty, a store of whole videos has none: give --manifest and "
             "the same --out again to fill them"
         )
-    elif config.to == "actionformer" and dataset and not dataset.classes:
+    elif annotated and dataset and not dataset.classes:
         notes.append(f"the annotations are empty: the data set '{dataset.name}' has no labels")
+    if outside:
+        notes.append(
+            f"annotated actions left out because they begin after the end of their video: {outside}"
+        )
     return tuple(notes)

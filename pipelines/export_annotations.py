@@ -1,9 +1,12 @@
-"""What an export must hold, and ActionFormer's annotation JSON of it."""
+"""What an export must hold, and its annotations as ActionFormer and OpenTAD read them."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from egofeat.errors import RequestError
+from egofeat.pipelines.export_formats import AnnotationStyle
 from egofeat.segments import Dataset, Segment
 from egofeat.store import FeatureStore
 from egofeat.store.annotations import Annotations
@@ -41,37 +44,60 @@ def wanted_of_manifest(dataset: Dataset, splits: Sequence[str]) -> Wanted:
     return {video: tuple(of_video) for video, of_video in found.items()}
 
 
+@dataclass(frozen=True)
+class AnnotationFiles:
+    """What stands beside the features for a project that detects actions in time."""
+
+    texts: Mapping[str, str]
+    """File name to its content."""
+    outside: int
+    """Annotated actions that begin after the last window of their video, and are left out."""
+
+
 def annotation_files(
-    store: FeatureStore, wanted: Wanted, names: Mapping[str, str], dataset: Dataset | None
-) -> dict[str, Any]:
-    """File name to ActionFormer's annotations, a file a target where there are several.
+    store: FeatureStore,
+    wanted: Wanted,
+    names: Mapping[str, str],
+    dataset: Dataset | None,
+    style: AnnotationStyle,
+) -> AnnotationFiles:
+    """Annotation JSON, a file a target where there are several, and what else a project reads.
+
+    Videos without features are left out, since readers would look for their files; actions end
+    where their video does.
 
     Args:
         store: flat; says how long each video is.
         wanted: the videos.
-        names: id to the name of its feature file, which ActionFormer finds by the key.
+        names: id to the name of its feature file, which is found by the key.
         dataset: whose labelled segments are the annotations; None leaves them empty.
+        style: what the project asks for beside the common form.
 
     Raises:
-        RequestError: a video has segments of several splits.
+        RequestError: a video has segments of several splits, or a class has a name of two lines
+            where classes are listed a line each.
     """
     fps = store.recipe.plan["fps"]
-    videos = {
-        video: {
-            "subset": _only_split(video, splits),
-            "duration": _duration(store, video),
-            "fps": fps,
-        }
-        for video, splits in wanted.items()
-    }
+    videos = {}
+    for video, splits in wanted.items():
+        if video in store:
+            seconds = float(store.spans(video)[:, 2].max())
+            split = _only_split(video, splits)
+            about = {"subset": style.subsets.get(split, split), "duration": seconds, "fps": fps}
+            videos[video] = about | {"frame": round(seconds * fps)}
     segments: dict[str, list[Segment]] = {}
+    outside = 0
     for segment in dataset.segments if dataset else ():
-        if segment.split in wanted.get(segment.video, ()):
-            segments.setdefault(segment.video, []).append(segment)
+        if segment.video in videos and segment.split in wanted[segment.video]:
+            if segment.start < videos[segment.video]["duration"]:
+                segments.setdefault(segment.video, []).append(segment)
+            else:
+                outside += bool(segment.labels)
     classes = dict(dataset.classes) if dataset else {}
-    several = len(classes) > 1
-    return {
-        f"annotations-{target}.json" if several else "annotations.json": {
+    texts = {}
+    for target, of_target in (classes or {"": ()}).items():
+        mark = f"-{target}" if len(classes) > 1 else ""
+        content = {
             "version": f"egofeat {store.dataset} {target}".strip(),
             "database": {
                 names[video]: about
@@ -85,35 +111,40 @@ def annotation_files(
                 for video, about in videos.items()
             },
         }
-        for target, of_target in (classes or {"": ()}).items()
-    }
+        texts[f"annotations{mark}.json"] = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        if style.lists_classes:
+            texts[f"category_idx{mark}.txt"] = _a_line_each(of_target)
+    return AnnotationFiles(texts, outside)
+
+
+def _a_line_each(classes: Sequence[str]) -> str:
+    for name in classes:
+        if len(name.splitlines()) > 1:
+            raise RequestError(
+                f"class {name!r} has a name of several lines, and OpenTAD lists a class a line: "
+                "give it another name"
+            )
+    return "".join(f"{name}\n" for name in classes)
 
 
 def _annotation(
     segment: Segment, label: int, classes: Sequence[str], video: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """One action; an open end is the video's, and null where the video's length is not known."""
-    open_ended = segment.stop == float("inf")
-    stop = video["duration"] if open_ended else segment.stop
-    seconds = [segment.start, stop]
+    """One action; what reaches beyond the video, or is open, ends with it."""
+    seconds = [segment.start, min(segment.stop, video["duration"])]
     return {
         "label": classes[label],
         "segment": seconds,
-        "segment(frames)": [None if t is None else round(t * video["fps"], 3) for t in seconds],
+        "segment(frames)": [round(t * video["fps"], 3) for t in seconds],
         "label_id": label,
     }
-
-
-def _duration(store: FeatureStore, video: str) -> float | None:
-    """End of the last window in seconds; None where the video has no features."""
-    return float(store.spans(video)[:, 2].max()) if video in store else None
 
 
 def _only_split(video: str, splits: Sequence[str]) -> str:
     if len(splits) > 1:
         raise RequestError(
-            f"video {video} has segments of {' and '.join(splits)}, and ActionFormer's annotations "
-            "have one subset a video: name one with --split"
+            f"video {video} has segments of {' and '.join(splits)}, and annotations have one "
+            "subset a video: name one with --split"
         )
     return splits[0]
 

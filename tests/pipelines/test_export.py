@@ -83,7 +83,7 @@ def test_ego4d_files_are_plain_float32_tensors(flat, tmp_path):
     assert (tmp_path / "out/missing_files.txt").read_text() == "P03_01\n"
     assert report.lines()[:2] == [
         f"3 files, 8 rows, for ego4d: {tmp_path / 'out'}",
-        "1 have no features: they are listed in missing_files.txt",
+        "3 of 4 videos; 1 have no features and are listed in missing_files.txt",
     ]
 
 
@@ -100,6 +100,8 @@ def test_opentad_files_are_arrays_and_the_description_has_its_settings(flat, tmp
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "P01_01.npy",
         "P02%2Fa%20b.npy",
+        "annotations.json",
+        "category_idx.txt",
         "features.json",
         "index.csv",
         "missing_files.txt",
@@ -113,11 +115,10 @@ def test_actionformer_without_a_manifest_says_that_annotations_are_empty(flat, t
     assert (features.shape, features.dtype) == ((1, 6), np.float32)
     read = json.loads((tmp_path / "out/annotations.json").read_text())
     assert read["version"] == "egofeat kitchen"
-    assert set(read["database"]) == {"P01_01", "P01_02", "P02%2Fa%20b", "P03_01"}
+    assert set(read["database"]) == {"P01_01", "P01_02", "P02%2Fa%20b"}
     video = read["database"]["P01_01"]
-    assert (video["subset"], video["fps"], video["annotations"]) == ("train", 30.0, [])
+    assert (video["subset"], video["fps"], video["annotations"]) == ("training", 30.0, [])
     assert video["duration"] == pytest.approx(2 * STRIDE_S + WINDOW_S)
-    assert read["database"]["P03_01"]["duration"] is None
 
 
 @pytest.fixture
@@ -157,11 +158,48 @@ def test_actionformer_has_the_annotations_of_the_manifest_a_file_a_target(flat, 
         {"label": "put", "segment": [1.0, end], "segment(frames)": [30.0, 64.0], "label_id": 0},
     ]
     assert [one["label"] for one in nouns["P01_01"]["annotations"]] == ["cup"]
-    assert verbs["P01_02"]["subset"] == "val"
-    assert verbs["P03_01"]["annotations"][0]["segment"] == [0.0, None]
+    assert verbs["P01_02"]["subset"] == "validation"
     for database in (verbs, nouns):
-        for video, about in database.items():
-            assert (tmp_path / "out" / f"{video}.npz").exists() == (about["duration"] is not None)
+        assert set(database) == {"P01_01", "P01_02"}  # readers open the file of each
+        assert all((tmp_path / "out" / f"{video}.npz").exists() for video in database)
+
+
+BEYOND = ("P01_01.mp4,1.5,7,train,take,cup", "P01_01.mp4,5,7,train,put,")
+
+
+def test_annotations_end_with_their_video(flat, tmp_path, kitchen):
+    report = to("actionformer", flat, tmp_path / "out", manifest=kitchen(*ROWS, *BEYOND))
+    verbs = json.loads((tmp_path / "out/annotations-verb.json").read_text())["database"]
+    end = 2 * STRIDE_S + WINDOW_S
+    assert [one["segment"] for one in verbs["P01_01"]["annotations"]][2:] == [[1.5, end]]
+    assert verbs["P01_01"]["duration"] == end
+    assert report.notes == (
+        "annotated actions left out because they begin after the end of their video: 1",
+    )
+
+
+def test_opentad_finds_its_annotations_classes_and_features(flat, tmp_path, kitchen):
+    """By the rules of its dataset classes: subset, class index, frames; then the feature file."""
+    out = tmp_path / "out"
+    to("opentad", flat, out, manifest=kitchen(*ROWS, *BEYOND))
+    for target, expected in (("verb", {"take", "put"}), ("noun", {"cup"})):
+        database = json.loads((out / f"annotations-{target}.json").read_text())["database"]
+        class_map = (out / f"category_idx-{target}.txt").read_text().split("\n")[:-1]
+        assert set(class_map) == expected
+        blocked = (out / "missing_files.txt").read_text().split("\n")
+        for subset_name, videos in (("train", ["P01_01"]), ("val", ["P01_02"])):
+            chosen = {
+                name: info
+                for name, info in database.items()
+                if name not in blocked and info["subset"] in subset_name
+            }
+            assert list(chosen) == videos
+            for name, info in chosen.items():
+                assert len(np.load(out / f"{name}.npy")) >= 1
+                assert info["frame"] == round(info["duration"] * 30)
+                for action in info["annotations"]:
+                    assert class_map.index(action["label"]) == action["label_id"]
+                    assert 0 <= action["segment"][0] < action["segment"][1] <= info["duration"]
 
 
 def test_one_target_makes_one_file_and_a_split_one_subset(flat, tmp_path, kitchen):
@@ -176,6 +214,13 @@ def test_one_target_makes_one_file_and_a_split_one_subset(flat, tmp_path, kitche
         "P01_02": 1,
     }
     assert (tmp_path / "out/missing_files.txt").read_text() == ""
+
+
+def test_a_class_of_two_lines_is_refused(flat, tmp_path, kitchen):
+    manifest = kitchen('P01_01.mp4,0,1,train,"put\ndown",')
+    to("actionformer", flat, tmp_path / "in", manifest=manifest)
+    with pytest.raises(RequestError, match="lists a class a line: give it another name"):
+        to("opentad", flat, tmp_path / "out", manifest=manifest)
 
 
 def test_a_data_set_without_labels_is_told(flat, tmp_path, kitchen):

@@ -27,7 +27,8 @@ def export_command(
     """Write features as other projects read them, a file a video or segment.
 
     **ego4d**: `<video>.pt`, a tensor [N, C]. **actionformer**: `<video>.npz` and the annotation
-    JSON. **opentad**: `<video>.npy` [T, C]. These three take dense windows over whole videos.
+    JSON. **opentad**: `<video>.npy` [T, C], the annotation JSON and the list of classes. These
+    three take dense windows over whole videos.
     **npy**: a file a segment of any store. `features.json` beside them says the stride, window
     and frame rate that the other project wants to know; `missing_files.txt` lists what has no
     features. After an interruption, give the same command.
