@@ -15,16 +15,13 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.store.selection import Addresses
 from egofeat.store.shards import Place, TapArray
-
-if TYPE_CHECKING:
-    import torch
 
 GREAT = 1 << 30
 """Bytes from which a store is great: its pages are handed back to the system now and then."""
@@ -148,42 +145,43 @@ class MappedRows:
         return self.range.array(int(self.starts[first]), shape, self.dtype)
 
     @functools.cached_property
-    def _windows(self) -> "torch.Tensor":
-        """Every run of a row's length in the range, [range - row + 1, row], overlapping."""
-        import torch  # noqa: PLC0415
-
+    def _memory(self) -> NDArray[Any]:
+        """The whole range, [items]."""
         # PyTorch has no read-only tensors and warns at read-only arrays; only take reads this.
         items = self.range.size // self.dtype.itemsize
-        memory = self.range.array(0, (items,), self.dtype, writable=True)
-        row = math.prod(self.row_shape)
-        return torch.from_numpy(memory).as_strided((items - row + 1, row), (1, 1))
+        return self.range.array(0, (items,), self.dtype, writable=True)
 
     def take(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Copy rows into `out` [n, *row_shape], widening them when it is wider."""
         import torch  # noqa: PLC0415
 
+        # Tensors are made in each call and arrays are what is kept: a tensor keeps the autograd
+        # mode of its making, and the next call may have another.
+        row = math.prod(self.row_shape)
+        # Every run of a row's length in the range, overlapping: a row begins where it will.
+        windows = torch.from_numpy(self._memory).as_strided(
+            (len(self._memory) - row + 1, row), (1, 1)
+        )
         starts = torch.from_numpy(self.starts[rows] // self.dtype.itemsize)
         target = torch.from_numpy(out).view(len(rows), -1)
         if out.dtype == self.dtype:
-            torch.index_select(self._windows, 0, starts, out=target)
+            torch.index_select(windows, 0, starts, out=target)
         else:
             block = max(1, _BLOCK // self.row_bytes)
-            staging = self._staging(min(block, len(rows)))
+            staging = torch.from_numpy(self._staging(min(block, len(rows))))
             for part, wide in zip(
                 torch.split(starts, block), torch.split(target, block), strict=True
             ):
                 narrow = staging[: len(part)]
-                torch.index_select(self._windows, 0, part, out=narrow)
+                torch.index_select(windows, 0, part, out=narrow)
                 wide.copy_(narrow)
         self._hand_back(len(rows) * self.row_bytes)
 
-    def _staging(self, rows: int) -> "torch.Tensor":
+    def _staging(self, rows: int) -> NDArray[Any]:
         """Buffer of at least `rows` rows in the stored dtype, kept for this thread's next batch."""
-        import torch  # noqa: PLC0415
-
-        kept: torch.Tensor | None = getattr(self._buffers, "staging", None)
+        kept: NDArray[Any] | None = getattr(self._buffers, "staging", None)
         if kept is None or len(kept) < rows:
-            kept = torch.empty((rows, self._windows.shape[1]), dtype=self._windows.dtype)
+            kept = np.empty((rows, math.prod(self.row_shape)), self.dtype)
             self._buffers.staging = kept
         return kept
 
