@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset
-from egofeat.store import FORMATS, list_stores, open_store, verify
+from egofeat.store import FORMATS, Failure, list_stores, open_store, standing, verify
 
 KINDS = [(name, None) for name in FORMATS] + [
     (name, compress) for name, form in FORMATS.items() for compress in form.compressors
@@ -179,3 +179,34 @@ def test_plain_libraries_read_the_offsets(make, tmp_path):
         assert shard["times"].shape == (5, 3)
     path = make.store(tmp_path / "2", {"v": rows}, make.flat_recipe(), format="zarr")
     assert zarr.open_group(path / "shards/v.zarr", mode="r")["offsets"][:].tolist() == [0, 2, 5]
+
+
+def test_lost_windows_stay_told_beside_those_that_are_kept_until_the_video_is_made_anew(
+    make, tmp_path
+):
+    dataset = make.dataset(make.flat_rows({"a": 5, "b": 2}))
+
+    def lose(writer, first, last):
+        writer.record_failures([Failure("a", "a", first, last, "damaged", windows=2)])
+
+    def told(writer):
+        return [(one.id, one.start, one.windows) for one in writer.failures()]
+
+    first = make.writer(tmp_path, dataset, make.flat_recipe())
+    lose(first, 1.0, 3.0)
+    assert told(first) == []  # the video is not done: all of it is tried again
+    first.write_shard("s", make.flat_rows({"a": 3, "b": 2}))
+    first.close()
+    assert told(first) == [("a", 1.0, 2)]
+    assert standing(first.path)[1] == first.failures()
+    again = make.writer(tmp_path, dataset, make.flat_recipe(), worker="2of2")
+    again.clear_failures({("a", 0.0, np.inf)})
+    assert told(again) == [("a", 1.0, 2)]
+    lose(again, 4.0, 5.0)
+    again.write_shard("s", make.flat_rows({"a": 4}))
+    again.close()
+    assert told(again) == [("a", 4.0, 2)]
+    whole = make.writer(tmp_path, dataset, make.flat_recipe())
+    whole.write_shard("s", make.flat_rows({"a": 5}))
+    whole.close()
+    assert told(whole) == []

@@ -55,13 +55,32 @@ def all_failures(
     store: Path, done: Collection[Key], wanted: Collection[Key] | None
 ) -> list[Failure]:
     """List what any worker failed at that is still `wanted` (None: all) and not `done`."""
-    found = {
-        failure.key: failure
-        for path in sorted(store.glob("failures-*.jsonl"))
-        for failure in read_failures(path)
-        if failure.key not in done and (wanted is None or failure.key in wanted)
-    }
-    return _ordered(found.values())
+    known = (f for path in sorted(store.glob("failures-*.jsonl")) for f in read_failures(path))
+    return _ordered({f.key: f for f in still_missing(known, done, wanted)}.values())
+
+
+def still_missing(
+    failures: Iterable[Failure], done: Collection[Key] | None, wanted: Collection[Key] | None
+) -> list[Failure]:
+    """Those of segments that are wanted (None: all) and not done; lost windows of those that are.
+
+    Windows that are lost of a video which is not done say nothing: it is tried anew as a whole.
+
+    Args:
+        failures: in any order, which is kept.
+        done: segments in published shards; None where that is not known.
+        wanted: segments that the manifest names.
+    """
+    done_ids = None if done is None else {key[0] for key in done}
+    wanted_ids = None if wanted is None else {key[0] for key in wanted}
+
+    def missing(failure: Failure) -> bool:
+        if failure.windows:  # its times are those of the windows
+            return all(ids is None or failure.id in ids for ids in (done_ids, wanted_ids))
+        is_done = done is not None and failure.key in done
+        return not is_done and (wanted is None or failure.key in wanted)
+
+    return [failure for failure in failures if missing(failure)]
 
 
 def _ordered(failures: Iterable[Failure]) -> list[Failure]:

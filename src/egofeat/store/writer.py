@@ -1,6 +1,7 @@
 """Writing a store: whole shards, published one by one, with no lock and no central index."""
 
 import shutil
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
@@ -16,6 +17,7 @@ from egofeat.store.failures import (
     append_failures,
     failures_path,
     read_failures,
+    still_missing,
     write_failures,
 )
 from egofeat.store.files import remove_leftovers, sync, sync_tree, temporary_path
@@ -39,6 +41,11 @@ class StoreWriter:
         self._form = FORMATS[description.format]
         self._shards = path / "shards"
         self._failures = failures_path(path, worker)
+        self._noting = threading.Lock()
+        """Shards are written in another thread than failures are noted in."""
+        known = (f for path in path.glob("failures-*.jsonl") for f in read_failures(path))
+        self._lost_before = {failure.key for failure in known if failure.windows}
+        """Lost windows, id and span, that earlier runs noted."""
 
     @classmethod
     def open(
@@ -89,7 +96,7 @@ class StoreWriter:
         write_gaze(path, dataset.gaze, worker)
         write_boxes(path, dataset, worker)
         writer = cls(path, description, annotations.positions().keys(), worker)
-        writer._tidy_failures(frozenset())
+        writer._tidy_failures(None)
         return writer
 
     def done(self) -> set[Key]:
@@ -122,6 +129,8 @@ class StoreWriter:
         else:
             temporary.replace(path)
         sync(self._shards)
+        if rows.offsets is not None:
+            self._forget_lost_windows(set(rows.ids))
         return path
 
     def failures(self) -> list[Failure]:
@@ -129,25 +138,37 @@ class StoreWriter:
         return all_failures(self.path, self.done(), self._wanted)
 
     def record_failures(self, failures: Iterable[Failure]) -> None:
-        """Note segments that cannot be read; on the disk when this returns."""
-        append_failures(self._failures, failures)
+        """Note segments that cannot be read; on the disk when this returns.
+
+        Lost windows of a video are noted before what is kept of it is published.
+        """
+        noted = list(failures)
+        with self._noting:
+            append_failures(self._failures, noted)
+            self._lost_before -= {failure.key for failure in noted}
 
     def clear_failures(self, segments: Collection[Key]) -> None:
         """Forget that these segments failed, whoever noted it, so that they are tried again."""
-        for path in self.path.glob("failures-*.jsonl"):
-            failures = read_failures(path)
-            kept = [failure for failure in failures if failure.key not in segments]
-            if len(kept) < len(failures):
-                write_failures(path, kept, self._worker)
+        with self._noting:
+            for path in self.path.glob("failures-*.jsonl"):
+                failures = read_failures(path)
+                kept = [failure for failure in failures if failure.key not in segments]
+                if len(kept) < len(failures):
+                    write_failures(path, kept, self._worker)
 
     def close(self) -> None:
         """Leave in this worker's failures only what is wanted and has not been read since."""
         self._tidy_failures(self.done() if self._failures.exists() else frozenset())
 
-    def _tidy_failures(self, done: Collection[Key]) -> None:
+    def _forget_lost_windows(self, published: Collection[str]) -> None:
+        """Forget what earlier runs lost of these videos: they were tried anew."""
+        if lost := {key for key in self._lost_before if key[0] in published}:
+            self.clear_failures(lost)
+            self._lost_before -= lost
+
+    def _tidy_failures(self, done: Collection[Key] | None) -> None:
         if self._failures.exists():
-            failures = read_failures(self._failures)
-            still = [one for one in failures if one.key not in done and one.key in self._wanted]
+            still = still_missing(read_failures(self._failures), done, self._wanted)
             write_failures(self._failures, still, self._worker)
 
     def _shard(self, name: str) -> Path:
