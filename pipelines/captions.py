@@ -137,7 +137,7 @@ class _Writing:
             draw.text(corner, line, font=self.font, fill=_LIGHT)
 
     def _lines(self, tag: Tag) -> list[str]:
-        return [self._short(label.name, f" {label.score:.2f}") for label in tag.labels]
+        return [self._short(label.name, f": {label.score:.2f}") for label in tag.labels]
 
     def _short(self, name: str, score: str) -> str:
         """A line that is cut, but for its score, where it is longer than there is room."""

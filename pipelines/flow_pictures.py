@@ -9,6 +9,7 @@ from matplotlib.colors import hsv_to_rgb
 from numpy.typing import NDArray
 from torchvision.transforms.v2.functional import resize
 
+from egofeat import console
 from egofeat.errors import MediaError
 from egofeat.extract.flow.encoding import decode
 from egofeat.extract.flow.motion import Method, Motion
@@ -22,7 +23,7 @@ _MOMENTS = 6
 _APART = 0.25
 """Seconds from one column to the next."""
 _SHORT_SIDE = 256
-"""Pixels that frames are made before flow is computed, as for most networks."""
+"""Pixels that larger frames are made before flow is computed, as for most networks."""
 _TILE = 160
 """Height of a tile, pixels."""
 
@@ -34,7 +35,8 @@ class Moments:
     frames_NHWC: NDArray[np.uint8] | None
     """RGB; None where the media are flow."""
     flows_NHWC: NDArray[np.float32]
-    """(u, v), pixels at a short side of 256; of shipped flow, as shipped."""
+    """(u, v), pixels at a short side of 256, or the frame's own where that is smaller; of shipped
+    flow, as shipped."""
     times: NDArray[np.float64]
     """`[N]` seconds."""
 
@@ -65,10 +67,12 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
         return Moments(None, decode(frames[..., :2]), times)
     move, on_device = motion.beside_decoder(), motion.on_device(device)
     flows = []
-    for number, view in enumerate(views.tolist()):
-        pair = frames[2 * number : 2 * number + 2, np.newaxis]
-        moved = on_device(torch.from_numpy(move(tuple(view), pair)[np.newaxis]).to(device))
-        flows.append(decode(moved[0, 0, 0].cpu().numpy()))
+    with console.progress("computing flow", len(views), "frames") as progress:
+        for number, view in enumerate(views.tolist()):
+            pair = frames[2 * number : 2 * number + 2, np.newaxis]
+            moved = on_device(torch.from_numpy(move(tuple(view), pair)[np.newaxis]).to(device))
+            flows.append(decode(moved[0, 0, 0].cpu().numpy()))
+            progress(1)
     return Moments(frames[::2], np.stack(flows), times)
 
 
@@ -139,7 +143,7 @@ def _centred(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _scaled(frames_NHWC: NDArray[np.uint8], as_they_are: bool) -> NDArray[np.uint8]:
-    if as_they_are:
+    if as_they_are or min(frames_NHWC.shape[1:3]) <= _SHORT_SIDE:
         return frames_NHWC
     frames = torch.from_numpy(frames_NHWC).permute(0, 3, 1, 2)
     scaled: NDArray[np.uint8] = (
@@ -152,5 +156,6 @@ def _tiles(pictures_NHWC: Pixels) -> Pixels:
     pictures = torch.from_numpy(pictures_NHWC).permute(0, 3, 1, 2)
     height, width = pictures.shape[-2:]
     sides = [_TILE, round(_TILE * width / height)]
-    tiles: Pixels = resize(pictures, sides, antialias=True).permute(0, 2, 3, 1).numpy()
+    resized = resize(pictures, sides, antialias=True).clamp(0, 1)  # rounding goes beyond 1
+    tiles: Pixels = resized.permute(0, 2, 3, 1).numpy()
     return tiles

@@ -57,7 +57,7 @@ def kernels(
             the last bottleneck of each stage.
 
     Raises:
-        RequestError: no such backbone or convolution.
+        RequestError: no such backbone or convolution, or a backbone without any.
         WeightsError: see `load`.
     """
     spec = spec_of(backbone)
@@ -66,6 +66,8 @@ def kernels(
     known = convolutions(network.module)
     for name in layers:
         find_layer(known, name, backbone)
+    if not known:
+        raise RequestError(f"{backbone} has no kernels to draw: choose another --backbone")
     chosen = first_layers(known, spec.channels) + list(layers or bottleneck_layers(network.module))
     drawn = [
         draw_kernels(
@@ -98,7 +100,7 @@ def maps(
         device: where the network runs.
 
     Raises:
-        RequestError: no such video, backbone or tap, or a tap without maps.
+        RequestError: no such video, backbone or tap, a tap without maps, or a backbone of flow.
         WeightsError: see `load`.
         MediaError: the video cannot be read, or ends before the start.
     """
@@ -106,6 +108,11 @@ def maps(
         raise RequestError(f"there is no video {video}: give --video a file that exists")
     if start < 0:
         raise RequestError(f"--start is {start:g}: give 0 or more seconds")
+    if spec_of(backbone).channels != 3:
+        raise RequestError(
+            f"{backbone} sees flow, and visualize maps draws what networks make of colours: see "
+            "flow itself with egofeat visualize flow, or choose another --backbone"
+        )
     network = _load(backbone, weights, taps or _all_taps(spec_of(backbone)), device)
     transform = choose_transform(network.spec, ExtractConfig(backbone=backbone), network.official)
     plan = plan_of(network)

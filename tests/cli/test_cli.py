@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.heads.config import TrainerConfig
@@ -214,3 +216,22 @@ def test_the_options_are_these():
     }
     frozen = json.loads((Path(__file__).parent / "options.json").read_text())
     assert options == frozen, "an option came or went: change options.json with intent"
+
+
+def _words_of_help(command, path):
+    """Each command's path, and every placeholder such as <clip> that its texts hold."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _words_of_help(one, [*path, name])
+    texts = [
+        command.help or "",
+        *(getattr(option, "help", None) or "" for option in command.params),
+    ]
+    yield path, set(re.findall(r"<[a-z]+>", " ".join(texts)))
+
+
+def test_help_shows_its_placeholders():
+    found = {" ".join(path): words for path, words in _words_of_help(get_command(app), []) if words}
+    assert {"demo", "export"} <= set(found)
+    for path, words in found.items():
+        shown = CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "200"}).stdout
+        assert all(word in shown for word in words), path

@@ -323,3 +323,14 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
     assert len(json.loads(said.stdout)["pictures"]) == 2
     wrong = run(app, ["visualize", "activation-maximisation", "--channels", "1,b", *common])
     assert str(wrong.exception) == "--channels 1,b: 'b' is no number: write 1,4,8"
+
+
+@pytest.mark.parametrize("backbone", ["flow_grid", "i3d_flow"])
+def test_maps_of_a_network_of_flow_are_refused(video, tmp_path, backbone):
+    with pytest.raises(RequestError, match=f"{backbone} sees flow.*egofeat visualize flow"):
+        maps(backbone, video, tmp_path, weights="random")
+
+
+def test_kernels_of_what_has_none_are_refused(tmp_path):
+    with pytest.raises(RequestError, match="flow_grid has no kernels to draw"):
+        kernels("flow_grid", tmp_path)

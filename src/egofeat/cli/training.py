@@ -268,7 +268,7 @@ def export_challenge_command(
 def demo_command(
     data: Annotated[
         Path | None,
-        typer.Option(help="Your class folders: <split>/<class>/<clip> or <class>/<clip>."),
+        typer.Option(help="Your class folders: `<split>/<class>/<clip>` or `<class>/<clip>`."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of everything that is made.")] = Path("demo"),
     as_json: Json = False,
