@@ -103,6 +103,7 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
                         source.times,
                         source.stop,
                         lane.transform.beside,
+                        source.lasting,
                     )
                 except MediaError as error:
                     yield Failed(number, (segment,), f"{work.video}: {error}")

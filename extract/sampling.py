@@ -9,8 +9,9 @@ before it and after it, which become part of its indices and change nothing else
 """
 
 import functools
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,11 +21,12 @@ from egofeat.extract.moments import (
     PHASE,
     Beside,
     ending,
-    final_frame,
     frames_at,
+    inside,
     is_clipped,
+    on_show,
+    refuse_holes,
     with_neighbours,
-    within,
 )
 
 View = tuple[int, ...]
@@ -41,6 +43,8 @@ class FramePlan:
     """Seconds: of each view `[views]`; of a flat plan its start, centre and end, `[views, 3]`."""
     clipped: bool
     """Whether a finite stop lay beyond the end of the video and was moved to it."""
+    lost: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    """`[windows, 3]` seconds, as `times`, of windows that the images cannot make."""
 
     @functools.cached_property
     def views(self) -> list[View]:
@@ -82,6 +86,7 @@ class Uniform:
         times: NDArray[np.float64],
         end: float,
         beside: Beside = (0, 0),
+        lasting: float = math.inf,
     ) -> FramePlan:
         """Choose the frames of `[start, stop)`.
 
@@ -93,18 +98,19 @@ class Uniform:
             beside: frames before and after each view, at the view's own distance and inside the
                 segment: at its ends a frame is repeated. Those of a single frame are the nearest
                 that are 1/30 s away or more.
+            lasting: seconds that a frame is on show at most, see `FrameSource`.
 
         Raises:
-            MediaError: the segment begins past the end of the video, or before its
-                first frame.
+            MediaError: the segment begins past the end of the video, before its first frame, or
+                wants a frame in a hole of the images.
         """
         last = ending(start, stop, end)
         centres = start + (np.arange(self.frames) + 0.5) * (last - start) / self.frames
-        indices = frames_at(centres, times)
+        indices = frames_at(centres, times, lasting)
         views = indices[:, np.newaxis]
         if any(beside):
-            first, final = frames_at(np.array(start), times), final_frame(last, times)
-            views = with_neighbours(indices, times, beside).clip(first, final)
+            ends = on_show(inside(np.array([start, last]), start, last), times).clip(0)
+            views = with_neighbours(indices, times, beside, (ends[0], ends[1]), lasting)
         return FramePlan(views, times[indices], is_clipped(stop, end))
 
 
@@ -144,6 +150,7 @@ class Clips:
         times: NDArray[np.float64],
         end: float,
         beside: Beside = (0, 0),
+        lasting: float = math.inf,
     ) -> FramePlan:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
         last = ending(start, stop, end)
@@ -153,7 +160,8 @@ class Clips:
         begins = start + spare * along
         places = np.arange(-beside[0], self.frames + beside[1])
         offsets = (places * self.stride + PHASE) / self.fps
-        indices = within(begins[:, np.newaxis] + offsets, start, last, times)
+        wanted = inside(begins[:, np.newaxis] + offsets, start, last)
+        indices = frames_at(wanted, times, lasting)
         centres = begins + min(length, last - start) / 2
         return FramePlan(indices, centres, is_clipped(stop, end))
 
@@ -190,8 +198,12 @@ class Windows:
         times: NDArray[np.float64],
         end: float,
         beside: Beside = (0, 0),
+        lasting: float = math.inf,
     ) -> FramePlan:
-        """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
+        """Choose the frames of `[start, stop)`; see `Uniform.plan`.
+
+        Windows that want a frame in a hole of the images are `lost`, and fail only all together.
+        """
         last = ending(start, stop, end)
         begins = window_starts(max(1, round((last - start) * self.fps)), self.size, self.stride)
         spread = np.array([(self.size - 1) // 2])
@@ -200,14 +212,15 @@ class Windows:
         step = spread[-1] - spread[-2] if self.frames > 1 else 1
         before, after = (np.arange(1, number + 1) * step for number in beside)
         spread = np.concatenate([spread[0] - before[::-1], spread, spread[-1] + after])
-        wanted = start + (begins[:, np.newaxis] + spread + PHASE) / self.fps
+        wanted = inside(start + (begins[:, np.newaxis] + spread + PHASE) / self.fps, start, last)
+        indices = on_show(wanted, times, lasting)
         first = start + begins / self.fps
         stops = np.minimum(first + self.size / self.fps, last)
-        return FramePlan(
-            within(wanted, start, last, times),
-            np.stack([first, (first + stops) / 2, stops], axis=1),
-            is_clipped(stop, end),
-        )
+        spans = np.stack([first, (first + stops) / 2, stops], axis=1)
+        whole = (indices >= 0).all(axis=1)
+        if not whole.any():
+            refuse_holes(wanted, indices, times)
+        return FramePlan(indices[whole], spans[whole], is_clipped(stop, end), spans[~whole])
 
 
 @dataclass(frozen=True)
@@ -248,19 +261,20 @@ class KeyFrames:
         times: NDArray[np.float64],
         end: float,
         beside: Beside = (0, 0),
+        lasting: float = math.inf,
     ) -> FramePlan:
         """Choose the frames around `start`; see `Uniform.plan`.
 
         Of boxes, the times are the clip's start, the moment and the clip's end.
         """
         ending(start, stop, end)
-        moment = frames_at(np.array([start]), times)
+        moment = frames_at(np.array([start]), times, lasting)
         if self.frames == 1:
-            views = with_neighbours(moment, times, beside).clip(0, len(times) - 1)
+            views = with_neighbours(moment, times, beside, (0, len(times) - 1), lasting)
         else:
             places = np.arange(-beside[0], self.frames + beside[1]) - self.frames // 2
-            wanted = start + (places * self.stride + PHASE) / self.fps
-            views = frames_at(np.maximum(wanted, times[0]), times)[np.newaxis]
+            wanted = inside(start + (places * self.stride + PHASE) / self.fps, times[0], end)
+            views = frames_at(wanted, times, lasting)[np.newaxis]
             views[0, beside[0] + self.frames // 2] = moment[0]
         seconds = self.stretch(start)[np.newaxis] if self.flat else np.array([start])
         return FramePlan(views, seconds, is_clipped(stop, end))

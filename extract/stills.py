@@ -140,7 +140,7 @@ def _frame_at(seconds: float, source: FrameSource) -> int:
         raise MediaError(
             f"the key frame is at {seconds:.3f} s, past the end at {source.stop:.3f} s"
         )
-    return int(frames_at(np.array(seconds), source.times))
+    return int(frames_at(np.array(seconds), source.times, source.lasting))
 
 
 def _scan(

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -55,7 +55,7 @@ class Looked:
 
     video: str
     fps: float | None
-    first_frame: int
+    first_frame: int | Literal["lowest"] | None
     """Of its media, which say what frames of a folder or tar are on show when."""
     key_frames: Mapping[str, float]
     """Id to the second that was looked at, in the order of time."""

@@ -139,7 +139,9 @@ def _windows_of(plan: Windows, media: Sequence[Media], beside: Beside) -> tuple[
     for one in media:
         try:
             with open_video(one) as source:
-                indices = plan.plan(0.0, math.inf, source.times, source.stop, beside).indices
+                indices = plan.plan(
+                    0.0, math.inf, source.times, source.stop, beside, source.lasting
+                ).indices
         except MediaError:
             continue
         windows += len(indices)

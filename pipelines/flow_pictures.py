@@ -59,7 +59,9 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
             )
             raise MediaError(f"{media.path} holds {holds}")
         stop = min(start + _MOMENTS * _APART, source.stop)
-        plan = Uniform(_MOMENTS).plan(start, stop, source.times, source.stop, motion.beside)
+        plan = Uniform(_MOMENTS).plan(
+            start, stop, source.times, source.stop, motion.beside, source.lasting
+        )
         views = np.unique(plan.indices, axis=0)
         frames = _scaled(source.frames(views.ravel().tolist()), motion.of_flow_frames)
         times = source.times[views[:, 0]]

@@ -111,7 +111,8 @@ def _is_left(wanted: Wanted, looked: Looked | None, retry_failed: bool) -> bool:
         return True
     if looked.unopened:
         return False
-    if (looked.fps, looked.first_frame) != (wanted.media.fps, wanted.media.first_frame):
+    media = wanted.media
+    if looked.fps != media.fps or (media.fps and looked.first_frame != media.first_frame):
         return True
     if not isinstance(wanted.moments, Mapping):
         return False

@@ -1,20 +1,24 @@
 """Flow shipped as images, u and v apart, read as frames whose first two channels are u and v.
 
-Layouts: sub-folders `u/` and `v/`, as EPIC-KITCHENS has them, in a folder or a tar; or one folder
-whose images are called so, `…_u_0000000001.jpg` beside `…_v_0000000001.jpg`.
+Layouts: sub-folders `u/` and `v/`, as EPIC-KITCHENS has them, in a folder, tar or zip; or one
+folder whose images are called so, `…_u_0000000001.jpg` beside `…_v_0000000001.jpg`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
-from egofeat.extract.video.image_source import FolderSource, ImageSource
+from egofeat.extract.video import tar_source, zip_source
+from egofeat.extract.video.files import is_folder
+from egofeat.extract.video.image_source import FolderSource, ImageSource, frame_number, names_in
 from egofeat.extract.video.source import FrameSource
-from egofeat.extract.video.tar_source import TarSource, members_of
+from egofeat.extract.video.tar_source import TarSource
+from egofeat.extract.video.zip_source import ZipSource
 from egofeat.segments import Media
 
 
@@ -30,7 +34,7 @@ class FlowSource(FrameSource):
     """
 
     def __init__(self, u: ImageSource, v: ImageSource) -> None:
-        self.path, self.times, self.stop = u.path, u.times, u.stop
+        self.path, self.times, self.stop, self.lasting = u.path, u.times, u.stop, u.lasting
         if not np.array_equal(u.times, v.times):
             raise MediaError(
                 f"{u.path} has {len(u.times)} frames of u and {len(v.times)} of v, not of the same "
@@ -60,32 +64,46 @@ def open_folder(media: Media) -> FrameSource:
     Raises:
         MediaError: see `ImageSource` and `FlowSource`.
     """
-    folders = [media.path / axis for axis in "uv"]
-    if all(folder.is_dir() for folder in folders):
-        names = [f"{one.name}/{file.name}" for one in folders for file in one.iterdir()]
-    else:
-        names = [file.name for file in media.path.iterdir()]
-    u, v = _by_axis(names)
-    if u and v:
-        return FlowSource(FolderSource(media, u), FolderSource(media, v))
-    return FolderSource(media, names)
+    names = names_in(media.path)
+    if {"u", "v"} <= set(names):
+        axes = [media.path / axis for axis in "uv"]
+        if all(is_folder(axis) for axis in axes):
+            names = [f"{axis.name}/{name}" for axis in axes for name in names_in(axis)]
+    return _flow_or_frames(media, dict.fromkeys(names), FolderSource)
 
 
 def open_tar(media: Media) -> FrameSource:
     """A tar of frames, or of flow; see `open_folder`."""
-    members = members_of(media.path)
+    return _flow_or_frames(media, tar_source.members_of(media.path), TarSource)
+
+
+def open_zip(media: Media) -> FrameSource:
+    """A zip of frames, or of flow; see `open_folder`."""
+    return _flow_or_frames(media, zip_source.members_of(media.path), ZipSource)
+
+
+Member = TypeVar("Member")
+
+
+def _flow_or_frames(
+    media: Media,
+    members: Mapping[str, Member],
+    source: Callable[[Media, Mapping[str, Member]], ImageSource],
+) -> FrameSource:
     u, v = ({name: members[name] for name in names} for names in _by_axis(members))
     if u and v:
-        return FlowSource(TarSource(media, u), TarSource(media, v))
-    return TarSource(media, members)
+        return FlowSource(source(media, u), source(media, v))
+    return source(media, members)
 
 
 def _by_axis(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """Names of the images of u, and of v."""
     axes: dict[str, list[str]] = {"u": [], "v": []}
     for name in names:
+        if frame_number(name) is None:
+            continue
         path = PurePosixPath(name)
-        called = re.search(r"(?:^|_)([uv])_?\d+$", path.stem)
+        called = re.search(r"(?:^|_)([uv])_?[0-9]+$", path.stem)
         axis = called[1] if called else path.parent.name
         if axis in axes:
             axes[axis].append(name)

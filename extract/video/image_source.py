@@ -8,19 +8,29 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-from egofeat.errors import MediaError
+from egofeat import console
+from egofeat.errors import MediaError, UnreadableMediaError
+from egofeat.extract.video.files import read_image, unread
 from egofeat.extract.video.source import FrameSource
 from egofeat.segments import Media
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+MOST_PIXELS = 1 << 26
+"""A larger image, such as one of 10,000 × 10,000, is refused before memory is taken for it."""
+MOST_FRAMES = 10**12
+"""A larger number in an image's name is no frame's, but perhaps a time."""
 
 
 class ImageSource(FrameSource):
-    """Images whose names end in the frame's number; gaps in the numbers are no frames.
+    """Images whose names end in the frame's number; gaps in the numbers are holes in time.
 
-    Frame `n` is shown at `(n - media.first_frame) / media.fps` seconds.
+    Frame `n` is on show from `(n - first) / media.fps` seconds on, for `1 / media.fps`: in a hole
+    nothing is. `first` is the number that `media.first_frame` says; where it says none, 1, or 0
+    where there is an image of that number.
 
     Raises:
         MediaError: the frame rate is not given, there is no numbered image, or two
@@ -36,62 +46,128 @@ class ImageSource(FrameSource):
         )
         if not numbered:
             raise MediaError(f"{self.path} holds no numbered .jpg or .png: check the folder")
+        largest, name = numbered[-1]
+        if largest > MOST_FRAMES:
+            raise MediaError(
+                f"{self.path}: the number of image {name[-80:]} is no frame's: number the frames "
+                "from 1 on"
+            )
         numbers = np.array([number for number, _ in numbered])
         self._names = [name for _, name in numbered]
         twice = np.flatnonzero(np.diff(numbers) == 0)
         if len(twice):
             one, other = self._names[twice[0]], self._names[twice[0] + 1]
             raise MediaError(f"{self.path} has two images of one frame, {one} and {other}")
-        self.times = (numbers - media.first_frame) / media.fps
-        self.stop = float(numbers[-1] + 1 - media.first_frame) / media.fps
+        first = self._first(media, int(numbers[0]))
+        self.lasting = 1 / media.fps
+        self.times = (numbers - first) / media.fps
+        self.stop = float(numbers[-1] + 1 - first) / media.fps
+
+    def _first(self, media: Media, lowest: int) -> int:
+        """Number of the frame shown at second 0."""
+        if media.first_frame == "lowest":
+            return lowest
+        if media.first_frame is not None:
+            return media.first_frame
+        if lowest == 0:
+            console.note_once(
+                "numbered from 0",
+                f"{self.path}: its images are numbered from 0, which is taken as second 0: "
+                "`first_frame: 0` in the manifest says so, and `first_frame: 1` otherwise",
+            )
+        elif lowest > 1:
+            seconds = (lowest - 1) / (media.fps or 1)
+            console.note_once(
+                "numbered from later",
+                f"{self.path}: its images begin with number {lowest}, taken as second "
+                f"{seconds:.3f} of a film that begins with 1: where they begin at second 0, add "
+                f"`first_frame: {lowest}` to the manifest, or `first_frame: lowest`",
+            )
+        return min(lowest, 1)
 
     def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for index in wanted:
             name = self._names[index]
+            encoded = self._read(name)
             try:
-                frame = decode_frame(self._read(name))
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                reason = str(error).strip().splitlines()[0].rstrip(".")
+                frame = decode_frame(encoded)
+            except MemoryError:
+                raise UnreadableMediaError(
+                    f"{self.path}: there is no memory left for image {name}: run again with fewer "
+                    "threads"
+                ) from None
+            except Exception as error:  # Pillow raises many kinds for a damaged image
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
                 raise MediaError(
-                    f"{self.path}: image {name} cannot be read ({reason}): copy it again"
+                    f"{self.path}: image {name} cannot be read ({reason.rstrip('.')}): copy it "
+                    "again"
                 ) from None
             yield index, frame
 
     @abstractmethod
-    def _read(self, name: str) -> bytes: ...
+    def _read(self, name: str) -> bytes:
+        """Read an encoded image; raises `MediaError` of the cause."""
 
 
 class FolderSource(ImageSource):
     """A folder of numbered images; its sub-folders are not read, but where `names` lie there."""
 
     def __init__(self, media: Media, names: Iterable[str] | None = None) -> None:
-        files = media.path.iterdir()
-        super().__init__(media, (file.name for file in files) if names is None else names)
+        super().__init__(media, names_in(media.path) if names is None else names)
 
     def close(self) -> None:
         """Nothing stays open between frames."""
 
     def _read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        return read_image(self.path / name)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of all that a folder holds.
+
+    Raises:
+        MediaError: see `unread`.
+    """
+    try:
+        return [file.name for file in folder.iterdir()]
+    except OSError as error:
+        raise unread(folder, error) from None
 
 
 def frame_number(name: str) -> int | None:
-    """Last digits of an image's name, `frame_0000000012.jpg` → 12; None if it is no frame."""
-    stem, suffix = Path(name).stem, PurePosixPath(name).suffix.lower()
-    digits = re.search(r"(\d+)$", stem)
-    hidden = stem.startswith(".")
-    return int(digits[1]) if digits and suffix in SUFFIXES and not hidden else None
+    """Last digits of an image's name, `frame_0000000012.jpg` → 12; None if it is no frame.
+
+    Of more digits than anybody counts frames in, it is a number above `MOST_FRAMES`.
+    """
+    path = PurePosixPath(name)
+    digits = re.search(r"[0-9]+$", path.stem)
+    if not digits or path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        return None
+    plain = digits[0].lstrip("0")
+    return int(plain or 0) if len(plain) < 18 else 10 * MOST_FRAMES
 
 
 def decode_frame(encoded: bytes) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG to RGB uint8 `[H, W, 3]`; grey is repeated, alpha dropped.
 
     Raises:
-        OSError, SyntaxError: Pillow cannot read it.
-        ValueError: its samples have more than 8 bits.
-        DecompressionBombError: it claims to be over 178 million pixels.
+        ValueError: it is neither, its samples have more than 8 bits, or it claims to have more
+            than `MOST_PIXELS`.
+        Exception: Pillow cannot read it, for any reason.
     """
-    with Image.open(io.BytesIO(encoded)) as image:
+    kind = next((kind for magic, kind in _KINDS.items() if encoded.startswith(magic)), None)
+    if kind is None:
+        raise ValueError("it is no JPEG or PNG")
+    with kind(io.BytesIO(encoded)) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(f"it claims more than {MOST_PIXELS / 1e6:.0f} million pixels")
         if image.mode.startswith(("I", "F")):
             raise ValueError("its samples have more than 8 bits")
         return np.array(image.convert("RGB"))
+
+
+# `Image.open` would try every format there is, and warn of sizes by itself.
+_KINDS: dict[bytes, type[ImageFile]] = {
+    b"\xff\xd8": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+}

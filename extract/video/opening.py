@@ -8,7 +8,8 @@ import av
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video.decord_source import DecordSource
-from egofeat.extract.video.flow_source import open_folder, open_tar
+from egofeat.extract.video.files import is_folder, unread
+from egofeat.extract.video.flow_source import open_folder, open_tar, open_zip
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.extract.video.source import FrameSource
 from egofeat.extract.video.torchcodec_source import TorchcodecSource
@@ -23,11 +24,13 @@ DECODERS = tuple(_SOURCES)
 """Names of the decoders, the default first."""
 
 
-def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
-    """Open a video file by a decoder, or a folder or `.tar` of numbered images in place.
+_COMPRESSED = (".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
-    For folders and tars the decoder does not matter. Where their images are of `u` and `v`, the
-    frames are flow.
+
+def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
+    """Open a video file by a decoder, or a folder, tar or zip of numbered images in place.
+
+    For images the decoder does not matter. Where they are of `u` and `v`, the frames are flow.
 
     Raises:
         MediaError: there is nothing there, or nothing that can be read as video.
@@ -35,14 +38,29 @@ def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
     """
     if decoder not in _SOURCES:
         raise RequestError(f"no decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
+    path = media.path
+    if is_folder(path):
+        return open_folder(media)
+    suffix = path.suffix.lower()
+    if suffix in _COMPRESSED:
+        raise MediaError(
+            f"{path} is compressed, and is not searched for frames: pack them as a plain .tar"
+        )
     try:
-        if media.path.is_dir():
-            return open_folder(media)
-        if media.path.suffix == ".tar":
+        begin = _first_bytes(path)
+        if suffix == ".tar" or begin[257:262] == b"ustar":
             return open_tar(media)
-        return _SOURCES[decoder](media.path)
+        if suffix == ".zip" or begin[:4] == b"PK\x03\x04":
+            return open_zip(media)
+        return _SOURCES[decoder](path)
     except OSError as error:
-        raise MediaError(f"{media.path} cannot be read ({error.strerror})") from None
+        raise unread(path, error) from None
+
+
+def _first_bytes(path: Path) -> bytes:
+    """What tells an archive by: FFmpeg would take the images in one for a film of its own rate."""
+    with path.open("rb") as file:
+        return file.read(512)
 
 
 def decoder_version(name: str) -> str:

@@ -1,5 +1,6 @@
 """The contract that every decoder keeps."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -23,6 +24,8 @@ class FrameSource(ABC):
     """[frames] seconds at which each frame appears, counted from the first one shown."""
     stop: float
     """Second at which the last frame ends, exclusive."""
+    lasting: float = math.inf
+    """Seconds that a frame is on show at most; infinity: until the next, as in a video file."""
 
     def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield `(index, frame)` for strictly increasing indices, in one pass.

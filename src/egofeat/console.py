@@ -6,6 +6,7 @@ Everything goes to standard error; standard output is for results.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from unicodedata import category
 
 from rich.console import Console
 from rich.progress import (
@@ -19,15 +20,41 @@ from rich.progress import (
 
 _PLAIN_EVERY_S = 30.0
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 Advance = Callable[[int], None]
 """Told how many more units are done."""
 
 
+_noted: set[str] = set()
+
+
 def note(text: str) -> None:
     """One line to standard error."""
-    stderr.print(text, markup=False)
+    stderr.print(printable(text), markup=False)
+
+
+def note_once(kind: str, text: str) -> None:
+    """Note the first of a kind: what holds of one folder of a data set mostly holds of all."""
+    if kind not in _noted:
+        _noted.add(kind)
+        note(text)
+
+
+_HARMLESS = "\n\t\u200c\u200d"
+"""Line ends, and what joins and parts letters in Persian, in Hindi and in emoji."""
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: control and formatting characters, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if category(letter) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and letter not in _HARMLESS
+        else letter
+        for letter in text
+    )
 
 
 @contextmanager

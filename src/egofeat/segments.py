@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from egofeat.boxes import Boxes
 from egofeat.errors import RequestError
@@ -19,15 +19,16 @@ from egofeat.gaze import Gaze
 class Media:
     """Where the frames of one video lie.
 
-    A file with a video suffix is decoded; a folder or a `.tar` holds numbered images.
+    A file with a video suffix is decoded; a folder, `.tar` or `.zip` holds numbered images.
     The path need not exist: what is missing becomes a recorded failure when it is opened.
     """
 
     path: Path
     fps: float | None = None
     """Frames per second of a frame folder or tar; a video file carries its own times."""
-    first_frame: int = 1
-    """Number, in the image's name, of the frame shown at 0 s (frame folders and tars)."""
+    first_frame: int | Literal["lowest"] | None = None
+    """Number, in the image's name, of the frame shown at 0 s (images only); that of the first that
+    is there (`lowest`); or 1, but 0 where there is an image of that number (None)."""
 
 
 @dataclass(frozen=True, slots=True)

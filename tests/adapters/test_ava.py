@@ -186,7 +186,7 @@ def test_where_videos_lie(release):
     assert media["-5KQ"].path == release.root / "media/-5KQ.mkv"
     assert media["-5KQ"].fps is None
     assert media["0f_3"].path == release.root / "media/0f_3"
-    assert (media["0f_3"].fps, media["0f_3"].first_frame) == (30, 1)
+    assert (media["0f_3"].fps, media["0f_3"].first_frame) == (30, None)
 
 
 def test_videos_that_are_not_there_are_looked_for_at_extraction(release):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from egofeat.errors import MediaError
+from egofeat import console
+from egofeat.errors import MediaError, MissingMediaError
 from egofeat.extract.video import open_video
 from egofeat.segments import Media
 
@@ -54,6 +55,36 @@ def test_order_is_that_of_numbers_and_gaps_are_no_frames(path: Path) -> None:
 def test_first_frame_is_shown_at_zero(path: Path) -> None:
     with open_video(Media(path, fps=10.0, first_frame=0)) as source:
         assert source.times[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "first_frame", "times"),
+    [
+        ((0, 1, 2), None, [0, 0.1, 0.2]),
+        ((1, 2, 3), None, [0, 0.1, 0.2]),
+        ((0, 1, 2), 1, [-0.1, 0, 0.1]),
+        ((101, 102), None, [10, 10.1]),
+        ((101, 102), 101, [0, 0.1]),
+        ((101, 103), "lowest", [0, 0.2]),
+    ],
+)
+def test_which_number_is_second_zero(tmp_path, numbers, first_frame, times) -> None:
+    for number in numbers:
+        save(tmp_path / f"img_{number:05}.png", number)
+    with open_video(Media(tmp_path, fps=10.0, first_frame=first_frame)) as source:
+        np.testing.assert_allclose(source.times, times)
+        assert source.frames([0])[0, 0, 0, 0] == numbers[0]
+
+
+def test_a_first_number_that_nobody_declared_is_said_once(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(console, "_noted", set())
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "img_00000.png", 0)
+        open_video(Media(tmp_path / folder, fps=10.0)).close()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "a: its images are numbered from 0, which is taken as second 0" in said
 
 
 def test_tar_is_closed_and_closes_twice(folder: Path, tmp_path: Path) -> None:
@@ -132,7 +163,8 @@ def test_a_bad_tar(folder: Path, tmp_path: Path, damage: str) -> None:
     elif damage == "cut":
         whole = pack(folder, tar).read_bytes()
         tar.write_bytes(whole[:1100])
-    with pytest.raises(MediaError, match=r"bad\.tar (does not exist|is not a whole)"):
+    error = MissingMediaError if damage == "absent" else MediaError
+    with pytest.raises(error, match=r"bad\.tar (does not exist|is not a whole)"):
         open_video(Media(tar, fps=1.0))
 
 

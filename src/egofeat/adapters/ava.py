@@ -13,7 +13,7 @@ from pydantic import Field
 from egofeat.adapters.ava_media import AvaMedia
 from egofeat.adapters.ava_table import AvaTable, Moment
 from egofeat.adapters.box_table import MARGIN, parse_stamp, read_rows
-from egofeat.adapters.entry import Entry, expand, nearest, takes
+from egofeat.adapters.entry import Entry, FirstFrame, expand, nearest, takes
 from egofeat.adapters.label_map import class_names, evaluated_ids, read_label_map
 from egofeat.boxes import Boxes
 from egofeat.errors import ManifestError
@@ -38,11 +38,13 @@ class AvaEntry(Entry):
     """Second of the original video at which the media begin."""
     fps: float | None = Field(default=None, gt=0)
     """Frames per second, where the videos are folders of numbered images."""
+    first_frame: FirstFrame | None = None
+    """Number of the image shown at second `begin`; else 1, or 0 where there is an image 0."""
 
 
 def read(name: str, entry: AvaEntry, root: Path) -> Dataset:
     """Read the key frames of each split, with their annotated persons."""
-    media = AvaMedia(entry.locate_folder("media", root), entry.fps, entry.begin)
+    media = AvaMedia(entry.locate_folder("media", root), entry.fps, entry.begin, entry.first_frame)
     actions = read_label_map(expand(entry.label_map, "label_map", root))
     for split in entry.excluded:
         if split not in entry.annotations:

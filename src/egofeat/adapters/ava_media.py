@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
+from egofeat.adapters.entry import FirstFrame
 from egofeat.adapters.files import VIDEO_SUFFIXES
 from egofeat.errors import ManifestError
 from egofeat.segments import Media
@@ -34,6 +35,8 @@ class AvaMedia:
     """Frames per second of folders of frames."""
     begin: float
     """Second of the original video at which the media begin, where a name does not say it."""
+    first_frame: FirstFrame | None = None
+    """Number of the image shown first in a folder of frames."""
     media: dict[str, Media] = field(default_factory=dict)
     """Key to media, of all that `place` was asked for."""
     _listed: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class AvaMedia:
                 return found.key, found.begin
         if video not in self.media:
             absent = video if self.fps else f"{video}.mp4"
-            self.media[video] = Media(self.folder / absent, fps=self.fps)
+            self.media[video] = self._images(self.folder / absent)
         # Of a clip that is not there nobody knows where it begins; it is no mistake of `begin`.
         return video, self.begin if second >= self.begin else 0.0
 
@@ -92,7 +95,10 @@ class AvaMedia:
                 f"'media' {self.folder} holds a folder of frames, {path.name}: "
                 "add `fps:`, their number per second"
             )
-        return Media(path, fps=self.fps)
+        return self._images(path)
+
+    def _images(self, path: Path) -> Media:
+        return Media(path, fps=self.fps, first_frame=self.first_frame)
 
     def _list(self, folder: Path) -> dict[str, list[Path]]:
         """Name of a video to what may be it or a clip of it."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egofeat.adapters.entry import Entry, Strict, expand, nearest, takes
+from egofeat.adapters.entry import Entry, FirstFrame, Strict, expand, nearest, takes
 from egofeat.adapters.files import Table, confined, read_lines, refuse_duplicates
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.adapters.times import parse_interval
@@ -42,7 +42,9 @@ class CsvEntry(Entry):
     classes: dict[str, Names] = Field(default_factory=dict)
     """Target to its class names in the order of their labels, or a file with one a line."""
     fps: float | None = Field(default=None, gt=0)
-    """Frames per second, where the videos are folders or tars of numbered images."""
+    """Frames per second, where the videos are folders, tars or zips of numbered images."""
+    first_frame: FirstFrame | None = None
+    """Number of the image shown at second 0; else 1, or 0 where there is an image 0."""
     resplit: dict[str, Share] = Field(default_factory=dict)
 
 
@@ -78,7 +80,10 @@ def read(name: str, entry: CsvEntry, root: Path) -> Dataset:
     videos = dict.fromkeys(segment.video for segment in segments)
     return Dataset(
         name=name,
-        media={video: Media(media / video, fps=entry.fps) for video in videos},
+        media={
+            video: Media(media / video, fps=entry.fps, first_frame=entry.first_frame)
+            for video in videos
+        },
         segments=resplit(segments, entry.resplit) if entry.resplit else tuple(segments),
         classes={labels.target: labels.names for labels in coded},
     )

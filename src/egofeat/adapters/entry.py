@@ -5,7 +5,7 @@ import reprlib
 from difflib import get_close_matches
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -38,6 +38,13 @@ def takes(what: str) -> WrapValidator:
             raise ValueError(f"takes {what}, not {reprlib.repr(value)}") from None
 
     return WrapValidator(check)
+
+
+FirstFrame = Annotated[
+    Literal["lowest"] | Annotated[int, Field(ge=0, le=10**9)],
+    takes("the number of the image shown at second 0, or `lowest`"),
+]
+"""Key `first_frame` of entries whose videos may be images."""
 
 
 class Strict(BaseModel):

@@ -1,0 +1,64 @@
+"""Media as files: what stands at a path, and reading it without being held up by what does."""
+
+import stat
+from os import fspath, strerror
+from pathlib import Path
+
+from egofeat.errors import MediaError, MissingMediaError, UnreadableMediaError
+
+MOST_BYTES = 1 << 28
+"""A larger file of one image is none."""
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+
+
+def unread(path: Path, error: OSError) -> MediaError:
+    """What an error of the system means for media: not there, or not given this time."""
+    if isinstance(error, _ABSENT):
+        return MissingMediaError(
+            f"{path} does not exist: check the path, or 'media' of the manifest"
+        )
+    said = strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    return UnreadableMediaError(f"{path} cannot be read ({said}): mend that and run again")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether media are a folder, or else a file.
+
+    Raises:
+        MissingMediaError: nothing is there.
+        UnreadableMediaError: the system does not say what is.
+        MediaError: it is a pipe, a device or a socket, which might never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise unread(path, error) from None
+    except ValueError:
+        raise MediaError(f"{fspath(path)!r} is no path: correct its name") from None
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise MediaError(f"{path} is a pipe, a device or a socket: name a file or a folder")
+    return stat.S_ISDIR(mode)
+
+
+def read_image(path: Path) -> bytes:
+    """The whole of a file of at most `MOST_BYTES`.
+
+    Raises:
+        MediaError: see `is_folder`; or it is a folder, or larger.
+    """
+    if is_folder(path):
+        raise MediaError(f"{path} is a folder where an image should be: remove it")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise unread(path, error) from None
+    if len(content) > MOST_BYTES:
+        raise too_large(f"{path}")
+    return content
+
+
+def too_large(image: str) -> MediaError:
+    """That an image has more than `MOST_BYTES`."""
+    return MediaError(f"{image} is larger than {MOST_BYTES >> 20} MiB, and no image: remove it")
