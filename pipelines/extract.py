@@ -30,7 +30,7 @@ from egofeat.pipelines.extract_reports import (
 from egofeat.pipelines.job import Job, plan_job
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import StoreWriter, standing, versions
-from egofeat.store.description import Description
+from egofeat.store.standing import packing
 
 CPU_BATCH = 4
 """glibc gives blocks over 32 MB back to the kernel whenever they are freed, and fresh pages
@@ -99,6 +99,7 @@ def forecast_jobs(jobs: Sequence[Job]) -> JointForecast:
 
 def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
     config = job.config
+    _packing(job)  # refuses what `run` would
     done, failures = standing(job.store)
     failed = set() if config.retry_failed else {f.key for f in failures}
     wanted = _segments(batches)
@@ -256,7 +257,7 @@ def _refuse_full_disk(jobs: Sequence[Job], left: Sequence[Sequence[Batch]]) -> N
     needed = sum(
         job.rows_of(_segments(batches)) * job.recipe.row_bytes
         for job, batches in zip(jobs, left, strict=True)
-        if _compression(job) is None and not isinstance(job.plan, Windows)
+        if _packing(job)[1] is None and not isinstance(job.plan, Windows)
     )
     free = _free_bytes(jobs[0].config.out)
     if needed > free:
@@ -266,8 +267,8 @@ def _refuse_full_disk(jobs: Sequence[Job], left: Sequence[Sequence[Batch]]) -> N
         )
 
 
-def _compression(job: Job) -> str | None:
-    return Description.read(job.store).compress if job.store.exists() else job.config.compress
+def _packing(job: Job) -> tuple[str, str | None]:
+    return packing(job.store, job.config.format, job.config.compress)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -29,9 +29,10 @@ from egofeat.pipelines.job import Job, plan_job
 from egofeat.pipelines.official import named_weights
 from egofeat.pipelines.reextract import ReextractConfig, differences, settings
 from egofeat.segments import Dataset
-from egofeat.store import Recipe, standing, supersede
+from egofeat.store import Recipe, begun, standing, supersede
 from egofeat.store.description import Description, find_stores
 from egofeat.store.files import sync
+from egofeat.store.removal import is_shell, remove_store
 
 _ASIDE = ".refresh"
 """Folder, beside the data sets' own, in which new stores are built."""
@@ -135,7 +136,7 @@ def _stale(path: Path, dataset: Dataset, config: ReextractConfig) -> Stale | Non
         changes.append(decoder)
     if not changes:
         return None
-    if not target.exists() or _decoder_change(Description.read(target)):
+    if not begun(target) or _decoder_change(Description.read(target)):
         job = replace(job, config=replace(own, out=own.out / _ASIDE))
     return Stale(paths=(path,), target=target, job=job, changes=tuple(changes))
 
@@ -167,11 +168,13 @@ def _finish_swaps(out: Path, dataset: str) -> None:
     """Put in place what a killed refresh had finished, and had made the name free for."""
     for built in find_stores(out / _ASIDE / dataset):
         target = out / dataset / built.name
-        if not target.exists() and list(target.parent.glob(f"{built.name}.superseded-*")):
+        if not begun(target) and list(target.parent.glob(f"{built.name}.superseded-*")):
             _move(built, target)
 
 
 def _move(built: Path, target: Path) -> None:
+    if is_shell(target):
+        remove_store(target)
     built.rename(target)
     sync(target.parent)
     sync(built.parent)
@@ -180,7 +183,7 @@ def _move(built: Path, target: Path) -> None:
 def _place_of(store: Path, stale: Sequence[Stale]) -> Path:
     """Where a store that was built aside stands now."""
     targets = {one.job.store: one.target for one in stale}
-    return store if store.exists() else targets[store]
+    return store if begun(store) else targets[store]
 
 
 def _decoder_change(description: Description) -> str | None:

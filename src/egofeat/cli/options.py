@@ -17,10 +17,14 @@ ClipFrames = Annotated[int | None, typer.Option(help="Frames a clip. [default: t
 DType = Annotated[str, typer.Option(help="float16 or float32, as stored.")]
 Precision = Annotated[str, typer.Option(help="Arithmetic of the network: float32 or bf16.")]
 Decoder = Annotated[str, typer.Option(help="pyav, decord or torchcodec.")]
-StoreFormat = Annotated[str | None, typer.Option("--format", help="hdf5 or zarr. [default: hdf5]")]
+StoreFormat = Annotated[
+    str | None, typer.Option("--format", help="hdf5 or zarr. [default: the store's; hdf5]")
+]
 Compress = Annotated[
     str | None,
-    typer.Option(help="gzip or lzf (hdf5), zstd (zarr): smaller, not mapped. [default: none]"),
+    typer.Option(
+        help="gzip or lzf (hdf5), zstd (zarr): smaller, not mapped; none. [default: the store's]"
+    ),
 ]
 BatchSize = Annotated[
     int | None,

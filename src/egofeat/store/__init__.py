@@ -9,7 +9,7 @@ from egofeat.store.persons import PersonRows, open_persons
 from egofeat.store.reader import FeatureStore
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
-from egofeat.store.standing import standing
+from egofeat.store.standing import begun, standing
 from egofeat.store.superseding import is_superseded, supersede
 from egofeat.store.verify import Problem, verify
 from egofeat.store.writer import StoreWriter
@@ -28,6 +28,7 @@ __all__ = [
     "ShardRows",
     "StoreSummary",
     "StoreWriter",
+    "begun",
     "is_superseded",
     "list_stores",
     "open_persons",

@@ -16,14 +16,14 @@ COMPRESSORS: tuple[str, ...] = tuple(
 
 
 def check_choice(name: str, compress: str | None) -> None:
-    """Refuse a format or a compression that there is not.
+    """Refuse a format or a compression that there is not; `none` is one of each format.
 
     Raises:
         RequestError: naming what there is.
     """
     if name not in FORMATS:
         raise RequestError(f"there is no shard format {name!r}: choose {' or '.join(FORMATS)}")
-    if compress is None or compress in FORMATS[name].compressors:
+    if compress in (None, "none") or compress in FORMATS[name].compressors:
         return
     mend = f"choose {' or '.join(FORMATS[name].compressors)}"
     others = [other for other, form in FORMATS.items() if compress in form.compressors]

@@ -4,6 +4,7 @@ The folder is renamed first, to a temporary name under which nothing looks for s
 what a killed removal leaves under that name is for the next one to remove.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,16 +31,28 @@ def check_removable(path: Path) -> None:
     """
     if path.is_symlink():
         raise RequestError(f"{path} is a link: name the folder that it leads to")
-    if not (path / STORE_JSON).is_file():
+    if not (path / STORE_JSON).is_file() and not is_shell(path):
         raise RequestError(
             f"{path} is not a feature store, it has no {STORE_JSON}: name the folder of one store, "
             "as `egofeat ls` lists it"
         )
-    Description.read(path)
+    if (path / STORE_JSON).is_file():
+        Description.read(path)
     for foreign in _foreign(path):
         raise RequestError(
             f"{path} holds {foreign}, which is not a store's: move it out of the store first"
         )
+
+
+def is_shell(path: Path) -> bool:
+    """Whether a folder is what a store's first moments leave when they are cut short.
+
+    It is named as a store and has not begun to hold anything; the next run goes on with it.
+    """
+    if not re.fullmatch(r".+-[0-9a-f]{8}", path.name) or not path.is_dir():
+        return False
+    inside = [*path.iterdir(), *(path / "shards").glob("*")]
+    return all(one.name.startswith(PREFIX) or one == path / "shards" for one in inside)
 
 
 def remove_store(path: Path) -> None:

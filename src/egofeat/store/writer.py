@@ -6,11 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from egofeat.errors import RequestError
 from egofeat.segments import Dataset
 from egofeat.store.annotations import Annotations
 from egofeat.store.box_table import write_boxes
-from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.failures import (
     all_failures,
@@ -21,11 +19,12 @@ from egofeat.store.failures import (
     write_failures,
 )
 from egofeat.store.files import remove_leftovers, sync, sync_tree, temporary_path
-from egofeat.store.formats import FORMATS, check_choice, open_shards
+from egofeat.store.formats import FORMATS, open_shards
 from egofeat.store.gaze import write_gaze
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.shards import segments_in
+from egofeat.store.standing import packing
 
 
 class StoreWriter:
@@ -70,7 +69,7 @@ class StoreWriter:
             dataset: every segment that the manifest names, whatever the split.
             recipe: what makes the numbers.
             format: `hdf5` or `zarr`; None is the store's own, `hdf5` for a new one.
-            compress: one of `COMPRESSORS`; None is the store's own, none for a new one.
+            compress: one of `COMPRESSORS`, or `none`; None is the store's own, none for a new one.
             made_with: versions to record beside the recipe.
             worker: name of this worker among those that write to the store at a time.
 
@@ -80,7 +79,7 @@ class StoreWriter:
             ManifestError: a gaze file, read only now, is not what it must be.
         """
         path = Path(out) / dataset.name / recipe.store_name
-        form = _settle(path, format, compress)
+        form, packed = packing(path, format, compress)
         (path / "shards").mkdir(parents=True, exist_ok=True)
         remove_leftovers(path, worker)
         remove_leftovers(path / "shards", worker)
@@ -88,9 +87,10 @@ class StoreWriter:
             recipe=recipe,
             dataset=dataset.name,
             format=form,
-            compress=compress,
+            compress=packed,
             made_with=dict(made_with),
         ).create(path, worker)
+        packing(path, format, compress)  # another worker may have been the first
         annotations = Annotations.of(dataset)
         annotations.write(path, worker)
         write_gaze(path, dataset.gaze, worker)
@@ -173,22 +173,3 @@ class StoreWriter:
 
     def _shard(self, name: str) -> Path:
         return self._shards / f"{name}{self._form.suffix}"
-
-
-def _settle(path: Path, form: str | None, compress: str | None) -> str:
-    """Choose the format to write, after comparing what is asked for with what is there."""
-    if not (path / STORE_JSON).exists():
-        form = form or "hdf5"
-        check_choice(form, compress)
-        return form
-    existing = Description.read(path)
-    for option, asked, has in (
-        ("format", form, existing.format),
-        ("compress", compress, existing.compress),
-    ):
-        if asked is not None and asked != has:
-            raise RequestError(
-                f"{path} was begun with {option} {has or 'none'}, not {asked}: leave --{option} "
-                "out to join it, or choose another --out"
-            )
-    return existing.format
