@@ -51,3 +51,7 @@ CAUSES = ("damaged", "missing", "unreadable")
 
 class StoreError(EgofeatError):
     """A feature store that is absent, damaged or not what was asked for."""
+
+
+class NoStoreError(RequestError, StoreError):
+    """A path at which no feature store is: a wrong request."""

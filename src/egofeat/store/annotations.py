@@ -12,10 +12,14 @@ from typing import Any, Self
 
 from egofeat.errors import StoreError
 from egofeat.segments import Dataset
+from egofeat.store.bounded import read_bounded
 from egofeat.store.files import replace_file
 from egofeat.store.rows import Key
+from egofeat.store.seal import json_is_whole, seal_json
 
 NAME = "segments.json"
+_MOST = 512 << 20
+"""Bytes, of some five million segments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ class Annotations:
             "labels": self.labels,
         }
         content = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        encoded = (content + "\n").encode()
+        encoded = seal_json(content)
         path = store / NAME
         if not path.exists() or path.read_bytes() != encoded:
             replace_file(path, encoded, worker)
@@ -91,26 +95,32 @@ class Annotations:
         Raises:
             StoreError: it is damaged.
         """
+        from egofeat.store.schemas import SegmentsText, parse  # noqa: PLC0415
+
         path = store / NAME
         try:
-            fields = json.loads(path.read_bytes())
-            return cls(
-                dataset=fields["dataset"],
-                classes={target: tuple(names) for target, names in fields["classes"].items()},
-                tail={target: frozenset(labels) for target, labels in fields["tail"].items()},
-                unseen=frozenset(fields["unseen"]),
-                ids=fields["id"],
-                videos=fields["video"],
-                starts=fields["start"],
-                stops=[math.inf if stop is None else stop for stop in fields["stop"]],
-                splits=fields["split"],
-                groups=fields["group"],
-                labels=fields["labels"],
-            )
+            content = read_bounded(path, _MOST)
+            fields = parse(SegmentsText, content)
+            fields.check()
+            if fields.sha256 is not None and not json_is_whole(content):
+                raise ValueError("it was altered after it was written")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise StoreError(
                 f"{path} is damaged ({error}): delete it and run `egofeat extract` again, "
                 "which writes it anew and extracts nothing twice"
             ) from None
+        return cls(
+            dataset=fields.dataset,
+            classes=fields.classes,
+            tail=fields.tail,
+            unseen=fields.unseen,
+            ids=fields.id,
+            videos=fields.video,
+            starts=fields.start,
+            stops=[math.inf if stop is None else stop for stop in fields.stop],
+            splits=fields.split,
+            groups=fields.group,
+            labels=fields.labels,
+        )

@@ -16,12 +16,19 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.segments import Dataset
-from egofeat.store.arrays import read_arrays, write_arrays
+from egofeat.store.arrays import Column, check_offsets, damaged, read_arrays, write_arrays
 from egofeat.store.selection import runs
 
 NAME = "boxes.npz"
 
-_COLUMNS = ("ids", "offsets", "corners", "action_offsets", "actions", "evaluated")
+_COLUMNS = {
+    "ids": Column("U"),
+    "offsets": Column("int64"),
+    "corners": Column("float32", (4,)),
+    "action_offsets": Column("int64"),
+    "actions": Column("int64"),
+    "evaluated": Column("int64"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +69,38 @@ class BoxTable:
         Raises:
             StoreError: it is damaged.
         """
-        columns = read_arrays(store / NAME, _COLUMNS)
+        path = store / NAME
+        columns = read_arrays(path, _COLUMNS)
         if columns is None:
             return None
         ids, evaluated = columns.pop("ids"), columns.pop("evaluated")
-        return cls(ids=ids.tolist(), evaluated=frozenset(evaluated.tolist()), **columns)
+        table = cls(ids=ids.tolist(), evaluated=frozenset(evaluated.tolist()), **columns)
+        try:
+            table._check()
+        except ValueError as error:
+            raise damaged(path, error) from None
+        return table
+
+    def _check(self) -> None:
+        """Refuse columns that do not fit together.
+
+        Raises:
+            ValueError: saying which.
+        """
+        if len(set(self.ids)) != len(self.ids) or len(self.offsets) != len(self.ids) + 1:
+            raise ValueError("its key frames and their offsets do not fit")
+        check_offsets("offsets", self.offsets, len(self.corners))
+        if len(self.action_offsets) != len(self.corners) + 1:
+            raise ValueError("its action offsets do not fit")
+        check_offsets("action offsets", self.action_offsets, len(self.actions))
+        if not np.isfinite(self.corners).all():
+            raise ValueError("its corners are no numbers")
+        if (self.actions < 0).any() or any(label < 0 for label in self.evaluated):
+            raise ValueError("its actions are no classes")
 
     def write(self, store: Path, worker: str) -> None:
         """Put boxes.npz into the folder `store`, over an older one."""
-        columns = {name: np.asarray(getattr(self, name)) for name in _COLUMNS[1:-1]}
+        columns = {name: np.asarray(getattr(self, name)) for name in list(_COLUMNS)[1:-1]}
         columns["ids"] = np.array(self.ids, np.str_)
         columns["evaluated"] = np.array(sorted(self.evaluated), np.int64)
         write_arrays(store / NAME, columns, worker)

@@ -6,14 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from egofeat.errors import StoreError
+from egofeat.errors import NoStoreError, StoreError
+from egofeat.store.bounded import read_bounded
 from egofeat.store.files import PREFIX, create_file
 from egofeat.store.recipe import Recipe
+from egofeat.store.seal import json_is_whole, seal_json
 from egofeat.store.superseding import is_superseded
 
 SCHEMA = 1
 """Version of the layout; a store of a greater one is refused."""
 NAME = "store.json"
+_MOST = 4 << 20
+"""Bytes; a description takes some thousand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +38,8 @@ class Description:
             StoreError: the folder holds features of another recipe.
         """
         fields = {"schema": SCHEMA, "digest": self.recipe.digest} | asdict(self)
-        content = json.dumps(fields, indent=2, sort_keys=True) + "\n"
-        create_file(store / NAME, content.encode(), worker)
+        content = seal_json(json.dumps(fields, indent=2, sort_keys=True))
+        create_file(store / NAME, content, worker)
         existing = self.read(store)
         if existing.recipe.digest != self.recipe.digest:
             raise StoreError(f"{store} holds features of another recipe: choose another --out")
@@ -46,27 +50,38 @@ class Description:
         """Read store.json of the folder `store`.
 
         Raises:
-            StoreError: it is absent, damaged, altered or of a newer schema.
+            NoStoreError: it is absent.
+            StoreError: it is damaged, altered or of a newer schema.
         """
+        from egofeat.store.schemas import StoreText, Version, parse  # noqa: PLC0415
+
         path = store / NAME
         try:
-            fields = json.loads(path.read_bytes())
-            schema, digest = fields.pop("schema"), fields.pop("digest")
+            content = read_bounded(path, _MOST)
+            schema = parse(Version, content).schema_
             if schema <= SCHEMA:
-                recipe = Recipe.from_dict(fields.pop("recipe"))
-                description = cls(recipe=recipe, **fields)
+                fields = parse(StoreText, content)
+                recipe = Recipe.from_dict(fields.recipe)
         except FileNotFoundError:
-            raise StoreError(f"{store} is not a feature store: it has no {NAME}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, StoreError) as error:
+            raise NoStoreError(f"{store} is not a feature store: it has no {NAME}") from None
+        except (ValueError, StoreError) as error:
             raise StoreError(f"{path} is damaged ({error}): {_MEND}") from None
         if schema > SCHEMA:
             raise StoreError(
                 f"{store} was written by a newer egofeat (store schema {schema}, this one "
                 f"reads {SCHEMA}): upgrade egofeat to read it"
             )
-        if recipe.digest != digest:
+        if recipe.digest != fields.digest:
             raise StoreError(f"{path} was altered, its recipe and digest disagree: {_MEND}")
-        return description
+        if fields.sha256 is not None and not json_is_whole(content):
+            raise StoreError(f"{path} was altered after it was written: {_MEND}")
+        return cls(
+            recipe=recipe,
+            dataset=fields.dataset,
+            format=fields.format,
+            compress=fields.compress,
+            made_with=fields.made_with,
+        )
 
 
 _MEND = "put back a copy of it, or delete the store and run `egofeat extract` again"

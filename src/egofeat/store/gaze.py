@@ -4,7 +4,7 @@ Like labels, gaze is no feature: it is what the manifest said at the last extrac
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,13 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.gaze import Gaze, Kind
-from egofeat.store.arrays import read_arrays, write_arrays
+from egofeat.store.arrays import Column, check_offsets, damaged, read_arrays, write_arrays
 from egofeat.store.framing import crops_of
 from egofeat.store.recipe import Recipe
 from egofeat.store.steps import stretches
 
 NAME = "gaze.npz"
 
+_COLUMNS = {
+    "videos": Column("U"),
+    "sizes": Column("int64", (2,)),
+    "offsets": Column("int64"),
+    "times": Column("float64"),
+    "points": Column("float32", (2,)),
+    "kinds": Column("uint8"),
+}
 _CLOCK_TOLERANCE = 1e-3
 """Seconds: containers round the times of frames to milliseconds at worst."""
 
@@ -60,8 +68,38 @@ class GazeTable:
         Raises:
             StoreError: it is damaged.
         """
-        columns = read_arrays(store / NAME, [field.name for field in fields(cls)])
-        return None if columns is None else cls(**columns)
+        path = store / NAME
+        columns = read_arrays(path, _COLUMNS)
+        if columns is None:
+            return None
+        table = cls(**columns)
+        try:
+            table._check()
+        except ValueError as error:
+            raise damaged(path, error) from None
+        return table
+
+    def _check(self) -> None:
+        """Refuse columns that do not fit together.
+
+        Raises:
+            ValueError: saying which.
+        """
+        if len({*self.videos.tolist()}) != len(self.videos):
+            raise ValueError("its videos are not each another")
+        if self.sizes.shape != (len(self.videos), 2) or (self.sizes < 1).any():
+            raise ValueError("its sizes are no widths and heights of its videos")
+        if len(self.offsets) != len(self.videos) + 1:
+            raise ValueError("its offsets do not fit")
+        check_offsets("offsets", self.offsets, len(self.times))
+        if not len(self.times) == len(self.points) == len(self.kinds):
+            raise ValueError("its times, points and kinds are not as many")
+        owners = np.repeat(np.arange(len(self.videos)), np.diff(self.offsets))
+        falls = (np.diff(self.times) < 0) & (np.diff(owners) == 0)
+        if falls.any() or not np.isfinite(self.times).all():
+            raise ValueError("its times fall")
+        if not np.isin(self.kinds, list(Kind)).all():
+            raise ValueError("its kinds are none that there are")
 
     def fixations(self) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """Video to times [m] and points [m, 2] of its fixations; a video without is left out."""

@@ -75,10 +75,12 @@ class Recipe:
         """Rebuild a recipe from parsed JSON.
 
         Raises:
-            StoreError: a field is missing or unknown.
+            StoreError: a field is missing, unknown, or of another kind.
         """
+        from egofeat.store.schemas import RecipeText, parse  # noqa: PLC0415
+
         try:
-            taps = {tap: tuple(shape) for tap, shape in fields["taps"].items()}
-            return cls(**{**fields, "taps": taps})
-        except (KeyError, TypeError, AttributeError) as error:
+            read = parse(RecipeText, json.dumps(fields))
+        except (TypeError, ValueError, RecursionError) as error:
             raise StoreError(f"the recipe is not one that this egofeat knows ({error})") from None
+        return cls(**{name: getattr(read, name) for name in RecipeText.model_fields})

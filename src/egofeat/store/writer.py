@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
+from egofeat.names import check_name
 from egofeat.segments import Dataset
 from egofeat.store.annotations import Annotations
 from egofeat.store.box_table import write_boxes
@@ -74,11 +75,13 @@ class StoreWriter:
             worker: name of this worker among those that write to the store at a time.
 
         Raises:
-            RequestError: no such format or compression, or not that of the store joined.
+            RequestError: no such format or compression, or not that of the store joined; the data
+                set has a name that no folder can have.
             StoreError: the store joined is damaged, or of another recipe.
             ManifestError: a gaze file, read only now, is not what it must be.
         """
-        path = Path(out) / dataset.name / recipe.store_name
+        folders = check_name(dataset.name, "data set"), check_name(recipe.store_name, "store")
+        path = Path(out).joinpath(*folders)
         form, packed = packing(path, format, compress)
         (path / "shards").mkdir(parents=True, exist_ok=True)
         remove_leftovers(path, worker)
