@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from re import fullmatch
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from egofeat.adapters.entry import Entry, Strict, describe, nearest
+from egofeat.adapters.entry import Entry, Strict, describe, folder_name, nearest
 from egofeat.adapters.files import read_text
 from egofeat.adapters.formats import ADAPTERS
 from egofeat.errors import ManifestError
@@ -126,10 +125,10 @@ def _document(path: Path, raw: Any) -> _Document:
 def _entry(path: Path, name: str, raw: Any) -> Entry:
     """Validate one entry with the keys of its own format."""
     where = f"{path}, data set {name!r}"
-    if not fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ManifestError(
-            f"{where}: the name becomes that of a folder: use letters, digits, '-', '_' and '.'"
-        )
+    try:
+        folder_name(name)
+    except ValueError as error:
+        raise ManifestError(f"{where}: {error}") from None
     formats = list(ADAPTERS)
     if not isinstance(raw, dict) or "format" not in raw:
         raise ManifestError(f"{where}: add `format:`, one of {', '.join(formats)}")

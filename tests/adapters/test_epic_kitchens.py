@@ -55,11 +55,11 @@ class Place:
             path.touch()
         return self
 
-    def read(self, frames="videos", annotations="notes"):
+    def read(self, frames="videos", annotations="notes", more=""):
         manifest = self.root / "m.yaml"
         manifest.write_text(
             "version: 1\ndatasets:\n  epic:\n    format: epic-kitchens-100\n    media: media\n"
-            f"    annotations: {annotations}\n    frames: {frames}\n"
+            f"    annotations: {annotations}\n    frames: {frames}\n{more}"
         )
         return load_manifest(manifest).dataset()
 
@@ -122,6 +122,30 @@ def test_images_use_frame_numbers(place, frames):
     }
 
 
+def test_flow_has_the_segments_of_the_frames_at_half_their_rate(place):
+    colours, flow = place.read("tars"), place.read("flow", more="    dataset: epic\n")
+    assert {key: (m.fps, m.first_frame) for key, m in flow.media.items()} == {
+        "P01_01": (30.0, 1),
+        "P01_101": (25.0, 1),
+        "P18_01": (30.0, 1),
+    }
+    for name in ("name", "segments", "classes", "tail", "unseen"):
+        assert getattr(flow, name) == getattr(colours, name)
+
+
+def test_an_entry_can_be_of_the_data_set_of_another(place):
+    assert place.read("flow", more="    dataset: kitchens\n").name == "kitchens"
+    with pytest.raises(ManifestError, match="key 'dataset': the name becomes that of a folder"):
+        place.read("flow", more="    dataset: ../out\n")
+
+
+def test_images_numbered_otherwise(place):
+    media = place.read("folders", more="    first_frame: 0\n").media
+    assert {one.first_frame for one in media.values()} == {0}
+    with pytest.raises(ManifestError, match="key 'first_frame': takes the number of the image"):
+        place.read("folders", more="    first_frame: one\n")
+
+
 @pytest.mark.parametrize(
     ("frames", "path"),
     [
@@ -137,12 +161,18 @@ def test_images_use_frame_numbers(place, frames):
         ("folders", "rgb/P01_01/frame_0000000001.jpg"),
         ("folders", "P01/P01_01/frame_0000000001.jpg"),
         ("folders", "P01_01/frame_0000000001.jpg"),
+        ("flow", "P01/flow_frames/P01_01.tar"),
+        ("flow", "P01/flow_frames/P01_01/u/frame_0000000001.jpg"),
+        ("flow", "flow/train/P01/P01_01.tar"),
+        ("flow", "flow_frames/P01_01/u/frame_0000000001.jpg"),
+        ("flow", "P01_01.tar"),
     ],
 )
 def test_layouts(place, frames, path):
     data = place.media(path).read(frames)
     expected = place.root / "media" / path
-    expected = expected.parent if frames == "folders" else expected
+    while expected.suffix == ".jpg" or expected.name == "u":
+        expected = expected.parent
     assert data.media["P01_01"].path == expected
     assert not data.media["P18_01"].path.exists()
 
@@ -231,7 +261,7 @@ def test_each_file_is_needed(place, name):
 
 
 def test_an_unknown_kind_of_frames(place):
-    says = "key 'frames': input should be 'videos', 'folders' or 'tars', not 'mp4'"
+    says = "key 'frames': input should be 'videos', 'folders', 'tars' or 'flow', not 'mp4'"
     with pytest.raises(ManifestError, match=says):
         place.read("mp4")
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from egofeat.errors import EgofeatError, RequestError
+from egofeat.manifest import load_manifest
 from egofeat.pipelines import demo, demo_clips
 from egofeat.segments import Dataset, Segment
+
+SHIPPED = Path(__file__).parents[2] / "data_manifest.yaml"
 
 
 @pytest.fixture
@@ -40,6 +43,19 @@ def test_own_folders_go_the_whole_road(folders, tmp_path, monkeypatch, capsys):
     again = demo.demo(tmp_path / "out", folders)
     assert again.results == report.results
     json.dumps(report.results)
+
+
+def test_the_shipped_manifest_finds_every_drawn_film(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "CLIPS", 8)
+    demo._manifest(tmp_path / "demo", None)
+    shipped = shutil.copy(SHIPPED, tmp_path)
+    found = load_manifest(Path(shipped)).dataset()
+    assert found.name == "demo"
+    assert found.media
+    assert all(media.path.is_file() for media in found.media.values())
+    own = load_manifest(tmp_path / "demo/data_manifest.yaml").dataset()
+    assert found.segments == own.segments
+    assert [m.path.name for m in found.media.values()] == [m.path.name for m in own.media.values()]
 
 
 def test_a_folder_without_clips_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """What every entry of a manifest shares: strict keys, and paths that start at the manifest."""
 
 import os
+import re
 import reprlib
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +27,15 @@ def nearest(word: str, known: list[str]) -> str:
         return f"did you mean {close[0]!r}?"
     some = ", ".join(repr(name) for name in known[:12])
     return f"known are {some}{', …' if len(known) > 12 else ''}"
+
+
+def folder_name(name: str) -> str:
+    """`name`, of a data set, once it is sure to do as that of a folder; else `ValueError`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError(
+            "the name becomes that of a folder: use letters, digits, '-', '_' and '.', 100 at most"
+        )
+    return name
 
 
 def takes(what: str) -> WrapValidator:

@@ -1,4 +1,4 @@
-"""EPIC-KITCHENS-100 (Damen et al., IJCV 2022): its annotation folder, and its three kinds of media.
+"""EPIC-KITCHENS-100 (Damen et al., IJCV 2022): its annotation folder, and its four kinds of media.
 
 Targets are `verb` (97) and `noun` (300), and their categories `verb_category` (13) and
 `noun_category` (21), numbered in the order in which the class files first name them.
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from re import ASCII, fullmatch
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from egofeat.adapters.entry import Entry
+from egofeat.adapters.entry import Entry, FirstFrame, folder_name
 from egofeat.adapters.epic_media import Frames, fps_of, locate_media
 from egofeat.adapters.files import Table, refuse_duplicates, whole_number
 from egofeat.adapters.times import parse_interval
@@ -40,6 +40,10 @@ class EpicEntry(Entry):
     annotations: str = Field(description="a clone of epic-kitchens/epic-kitchens-100-annotations")
     frames: Frames = "videos"
     """What holds the frames: it also decides whether timestamps or frame numbers are used."""
+    first_frame: FirstFrame = 1
+    """Number of the image that frame 1 of the annotations means, where they are not as shipped."""
+    dataset: Annotated[str, AfterValidator(folder_name)] | None = None
+    """Name of the data set whose stores those of this entry join, such as those of the colours."""
 
 
 def read(name: str, entry: EpicEntry, root: Path) -> Dataset:
@@ -58,8 +62,10 @@ def read(name: str, entry: EpicEntry, root: Path) -> Dataset:
     videos = list(dict.fromkeys(segment.video for segment in segments))
     unseen = Table(folder / "EPIC_100_unseen_participant_ids_validation.csv")
     return Dataset(
-        name=name,
-        media=locate_media(entry.locate_folder("media", root), entry.frames, videos),
+        name=entry.dataset or name,
+        media=locate_media(
+            entry.locate_folder("media", root), entry.frames, videos, entry.first_frame
+        ),
         segments=tuple(segments),
         classes={target: t.names for target, t in taxonomy.items()}
         | {f"{target}_category": t.categories for target, t in taxonomy.items()},

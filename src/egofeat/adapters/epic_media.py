@@ -1,22 +1,26 @@
-"""Where EPIC-KITCHENS puts a video, its folder of frames, or the tar of them."""
+"""Where EPIC-KITCHENS puts a video, its folder or tar of frames, or that of its flow."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from egofeat.adapters.entry import FirstFrame
 from egofeat.errors import ManifestError
 from egofeat.segments import Media
 
-Frames = Literal["videos", "folders", "tars"]
+Frames = Literal["videos", "folders", "tars", "flow"]
 
 VIDEO_FOLDERS = ("{p}/videos", "videos/{p}", "videos/train/{p}", "videos/test/{p}", "videos")
 RGB_FOLDERS = ("rgb/{p}", "rgb/train/{p}", "rgb/test/{p}", "rgb")
 IMAGE_FOLDERS = ("{p}/rgb_frames", "rgb_frames/{p}", "rgb_frames", *RGB_FOLDERS)
+FLOW_FOLDERS = ("{p}/flow_frames", "flow_frames/{p}", "flow_frames")
+FLOW_FOLDERS += ("flow/{p}", "flow/train/{p}", "flow/test/{p}", "flow")
 PLACES: dict[Frames, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "videos": (VIDEO_FOLDERS, (".MP4", ".mp4")),
     "folders": (IMAGE_FOLDERS, ("",)),
-    "tars": (IMAGE_FOLDERS, (".tar",)),
+    "tars": (IMAGE_FOLDERS, (".tar", ".TAR", ".zip")),
+    "flow": (FLOW_FOLDERS, (".tar", ".TAR", ".zip", "")),
 }
 """Kind to the folders below `media` where releases and people put it, and its suffixes.
 
@@ -25,11 +29,17 @@ PLACES: dict[Frames, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def fps_of(video: str) -> float:
-    """Rate of the published frames: 50 for videos with three digits (`P01_101`), else 60."""
+    """Rate of the published frames: 50 for videos with three digits (`P01_101`), else 60.
+
+    Segments count in these frames. Flow was made of every other one, and has half the rate: its
+    frame n tells the motion from frame 2n - 1 on.
+    """
     return 50.0 if len(video) == len("P01_101") else 60.0
 
 
-def locate_media(media: Path, frames: Frames, videos: list[str]) -> dict[str, Media]:
+def locate_media(
+    media: Path, frames: Frames, videos: list[str], first_frame: FirstFrame = 1
+) -> dict[str, Media]:
     """Media of each video: where it is, or else where the official release has it.
 
     Raises:
@@ -45,11 +55,16 @@ def locate_media(media: Path, frames: Frames, videos: list[str]) -> dict[str, Me
                     f"'media' {media} holds {other}, but the entry reads {frames}: "
                     f"write `frames: {other}`"
                 )
-    fps = dict.fromkeys(videos) if frames == "videos" else {v: fps_of(v) for v in videos}
     return {
-        video: Media(path or next(_candidates(media, frames, video)), fps=fps[video])
+        video: _media(path or next(_candidates(media, frames, video)), frames, video, first_frame)
         for video, path in found.items()
     }
+
+
+def _media(path: Path, frames: Frames, video: str, first_frame: FirstFrame) -> Media:
+    if frames == "videos":
+        return Media(path)
+    return Media(path, fps_of(video) / (2 if frames == "flow" else 1), first_frame)
 
 
 def _find(

@@ -1,6 +1,7 @@
 """Stores of one data set as one: their rows joined by segment, each read from its own files."""
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from egofeat.errors import RequestError, StoreError
 from egofeat.store.opening import open_store
 from egofeat.store.reader import FeatureStore
-from egofeat.store.rows import keys
+
+SAME_TIME = 0.05
+"""Seconds that a segment's ends may differ between stores: EPIC-KITCHENS gives them as time stamps
+of its videos and as numbers of its frames, which are rounded."""
 
 
 def open_stores(
@@ -84,8 +88,8 @@ class JoinedRows:
 class JoinedStore:
     """The segments that stand in every one of some stores, in the order of the first.
 
-    A segment is its id, start and stop. Columns are those of `FeatureStore`; features are
-    read from `parts`, one a store.
+    A segment is its id, and its start and stop but for `SAME_TIME`. Columns are those of
+    `FeatureStore`; features are read from `parts`, one a store.
 
     Raises:
         RequestError: the stores are of several data sets, have no segment in common, or
@@ -99,21 +103,27 @@ class JoinedStore:
         """The stores' folders, for people."""
         self.dataset = stores[0].dataset
         self._refuse_strangers()
-        numbers = [
-            {key: row for row, key in enumerate(keys(store.ids, store.starts, store.stops))}
-            for store in stores
+        rows_of = [{id_: row for row, id_ in enumerate(store.ids)} for store in stores]
+        ids = [id_ for id_ in rows_of[0] if all(id_ in rows for rows in rows_of[1:])]
+        found = [np.array([rows[id_] for id_ in ids], dtype=np.int64) for rows in rows_of]
+        spans = [
+            np.stack([store.starts[rows], store.stops[rows]], axis=1)
+            for store, rows in zip(stores, found, strict=True)
         ]
-        common = [key for key in numbers[0] if all(key in other for other in numbers[1:])]
+        alike = np.logical_and.reduce(
+            [np.isclose(spans[0], other, rtol=0, atol=SAME_TIME).all(axis=1) for other in spans]
+        )
+        common = list(compress(ids, alike))
+        places = [rows[alike] for rows in found]
         if not common:
             raise RequestError(
                 f"no segment stands in all of {self.path}: extract the same splits into each, "
                 "from the same manifest"
             )
-        places = [np.array([of[key] for key in common], dtype=np.int64) for of in numbers]
         self.left_out = tuple(len(store) - len(common) for store in stores)
         """Segments of each store that do not stand in all."""
         self.parts = tuple(map(JoinedRows, stores, places))
-        self.ids = [key[0] for key in common]
+        self.ids = common
         """[rows] id of each segment."""
         self._set_annotations(places)
 
