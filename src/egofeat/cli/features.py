@@ -206,6 +206,7 @@ def ls_command(
             said.append(f"  {store.stale} rows are of segments that the manifest names no longer")
         for library, (then, now) in store.changed.items():
             said.append(f"  made with {library} {then}, now {now}")
+        said += [f"  {remark}" for remark in store.remarks]
         return "\n".join(said)
 
     if not folder.is_dir():

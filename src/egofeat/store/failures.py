@@ -1,18 +1,64 @@
 """failures-<worker>.jsonl: what could not be read, and why, a JSON object a line.
 
-Each worker appends to its own file. A line that a killed worker left half written is
-ignored, and taken away when that worker opens the store again.
+A line has the fields of a `Failure`, with null for a stop at the end of the video; `also` lists
+other segments of its video that failed for the same reason, each `[id, start, stop]`, so that
+a video of a thousand segments that is not there takes a line. Each worker appends to its own
+file. What is no such line, as a killed worker may leave one half written, is told and passed
+over, and taken away when that worker opens the store again.
 """
 
 import json
 import math
 import os
-from collections.abc import Collection, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from egofeat.errors import CAUSES, StoreError
 from egofeat.store.files import replace_file, sync
 from egofeat.store.rows import Failure, Key
+
+Tell = Callable[[str], object]
+"""Takes a sentence for a person."""
+
+_MOST = 64 * 2**20
+"""Bytes of a line; a longer one is none of ours."""
+_WAS_MISSING = "does not exist: check the path, or 'media' of the manifest"
+"""How lines without a cause, as there once were, said that it was `missing`."""
+
+_Seconds = Annotated[float, Field(allow_inf_nan=False)]
+_Stop = _Seconds | None
+
+
+class _Line(BaseModel):
+    """What a line may be, and nothing else."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    id: str
+    video: str
+    start: _Seconds
+    stop: _Stop
+    reason: str
+    cause: Literal["damaged", "missing", "unreadable"] | None = None
+    windows: Annotated[int, Field(ge=0)] = 0
+    also: list[tuple[str, _Seconds, _Stop]] = []
+
+    def failures(self) -> Iterator[Failure]:
+        """The failures that the line says."""
+        cause = self.cause or ("missing" if self.reason.endswith(_WAS_MISSING) else "damaged")
+        for id_, start, stop in ((self.id, self.start, self.stop), *self.also):
+            yield Failure(
+                id=id_,
+                video=self.video,
+                start=start,
+                stop=math.inf if stop is None else stop,
+                reason=self.reason,
+                cause=cause,
+                windows=self.windows,
+            )
 
 
 def failures_path(store: Path, worker: str) -> Path:
@@ -23,40 +69,62 @@ def failures_path(store: Path, worker: str) -> Path:
 def append_failures(path: Path, failures: Iterable[Failure]) -> None:
     """Add failures and bring them to the disk."""
     with path.open("a", encoding="utf-8") as file:
-        file.write("".join(map(_line, failures)))
+        file.write("".join(_lines(failures)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_failures(path: Path) -> list[Failure]:
-    """Failures of one file, without duplicates (the last reason counts), by video and start."""
-    found: dict[Key, Failure] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # half written
-        stop = math.inf if fields["stop"] is None else fields["stop"]
-        failure = Failure(**{**fields, "stop": stop})
-        found[failure.key] = failure
+def read_failures(path: Path, tell: Tell = bool) -> list[Failure]:
+    """Failures of one file, without duplicates (the last reason counts), by video and start.
+
+    Args:
+        path: of the file.
+        tell: takes a sentence on what in it is passed over.
+
+    Raises:
+        StoreError: the disk does not give the file.
+    """
+    if not path.is_file():
+        tell(f"{path} is no file and is passed over: remove it")
+        return []
+    found: dict[tuple[Key, bool], Failure] = {}
+    bad = 0
+    try:
+        for line in _raw_lines(path):
+            try:
+                said = _Line.model_validate_json(line)
+            except ValidationError:
+                bad += 1
+                continue
+            found |= {_place(failure): failure for failure in said.failures()}
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}): try again") from None
+    if bad:
+        lines = "1 line that is no failure is" if bad == 1 else f"{bad} lines that are none are"
+        tell(f"{path}: {lines} passed over, as a killed run may leave one")
     return _ordered(found.values())
 
 
 def write_failures(path: Path, failures: Collection[Failure], worker: str) -> None:
     """Put these failures in place of the file's; with none of them there is no file."""
     if failures:
-        replace_file(path, "".join(map(_line, _ordered(failures))).encode(), worker)
-    elif path.exists():
+        replace_file(path, "".join(_lines(_ordered(failures))).encode(), worker)
+    elif path.is_file():
         path.unlink()
         sync(path.parent)
 
 
 def all_failures(
-    store: Path, done: Collection[Key], wanted: Collection[Key] | None
+    store: Path, done: Collection[Key], wanted: Collection[Key] | None, tell: Tell = bool
 ) -> list[Failure]:
     """List what any worker failed at that is still `wanted` (None: all) and not `done`."""
-    known = (f for path in sorted(store.glob("failures-*.jsonl")) for f in read_failures(path))
-    return _ordered({f.key: f for f in still_missing(known, done, wanted)}.values())
+    found: dict[tuple[Key, bool], Failure] = {}
+    for path in sorted(store.glob("failures-*.jsonl")):
+        for one in still_missing(read_failures(path, tell), done, wanted):
+            before = found.get(_place(one), one)
+            # Of two workers' reasons, the one that another try does not mend.
+            found[_place(one)] = min(one, before, key=lambda f: CAUSES.index(f.cause))
+    return _ordered(found.values())
 
 
 def still_missing(
@@ -83,10 +151,37 @@ def still_missing(
     return [failure for failure in failures if missing(failure)]
 
 
+def _place(failure: Failure) -> tuple[Key, bool]:
+    """Failures of one place are one: a segment as a whole, or windows of it."""
+    return failure.key, failure.windows > 0
+
+
 def _ordered(failures: Iterable[Failure]) -> list[Failure]:
     return sorted(failures, key=lambda failure: (failure.video, failure.start, failure.key))
 
 
-def _line(failure: Failure) -> str:
-    stop = None if math.isinf(failure.stop) else failure.stop
-    return json.dumps(asdict(failure) | {"stop": stop}, ensure_ascii=False) + "\n"
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    """Lines that are not empty, each cut to what is too much."""
+    with path.open("rb") as file:
+        begins = True
+        while piece := file.readline(_MOST):
+            if begins and piece.strip():
+                yield piece
+            begins = piece.endswith(b"\n")
+
+
+def _lines(failures: Iterable[Failure]) -> Iterator[str]:
+    """Lines of failures, those of a video for one reason together."""
+    together: dict[tuple[str, str, str, Key | None], list[Failure]] = {}
+    for one in failures:
+        apart = one.key if one.windows else None
+        together.setdefault((one.video, one.reason, one.cause, apart), []).append(one)
+    for first, *others in together.values():
+        fields: dict[str, Any] = vars(first) | {"stop": _stop(first)}
+        if others:
+            fields["also"] = [[one.id, one.start, _stop(one)] for one in others]
+        yield json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _stop(failure: Failure) -> float | None:
+    return None if math.isinf(failure.stop) else failure.stop

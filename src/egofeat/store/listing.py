@@ -48,6 +48,8 @@ class StoreSummary:
     """Library to its version when the store was made and the one installed now."""
     superseded: bool = False
     """Whether a newer store took its place: `egofeat prune --superseded` removes it."""
+    remarks: tuple[str, ...] = ()
+    """What in it was passed over, a sentence each."""
     problem: str = ""
     """Why the store cannot be read; empty when it can."""
 
@@ -90,6 +92,7 @@ def _summary(path: Path) -> StoreSummary:
     segments = stale = failures = 0
     rows = None
     problem = ""
+    remarks: list[str] = []
     try:
         shards = open_shards(path, description)
         annotations = Annotations.read(path)
@@ -100,7 +103,7 @@ def _summary(path: Path) -> StoreSummary:
             rows = int(selection.column(lengths, np.dtype(np.int64)).sum())
         done = segments_in(shards)
         wanted = annotations.positions().keys() if annotations else None
-        failures = len(all_failures(path, done, wanted))
+        failures = len(all_failures(path, done, wanted, remarks.append))
     except StoreError as error:
         problem = str(error)
     made_with = description.made_with
@@ -124,6 +127,7 @@ def _summary(path: Path) -> StoreSummary:
             if name in LIBRARIES and (now := _version(name)) and now != then
         },
         superseded=is_superseded(path),
+        remarks=tuple(remarks),
         problem=problem,
     )
 

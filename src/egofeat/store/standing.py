@@ -1,13 +1,30 @@
 """What a store has already, read without touching it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.store.description import NAME, Description
-from egofeat.store.failures import all_failures
+from egofeat.store.failures import Tell, all_failures
 from egofeat.store.formats import check_choice, open_shards
-from egofeat.store.rows import Failure, Key
+from egofeat.store.rows import Failure, Key, keys
 from egofeat.store.shards import segments_in
+
+Stamp = tuple[int, int]
+"""Size in bytes and time of change in nanoseconds of a file; -1 of what is none."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a store is; of one that has not begun, nothing."""
+
+    done: set[Key] = field(default_factory=set)
+    """Segments in published shards."""
+    failures: list[Failure] = field(default_factory=list)
+    """Of what is not there, and windows lost of what is."""
+    stamps: Mapping[Key, Stamp] = field(default_factory=dict)
+    """Of the files that segments were read from, where that is known."""
 
 
 def begun(store: Path) -> bool:
@@ -18,17 +35,36 @@ def begun(store: Path) -> bool:
     return (store / NAME).is_file()
 
 
-def standing(store: Path) -> tuple[set[Key], list[Failure]]:
-    """Segments in published shards, and failures of what is not there; nothing without a store.
+def survey(store: Path, tell: Tell = bool) -> Standing:
+    """See how far a store is.
+
+    Args:
+        store: its folder; nothing need be there.
+        tell: takes a sentence on what is passed over.
 
     Raises:
         StoreError: the store is damaged.
     """
     if not begun(store):
-        return set(), []
+        return Standing()
     shards = open_shards(store, Description.read(store))
     done = segments_in(shards)
-    return done, all_failures(store, done, None)
+    stamps = {}
+    for shard in shards:
+        if (columns := getattr(shard, "media_stamps", None)) is not None:
+            of_shard = keys(shard.ids, shard.starts, shard.stops)
+            stamps |= dict(zip(of_shard, map(tuple, columns.tolist()), strict=True))
+    return Standing(done, all_failures(store, done, None, tell), stamps)
+
+
+def standing(store: Path) -> tuple[set[Key], list[Failure]]:
+    """Segments in published shards, and failures; nothing without a store.
+
+    Raises:
+        StoreError: the store is damaged.
+    """
+    found = survey(store)
+    return found.done, found.failures
 
 
 def packing(store: Path, form: str | None, compress: str | None) -> tuple[str, str | None]:
