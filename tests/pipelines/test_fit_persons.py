@@ -192,6 +192,19 @@ def test_any_head_may_read_persons(config, tmp_path, head):
     assert 0 < run.evaluation.metrics["action/mAP"] <= 1
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_held_or_not_the_bits_are_the_same(config, tmp_path, others):
+    kept = []
+    for choice in ("on", "off"):
+        trainer = TrainerConfig(epochs=3, batch_size=8, device="cpu", device_cache=choice)
+        options = {"others": others, "pool": "attention"}
+        out = tmp_path / choice / "run"
+        run = fit_head(replace(config, trainer=trainer, out=out, options=options))
+        names = ("head.safetensors", "history.csv", "predictions.npz", "metrics.json")
+        kept.append([(run.path / name).read_bytes() for name in names])
+    assert kept[0] == kept[1]
+
+
 def test_vectors_do_as_maps_do(config, persons, tmp_path):
     both = persons(taps=("roi", "roi_map"), out="both")
     runs = [
