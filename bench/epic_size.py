@@ -4,9 +4,9 @@
     python bench/epic_size.py --folder /tmp/epic               # 67,217 + 9,668 rows, 4 GB
 
 A store of rows [20, 1280] float16 is made, with labels of 97 verbs and 300 nouns that the features
-tell; then `ls`, `verify`, `fit-head` of every head of vectors, `evaluate` and `export-challenge` run
-one after the other, each in a process of its own. What is done stands in `<folder>/figures.json`:
-given again, the road goes on after the last step that was done.
+tell; then `ls`, `verify`, `fit-head` of every head of vectors, `evaluate` and `export-challenge`
+run one after the other, each in a process of its own. What is done stands in
+`<folder>/figures.json`: given again, the road goes on after the last step that was done.
 
 Private memory is what a process alone has: "written" is what it wrote, which nothing can take from
 it; "with mapped pages" adds those of the store that no other process maps, which the system can
@@ -120,9 +120,7 @@ def long_tailed(rng: np.random.Generator, rows: int, classes: int) -> NDArray[np
 def shard(
     segments: Sequence[Segment], meant: NDArray[np.float32], rng: np.random.Generator
 ) -> ShardRows:
-    """Features like those after ReLU6, half of them zero, in which the labels' marks `[n,C]` stand
-    faintly.
-    """
+    """Features like those after ReLU6; the marks `[n,C]` of what is meant stand in them faintly."""
     features = rng.standard_normal((len(segments), *SHAPE), dtype=np.float32)
     features += 0.25 * meant[:, None]
     np.maximum(features, 0, out=features)
@@ -139,7 +137,8 @@ def shard(
 
 def road(folder: Path, heads: Sequence[str], epochs: int) -> Iterator[Step]:
     """Yield the commands of the road, in their order."""
-    store, runs = str(folder / "features"), folder / "runs"
+    (place,) = (folder / "features" / "epic").iterdir()
+    store, runs = str(place), folder / "runs"
     yield Step("ls", ("ls", store))
     yield Step("verify", ("verify", store))
     for head in heads:
@@ -158,7 +157,7 @@ def measured(step: Step) -> Figures:
         SystemExit: it failed.
     """
     began = time.perf_counter()
-    command = [Path(sys.executable).with_name("egofeat"), *step.words]
+    command = [str(Path(sys.executable).with_name("egofeat")), *step.words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peaks = {"written": 0, "mapped": 0}
 

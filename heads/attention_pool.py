@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from egofeat.heads.head import Head, pool_space
+from egofeat.heads.options import Count, Rate
 
 
 class AttentionPoolHead(Head):
@@ -20,8 +21,8 @@ class AttentionPoolHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        width: int = 128,
-        dropout: float = 0.5,
+        width: Count = 128,
+        dropout: Rate = 0.5,
     ) -> None:
         super().__init__(feature_shape[1], classes, dropout)
         self.hidden = nn.Linear(feature_shape[1], width)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head, pool_space
+from egofeat.heads.options import Count, Odd, Rate
 
 SEED_FRAMES = 20
 
@@ -37,9 +38,6 @@ class Conv1dHead(Head):
 
     Works at any number of frames. Dilations 1, 2, 4, … make the reach of three blocks
     29 frames, so each step sees the whole of a 20-frame segment.
-
-    Raises:
-        RequestError: the kernel is even.
     """
 
     def __init__(
@@ -47,13 +45,11 @@ class Conv1dHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        width: int = 128,
-        blocks: int = 3,
-        kernel: int = 3,
-        dropout: float = 0.5,
+        width: Count = 128,
+        blocks: Count = 3,
+        kernel: Odd = 3,
+        dropout: Rate = 0.5,
     ) -> None:
-        if kernel % 2 == 0:
-            raise RequestError(f"option kernel of head 'conv1d' must be odd, not {kernel}")
         super().__init__(2 * width, classes, dropout)
         self.tower = nn.Sequential(
             nn.Conv1d(feature_shape[1], width, 1, bias=False),
@@ -80,9 +76,9 @@ class SeedConv1dHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        filters: int = 10,
-        width: int = 100,
-        dropout: float = 0.5,
+        filters: Count = 10,
+        width: Count = 100,
+        dropout: Rate = 0.5,
     ) -> None:
         if feature_shape[0] != SEED_FRAMES:
             raise RequestError(

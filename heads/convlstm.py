@@ -1,12 +1,15 @@
 """ConvLSTM over the feature maps of a segment."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head
+from egofeat.heads.options import Count, Odd, Rate
 
 
 class ConvLSTM(nn.Module):
@@ -46,7 +49,7 @@ class ConvLSTMHead(Head):
     norm after the pool.
 
     Raises:
-        RequestError: the features are vectors, or the kernel is even.
+        RequestError: the features are vectors.
     """
 
     def __init__(
@@ -54,19 +57,17 @@ class ConvLSTMHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        filters: int = 64,
-        kernel: int = 3,
-        width: int = 0,
+        filters: Count = 64,
+        kernel: Odd = 3,
+        width: Annotated[int, Field(ge=0)] = 0,
         norm: bool = True,
-        dropout: float = 0.5,
+        dropout: Rate = 0.5,
     ) -> None:
         if len(feature_shape) != 4:
             raise RequestError(
                 "head 'convlstm' needs feature maps and this store holds vectors: "
                 "extract with --tap map or --tap block12, or choose lstm, conv1d or linear"
             )
-        if kernel % 2 == 0:
-            raise RequestError(f"option kernel of head 'convlstm' must be odd, not {kernel}")
         super().__init__(width or filters, classes, dropout)
         self.convlstm = ConvLSTM(feature_shape[1], filters, kernel)
         self.norm = nn.BatchNorm1d(filters) if norm else nn.Identity()

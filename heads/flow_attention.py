@@ -6,6 +6,7 @@ from torch import Tensor
 
 from egofeat.errors import RequestError
 from egofeat.heads.conv1d import Conv1dHead, SeedConv1dHead
+from egofeat.heads.options import Count, Odd, Rate
 
 LEAST = 0.5
 """What a place without motion weighs; the place with most weighs 1."""
@@ -44,7 +45,7 @@ class FlowAttentionHead(_Flow, Conv1dHead):
     """Maps weighted by flow, whose magnitude is the last channel; then the tower of `conv1d`.
 
     Raises:
-        RequestError: the features are not maps with a channel for the flow, or the kernel is even.
+        RequestError: the features are not maps with a channel for the flow.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class FlowAttentionHead(_Flow, Conv1dHead):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        width: int = 64,
-        blocks: int = 3,
-        kernel: int = 3,
-        dropout: float = 0.5,
+        width: Count = 64,
+        blocks: Count = 3,
+        kernel: Odd = 3,
+        dropout: Rate = 0.5,
     ) -> None:
         shape = _without_flow(feature_shape)
         super().__init__(shape, classes, width=width, blocks=blocks, kernel=kernel, dropout=dropout)
@@ -77,9 +78,9 @@ class SeedFlowAttentionHead(_Flow, SeedConv1dHead):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        filters: int = 64,
-        width: int = 100,
-        dropout: float = 0.5,
+        filters: Count = 64,
+        width: Count = 100,
+        dropout: Rate = 0.5,
     ) -> None:
         shape = _without_flow(feature_shape)
         super().__init__(shape, classes, filters=filters, width=width, dropout=dropout)

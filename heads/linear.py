@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from egofeat.heads.head import Head, pool_space
+from egofeat.heads.options import Rate
 
 
 class LinearHead(Head):
@@ -18,7 +19,7 @@ class LinearHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        dropout: float = 0.0,
+        dropout: Rate = 0.0,
     ) -> None:
         super().__init__(feature_shape[1], classes, dropout)
 

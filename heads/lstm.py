@@ -1,11 +1,13 @@
 """LSTM over the frame vectors of a segment."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from egofeat.heads.head import Head, pool_space
+from egofeat.heads.options import Count, Rate
 
 
 class LSTMHead(Head):
@@ -21,10 +23,10 @@ class LSTMHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        hidden: int = 256,
-        layers: int = 1,
-        summary: str = "mean",
-        dropout: float = 0.5,
+        hidden: Count = 256,
+        layers: Count = 1,
+        summary: Literal["last", "mean"] = "mean",
+        dropout: Rate = 0.5,
     ) -> None:
         super().__init__(hidden, classes, dropout)
         self.lstm = nn.LSTM(feature_shape[1], hidden, layers, batch_first=True)

@@ -1,6 +1,5 @@
 """Heads by name, their presets, and the one function that builds them."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +11,9 @@ from egofeat.heads.flow_attention import FlowAttentionHead, SeedFlowAttentionHea
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.linear import LinearHead
 from egofeat.heads.lstm import LSTMHead
-from egofeat.heads.roi import POOLS, RoiHead
-from egofeat.heads.stam import ACTIVATIONS, SELECTIONS, StamHead
+from egofeat.heads.options import default_options, read_options
+from egofeat.heads.roi import RoiHead
+from egofeat.heads.stam import StamHead
 from egofeat.heads.transformer import TransformerHead
 
 HEADS: dict[str, Callable[..., Head]] = {
@@ -47,14 +47,6 @@ that the expanded one stacks two modules (the report does not say how many). `av
 detection head.
 """
 
-CHOICES = {
-    "summary": ("last", "mean"),
-    "activation": tuple(ACTIVATIONS),
-    "select": SELECTIONS,
-    "pool": POOLS,
-}
-"""Options that take one of a few words."""
-
 
 def build_head(
     name: str,
@@ -70,11 +62,12 @@ def build_head(
         feature_shape: one segment's features, `(T, C)`, `(T, C, H, W)` or `(V, t, C, H, W)`.
         classes: target to its number of classes; one classifier each, in this order.
         preset: a named set of options, `seed` for the published constructions.
-        options: the head's own; they win over the preset's. Strings are read as the
-            option's type, so that they may come from a command line.
+        options: the head's own, the keyword-only parameters of its constructor; they win over
+            the preset's. Strings are read as what the option is, so that they may come from a
+            command line.
 
     Raises:
-        RequestError: unknown head, preset or option, a value of another type, or
+        RequestError: unknown head, preset or option, a value that it cannot have, or
             features that the head cannot take.
     """
     build, _ = _choose(name, preset)
@@ -90,16 +83,10 @@ def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -
     """Return every option of a head: its defaults, over them the preset's, over them `options`.
 
     Raises:
-        RequestError: unknown head, preset or option, or a value of another type.
+        RequestError: unknown head, preset or option, or a value that it cannot have.
     """
-    resolved = head_options(name, preset)
-    for option, value in options.items():
-        if option not in resolved:
-            raise RequestError(
-                f"head '{name}' has no option '{option}': it knows {', '.join(resolved)}"
-            )
-        resolved[option] = _read(option, value, resolved[option])
-    return resolved
+    build, preset_options = _choose(name, preset)
+    return read_options(name, build, {**preset_options, **options})
 
 
 def head_options(name: str, preset: str | None = None) -> dict[str, Any]:
@@ -109,9 +96,7 @@ def head_options(name: str, preset: str | None = None) -> dict[str, Any]:
         RequestError: unknown head or preset.
     """
     build, preset_options = _choose(name, preset)
-    parameters = inspect.signature(build).parameters.values()
-    own = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    return {**own, **preset_options}
+    return {**default_options(build), **preset_options}
 
 
 def _choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[str, Any]]:
@@ -127,24 +112,3 @@ def _choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[st
             "or leave the preset out"
         )
     return PRESETS[preset][name]
-
-
-def _read(option: str, value: Any, default: Any) -> Any:
-    """Return the value as the default's type."""
-    if option in CHOICES and value not in CHOICES[option]:
-        raise RequestError(
-            f"option {option} must be one of {', '.join(CHOICES[option])}, not {value!r}"
-        )
-    kind = type(default)
-    words = {"true": True, "false": False} if kind is bool else {}
-    try:
-        read = words.get(str(value).lower(), value) if kind is bool else kind(value)
-    except (TypeError, ValueError):
-        read = None
-    if not isinstance(read, kind) or (kind is int and float(value) != read):
-        raise RequestError(f"option {option} must be of type {kind.__name__}, not {value!r}")
-    if kind is int and read < min(1, default):
-        raise RequestError(f"option {option} must be at least {min(1, default)}, not {value!r}")
-    if kind is float and not 0 <= read < 1:  # every such option is a dropout rate
-        raise RequestError(f"option {option} must lie in [0, 1), not {value!r}")
-    return read

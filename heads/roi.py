@@ -1,15 +1,15 @@
 """Actions of one person: the region of its box pooled, and the persons beside it if wanted."""
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head
-
-POOLS = ("max", "mean", "attention")
-"""What may become of a person's map."""
+from egofeat.heads.options import Count, Rate
 
 
 class RoiHead(Head):
@@ -32,10 +32,10 @@ class RoiHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        pool: str = "max",
-        others: int = 0,
-        hidden: int = 256,
-        dropout: float = 0.5,
+        pool: Literal["max", "mean", "attention"] = "max",
+        others: Annotated[int, Field(ge=0)] = 0,
+        hidden: Count = 256,
+        dropout: Rate = 0.5,
     ) -> None:
         persons, channels, *space = feature_shape
         if pool != "max" and not space:

@@ -1,6 +1,7 @@
 """Spatiotemporal attention on feature maps, taught by gaze where there is gaze."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head
+from egofeat.heads.options import Count, Odd, Rate
 
 _LEAST = 1e-4
 """What a place weighs, before the weights of a step are divided by their sum, at least."""
@@ -19,8 +21,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda scores: (F.relu(scores) + _LEAST).log(),
 }
 """Name to the logarithm of what a score weighs; weights are then divided by their sum."""
-
-SELECTIONS = ("soft", "topk", "sample", "mean")
 
 
 class AttentionModule(nn.Module):
@@ -100,7 +100,7 @@ class StamHead(Head):
     gaze; the attention that is shown is the last one's, which weighs what is pooled.
 
     Raises:
-        RequestError: the features are vectors, or the kernel is even.
+        RequestError: the features are vectors.
     """
 
     def __init__(
@@ -108,23 +108,21 @@ class StamHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        depth: int = 1,
-        width: int = 256,
-        hidden: int = 64,
-        kernel: int = 3,
-        activation: str = "softmax",
-        select: str = "soft",
-        places: int = 4,
+        depth: Count = 1,
+        width: Count = 256,
+        hidden: Count = 64,
+        kernel: Odd = 3,
+        activation: Literal["softmax", "sigmoid", "softplus", "relu"] = "softmax",
+        select: Literal["soft", "topk", "sample", "mean"] = "soft",
+        places: Count = 4,
         residual: bool = True,
-        dropout: float = 0.5,
+        dropout: Rate = 0.5,
     ) -> None:
         if len(feature_shape) != 4:
             raise RequestError(
                 "head 'stam' needs feature maps and this store holds vectors: extract with "
                 "--tap map, or choose attention_pool or transformer"
             )
-        if kernel % 2 == 0:
-            raise RequestError(f"option kernel of head 'stam' must be odd, not {kernel}")
         super().__init__(width, classes, dropout)
         incoming = [feature_shape[1], *[width] * (depth - 1)]
         self.narrow = nn.ModuleList(

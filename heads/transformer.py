@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head, pool_space
+from egofeat.heads.options import Count, Rate
 
 
 class TransformerHead(Head):
@@ -27,10 +28,10 @@ class TransformerHead(Head):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        layers: int = 2,
-        width: int = 128,
-        heads_count: int = 4,
-        dropout: float = 0.3,
+        layers: Count = 2,
+        width: Count = 128,
+        heads_count: Count = 4,
+        dropout: Rate = 0.3,
     ) -> None:
         if width % heads_count:
             raise RequestError(

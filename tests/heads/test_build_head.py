@@ -1,11 +1,15 @@
 """Heads by name: their size, their shapes, and what they refuse."""
 
+from typing import Annotated, Literal
+
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 
 from egofeat.errors import RequestError
 from egofeat.heads import HEADS, build_head, head_options
+from egofeat.heads.head import Head
 
 
 def trainable(head: nn.Module) -> int:
@@ -96,12 +100,14 @@ def test_options_come_as_words_too_and_win_over_the_preset():
         ("lstm", (20, 8), "sead", {}, "no preset 'sead'.*seed"),
         ("linear", (20, 8), "seed", {}, "preset 'seed' has no head 'linear'"),
         ("lstm", (20, 8), None, {"hiden": 3}, "no option 'hiden'.*hidden, layers, summary"),
-        ("lstm", (20, 8), None, {"hidden": "many"}, "hidden must be of type int"),
-        ("lstm", (20, 8), None, {"hidden": 2.5}, "hidden must be of type int"),
-        ("lstm", (20, 8), None, {"hidden": 0}, "hidden must be at least 1"),
-        ("lstm", (20, 8), None, {"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
-        ("lstm", (20, 8), None, {"summary": "first"}, "summary must be one of last, mean"),
-        ("convlstm", (20, 8, 2, 2), None, {"norm": "maybe"}, "norm must be of type bool"),
+        ("lstm", (20, 8), None, {"hidden": "many"}, r"hidden of head 'lstm' .* valid integer"),
+        ("lstm", (20, 8), None, {"hidden": 2.5}, r"hidden .* cannot be 2\.5: .* valid integer"),
+        ("lstm", (20, 8), None, {"hidden": 0}, r"hidden .* cannot be 0: .* equal to 1"),
+        ("lstm", (20, 8), None, {"dropout": 1.0}, r"dropout .* cannot be 1\.0: .* less than 1"),
+        ("lstm", (20, 8), None, {"dropout": "nan"}, r"dropout .* cannot be 'nan'"),
+        ("lstm", (20, 8), None, {"hidden": "none"}, r"hidden .* cannot be 'none'"),
+        ("lstm", (20, 8), None, {"summary": "first"}, "summary .* should be 'last' or 'mean'"),
+        ("convlstm", (20, 8, 2, 2), None, {"norm": "maybe"}, "norm .* cannot be 'maybe'"),
         ("convlstm", (20, 8, 2, 2), None, {"kernel": 2}, "kernel .* must be odd"),
         ("conv1d", (20, 8), None, {"kernel": 4}, "kernel .* must be odd"),
         ("convlstm", (20, 8), None, {}, "needs feature maps.*--tap map or --tap block12"),
@@ -111,3 +117,62 @@ def test_options_come_as_words_too_and_win_over_the_preset():
 def test_a_wrong_request_is_one_sentence_with_the_mend(name, shape, preset, options, says):
     with pytest.raises(RequestError, match=says):
         build_head(name, shape, {"verb": 3}, preset, **options)
+
+
+class ToyHead(Head):
+    """A head of somebody's own, whose options are like nobody else's."""
+
+    def __init__(
+        self,
+        feature_shape,
+        classes,
+        *,
+        temperature: Annotated[float, Field(gt=0, le=100)] = 20.0,
+        kernel: Annotated[int, Field(ge=2, multiple_of=2)] = 4,
+        order: Literal["rising", "falling"] = "rising",
+        centred: bool = False,
+        steps: int | None = None,
+    ) -> None:
+        super().__init__(feature_shape[1], classes, 0.0)
+        self.made_with = (temperature, kernel, order, centred, steps)
+
+    def embed(self, features):
+        return features.mean(dim=1)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """One file, and one line in the registry."""
+    monkeypatch.setitem(HEADS, "toy", ToyHead)
+    return lambda **options: build_head("toy", (4, 6), {"verb": 3}, **options).made_with
+
+
+def test_a_head_declares_its_own_options(toy):
+    assert toy() == (20.0, 4, "rising", False, None)
+    words = {"temperature": "1.5", "kernel": "6", "order": "falling", "centred": "true"}
+    assert toy(**words, steps="8") == (1.5, 6, "falling", True, 8)
+    assert toy(steps="none") == toy(steps=None) == toy()
+    assert head_options("toy") == {
+        "temperature": 20.0,
+        "kernel": 4,
+        "order": "rising",
+        "centred": False,
+        "steps": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"temperature": "0"}, "temperature of head 'toy' cannot be '0': .* greater than 0"),
+        ({"temperature": 101}, "less than or equal to 100"),
+        ({"kernel": 3}, "multiple of 2"),
+        ({"order": "level"}, "'rising' or 'falling'"),
+        ({"centred": 0.5}, "boolean"),
+        ({"steps": "few"}, "steps of head 'toy' cannot be 'few': .* integer"),
+        ({"dropout": 0.5}, "no option 'dropout': it knows temperature, kernel, order"),
+    ],
+)
+def test_a_head_is_held_to_its_own_bounds(toy, options, says):
+    with pytest.raises(RequestError, match=says):
+        toy(**options)
