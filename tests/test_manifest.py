@@ -1,5 +1,6 @@
 """The manifest: what it accepts, and the one sentence that each mistake is worth."""
 
+import os
 import re
 from pathlib import Path
 
@@ -110,9 +111,50 @@ def test_a_bad_manifest_is_one_sentence(tmp_path, text, says):
     assert says in sentence(write(tmp_path, text))
 
 
+LAUGHS = "".join(f"  - &l{n + 1} {{<<: [{', '.join([f'*l{n}'] * 9)}]}}\n" for n in range(9))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 5000,
+        "{a: " * 3000,
+        "version: 0x" + "f" * 9000,
+        f"version: 1{':0' * 4000}",
+        "version: " + "9" * 5000,
+        "version: !!timestamp x",
+        "version: !!int ''",
+        "version: 2001-99-99",
+        f"a:\n  - &l0 {{k: v}}\n{LAUGHS}",
+        "version: &a [*a]\ndatasets: *a",
+        f"version: 1\ndatasets: {{a: {{format: {'x' * 100_000}}}}}",
+        f"version: 1\ndatasets: {{{'x' * 100_000}: {{format: folder, media: x}}}}",
+        "version: 1\ndatasets: {a: {format: [folder], media: x}}",
+        "version: 1\ndatasets: {a: {format: folder, media: x, ? [1] : 2}}",
+        f"version: 1\ndatasets: {{a: {{format: folder, media: x, {'k' * 100_000}: 1}}}}",
+        "version: 1\ndatasets: {a: {format: folder, media: x, lists: 0x" + "f" * 9000 + "}}",
+    ],
+)
+def test_a_manifest_made_to_harm_is_one_readable_sentence(tmp_path, text):
+    said = sentence(write(tmp_path, text))
+    assert "\n" not in said
+    assert len(said) < 1500
+
+
+@pytest.mark.parametrize("media", ["x\\0y", "x" * 5000])
+def test_a_path_that_cannot_be_one(tmp_path, media):
+    manifest = load_manifest(
+        write(tmp_path, f'version: 1\ndatasets: {{a: {{format: folder, media: "{media}"}}}}')
+    )
+    with pytest.raises(ManifestError, match="correct the path"):
+        manifest.dataset("a")
+
+
 def test_files_that_cannot_be_read(tmp_path):
     assert "does not exist" in sentence(tmp_path / "none.yaml")
-    assert "cannot be read" in sentence(tmp_path)
+    assert "is no file, but a folder" in sentence(tmp_path)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "is no file, but a folder, pipe or device" in sentence(tmp_path / "pipe.yaml")
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("version: 1 # é".encode("latin-1"))
     assert "is not UTF-8 text: save it as UTF-8" in sentence(latin)
@@ -182,7 +224,16 @@ def test_the_shipped_manifest_is_valid_and_its_examples_too(tmp_path):
     assert load_manifest(SHIPPED).default == "demo"
     uncommented = re.sub(r"(?m)^  # ((?:  ){0,2}[a-z0-9_-]+:( |$))", r"  \1", shipped)
     manifest = load_manifest(write(tmp_path, uncommented))
-    names = ("demo", "epic", "egtea", "ava", "handwash", "handwash-by-session", "ucf101")
+    names = (
+        "demo",
+        "epic",
+        "epic-flow",
+        "egtea",
+        "ava",
+        "handwash",
+        "handwash-by-session",
+        "ucf101",
+    )
     assert manifest.names == names
 
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from egofeat.adapters.entry import Entry, Strict, describe, folder_name, nearest
+from egofeat.adapters.entry import Entry, Strict, describe, folder_name
 from egofeat.adapters.files import read_text
 from egofeat.adapters.formats import ADAPTERS
+from egofeat.adapters.words import nearest, quoted, shortened
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset
 
@@ -55,13 +56,14 @@ class Manifest:
             )
         if name not in self.entries:
             raise ManifestError(
-                f"{self.path} has no data set {name!r}: {nearest(name, list(self.names))}"
+                f"{self.path} has no data set {quoted(name)}: {nearest(name, list(self.names))}"
             )
         entry = self.entries[name]
         try:
             return ADAPTERS[entry.format].read(name, entry, self.path.parent)
         except ManifestError as error:
-            raise ManifestError(f"{self.path}, data set {name!r}: {error}") from None
+            said = shortened(str(error))
+            raise ManifestError(f"{self.path}, data set {quoted(name)}: {said}") from None
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -80,8 +82,20 @@ def load_manifest(path: Path) -> Manifest:
     return Manifest(path, entries, document.default)
 
 
+_MOST_KEYS = 10_000
+"""Of one mapping; there are so many data sets in no manifest."""
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """Safe YAML in which a mapping may not say a key twice (plain YAML lets the last one win)."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names: mappings of mappings of mappings may grow without end."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.MarkedYAMLError(
+                problem=f"`<<` merges more than {_MOST_KEYS} keys", problem_mark=node.start_mark
+            )
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -91,7 +105,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 continue
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands twice in one mapping",
+                    problem=f"the key {quoted(key.value)} stands twice in one mapping",
                     problem_mark=key.start_mark,
                     note="keep one of them",
                 )
@@ -106,9 +120,14 @@ def _parse(path: Path) -> Any:
         mark = error.problem_mark
         place = f" line {mark.line + 1}" if mark else ""
         mend = error.note or "correct the YAML there"
-        raise ManifestError(f"{path}{place}: {error.problem}: {mend}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())
+        said = shortened(" ".join(str(error.problem).split()), 300)
+        raise ManifestError(f"{path}{place}: {said}: {mend}") from None
+    except RecursionError:
+        raise ManifestError(f"{path} is nested too deeply: write it flatter") from None
+    except ManifestError:
+        raise
+    except Exception as error:  # of values with tags and of dates PyYAML raises many kinds
+        said = shortened(" ".join(str(error).split()), 300) or type(error).__name__
         raise ManifestError(f"{path} is not YAML ({said}): correct it") from None
 
 
@@ -119,12 +138,12 @@ def _document(path: Path, raw: Any) -> _Document:
     try:
         return _Document.model_validate(raw)
     except ValidationError as error:
-        raise ManifestError(f"{path}: {describe(error)}") from None
+        raise ManifestError(f"{path}: {shortened(describe(error))}") from None
 
 
 def _entry(path: Path, name: str, raw: Any) -> Entry:
     """Validate one entry with the keys of its own format."""
-    where = f"{path}, data set {name!r}"
+    where = f"{path}, data set {quoted(name)}"
     try:
         folder_name(name)
     except ValueError as error:
@@ -133,10 +152,10 @@ def _entry(path: Path, name: str, raw: Any) -> Entry:
     if not isinstance(raw, dict) or "format" not in raw:
         raise ManifestError(f"{where}: add `format:`, one of {', '.join(formats)}")
     if raw["format"] not in formats:
-        offer = nearest(str(raw["format"]), formats)
-        raise ManifestError(f"{where}: unknown format {raw['format']!r}: {offer}")
+        offer = nearest(raw["format"], formats)
+        raise ManifestError(f"{where}: unknown format {quoted(raw['format'])}: {offer}")
     try:
         entry: Entry = ADAPTERS[raw["format"]].entry.model_validate(raw)
     except ValidationError as error:
-        raise ManifestError(f"{where}: {describe(error)}") from None
+        raise ManifestError(f"{where}: {shortened(describe(error))}") from None
     return entry

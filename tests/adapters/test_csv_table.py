@@ -90,7 +90,56 @@ def test_integers_are_labels(place):
     assert data.classes == {"verb": ("0", "1", "2", "3")}
     assert [s.labels["verb"] for s in data.segments] == [3, 1]
     text = place.error("video,verb\na.mp4,1600000000\n")
-    assert "the column of target 'verb' holds 1600000000, too large for a label" in text
+    assert "the column of target 'verb' holds '1600000000', which is no label" in text
+    assert "holds '-2', which is no label" in place.error("video,verb\na.mp4,-2\nb.mp4,1\n")
+
+
+def test_what_tables_write_for_no_label_is_none(place):
+    cells = ["3.0", "-1", "", "NaN", "nan", "-1.0", "2", "-1.00"]
+    rows = [f"{number}.mp4,{cell}" for number, cell in enumerate(cells)]
+    data = place.read("\n".join(["video,verb", *rows]))
+    assert data.classes == {"verb": ("0", "1", "2", "3")}
+    assert [s.labels.get("verb") for s in data.segments] == [3, *[None] * 5, 2, None]
+    named = place.read("video,verb\na.mp4,cut\nb.mp4,-1\nc.mp4,NAN\n")
+    assert named.classes == {"verb": ("cut",)}
+    listed = place.read(
+        "video,verb\na.mp4,nan\nb.mp4,-1\n", f"{LABELS}, classes: {{verb: [cut, nan]}}"
+    )
+    assert [s.labels.get("verb") for s in listed.segments] == [1, None]
+
+
+def test_blank_rows_and_blanks_before_quotes(place):
+    data = place.read('video,verb\n,\n   \na.mp4, "put, down"\n , \n')
+    assert data.classes == {"verb": ("put, down",)}
+    assert len(data.segments) == 1
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "says"),
+    [
+        ("video;verb\na.mp4;cut", "obtain: x", "parted by ';': save it with commas"),
+        ("video\tverb\na.mp4\tcut", "obtain: x", "parted by '\\t': save it with commas"),
+        (f"video,verb\na.mp4,{HUGE}", LABELS, "which is no label"),
+        (f"video,verb\na.mp4,{HUGE}", f"{LABELS}, classes: {{verb: [a]}}", "not among its 1"),
+        (f"video,verb\na.mp4,{'x' * 100_000}", f"{LABELS}, classes: {{verb: [a]}}", "not among"),
+        (f"video,start\na.mp4,{HUGE}:00:00", "obtain: x", "is no time"),
+        ("video,start\na.mp4,1e300", "obtain: x", "is no time"),
+        (f"video,{'h' * 200_000}\na.mp4,1", "obtain: x", "is not CSV (field larger"),
+        (f"{'h' * 100_000},b\na.mp4,1", "obtain: x", "has no column 'video'"),
+        ("video\na.mp4", "classes: {verb: [on, off]}", "quote the names that YAML takes"),
+        ("video\na.mp4", "fps: 0x" + "f" * 9000, "key 'fps'"),
+        ("video\na.mp4", f"fps: 1{':0' * 4000}", "key 'fps'"),
+        ("video\na.mp4", "fps: .inf", "key 'fps'"),
+        ("video\na.mp4", f"first_frame: {'9' * 400}", "key 'first_frame'"),
+    ],
+)
+def test_what_nobody_should_write_is_one_readable_sentence(place, text, more, says):
+    said = place.error(text, more)
+    assert says in said
+    assert len(said) < 1200
 
 
 def test_given_classes(place):
@@ -110,7 +159,7 @@ def test_given_classes(place):
         ("video,verb\na.mp4,cutt", "classes: {verb: [cut, wash]}", "line 2: verb 'cutt'"),
         ("video,verb\na.mp4,cutt", "classes: {verb: [cut, wash]}", "did you mean 'cut'?"),
         ("video,verb\na.mp4,2", "classes: {verb: [cut, wash]}", "known are 'cut', 'wash'"),
-        ("video,verb\na.mp4,-1", "classes: {verb: [cut, wash]}", "'-1' is not among its 2 classes"),
+        ("video,verb\na.mp4,-2", "classes: {verb: [cut, wash]}", "'-2' is not among its 2 classes"),
         ("video,verb\na.mp4,cut", "classes: {verb: [cut, cut]}", "names 'cut' twice: remove one"),
         ("video,verb\na.mp4,cut", "classes: {noun: [cup]}", "has no such target: add it there"),
         ("video,verb\na.mp4,cut", "classes: {verb: no.txt}", "no.txt does not exist"),

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from egofeat.adapters import patterns
 from egofeat.errors import ManifestError
 from egofeat.manifest import load_manifest
 
@@ -100,9 +101,28 @@ def test_two_files_of_one_name(place):
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"\xff.mp4"), "two\nlines.mp4"])
-def test_a_name_that_cannot_be_written_down(place, name):
+def test_a_name_that_cannot_be_written_down_costs_that_clip_alone(place, name):
     place.clips(f"train/a/{name}")
-    assert "control characters, or is not UTF-8: rename it" in place.error()
+    assert "control characters, or is not UTF-8, and is left out: rename it" in place.error()
+    data = place.clips("train/a/other.mp4").read()
+    assert [s.id for s in data.segments] == ["train/a/other"]
+    assert len(data.remarks) == 1
+    assert "is left out: rename it" in data.remarks[0]
+    assert data.remarks[0].isprintable()
+
+
+def test_folders_of_images_are_for_a_csv(place):
+    place.clips("train/a/clip/frame_1.jpg")
+    assert "holds folders of images and no videos" in place.error()
+    assert "`format: csv` with `fps`" in place.error()
+
+
+def test_an_expression_without_end_is_ended(place, monkeypatch):
+    monkeypatch.setattr(patterns, "SECONDS", 1.0)
+    place.clips("train/x/" + "a" * 40 + "!.mp4")
+    text = place.error(", group: '^(a+)+$'")
+    assert "the regular expression '^(a+)+$' does not come to an end in 1 s" in text
+    assert "is no regular expression" in place.error(f", group: '{'(' * 2000 + ')' * 2000}'")
 
 
 def test_groups_and_resplit_by_session(place):

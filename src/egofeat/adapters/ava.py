@@ -13,8 +13,10 @@ from pydantic import Field
 from egofeat.adapters.ava_media import AvaMedia
 from egofeat.adapters.ava_table import AvaTable, Moment
 from egofeat.adapters.box_table import MARGIN, parse_stamp, read_rows
-from egofeat.adapters.entry import Entry, FirstFrame, expand, nearest, takes
+from egofeat.adapters.entry import Entry, FirstFrame, Rate, expand, takes
 from egofeat.adapters.label_map import class_names, evaluated_ids, read_label_map
+from egofeat.adapters.times import MOST_SECONDS
+from egofeat.adapters.words import nearest, quoted
 from egofeat.boxes import Boxes
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
@@ -34,9 +36,9 @@ class AvaEntry(Entry):
     """A second .pbtxt, whose ids are the actions that count in evaluation."""
     excluded: dict[str, Files] = Field(default_factory=dict)
     """Split to the CSV of its excluded time stamps."""
-    begin: float = Field(default=0, ge=0)
+    begin: float = Field(default=0, ge=0, le=MOST_SECONDS)
     """Second of the original video at which the media begin."""
-    fps: float | None = Field(default=None, gt=0)
+    fps: Rate | None = None
     """Frames per second, where the videos are folders of numbered images."""
     first_frame: FirstFrame | None = None
     """Number of the image shown at second `begin`; else 1, or 0 where there is an image 0."""
@@ -121,8 +123,8 @@ def _refuse_shared(splits: Mapping[str, AvaTable]) -> None:
         if shared:
             one, again = (splits[name].key_frames[min(shared)] for name in (other, last))
             raise ManifestError(
-                f"the key frame {one.id!r} of split {other!r} ({one.place}) is also in split "
-                f"{last!r} ({again.place}): remove it from one"
+                f"the key frame {quoted(one.id)} of split {quoted(other)} ({one.place}) is also in "
+                f"split {quoted(last)} ({again.place}): remove it from one"
             )
 
 
@@ -141,12 +143,10 @@ def _segments(split: AvaTable, name: str, media: AvaMedia) -> Iterator[Segment]:
 
 def _remarks(name: str, split: AvaTable, cut: int) -> Iterator[str]:
     """Yield what of a split a person should know."""
+    of = f"split {quoted(name)}"
     if split.left_out:
-        yield f"split {name!r}: key frames at excluded time stamps: {len(split.left_out)}, left out"
+        yield f"{of}: key frames at excluded time stamps: {len(split.left_out)}, left out"
     if unseen := len(split.key_frames) - len(split.looked_at):
-        yield f"split {name!r}: key frames of files without any box: {unseen}, taken as unlabelled"
+        yield f"{of}: key frames of files without any box: {unseen}, taken as unlabelled"
     if cut:
-        yield (
-            f"split {name!r}: boxes that reach out of the frame by at most {MARGIN}: {cut}, "
-            "cut to it"
-        )
+        yield (f"{of}: boxes that reach out of the frame by at most {MARGIN}: {cut}, cut to it")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from egofeat.adapters.entry import FirstFrame
 from egofeat.adapters.files import VIDEO_SUFFIXES
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Media
 
@@ -75,8 +76,8 @@ class AvaMedia:
         whole = [path for path in paths if _stem(path) == wanted.name]
         if len(whole) > 1:
             raise ManifestError(
-                f"'media' {self.folder} holds the video {video!r} twice, as {whole[0].name} and "
-                f"{whole[1].name}: keep one of them"
+                f"'media' {self.folder} holds the video {quoted(video)} twice, as {whole[0].name} "
+                f"and {whole[1].name}: keep one of them"
             )
         if whole:
             return [_Found(video, self._media(whole[0]), self.begin, (0, inf))]

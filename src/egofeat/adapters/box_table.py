@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.adapters.files import read_text
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 
 MARGIN = 0.01
@@ -66,7 +67,7 @@ class BoxRows:
         if not all(map(isfinite, values)):
             bad = next(place for place, value in enumerate(values) if not isfinite(value))
             raise ManifestError(
-                f"{path} line {line}: {self.names[bad]} is {cells[bad]!r}: write a number"
+                f"{path} line {line}: {self.names[bad]} is {quoted(cells[bad])}: write a number"
             )
         self._values.extend(values)
         self.frames.append(frame)
@@ -100,7 +101,7 @@ def parse_stamp(text: str, place: str) -> float:
     second = _number(text)
     if not 0 <= second < inf:
         raise ManifestError(
-            f"{place}: the time stamp is {text!r}: write seconds, such as 0902 or 12.345"
+            f"{place}: the time stamp is {quoted(text)}: write seconds, such as 0902 or 12.345"
         )
     return second
 

@@ -1,5 +1,6 @@
 """One CSV file with a segment a row: video, start, stop, split and labels by column name."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -7,10 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egofeat.adapters.entry import Entry, FirstFrame, Strict, expand, nearest, takes
+from egofeat.adapters.entry import Entry, FirstFrame, Rate, Strict, expand, takes
 from egofeat.adapters.files import Table, confined, read_lines, refuse_duplicates
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.adapters.times import parse_interval
+from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segment
 
@@ -41,7 +43,7 @@ class CsvEntry(Entry):
     columns: Columns = Columns()
     classes: dict[str, Names] = Field(default_factory=dict)
     """Target to its class names in the order of their labels, or a file with one a line."""
-    fps: float | None = Field(default=None, gt=0)
+    fps: Rate | None = None
     """Frames per second, where the videos are folders, tars or zips of numbered images."""
     first_frame: FirstFrame | None = None
     """Number of the image shown at second 0; else 1, or 0 where there is an image 0."""
@@ -113,10 +115,9 @@ def _segment(row: _Row, coded: Iterable["_Labels"]) -> Segment:
     id_ = video.with_suffix("").as_posix()
     if "start" in cells or "stop" in cells:
         id_ += f"@{start:.3f}-{stop:.3f}"
-    labels = {
+    found = {
         labels.target: labels.index(text, row.place)
         for labels, text in zip(coded, row.labels, strict=True)
-        if text
     }
     return Segment(
         id=cells.get("id") or id_,
@@ -124,7 +125,7 @@ def _segment(row: _Row, coded: Iterable["_Labels"]) -> Segment:
         start=start,
         stop=stop,
         split=cells.get("split", "train"),
-        labels=labels,
+        labels={target: label for target, label in found.items() if label is not None},
         group=cells.get("group", ""),
     )
 
@@ -135,8 +136,25 @@ def _class_names(entry: CsvEntry, target: str, root: Path) -> list[str] | None:
         given = [line for _, line in read_lines(expand(given, f"classes.{target}", root))]
     if given is not None and len(set(given)) != len(given):
         twice = next(name for name in given if given.count(name) > 1)
-        raise ManifestError(f"key 'classes.{target}' names {twice!r} twice: remove one")
+        raise ManifestError(f"key 'classes.{target}' names {quoted(twice)} twice: remove one")
     return given
+
+
+def _is_no_label(text: str) -> bool:
+    """Whether a cell says that there is none: empty, -1 or not a number, as tables write it."""
+    return not text or text.lower() == "nan" or _number(text) == -1
+
+
+def _number(text: str) -> int | None:
+    """The integer that a cell is, `3` or, as columns with gaps are written, `3.0`; else None.
+
+    One of more than 9 digits is too large whatever it is.
+    """
+    match = _INTEGER.fullmatch(text)
+    return match and int(match[1] + (match[2].lstrip("0") or "0")[:10])
+
+
+_INTEGER = re.compile(r"([+-]?)([0-9]+)(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -150,28 +168,33 @@ class _Labels:
     @classmethod
     def of(cls, target: str, names: Sequence[str] | None, texts: Sequence[str]) -> "_Labels":
         """Classes as listed; else 0 to the largest integer; else the sorted names."""
-        found = {text for text in texts if text}
         if names is not None:
-            pass
-        elif found and all(text.isascii() and text.isdigit() for text in found):
-            largest = max(map(int, found))
-            if largest >= MOST_CLASSES:
+            return cls(target, tuple(names), {name: i for i, name in enumerate(names)})
+        found = {text for text in texts if not _is_no_label(text)}
+        numbers = {text: number for text in found if (number := _number(text)) is not None}
+        if found and len(numbers) == len(found):
+            wrong = [text for text, number in numbers.items() if not 0 <= number < MOST_CLASSES]
+            if wrong:
                 raise ManifestError(
-                    f"the column of target {target!r} holds {largest}, too large for a label: "
-                    f"name another column, or list the names as 'classes.{target}'"
+                    f"the column of target {quoted(target)} holds {quoted(wrong[0])}, which is "
+                    "no label: name another column, or list the names as "
+                    f"'classes.{target}'"
                 )
-            names = [str(index) for index in range(largest + 1)]
+            names = [str(index) for index in range(max(numbers.values()) + 1)]
         else:
             names = sorted(found)
         return cls(target, tuple(names), {name: i for i, name in enumerate(names)})
 
-    def index(self, text: str, place: str) -> int:
-        """Find a cell's label: a listed name, or else an integer below the number of classes."""
+    def index(self, text: str, place: str) -> int | None:
+        """Find a cell's label: a name, or else an integer below the number of classes; or none."""
         if text in self.indices:
             return self.indices[text]
-        if text.isascii() and text.isdigit() and int(text) < len(self.names):
-            return int(text)
+        if _is_no_label(text):
+            return None
+        number = _number(text)
+        if number is not None and 0 <= number < len(self.names):
+            return number
         raise ManifestError(
-            f"{place}: {self.target} {text!r} is not among its {len(self.names)} classes: "
+            f"{place}: {self.target} {quoted(text)} is not among its {len(self.names)} classes: "
             f"{nearest(text, list(self.names))}"
         )

@@ -16,6 +16,7 @@ from egofeat.adapters.egtea_gaze import Clip, locate_gaze
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.files import read_lines, refuse_duplicates, whole_number
 from egofeat.adapters.resplit import Share, resplit
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.gaze import Gaze
 from egofeat.segments import Dataset, Media, Segment
@@ -23,7 +24,7 @@ from egofeat.segments import Dataset, Media, Segment
 CLASSES = {"action": 106, "verb": 19, "noun": 53}
 """Classes of the benchmark, in the order in which a line of a split file has their numbers."""
 
-_CLIP = re.compile(r"([\w-]+)-\d+-\d+-F(\d+)-F(\d+)", re.ASCII)
+_CLIP = re.compile(r"([\w-]+)-\d+-\d+-F(\d{1,12})-F(\d{1,12})", re.ASCII)
 
 
 class EgteaEntry(Entry):
@@ -79,7 +80,7 @@ def _class_names(folder: Path, target: str) -> tuple[str, ...]:
         class_name, _, text = line.rpartition(" ")
         number = whole_number(text, f"the {target}'s number", place)
         if not class_name or number in names:
-            raise ManifestError(f"{place} is {line!r}: expected '<name> <number>', each once")
+            raise ManifestError(f"{place} is {quoted(line)}: expected '<name> <number>', each once")
         names[number] = class_name.strip()
     if not names or sorted(names) != list(range(1, len(names) + 1)):
         raise ManifestError(
@@ -96,7 +97,7 @@ def _segments(
         id_, *numbers = line.split()
         if not 3 <= len(numbers) <= 5:
             raise ManifestError(
-                f"{place} is {line!r}: expected '<clip> <action> <verb> <noun>', "
+                f"{place} is {quoted(line)}: expected '<clip> <action> <verb> <noun>', "
                 "with one to three nouns"
             )
         labels = [
@@ -129,7 +130,7 @@ def _clip(id_: str, place: str) -> Clip:
     match = _CLIP.fullmatch(id_)
     if not match or int(match[2]) >= int(match[3]):
         raise ManifestError(
-            f"{place}: the clip {id_!r} is not like <session>-<ms>-<ms>-F<first>-F<last>: "
+            f"{place}: the clip {quoted(id_)} is not like <session>-<ms>-<ms>-F<first>-F<last>: "
             "correct its name"
         )
     return Clip(match[1], (int(match[2]), int(match[3])))

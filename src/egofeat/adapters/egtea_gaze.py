@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.adapters.files import read_text
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.gaze import Gaze, Kind
 
@@ -149,7 +150,7 @@ def _read_samples(path: Path) -> _Samples:
     except ValueError:
         number, line = _first_mistake(lines, LAYOUTS[columns])
         raise ManifestError(
-            f"{path} line {number} is {line[:80]!r}, no sample in {columns} columns as the first "
+            f"{path} line {number} is {quoted(line)}, no sample in {columns} columns as the first "
             "is: restore the published file"
         ) from None
 

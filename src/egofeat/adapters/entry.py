@@ -2,8 +2,7 @@
 
 import os
 import re
-import reprlib
-from difflib import get_close_matches
+from datetime import date
 from pathlib import Path
 from string import Template
 from typing import Annotated, Any, Literal
@@ -18,15 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """Clause that offers the known word most like `word`, or lists some of them."""
-    if close := get_close_matches(word, known, n=1):
-        return f"did you mean {close[0]!r}?"
-    some = ", ".join(repr(name) for name in known[:12])
-    return f"known are {some}{', …' if len(known) > 12 else ''}"
 
 
 def folder_name(name: str) -> str:
@@ -45,10 +37,21 @@ def takes(what: str) -> WrapValidator:
         try:
             return validate(value)
         except ValidationError:
-            raise ValueError(f"takes {what}, not {reprlib.repr(value)}") from None
+            mend = ": quote the names that YAML takes for something else" * _is_misread(value)
+            raise ValueError(f"takes {what}, not {quoted(value)}{mend}") from None
 
     return WrapValidator(check)
 
+
+def _is_misread(value: Any) -> bool:
+    """Whether a list of names has `on`, `12` or the like without quotes among them."""
+    return isinstance(value, list) and any(
+        isinstance(one, bool | int | float | date) for one in value
+    )
+
+
+Rate = Annotated[float, Field(gt=0, le=10_000)]
+"""Frames per second."""
 
 FirstFrame = Annotated[
     Literal["lowest"] | Annotated[int, Field(ge=0, le=10**9)],
@@ -71,11 +74,11 @@ class Strict(BaseModel):
         for key in data:
             if key not in cls.model_fields:
                 raise ValueError(
-                    f"unknown key {key!r}: {nearest(str(key), list(cls.model_fields))}"
+                    f"unknown key {quoted(key)}: {nearest(key, list(cls.model_fields))}"
                 )
         for key, field in cls.model_fields.items():
             if field.is_required() and key not in data:
-                raise ValueError(f"key {key!r} is missing: add `{key}:`, {field.description}")
+                raise ValueError(f"key {quoted(key)} is missing: add `{key}:`, {field.description}")
         return data
 
 
@@ -86,8 +89,8 @@ def describe(error: ValidationError) -> str:
     if first["type"] == "value_error":
         said = str(first["ctx"]["error"])
     else:
-        said = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {reprlib.repr(first['input'])}"
-    return f"key {key!r}: {said}" if key else said
+        said = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {quoted(first['input'])}"
+    return f"key {quoted(key)}: {said}" if key else said
 
 
 class Entry(Strict):
@@ -108,16 +111,25 @@ class Entry(Strict):
 
         """
         path = expand(getattr(self, key), key, root)
-        if not path.exists():
+        try:
+            there = path.exists()
+        except (OSError, ValueError) as error:  # of rights, of a NUL, of a name too long
+            raise ManifestError(
+                f"{quoted(key)} is {quoted(str(path))}, which cannot be looked at "
+                f"({getattr(error, 'strerror', None) or error}): correct the path"
+            ) from None
+        if not there:
             mend = " ".join(self.obtain.split()) or "correct the path or put the data there"
-            raise ManifestError(f"{key!r} is {path}, which does not exist: {mend}")
+            raise ManifestError(f"{quoted(key)} is {path}, which does not exist: {mend}")
         return path
 
     def locate_folder(self, key: str, root: Path) -> Path:
         """`locate`, and it must be a folder."""
         path = self.locate(key, root)
         if not path.is_dir():
-            raise ManifestError(f"{key!r} is {path}, which is a file: name the folder it lies in")
+            raise ManifestError(
+                f"{quoted(key)} is {path}, which is a file: name the folder it lies in"
+            )
         return path
 
 
@@ -127,11 +139,11 @@ def expand(text: str, key: str, root: Path) -> Path:
         return root / Path(Template(text).substitute(os.environ)).expanduser()
     except KeyError as error:
         raise ManifestError(
-            f"{key!r} is {text!r}, and the environment has no {error.args[0]}: set it, "
+            f"{quoted(key)} is {quoted(text)}, and the environment has no {error.args[0]}: set it, "
             "or write the path out"
         ) from None
     except (ValueError, RuntimeError):
         raise ManifestError(
-            f"{key!r} is {text!r}, which cannot be expanded: write the path out "
+            f"{quoted(key)} is {quoted(text)}, which cannot be expanded: write the path out "
             "('$$' stands for a plain '$')"
         ) from None

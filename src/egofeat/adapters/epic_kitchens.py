@@ -16,6 +16,7 @@ from egofeat.adapters.entry import Entry, FirstFrame, folder_name
 from egofeat.adapters.epic_media import Frames, fps_of, locate_media
 from egofeat.adapters.files import Table, refuse_duplicates, whole_number
 from egofeat.adapters.times import parse_interval
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
 
@@ -92,7 +93,7 @@ class _Taxonomy:
         for line, (index, key, category) in table.rows(["id", "key", "category"]):
             if index != str(len(names)):
                 raise ManifestError(
-                    f"{table.place(line)} has id {index!r} where {len(names)} is next: "
+                    f"{table.place(line)} has id {quoted(index)} where {len(names)} is next: "
                     "restore the official file"
                 )
             names.append(key)
@@ -114,7 +115,7 @@ def _segments(
         place = table.place(line)
         if video not in known and not fullmatch(r"P\d\d_\d{2,3}", video, ASCII):
             raise ManifestError(
-                f"{place}: the video {video!r} is not like P01_01 or P01_101: correct the id"
+                f"{place}: the video {quoted(video)} is not like P01_01 or P01_101: correct the id"
             )
         known.add(video)
         numbers = whole_number(first, "start_frame", place), whole_number(last, "stop_frame", place)

@@ -14,8 +14,8 @@ Frames = Literal["videos", "folders", "tars", "flow"]
 VIDEO_FOLDERS = ("{p}/videos", "videos/{p}", "videos/train/{p}", "videos/test/{p}", "videos")
 RGB_FOLDERS = ("rgb/{p}", "rgb/train/{p}", "rgb/test/{p}", "rgb")
 IMAGE_FOLDERS = ("{p}/rgb_frames", "rgb_frames/{p}", "rgb_frames", *RGB_FOLDERS)
-FLOW_FOLDERS = ("{p}/flow_frames", "flow_frames/{p}", "flow_frames")
-FLOW_FOLDERS += ("flow/{p}", "flow/train/{p}", "flow/test/{p}", "flow")
+SHIPPED_FLOW = ("flow/{p}", "flow/train/{p}", "flow/test/{p}", "flow")
+FLOW_FOLDERS = ("{p}/flow_frames", "flow_frames/{p}", "flow_frames", *SHIPPED_FLOW)
 PLACES: dict[Frames, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "videos": (VIDEO_FOLDERS, (".MP4", ".mp4")),
     "folders": (IMAGE_FOLDERS, ("",)),

@@ -4,8 +4,9 @@ The target is `action` unless the entry says otherwise; one clip is one segment.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from unicodedata import category
@@ -13,9 +14,11 @@ from unicodedata import category
 from pydantic import AfterValidator, Field
 
 from egofeat.adapters.entry import Entry
-from egofeat.adapters.files import VIDEO_SUFFIXES, confined, refuse_duplicates
+from egofeat.adapters.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, confined, refuse_duplicates
+from egofeat.adapters.patterns import search_all
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.adapters.split_lists import Listed, read_lists
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segment
 
@@ -23,8 +26,9 @@ from egofeat.segments import Dataset, Media, Segment
 def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    except (re.error, RecursionError, OverflowError, MemoryError) as error:
+        said = str(error) or "it is too large"
+        raise ValueError(f"{quoted(pattern)} is no regular expression: {said}") from None
     return pattern
 
 
@@ -34,7 +38,7 @@ class FolderEntry(Entry):
     format: Literal["folder"]
     annotations: str | None = None
     """Folder of the split lists that UCF-101 or HMDB-51 publish."""
-    lists: int = Field(default=1, ge=1)
+    lists: int = Field(default=1, ge=1, le=99)
     """Which of the published splits: the number in the lists' file names."""
     target: str = Field(default="action", min_length=1)
     group: Annotated[str, AfterValidator(_compiles)] | None = None
@@ -53,8 +57,9 @@ class _Clip:
 def read(name: str, entry: FolderEntry, root: Path) -> Dataset:
     """Read the data set that a tree of class folders holds."""
     media = entry.locate_folder("media", root)
+    remarks: list[str] = []
     if entry.annotations is None:
-        clips = _scan(media)
+        clips = _scan(media, remarks)
         classes = sorted({clip.class_name for clip in clips})
     else:
         listed, classes = read_lists(entry.locate_folder("annotations", root), entry.lists)
@@ -68,23 +73,27 @@ def read(name: str, entry: FolderEntry, root: Path) -> Dataset:
             video=clip.path.as_posix(),
             split=clip.split,
             labels={entry.target: label[clip.class_name]},
-            group=_group(entry.group, clip),
+            group=group,
         )
-        for id_, clip in zip(ids, clips, strict=True)
+        for id_, clip, group in zip(ids, clips, _groups(entry.group, clips), strict=True)
     )
     return Dataset(
         name=name,
         media={clip.path.as_posix(): Media(media / clip.path) for clip in clips},
         segments=resplit(segments, entry.resplit) if entry.resplit else tuple(segments),
         classes={entry.target: tuple(classes)},
+        remarks=tuple(remarks),
     )
 
 
-def _scan(media: Path) -> list[_Clip]:
+def _scan(media: Path, remarks: list[str]) -> list[_Clip]:
     """Clips two or three folders deep, in the order of their paths."""
-    clips = [*_videos(media, "*/*"), *_videos(media, "*/*/*")]
+    clips = [*_videos(media, "*/*", remarks), *_videos(media, "*/*/*", remarks)]
     deep = [clip for clip in clips if len(clip.parts) == 3]
     if not clips:
+        _refuse_images(media)
+        if remarks:
+            raise ManifestError(f"'media' {media} holds no other videos: {remarks[0]}")
         raise ManifestError(
             f"'media' {media} holds no videos: expected <split>/<class>/<clip> or "
             f"<class>/<clip>, with a suffix such as {', '.join(sorted(VIDEO_SUFFIXES)[:8])}"
@@ -101,20 +110,36 @@ def _scan(media: Path) -> list[_Clip]:
     ]
 
 
-def _videos(media: Path, pattern: str) -> list[PurePosixPath]:
-    """Videos, relative to `media`; what is hidden is left out, links are followed."""
+def _refuse_images(media: Path) -> None:
+    """Raise `ManifestError` where clips are folders of images, which a `csv` data set reads."""
+    for depth in ("*/*/*", "*/*/*/*"):
+        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in islice(media.glob(depth), 1000)):
+            raise ManifestError(
+                f"'media' {media} holds folders of images and no videos: list them in a CSV file, "
+                "and write `format: csv` with `fps`"
+            )
+
+
+def _videos(media: Path, pattern: str, remarks: list[str]) -> list[PurePosixPath]:
+    """Videos, relative to `media`; what is hidden is left out, links are followed.
+
+    One whose name cannot be written down is left out too, and told.
+    """
     found = (
         PurePosixPath(path.relative_to(media).as_posix())
         for path in media.glob(pattern)
         if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
     )
     clips = [clip for clip in found if not any(part.startswith(".") for part in clip.parts)]
-    for clip in clips:
-        if any(category(letter) in {"Cc", "Cs"} for letter in str(clip)):
-            raise ManifestError(
-                f"the clip {str(clip)!r} has control characters, or is not UTF-8: rename it"
-            )
-    return clips
+    strange = {
+        clip for clip in clips if any(category(letter) in {"Cc", "Cs"} for letter in str(clip))
+    }
+    remarks += [
+        f"the clip {quoted(str(clip))} has control characters, or is not UTF-8, and is left out: "
+        "rename it"
+        for clip in sorted(strange)
+    ]
+    return [clip for clip in clips if clip not in strange]
 
 
 def _listed_clip(row: Listed) -> _Clip:
@@ -123,19 +148,19 @@ def _listed_clip(row: Listed) -> _Clip:
     except ManifestError as error:
         raise ManifestError(f"{row.place}: {error}") from None
     if len(path.parts) < 2:
-        raise ManifestError(f"{row.place}: {row.clip!r} names no clip: write <class>/<clip>")
+        raise ManifestError(f"{row.place}: {quoted(row.clip)} names no clip: write <class>/<clip>")
     return _Clip(path, row.split, row.class_name, row.place)
 
 
-def _group(pattern: str | None, clip: _Clip) -> str:
-    """First group of the pattern in the clip's name, or the whole match."""
+def _groups(pattern: str | None, clips: Sequence[_Clip]) -> list[str]:
+    """First group of the pattern in each clip's name, or the whole match."""
     if pattern is None:
-        return ""
-    match = re.search(pattern, clip.path.stem)
-    found = match and (match.group(1) if match.re.groups else match.group())
-    if not found:
-        raise ManifestError(
-            f"key 'group' {pattern!r} finds nothing in the clip name {clip.path.stem!r} "
-            f"({clip.place}): widen the expression"
-        )
-    return found
+        return [""] * len(clips)
+    found = search_all(pattern, [clip.path.stem for clip in clips])
+    for clip, group in zip(clips, found, strict=True):
+        if not group:
+            raise ManifestError(
+                f"key 'group' {quoted(pattern)} finds nothing in the clip name "
+                f"{quoted(clip.path.stem)} ({clip.place}): widen the expression"
+            )
+    return [group or "" for group in found]

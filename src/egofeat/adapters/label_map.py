@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from egofeat.adapters.files import read_text
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 
 MOST_ACTIONS = 10_000
@@ -44,16 +45,22 @@ def read_label_map(path: Path) -> dict[int, str]:
     names: dict[int, str] = {}
     for entry in entries:
         name, number = _NAME.search(entry), _ID.search(_NAME.sub("", entry))
-        if not name or not number or not 1 <= int(number[1]) <= MOST_ACTIONS:
+        if not name or not number or not _is_id(number[1]):
             said = " ".join(entry.split())
             raise ManifestError(
-                f"{path} has the entry {said!r}: give it a `name` and an `id` from 1 on"
+                f"{path} has the entry {quoted(said)}: give it a `name` and an `id` from 1 on"
             )
         id_, action = int(number[1]), name[1] or name[2] or ""
         if id_ in names or action in names.values():
-            raise ManifestError(f"{path} has the action {action!r} or its id {id_} twice: keep one")
+            raise ManifestError(
+                f"{path} has the action {quoted(action)} or its id {id_} twice: keep one"
+            )
         names[id_] = action
     return dict(sorted(names.items()))
+
+
+def _is_id(digits: str) -> bool:
+    return len(digits) < 10 and 1 <= int(digits) <= MOST_ACTIONS
 
 
 def class_names(actions: Mapping[int, str]) -> tuple[str, ...]:

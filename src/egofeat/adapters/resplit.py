@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from egofeat.adapters.entry import nearest, takes
+from egofeat.adapters.entry import takes
+from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Segment
 
@@ -66,12 +67,12 @@ def _named(shares: Mapping[str, Share], groups: list[str]) -> dict[str, str]:
         for group in share:
             if group not in groups:
                 raise ManifestError(
-                    f"key 'resplit.{split}' names the group {group!r}, which the data has not: "
-                    f"{nearest(group, groups)}"
+                    f"key 'resplit.{split}' names the group {quoted(group)}, which the data has "
+                    f"not: {nearest(group, groups)}"
                 )
             if split_of.setdefault(group, split) != split:
                 raise ManifestError(
-                    f"key 'resplit' gives the group {group!r} to {split_of[group]!r} and to "
-                    f"{split!r}: remove it from one"
+                    f"key 'resplit' gives the group {quoted(group)} to {quoted(split_of[group])} "
+                    f"and to {quoted(split)}: remove it from one"
                 )
     return split_of

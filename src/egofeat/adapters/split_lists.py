@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from egofeat.adapters.entry import nearest
 from egofeat.adapters.files import read_lines, whole_number
+from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
 
 
@@ -48,7 +48,7 @@ def _read_ucf(folder: Path, number: int) -> tuple[list[Listed], list[str]]:
     for expected, (place, line) in enumerate(read_lines(folder / "classInd.txt"), start=1):
         index, _, class_name = line.partition(" ")
         if index != str(expected) or not class_name.strip():
-            raise ManifestError(f"{place} is {line!r}: expected '{expected} <class>'")
+            raise ManifestError(f"{place} is {quoted(line)}: expected '{expected} <class>'")
         classes.append(class_name.strip())
     label_of = {class_name: str(index) for index, class_name in enumerate(classes, start=1)}
     listed = []
@@ -63,12 +63,12 @@ def _ucf_clip(clip: str, label: str, split: str, place: str, label_of: Mapping[s
     class_name = clip.partition("/")[0]
     if class_name not in label_of:
         raise ManifestError(
-            f"{place}: the class {class_name!r} is not in classInd.txt: "
+            f"{place}: the class {quoted(class_name)} is not in classInd.txt: "
             f"{nearest(class_name, list(label_of))}"
         )
     if label and label != label_of[class_name]:
         raise ManifestError(
-            f"{place}: the label {label!r} is not that of {class_name!r}: "
+            f"{place}: the label {quoted(label)} is not that of {quoted(class_name)}: "
             f"write {label_of[class_name]} as classInd.txt does"
         )
     return Listed(clip, split, class_name, place)

@@ -3,7 +3,11 @@
 import math
 import re
 
+from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
+
+MOST_SECONDS = 1e9
+"""Some thirty years: a later time is none."""
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)", re.ASCII)
 _SECONDS = re.compile(r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+", re.ASCII)
@@ -13,17 +17,20 @@ def parse_time(text: str) -> float:
     """Seconds that `12.5`, `MM:SS.ss` or `HH:MM:SS.ss` stand for.
 
     Raises:
-        ValueError: it is none of these, or not finite.
+        ValueError: it is none of these, or above `MOST_SECONDS`.
 
     """
+    plain = math.inf
     if clock := _CLOCK.fullmatch(text):
         hours, minutes, seconds = clock.groups()
         limit = 60 if hours else math.inf
-        if int(minutes) < limit and float(seconds) < 60:
-            return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
-    elif _SECONDS.fullmatch(text) and math.isfinite(plain := float(text)):
+        if float(minutes) < limit and float(seconds) < 60:
+            plain = float(hours or 0) * 3600 + float(minutes) * 60 + float(seconds)
+    elif _SECONDS.fullmatch(text):
+        plain = float(text)
+    if plain <= MOST_SECONDS:
         return plain
-    raise ValueError(f"{text!r} is no time: write seconds (12.5) or HH:MM:SS.ss")
+    raise ValueError(f"{quoted(text)} is no time: write seconds (12.5) or HH:MM:SS.ss")
 
 
 def parse_interval(start: str, stop: str, place: str) -> tuple[float, float]:
@@ -40,7 +47,7 @@ def parse_interval(start: str, stop: str, place: str) -> tuple[float, float]:
         raise ManifestError(f"{place}: {error}") from None
     if end <= begin:
         raise ManifestError(
-            f"{place}: the stop {stop!r} is not after the start {start or '0'!r}: "
+            f"{place}: the stop {quoted(stop)} is not after the start {quoted(start or '0')}: "
             "correct the times or remove the row"
         )
     return begin, end
