@@ -20,6 +20,7 @@ from PIL import Image
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import FrameSource
 from egofeat.extract.video.container import VideoReader
+from egofeat.extract.video.media_file import MediaFile
 from egofeat.pipelines.captions import Overlay, Tag, draw_overlay
 from egofeat.pipelines.soundtrack import Soundtrack
 from egofeat.store.files import temporary_path
@@ -181,7 +182,8 @@ class _Pictures:
     """
 
     def __init__(self, output: OutputContainer, source: FrameSource, size: tuple[int, int]) -> None:
-        reader = VideoReader(source.path)
+        file = MediaFile(source.path)
+        reader = VideoReader(file)
         given = reader.stream
         self.origin = (given.start_time or 0) * reader.unit
         """Second of the source's clock at which its first frame is shown."""
@@ -208,6 +210,7 @@ class _Pictures:
             lies = (given.width, given.height) != size and (given.height, given.width) == size
             context.sample_aspect_ratio = 1 / aspect if lies else aspect
         reader.close()
+        file.close()
 
     def fitted(self, frame_HWC: NDArray[np.uint8]) -> Image.Image:
         """A frame as a picture of the first one's size."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
-from pathlib import Path
+from typing import Self
 
 import av
 from av.container import InputContainer
@@ -14,20 +14,30 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from egofeat.errors import MediaError
+from egofeat.extract.video.media_file import MediaFile
+
+_BUFFER = 1 << 16
+"""Bytes read at once; FFmpeg asks for what is larger in one piece."""
+_FAILURES = (FFmpegError, OSError, MemoryError)
+"""What PyAV raises, of FFmpeg and of the system."""
 
 
 class VideoReader:
     """The best video stream of one file: its packets, or its decoded frames, in order.
 
+    One reader reads a file at a time. Reading on, as opening, raises where the disk or the system
+    fails; a file that breaks off just ends there.
+
     Raises:
-        MediaError: the file is absent, is no media file, or holds no video.
+        MediaError: the file is no media file, or holds no video.
+        UnreadableMediaError: the disk or the system failed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: MediaFile) -> None:
         self.decoded = 0
         """Frames decoded since the file was opened."""
-        self._container, self.stream = _open(path)
+        self._file = file
+        self._container, self.stream = _open(file)
         self._packets = self._demux()
         self._frames = self._decode()
 
@@ -46,8 +56,13 @@ class VideoReader:
         """Seconds in one tick of presentation times."""
         return self.stream.time_base or Fraction(1)
 
+    @property
+    def reorders(self) -> bool:
+        """Whether the codec says that it may show frames in another order than it stores them."""
+        return bool(self.stream.codec_context.has_b_frames)
+
     def packets(self) -> Iterator["Packet[VideoStream]"]:
-        """Yield the packets that remain; a file that breaks off just ends there."""
+        """Yield the packets that remain."""
         return self._packets
 
     def next_frame(self) -> VideoFrame | None:
@@ -62,7 +77,9 @@ class VideoReader:
         """
         try:
             self._container.seek(pts, stream=self.stream)
-        except FFmpegError:
+            self._file.check_reads()
+        except _FAILURES as error:
+            self._file.check_reads(error)
             return None
         packets = self._demux()
         landing = next((packet for packet in packets if packet.is_keyframe), None)
@@ -73,48 +90,68 @@ class VideoReader:
         return landing.pts
 
     def close(self) -> None:
-        """Close the file; PyAV leaks it otherwise."""
+        """End reading; PyAV leaks it otherwise."""
         self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _demux(self) -> Iterator["Packet[VideoStream]"]:
         try:
-            # The empty packets with which PyAV ends would flush the decoder: _decode does.
-            yield from (packet for packet in self._container.demux(self.stream) if packet.size)
-        except FFmpegError:
-            return
+            for packet in self._container.demux(self.stream):
+                self._file.check_reads()
+                # The empty packets with which PyAV ends would flush the decoder: _decode does.
+                if packet.size:
+                    yield packet
+        except _FAILURES as error:
+            self._file.check_reads(error)
 
     def _decode(self) -> Iterator[VideoFrame]:
         flush = None
         for packet in chain(self._packets, [flush]):
             try:
                 frames = self.stream.decode(packet)
-            except FFmpegError:
+            except FFmpegError as error:
+                self._file.check_reads(error)
                 continue  # as ffmpeg does: a broken packet costs its own frames only
             for frame in frames:
                 self.decoded += 1
                 yield frame
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
-    if not path.exists():
-        raise MediaError(f"{path} does not exist: check the path, or 'media' of the manifest")
-    if path.stat().st_size == 0:
-        raise MediaError(f"{path} is empty: copy or download it again")
+def _open(file: MediaFile) -> tuple[InputContainer, VideoStream]:
     try:
-        # FFmpeg takes what stands before a colon for a protocol; an absolute path has none.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
-    except (FFmpegError, OSError) as error:
+        container = av.open(
+            file.view(),
+            "r",
+            # A list of other files is no video: what those hold is not read as this one.
+            options={"protocol_whitelist": "none"},
+            metadata_errors="replace",
+            buffer_size=_BUFFER,
+        )
+    except _FAILURES as error:
+        file.check_reads(error)
         raise MediaError(
-            f"{path} cannot be opened as video ({error.strerror}): "
+            f"{file.path} cannot be opened as video ({getattr(error, 'strerror', None)}): "
             "it is damaged, cut off or no media file"
         ) from None
+    try:
+        return container, _video_of(container, file)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _video_of(container: InputContainer, file: MediaFile) -> VideoStream:
+    file.check_reads()
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
-        container.close()
-        raise MediaError(f"{path} holds no video stream: it is only sound, or cut off")
+        raise MediaError(f"{file.path} holds no video stream: it is only sound, or cut off")
     if getattr(stream, "codec_context", None) is None:
-        container.close()
-        raise MediaError(f"{path} cannot be decoded: FFmpeg does not know its codec")
+        raise MediaError(f"{file.path} cannot be decoded: FFmpeg does not know its codec")
     # One thread a video: the pipeline decodes several videos at once instead.
     stream.thread_count = 1
-    return container, stream
+    return stream

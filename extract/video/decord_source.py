@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, RequestError
-from egofeat.extract.video.index import read_index
+from egofeat.extract.video.index import index_of
 from egofeat.extract.video.source import FrameSource
 
 
@@ -28,7 +28,7 @@ class DecordSource(FrameSource):
     def __init__(self, path: Path) -> None:
         self.path = path
         _decord()
-        index = read_index(path)
+        index = index_of(path)
         self.times, self.stop = index.times, index.stop
         reader = self._open()
         announced = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64)

@@ -1,7 +1,7 @@
 """Which frames a video shows and when, found without decoding wherever that is safe."""
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.video.container import VideoReader
+from egofeat.extract.video.media_file import MediaFile
+
+_MOST_HELD = 16
+"""Frames that a decoder holds back to bring them into order, at most (H.264, HEVC)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,12 @@ class FrameIndex:
     """Seconds in one tick of `pts`."""
     keys: NDArray[np.int64]
     """[keys] presentation times of the key frames, shown or not, increasing."""
+    in_file_order: bool = False
+    """Whether packets are stored in the order of their times: then nothing is reordered, or what
+    stands there are no times of showing."""
+    leading: int = 0
+    """Frames that are shown before the first key frame, or stored before it: what they lean on may
+    not be in the file."""
 
     @property
     def timed(self) -> bool:
@@ -54,39 +64,86 @@ class FrameIndex:
         return int(np.searchsorted(self.pts, pts))
 
 
-def read_index(path: Path) -> FrameIndex:
+def read_index(file: MediaFile) -> FrameIndex:
     """Index a video by its packets; by decoding all of it where packets do not tell.
 
     Packets that an edit list discards are not shown, though a key frame among them may
     be needed. Packets do not tell when frames are shown if presentation times are
-    missing or stand twice (raw streams, joined files), or if the format stores only the
-    order of decoding (AVI with B-frames).
+    missing or stand twice (raw streams, joined files), or if they stand in the order of
+    decoding though the codec reorders (AVI with B-frames, and what is remuxed of it).
+
+    Pictures before the first key frame that the decoder does not show are no frames.
 
     Raises:
-        MediaError: the file cannot be opened or shows no frame.
+        MediaError: the file cannot be read as video or shows no frame.
     """
-    reader = VideoReader(path)
-    try:
+    with VideoReader(file) as reader:
         index = _from_packets(reader)
-    finally:
-        reader.close()
-    if index is None:
-        reader = VideoReader(path)
-        try:
-            index = _from_frames(reader)
-        finally:
-            reader.close()
+        doubtful = index is not None and index.in_file_order and reader.reorders
+    if index is None or doubtful:
+        index = count_frames(file, index)
+    elif index.leading:
+        with VideoReader(file) as reader:
+            first = reader.next_frame()
+        index = _begun(index, None if first is None else first.pts)
+    file.check()
     if not len(index.times):
-        raise MediaError(f"{path} holds no frame: it is cut off or was never finished")
+        raise MediaError(f"{file.path} holds no frame: it is cut off or was never finished")
     return index
+
+
+def index_of(path: Path) -> FrameIndex:
+    """Index a video that somebody else decodes; see `read_index`."""
+    file = MediaFile(path)
+    try:
+        return read_index(file)
+    finally:
+        file.close()
+
+
+def count_frames(file: MediaFile, packets: FrameIndex | None = None) -> FrameIndex:
+    """Index a video by decoding all of it.
+
+    Where the decoder shows frames in the order of their times, the index by `packets` holds.
+    Else frames are counted as they come. Their times are then those at which the decoder
+    needed the next packet, which is what times in the order of decoding tell; where the
+    file has no such times, frames are evenly spaced.
+    """
+    shown, needed = array("q"), array("q")
+    frames = 0
+    with VideoReader(file) as reader:
+        while (frame := reader.next_frame()) is not None:
+            if frame.pts is not None:
+                shown.append(frame.pts)
+            if frame.dts is not None and len(needed) == frames:
+                needed.append(frame.dts)
+            frames += 1
+        unit, step = reader.unit, float(1 / reader.rate)
+        held = frames - len(needed)
+    pts, dts = (np.asarray(ticks, dtype=np.int64) for ticks in (shown, needed))
+    timed = frames == len(pts) and _rises(pts)
+    if timed and packets is not None and np.isin(pts, packets.pts).all():
+        return _begun(packets, int(pts[0]) if frames else None)
+    times = np.arange(frames, dtype=np.float64) * step
+    if timed:
+        times = _seconds(pts, unit)
+    elif held <= _MOST_HELD < frames and _rises(dts):
+        # At the end of the file the decoder shows what it holds and needs no packet.
+        rest = np.arange(1, held + 1, dtype=np.float64) * step
+        times = np.concatenate([(begun := _seconds(dts, unit)), begun[-1] + rest])
+    stop = float(times[-1]) + step if frames else 0.0
+    none = np.empty(0, np.int64)
+    return FrameIndex(times, stop, none, unit, none)
 
 
 def _from_packets(reader: VideoReader) -> FrameIndex | None:
     """Index by packets, or None where they do not tell."""
-    if reader.format == "avi" and reader.stream.codec_context.has_b_frames:
-        return None
+    if reader.format == "avi" and reader.reorders:
+        return None  # it has an empty packet for each frame that was dropped, too
     shown, keys = array("q"), array("q")
     last_pts, last_duration = None, 0
+    ahead = 0
+    """Packets stored before the first key frame."""
     for packet in reader.packets():
         if packet.pts is None:
             return None
@@ -95,33 +152,46 @@ def _from_packets(reader: VideoReader) -> FrameIndex | None:
         if packet.is_discard:
             continue
         shown.append(packet.pts)
+        if not keys:
+            ahead += 1
         if last_pts is None or packet.pts > last_pts:
             last_pts, last_duration = packet.pts, packet.duration or 0
-    pts = np.unique(np.asarray(shown, dtype=np.int64))
+    stored = np.asarray(shown, dtype=np.int64)
+    pts = np.unique(stored)
     if len(pts) < len(shown):
         return None
     times = _seconds(pts, reader.unit)
     last = float(last_duration * reader.unit) if last_duration else float(1 / reader.rate)
     stop = float(times[-1]) + last if len(times) else 0.0
-    return FrameIndex(times, stop, pts, reader.unit, np.unique(np.asarray(keys, dtype=np.int64)))
+    leading = max(ahead, int(np.searchsorted(pts, keys[0]))) if keys else 0
+    return FrameIndex(
+        times,
+        stop,
+        pts,
+        reader.unit,
+        np.unique(np.asarray(keys, dtype=np.int64)),
+        in_file_order=_rises(stored),
+        leading=leading,
+    )
 
 
-def _from_frames(reader: VideoReader) -> FrameIndex:
-    """Count frames as the decoder shows them; evenly spaced where their times are no use."""
-    known, frames = array("q"), 0
-    while (frame := reader.next_frame()) is not None:
-        frames += 1
-        if frame.pts is not None:
-            known.append(frame.pts)
-    # Times that only stand in the order of decoding are the right times in another order.
-    pts = np.unique(np.asarray(known, dtype=np.int64))
-    step = float(1 / reader.rate)
-    times = np.arange(frames, dtype=np.float64) * step
-    if len(pts) == frames:
-        times = _seconds(pts, reader.unit)
-    stop = float(times[-1]) + step if frames else 0.0
-    none = np.empty(0, np.int64)
-    return FrameIndex(times, stop, none, reader.unit, none)
+def _begun(index: FrameIndex, first: int | None) -> FrameIndex:
+    """Leave out the leading pictures that are not shown: all before the first frame that is."""
+    place = len(index.pts) if first is None else int(np.searchsorted(index.pts, first))
+    if not index.leading or not place:
+        return index
+    times = index.times[place:]
+    begin = float(times[0]) if len(times) else 0.0
+    return replace(
+        index,
+        times=_seconds(index.pts[place:], index.unit),
+        stop=index.stop - begin,
+        pts=index.pts[place:],
+    )
+
+
+def _rises(ticks: NDArray[np.int64]) -> bool:
+    return bool((np.diff(ticks) > 0).all())
 
 
 def _seconds(pts: NDArray[np.int64], unit: Fraction) -> NDArray[np.float64]:

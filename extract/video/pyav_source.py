@@ -1,6 +1,7 @@
 """PyAV behind the contract: exact frames by one jumping pass."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.video.container import VideoReader
-from egofeat.extract.video.index import read_index
+from egofeat.extract.video.index import FrameIndex, count_frames, read_index
+from egofeat.extract.video.media_file import MediaFile
 from egofeat.extract.video.picture import Painter
 from egofeat.extract.video.source import FrameSource
 
@@ -34,14 +36,21 @@ class PyavSource(FrameSource):
         self.path = path
         self.seeks = 0
         """Jumps made so far."""
-        self._index = read_index(path)
-        self.times, self.stop = self._index.times, self._index.stop
+        self._file = MediaFile(path)
         self._painter = Painter()
         self._decoded = 0
         self._passed: tuple[int, VideoFrame] | None = None
         """The last frame that the reader showed, and its place."""
+        self._counted: FrameIndex | None = None
+        """The index by decoding, of a file whose packets turn out not to tell."""
+        try:
+            self._index = read_index(self._file)
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+        self.times, self.stop = self._index.times, self._index.stop
         self._seekable = self._index.timed
-        self._open()
 
     @property
     def decoded(self) -> int:
@@ -51,12 +60,14 @@ class PyavSource(FrameSource):
     def close(self) -> None:
         """Close the file; closing twice is fine."""
         self._reader.close()
+        self._file.close()
 
     def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for index in wanted:
             yield index, self._painter.paint(self._reach(index))
 
     def _reach(self, wanted: int) -> VideoFrame:
+        self._file.check()
         if self._passed is None or self._passed[0] != wanted:
             self._approach(wanted)
         frame = self._read_to(wanted)
@@ -69,6 +80,7 @@ class PyavSource(FrameSource):
                 f"{self.path} is damaged: frame {wanted} at {self.times[wanted]:.3f} s "
                 "cannot be decoded"
             )
+        self._file.check()
         return frame
 
     def _approach(self, wanted: int) -> None:
@@ -103,6 +115,9 @@ class PyavSource(FrameSource):
         """Decode on to the wanted frame; None where the video passes over it."""
         while self._passed is None or self._passed[0] < wanted:
             frame = self._reader.next_frame()
+            if self._index.in_file_order and self._reader.reorders:
+                self._count_after_all()
+                continue
             if frame is None:
                 return None
             place = self._index.place(frame.pts) if self._index.timed else self._place
@@ -115,8 +130,21 @@ class PyavSource(FrameSource):
             self._place = place + 1
         return self._passed[1] if self._passed[0] == wanted else None
 
+    def _count_after_all(self) -> None:
+        """Ask the decoder about the whole file, since it reorders what has its times in order."""
+        if self._counted is None:
+            self._counted = count_frames(self._file, self._index)
+        if len(self._counted.times) != len(self.times):
+            raise MediaError(
+                f"{self.path} does not tell when its frames are shown, which is noticed in the "
+                "middle of it: encode it anew"
+            )
+        self._index = replace(self._counted, in_file_order=False)
+        self._seekable = self._index.timed
+        self._reopen()
+
     def _open(self) -> None:
-        self._reader = VideoReader(self.path)
+        self._reader = VideoReader(self._file)
         self._place = 0
         """The next frame that the reader may show."""
         self._passed = None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, RequestError
-from egofeat.extract.video.index import read_index
+from egofeat.extract.video.index import index_of
 from egofeat.extract.video.source import FrameSource
 
 
@@ -28,7 +28,7 @@ class TorchcodecSource(FrameSource):
     def __init__(self, path: Path) -> None:
         self.path = path
         decoder_class = _decoder_class()
-        self._index = read_index(path)
+        self._index = index_of(path)
         self.times, self.stop = self._index.times, self._index.stop
         try:
             self._decoder = decoder_class(
