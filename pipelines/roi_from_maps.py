@@ -215,6 +215,7 @@ class _Cutter:
             for at in range(0, len(segments), _AT_ONCE)
         ]
         counts = [len(of_frame) for of_frame in boxes]
+        stamps = self._maps[0].media_stamps
         stretches = np.stack([self._plan.stretch(segment.start) for segment in segments])
         return ShardRows(
             ids=[segment.id for segment in segments],
@@ -227,6 +228,7 @@ class _Cutter:
             offsets=np.cumsum([0, *counts]),
             boxes=np.concatenate([of_frame.corners for of_frame in boxes]),
             scores=np.concatenate([of_frame.scores for of_frame in boxes]),
+            media_stamps=None if stamps is None else stamps[numbers],
         )
 
     def _persons(

@@ -7,7 +7,8 @@ import pytest
 
 from egofeat.boxes import stamp_of
 from egofeat.segments import Dataset, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter
+from egofeat.store import FORMATS, Recipe, ShardRows, StoreWriter
+from egofeat.store.shards import Content
 
 
 class StoreMaker:
@@ -126,6 +127,13 @@ class StoreMaker:
             writer.write_shard(name, rows)
         writer.close()
         return writer.path
+
+    def misfit(self, out: Path, name, rows, recipe, form="hdf5"):
+        """A store with a shard that its writer would refuse to publish."""
+        path = self.writer(out, self.dataset(rows), recipe, format=form).path
+        shard = path / "shards" / f"{name}{FORMATS[form].suffix}"
+        FORMATS[form].write(shard, Content.of(rows, {}), None)
+        return path
 
 
 @pytest.fixture(scope="session")

@@ -87,16 +87,17 @@ def test_an_altered_row_is_told_by_its_segment(make, tmp_path_factory, form, len
         ([0, 2, 2], "do not rise from 0"),
         ([1, 2, 5], "do not rise from 0"),
         ([0, 6, 5], "do not rise from 0"),
-        ([0, 2, 4], r"is not float16 \(4, 5\)"),
-        ([0, 2, 99], r"is not float16 \(99, 5\)"),
-        ([0, 5], r"offsets are \(2,\), not \(3,\)"),
-        (None, "has no offsets"),
+        ([0, 2, 4], r"gap is \(5, 5\), and it has 4 rows"),
+        ([0, 2, 99], r"gap is \(5, 5\), and it has 99 rows"),
+        ([0, 2, 1 << 40], r"gap is \(5, 5\), and it has 1099511627776 rows"),
+        ([0, 5], r"offsets is \(2,\), not \(3,\)"),
+        (None, r"gap is \(5, 5\), and it has 2 rows"),
     ],
 )
 def test_offsets_that_do_not_fit_are_damage(make, tmp_path, form, offsets, told):
     rows = make.flat_rows({"a": 2, "b": 3})
     wrong = replace(rows, offsets=None if offsets is None else np.array(offsets))
-    path = make.store(tmp_path, {"v": wrong}, make.flat_recipe(), format=form)
+    path = make.misfit(tmp_path, "v", wrong, make.flat_recipe(), form)
     with pytest.raises(StoreError, match=f"is damaged .*{told}.*delete it and run"):
         open_store(path)
     shards = {problem.shard for problem in verify(path)}
@@ -106,9 +107,11 @@ def test_offsets_that_do_not_fit_are_damage(make, tmp_path, form, offsets, told)
 def test_times_must_be_one_a_row(make, tmp_path):
     rows = make.flat_rows({"a": 2, "b": 3})
     short = replace(rows, times=rows.times[:-1])
-    path = make.store(tmp_path, {"v": short}, make.flat_recipe())
+    path = make.misfit(tmp_path, "v", short, make.flat_recipe())
     (problem,) = verify(path)
-    assert "different lengths" in problem.message
+    assert "its times is (4, 3), and it has 5 rows" in problem.message
+    with pytest.raises(StoreError, match="and it has 5 rows"):
+        _ = open_store(path).times
 
 
 def test_a_segment_is_a_view_of_the_mapped_file(make, tmp_path):

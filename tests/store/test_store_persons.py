@@ -270,14 +270,14 @@ def test_an_empty_store_of_persons_opens(make, tmp_path):
     [
         ({"boxes": None}, "it has no boxes"),
         ({"scores": None}, "it has no scores"),
-        ({"boxes": np.zeros((2, 4), np.float32)}, r"boxes are not float32 \(3, 4\)"),
+        ({"boxes": np.zeros((2, 4), np.float32)}, r"boxes is \(2, 4\), and it has 3 rows"),
         ({"scores": np.zeros((3, 1), np.float32)}, r"scores are not float32 \(3,\)"),
     ],
 )
 def test_boxes_that_are_absent_or_do_not_fit_are_damage(make, tmp_path, form, harm, told):
     rows = make.person_rows({"v_1": Boxes.of([LEFT, RIGHT]), "v_2": Boxes.of([LEFT])})
     wrong = dataclasses.replace(rows, **harm)
-    path = make.store(tmp_path, {"v": wrong}, make.person_recipe(), format=form)
+    path = make.misfit(tmp_path, "v", wrong, make.person_recipe(), form)
     with pytest.raises(StoreError, match=f"is damaged .*{told}.*delete it and run .*egofeat roi"):
         open_persons(path)
     (problem,) = verify(path)

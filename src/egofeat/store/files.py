@@ -5,19 +5,34 @@ and renamed; then the folder that holds the name is synchronised too. The tempor
 name says whose it is, so that the next run of a killed worker knows what to remove.
 """
 
+import contextlib
+import ctypes
+import errno
 import hashlib
 import os
 import shutil
 import socket
 from pathlib import Path
 
+from egofeat.store.damage import writing
+
 PREFIX = ".tmp~"
 """Start of every temporary name."""
+_HERE = -100
+"""`AT_FDCWD`: relative paths are relative to the working folder."""
+_EXCHANGE = 2
+"""`RENAME_EXCHANGE`."""
 
 
 def temporary_path(path: Path, worker: str) -> Path:
     """Where to write what will be renamed to `path`."""
     return path.with_name(f"{PREFIX}{worker}~{_host()}~{os.getpid()}~{path.name}")
+
+
+def is_of_the_living(path: Path) -> bool:
+    """Whether a temporary name is that of a process of this host that lives."""
+    host, pid = _owner(path)
+    return host == _host() and _is_alive(pid)
 
 
 def remove_leftovers(folder: Path, worker: str) -> None:
@@ -27,37 +42,80 @@ def remove_leftovers(folder: Path, worker: str) -> None:
     `verify` tells of it.
     """
     for path in folder.glob(f"{PREFIX}{worker}~*"):
-        _, _, host, pid, _ = path.name.split("~", 4)
-        if host != _host() or (int(pid) != os.getpid() and _is_alive(int(pid))):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        host, pid = _owner(path)
+        if host == _host() and (pid == os.getpid() or not _is_alive(pid)):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with everything in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def replace_file(path: Path, content: bytes, worker: str = "1of1") -> None:
-    """Put `content` at `path`, over what stood there."""
-    temporary = _write_temporary(path, content, worker)
-    temporary.replace(path)
-    sync(path.parent)
+    """Put `content` at `path`, over what stood there.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    with writing(path):
+        temporary = _write_temporary(path, content, worker)
+        temporary.replace(path)
+        sync(path.parent)
 
 
 def create_file(path: Path, content: bytes, worker: str) -> None:
-    """Put `content` at `path` unless something stands there."""
+    """Put `content` at `path` unless something stands there.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
     if path.exists():
         return
-    temporary = _write_temporary(path, content, worker)
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        pass
-    except OSError:
-        # Some network and portable file systems have no hard links. There two first
-        # writers may both succeed; the last one stays, and is as whole as the other.
-        temporary.replace(path)
-    temporary.unlink(missing_ok=True)
+    with writing(path):
+        temporary = _write_temporary(path, content, worker)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            pass
+        except OSError:
+            # Some network and portable file systems have no hard links. There two first
+            # writers may both succeed; the last one stays, and is as whole as the other.
+            temporary.replace(path)
+        temporary.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+def publish(temporary: Path, path: Path, worker: str) -> None:
+    """Give a file or folder that is whole on the disk its name, whatever stood there."""
+    while True:
+        try:
+            temporary.replace(path)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        # A folder that is not empty cannot be renamed over: the two change places, or where that
+        # cannot be, the old one steps aside, and is absent for an instant.
+        if exchange(temporary, path):
+            shutil.rmtree(temporary)
+            break
+        retired = temporary_path(path.with_name(f"old~{path.name}"), worker)
+        with contextlib.suppress(FileNotFoundError):  # another worker was quicker
+            path.rename(retired)
+            shutil.rmtree(retired)
     sync(path.parent)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two names change what they name, in one instant; whether the system can."""
+    swap = getattr(ctypes.CDLL(None), "renameat2", None)
+    if swap is None:
+        return False
+    return bool(swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 def sync_tree(path: Path) -> None:
@@ -75,15 +133,32 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot synchronise folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 
 
 def _write_temporary(path: Path, content: bytes, worker: str) -> Path:
     temporary = temporary_path(path, worker)
-    temporary.write_bytes(content)
-    sync(temporary)
+    try:
+        temporary.write_bytes(content)
+        sync(temporary)
+        if temporary.read_bytes() != content:
+            raise OSError(errno.EIO, "it reads back other bytes than were written")
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     return temporary
+
+
+def _owner(path: Path) -> tuple[str, int]:
+    """Host and number of the process that a temporary name is of; 0 where it is of none."""
+    _, _, host, pid, *_ = [*path.name.split("~", 4), "", "", "", ""]
+    return host, int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else 0
 
 
 def _host() -> str:
@@ -92,6 +167,8 @@ def _host() -> str:
 
 
 def _is_alive(pid: int) -> bool:
+    if pid == 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.store.damage import open_plain, reading
 from egofeat.store.selection import Addresses
 from egofeat.store.shards import Place, TapArray
 
@@ -54,7 +55,11 @@ class AddressRange:
     """Files mapped read-only, one after the other; unmapped when nothing refers to them."""
 
     def __init__(self, pieces: Sequence[tuple[Place, int]]) -> None:
-        """Map each piece: where its bytes lie in which file, and how many they are."""
+        """Map each piece: where its bytes lie in which file, and how many they are.
+
+        Raises:
+            StoreError: a file is shorter than that, or the system refuses.
+        """
         page = mmap.PAGESIZE
         heads = [place.offset % page for place, _ in pieces]
         spans = [
@@ -69,13 +74,21 @@ class AddressRange:
         # At exit the system unmaps, when surely nothing reads any more.
         weakref.finalize(self, _libc.munmap, self.address, self.size).atexit = False
         for (place, size), head, first in zip(pieces, heads, firsts, strict=True):
-            file = os.open(place.file, os.O_RDONLY)
-            try:
-                where = self.address + first
-                flags = mmap.MAP_SHARED | _MAP_FIXED
-                _map(where, head + size, mmap.PROT_READ, flags, (file, place.offset - head))
-            finally:
-                os.close(file)
+            with reading(place.file):
+                self._map_piece(place, size, head, self.address + first)
+
+    @staticmethod
+    def _map_piece(place: Place, size: int, head: int, where: int) -> None:
+        file, length = open_plain(place.file)
+        try:
+            # Beyond a file's end a mapping is a bus error. A file that is cut while it is mapped
+            # cannot be helped.
+            if place.offset + size > length:
+                raise ValueError(f"it is {length} bytes, and should be {place.offset + size}")
+            flags = mmap.MAP_SHARED | _MAP_FIXED
+            _map(where, head + size, mmap.PROT_READ, flags, (file, place.offset - head))
+        finally:
+            os.close(file)
 
     def array(
         self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, writable: bool = False

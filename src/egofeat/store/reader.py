@@ -20,6 +20,7 @@ from egofeat.store.gaze import GazeTable, StepGaze
 from egofeat.store.mapping import MappedRows
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import select
+from egofeat.store.shards import read_column
 from egofeat.store.tap_rows import open_rows
 from egofeat.store.unmapped import LibraryRows
 
@@ -65,6 +66,12 @@ class FeatureStore:
         clipped = column([shard.clipped for shard in shards], np.dtype(np.bool_))
         self.clipped: NDArray[np.bool_] = clipped
         """[rows] whether the video ended before the stop that was requested."""
+        stamps = [of for shard in shards if (of := shard.media_stamps) is not None]
+        self.media_stamps: NDArray[np.int64] | None = (
+            column(stamps, np.dtype(np.int64)) if shards and len(stamps) == len(shards) else None
+        )
+        """[rows, 2] of each segment's media, as `ShardRows` has them; None where a shard does not
+        say."""
         every = [list(shard.ids) for shard in shards]
         addresses = zip(
             self._selection.shard_of.tolist(), self._selection.row_of.tolist(), strict=True
@@ -297,7 +304,7 @@ class FeatureStore:
     def _beside(self, column: str, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Read a column that has a part a row."""
         addresses = self._rows.addresses if isinstance(self._rows, FlatRows) else self._selection
-        parts = [self._form.read(shard.path, column, None) for shard in self._shards]
+        parts = [read_column(self._form, shard, column) for shard in self._shards]
         return addresses.column(parts, dtype)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from egofeat.store.damage import reading
 from egofeat.store.flat import FlatRows, offsets_of
 from egofeat.store.mapping import MappedRows
 from egofeat.store.person_columns import check_columns
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import Addresses, Selection
-from egofeat.store.shards import Shard, ShardFormat, TapArray, reading
+from egofeat.store.shards import Shard, ShardFormat, TapArray
 from egofeat.store.unmapped import LibraryRows
 
 Rows = MappedRows | LibraryRows | FlatRows
@@ -53,6 +54,8 @@ def _checked(shard: Shard, tap: str, count: int, recipe: Recipe) -> TapArray:
     """Find a tap's array, which must be what the recipe says, as must be what is beside it."""
     array, shape = shard.taps.get(tap), (count, *recipe.taps[tap])
     with reading(shard.path):
+        if shard.offsets is not None and not recipe.flat:
+            raise ValueError("it has offsets, and its segments are a row each")
         if array is None or array.shape != shape or array.dtype != recipe.dtype:
             raise ValueError(f"its tap {tap} is not {recipe.dtype} {shape}")
         if recipe.of_persons:

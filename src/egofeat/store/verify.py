@@ -1,29 +1,26 @@
-"""Going through a whole store, every byte of every feature, and saying what is wrong."""
+"""Going through a whole store, every byte of it, and saying what is wrong."""
 
-import math
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
 from egofeat.store.annotations import Annotations
 from egofeat.store.box_table import BoxTable
+from egofeat.store.damage import reading
 from egofeat.store.description import Description
-from egofeat.store.files import PREFIX
+from egofeat.store.files import PREFIX, is_of_the_living
 from egofeat.store.flat import offsets_of
 from egofeat.store.formats import FORMATS, shard_paths
 from egofeat.store.gaze import GazeTable
 from egofeat.store.person_columns import check_columns, wrong_rows
 from egofeat.store.recipe import Recipe
 from egofeat.store.selection import Address, select
-from egofeat.store.shards import Shard, ShardFormat, checksums, reading
-
-_BLOCK = 64 << 20
-"""Bytes of compressed features that are read at a time."""
+from egofeat.store.shards import Shard, ShardFormat
+from egofeat.store.soundness import faults_of
 
 
 @dataclass(frozen=True)
@@ -39,28 +36,31 @@ class Problem:
 
 
 def verify(path: Path | str) -> list[Problem]:
-    """Check a store's description, shards and every row's checksum.
+    """Check a store's description, what stands beside the shards, and every byte of the shards.
 
     Reads everything once, a block at a time; changes nothing. An empty list is a sound store.
     """
     store = Path(path)
-    try:
+    problems: list[Problem] = []
+    with _noting(problems):
         description = Description.read(store)
+    if problems:
+        return problems
+    annotations = None
+    with _noting(problems):
         annotations = Annotations.read(store)
-        GazeTable.read(store)
-        BoxTable.read(store)
-    except StoreError as error:
-        return [Problem("", None, str(error))]
+    for table in (GazeTable, BoxTable):
+        with _noting(problems):
+            table.read(store)
+    problems += _leftovers(store)
     form = FORMATS[description.format]
-    problems = list(_leftovers(store))
     shards = []
     for shard_path in shard_paths(store, description):
-        try:
+        with _noting(problems, shard_path.name), reading(shard_path):
             shard = form.open(shard_path)
-            problems += _damage(shard, form, description.recipe)
             shards.append(shard)
-        except StoreError as error:
-            problems.append(Problem(shard_path.name, None, str(error)))
+            problems += _damage(shard, form, description.recipe)
+    problems += _unchecked(shards)
     selection = select(shards, annotations)
     problems += _rows(
         shards,
@@ -76,68 +76,55 @@ def verify(path: Path | str) -> list[Problem]:
     return problems
 
 
+@contextlib.contextmanager
+def _noting(problems: list[Problem], shard: str = "") -> Iterator[None]:
+    """Note what a file is refused for, and go on."""
+    try:
+        yield
+    except StoreError as error:
+        problems.append(Problem(shard, None, str(error)))
+
+
 def _leftovers(store: Path) -> Iterator[Problem]:
     for folder in (store, store / "shards"):
         for path in sorted(folder.glob(f"{PREFIX}*")):
-            yield Problem(
-                path.name,
-                None,
-                "is half written: unless an extraction is running, delete it, or run "
-                "`egofeat extract` again, which does",
-            )
+            if not is_of_the_living(path):
+                yield Problem(
+                    path.name,
+                    None,
+                    "is half written: unless an extraction is running on another machine, delete "
+                    "it, or run `egofeat extract` again, which does",
+                )
 
 
 def _damage(shard: Shard, form: ShardFormat, recipe: Recipe) -> Iterator[Problem]:
-    count = len(shard.ids)
-    lengths = np.diff(offsets_of(shard)) if recipe.flat else 1
-    owners = np.repeat(np.arange(count), lengths)
-    times = form.read(shard.path, "times", None)
-    columns = (shard.videos, shard.starts, shard.stops, shard.clipped)
-    if any(len(column) != count for column in columns) or len(times) != len(owners):
-        yield Problem(shard.path.name, None, "its columns have different lengths")
+    name = shard.path.name
+    count = int(offsets_of(shard)[-1]) if recipe.flat else len(shard.ids)
     for tap, row_shape in recipe.taps.items():
-        array = shard.taps.get(tap)
-        shape = (len(owners), *row_shape)
+        array, shape = shard.taps.get(tap), (count, *row_shape)
         if array is None or array.shape != shape or array.dtype != recipe.dtype:
-            yield Problem(shard.path.name, None, f"its tap {tap} is not {recipe.dtype} {shape}")
-        else:
-            for segment in np.unique(owners[_altered(shard, form, tap)]).tolist():
-                yield Problem(
-                    shard.path.name,
-                    shard.ids[segment],
-                    f"its {tap} was altered after it was written: delete the shard and run "
-                    f"`egofeat {'roi' if recipe.of_persons else 'extract'}` again",
-                )
+            yield Problem(name, None, f"its tap {tap} is not {recipe.dtype} {shape}")
+    mend = f"delete the shard and run `egofeat {'roi' if recipe.of_persons else 'extract'}` again"
+    for segment, wrong in faults_of(shard, form):
+        yield Problem(name, segment, f"{wrong}: {mend}")
     if recipe.of_persons:
-        yield from _wrong_persons(shard, form, owners)
+        check_columns(shard, count)
+        owners = np.repeat(np.arange(len(shard.ids)), np.diff(offsets_of(shard)))
+        for rows, wrong in wrong_rows(shard, form):
+            for number in np.unique(owners[rows]).tolist():
+                yield Problem(name, shard.ids[number], f"{wrong}: {mend}")
 
 
-def _wrong_persons(shard: Shard, form: ShardFormat, owners: NDArray[np.int64]) -> Iterator[Problem]:
-    with reading(shard.path):
-        check_columns(shard, len(owners))
-    for rows, wrong in wrong_rows(shard, form):
-        for segment in np.unique(owners[rows]).tolist():
-            mend = "delete the shard and run `egofeat roi` again"
-            yield Problem(shard.path.name, shard.ids[segment], f"{wrong}: {mend}")
-
-
-def _altered(shard: Shard, form: ShardFormat, tap: str) -> NDArray[np.int64]:
-    """Numbers of the rows whose bytes are not those of their checksum."""
-    expected = form.read(shard.path, f"crc32/{tap}", None)
-    found = [checksums(values) for values in _blocks(shard, form, tap)]
-    return np.flatnonzero(np.concatenate(found) != expected)
-
-
-def _blocks(shard: Shard, form: ShardFormat, tap: str) -> Iterator[NDArray[Any]]:
-    """Read a tap's rows a part at a time."""
-    array = shard.taps[tap]
-    if array.place:
-        file, offset = array.place.file, array.place.offset
-        yield np.memmap(file, array.dtype, "r", offset, array.shape)
-        return
-    count = max(1, _BLOCK // (math.prod(array.shape[1:]) * array.dtype.itemsize))
-    for first in range(0, array.shape[0], count):
-        yield form.read(shard.path, f"taps/{tap}", slice(first, first + count))
+def _unchecked(shards: Sequence[Shard]) -> Iterator[Problem]:
+    old = sum(shard.checksums is None for shard in shards)
+    if old:
+        yield Problem(
+            "",
+            None,
+            f"{old} of {len(shards)} shards have no checksums of their times, ids and the like: "
+            "an earlier egofeat wrote them, and of these nothing shows whether they were altered; "
+            "shards that are extracted anew have some",
+        )
 
 
 def _rows(shards: Sequence[Shard], rows: Sequence[Address], message: str) -> Iterator[Problem]:

@@ -1,15 +1,19 @@
 """Writing a store: whole shards, published one by one, with no lock and no central index."""
 
-import shutil
+import contextlib
+import errno
+import socket
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
+from egofeat.errors import StoreError
 from egofeat.names import check_name
 from egofeat.segments import Dataset
 from egofeat.store.annotations import Annotations
 from egofeat.store.box_table import write_boxes
+from egofeat.store.damage import writing
 from egofeat.store.description import Description
 from egofeat.store.failures import (
     all_failures,
@@ -19,12 +23,13 @@ from egofeat.store.failures import (
     still_missing,
     write_failures,
 )
-from egofeat.store.files import remove_leftovers, sync, sync_tree, temporary_path
+from egofeat.store.files import publish, remove, remove_leftovers, sync_tree, temporary_path
 from egofeat.store.formats import FORMATS, open_shards
 from egofeat.store.gaze import write_gaze
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
-from egofeat.store.shards import segments_in
+from egofeat.store.shards import Content, segments_in
+from egofeat.store.soundness import faults_of
 from egofeat.store.standing import packing
 
 
@@ -32,12 +37,18 @@ class StoreWriter:
     """One worker's hand on a store; any number of workers may write to one store at a time."""
 
     def __init__(
-        self, path: Path, description: Description, wanted: Collection[Key], worker: str
+        self,
+        path: Path,
+        description: Description,
+        wanted: Collection[Key],
+        worker: str,
+        made_with: Mapping[str, str],
     ) -> None:
         self.path = path
         self.description = description
         self._wanted = wanted
         self._worker = worker
+        self._made_with = {"host": socket.gethostname()} | dict(made_with)
         self._form = FORMATS[description.format]
         self._shards = path / "shards"
         self._failures = failures_path(path, worker)
@@ -71,7 +82,8 @@ class StoreWriter:
             recipe: what makes the numbers.
             format: `hdf5` or `zarr`; None is the store's own, `hdf5` for a new one.
             compress: one of `COMPRESSORS`, or `none`; None is the store's own, none for a new one.
-            made_with: versions to record beside the recipe.
+            made_with: versions and the like, to record beside the recipe, and with the name of
+                this host in each shard that is written.
             worker: name of this worker among those that write to the store at a time.
 
         Raises:
@@ -98,7 +110,7 @@ class StoreWriter:
         annotations.write(path, worker)
         write_gaze(path, dataset.gaze, worker)
         write_boxes(path, dataset, worker)
-        writer = cls(path, description, annotations.positions().keys(), worker)
+        writer = cls(path, description, annotations.positions().keys(), worker, made_with)
         writer._tidy_failures(None)
         return writer
 
@@ -114,27 +126,45 @@ class StoreWriter:
     def write_shard(self, name: str, rows: ShardRows) -> Path:
         """Publish rows as the shard `name`, over an older one of that name.
 
-        At every instant the shard is whole or absent. The same rows make the same bytes.
+        At every instant the shard is whole or absent. The same rows, made with the same, make the
+        same bytes. Before it has its name it is read back and held against its checksums.
 
         Args:
             name: a plain file name, without suffix.
             rows: at least one; all taps of the recipe, in its dtype.
+
+        Raises:
+            StoreError: the disk refuses, or gives back other bytes; nothing is published.
         """
         path = self._shard(name)
         temporary = temporary_path(path, self._worker)
-        self._form.write(temporary, rows, self.description.compress)
-        sync_tree(temporary)
-        if path.is_dir():  # a folder that is not empty cannot be renamed over
-            retired = temporary_path(path.with_name(f"old~{path.name}"), self._worker)
-            path.rename(retired)
-            temporary.rename(path)
-            shutil.rmtree(retired)
-        else:
-            temporary.replace(path)
-        sync(self._shards)
+        content = Content.of(rows, self._made_with)
+        try:
+            with writing(path):
+                self._form.write(temporary, content, self.description.compress)
+                sync_tree(temporary)
+                self._read_back(temporary, content)
+                publish(temporary, path, self._worker)
+        except BaseException:
+            with contextlib.suppress(OSError):  # on a full disk the room is wanted
+                remove(temporary)
+            raise
         if rows.offsets is not None:
             self._forget_lost_windows(set(rows.ids))
         return path
+
+    def _read_back(self, temporary: Path, content: Content) -> None:
+        """Refuse a shard of which the disk gives back other bytes than it was given."""
+        try:
+            shard = self._form.open(temporary)
+            faults = [message for _, message in faults_of(shard, self._form)]
+        except StoreError as error:
+            faults = [str(error)]
+        else:
+            if shard.checksums != content.checksums or sorted(shard.taps) != sorted(content.taps):
+                faults.append("it holds other columns")
+        if faults:
+            raise OSError(errno.EIO, f"it is not read back as it was written, {faults[0]}")
 
     def failures(self) -> list[Failure]:
         """List what any worker could not read, is still wanted, and has not been read since."""

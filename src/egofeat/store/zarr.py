@@ -7,44 +7,42 @@ would make opening a store of many shards fifty times slower.
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.store.damage import RATIO, plain_size, reading
 from egofeat.store.description import SCHEMA
-from egofeat.store.rows import ShardRows
 from egofeat.store.shards import (
     PERSON_COLUMNS,
+    Content,
     Place,
     Shard,
     ShardFormat,
     TapArray,
-    checksums,
-    reading,
+    assemble,
+    dtype_of,
 )
 
+_TEXTS = ("ids", "videos")
 
-def _write(path: Path, rows: ShardRows, compress: str | None) -> None:
+
+def _write(path: Path, content: Content, compress: str | None) -> None:
     import zarr  # noqa: PLC0415
 
-    attributes = {"schema": SCHEMA, "ids": list(rows.ids), "videos": list(rows.videos)}
-    group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    columns: dict[str, NDArray[Any]] = {
-        "start": rows.starts,
-        "stop": rows.stops,
-        "clipped": rows.clipped,
-        "times": rows.times,
+    attributes = {
+        "schema": SCHEMA,
+        **content.texts,
+        "made_with": dict(content.made_with),
+        "checksums": dict(content.checksums),
     }
-    if rows.offsets is not None:
-        columns["offsets"] = rows.offsets
-    for name, column in rows.of_persons.items():
-        columns |= {f"crc32/{name}": checksums(column), name: column}
-    for name, column in columns.items():
-        _add(group, name, column, None)
-    for tap, values in rows.taps.items():
-        _add(group, f"crc32/{tap}", checksums(values), None)
+    group = zarr.create_group(path, zarr_format=3, attributes=attributes)
+    for name, values in content.columns.items():
+        _add(group, name, values, None)
+    for tap, values in content.taps.items():
         _add(group, f"taps/{tap}", values, compress)
 
 
@@ -71,45 +69,73 @@ def _add(group: Any, name: str, values: NDArray[Any], compress: str | None) -> N
 
 def _open(path: Path) -> Shard:
     with reading(path):
-        attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
+        plain_size(path, "zarr.json")
+        said = json.loads((path / "zarr.json").read_bytes())["attributes"]
+
+        def column(name: str) -> Any:
+            if name in _TEXTS:
+                return _texts(said, name)
+            return _column(path, name) if (path / name).is_dir() else None
+
         taps = sorted(folder.name for folder in (path / "taps").iterdir() if folder.is_dir())
-        return Shard(
-            path=path,
-            ids=attributes["ids"],
-            videos=attributes["videos"],
-            starts=_read(path, "start", None),
-            stops=_read(path, "stop", None),
-            clipped=_read(path, "clipped", None),
-            taps={tap: _array(path / "taps" / tap) for tap in taps},
-            offsets=_read(path, "offsets", None) if (path / "offsets").is_dir() else None,
-            of_persons={
-                name: _array(path / name) for name in PERSON_COLUMNS if (path / name).is_dir()
-            },
+        persons = [name for name in PERSON_COLUMNS if (path / name).is_dir()]
+        return assemble(
+            path,
+            column,
+            {tap: _array(path, f"taps/{tap}") for tap in taps},
+            {name: _array(path, name) for name in persons},
+            said,
         )
 
 
-def _array(folder: Path) -> TapArray:
-    metadata = json.loads((folder / "zarr.json").read_bytes())
+def _texts(said: Mapping[str, Any], name: str) -> list[str]:
+    texts = said[name]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"its {name} is no list of texts")
+    return texts
+
+
+def _column(path: Path, name: str) -> NDArray[Any]:
+    array = _array(path, name)
+    if array.place is None or array.dtype != dtype_of(name):
+        raise ValueError(f"its {name} is {array.dtype}, or compressed")
+    return np.fromfile(array.place.file, array.dtype).reshape(array.shape)
+
+
+def _array(path: Path, name: str) -> TapArray:
+    """Find an array, all of it in one file.
+
+    Raises:
+        ValueError: it is behind a link, not in one file, or too large for it.
+    """
+    parts = name.split("/")
+    plain_size(path, *parts, "zarr.json")
+    metadata = json.loads((path / name / "zarr.json").read_bytes())
     shape = tuple(metadata["shape"])
+    if not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError(f"its {name} is {shape}")
     dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
     grid = metadata["chunk_grid"]
-    codecs = metadata["codecs"]
-    chunk = folder.joinpath("c", *["0"] * len(shape))
+    if grid != {"name": "regular", "configuration": {"chunk_shape": list(shape)}}:
+        raise ValueError(f"its {name} is not in one file")
+    chunk = ("c", *["0"] * len(shape))
     # Zarr reads a chunk that is absent as zeros; here it is damage.
-    size = chunk.stat().st_size
-    plain = (
-        [codec["name"] for codec in codecs] == ["bytes"]
-        and codecs[0].get("configuration", {}).get("endian", "little") == "little"
-        and grid == {"name": "regular", "configuration": {"chunk_shape": list(shape)}}
+    size = plain_size(path, *parts, *chunk)
+    needed = math.prod(shape) * dtype.itemsize
+    codecs = metadata["codecs"]
+    plain = [codec["name"] for codec in codecs] == ["bytes"] and (
+        codecs[0].get("configuration", {}).get("endian", "little") == "little"
     )
-    if plain and size != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{chunk.relative_to(folder)} has {size} bytes, not those of {shape}")
-    return TapArray(shape, dtype, Place(chunk, 0) if plain else None)
+    if size != needed if plain else needed > size * RATIO:
+        raise ValueError(f"its {name} has {size} bytes, not those of {shape}")
+    return TapArray(shape, dtype, Place(path.joinpath(*parts, *chunk), 0) if plain else None)
 
 
 def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDArray[Any]:
     with reading(path):
-        tap = _array(path / array)
+        if not array.startswith("taps/"):
+            return _column(path, array)
+        tap = _array(path, array)
         if tap.place:
             values = np.fromfile(tap.place.file, tap.dtype).reshape(tap.shape)
             return values if rows is None else values[rows]

@@ -1,0 +1,99 @@
+"""What is wrong with a file of a store, in one sentence: it is damaged, or the system failed.
+
+A stranger may have made it, so nothing is opened that is no plain file, and nothing is believed
+to be larger than its file has bytes for.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from egofeat.errors import StoreError
+
+_SYSTEM = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EIO", "ESTALE", "ETIMEDOUT", "ENOMEM", "EMFILE", "ENFILE", "EACCES", "EPERM"),
+        *("EINTR", "EAGAIN", "EBUSY", "ENXIO", "ENODEV", "ENOTCONN", "ECONNRESET"),
+        *("ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
+    )
+    if hasattr(errno, name)
+)
+"""What a disk or a system says of itself and not of the file."""
+RATIO = 1 << 16
+"""Times that a compressed array may be larger than its file: zstd says 128 KiB of one byte in
+some 4, gzip makes 1,032 bytes of one."""
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong inside a damaged shard into a StoreError that names it."""
+    try:
+        yield
+    except StoreError:
+        raise
+    # A damaged file makes the libraries that read it raise whatever there is.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]  # HDF5 speaks in several lines
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _SYSTEM:
+            raise StoreError(
+                f"shard {path} cannot be read ({reason or 'no memory'}): mend the disk or the "
+                "limit that says so, and give the command again"
+            ) from None
+        raise StoreError(
+            f"shard {path} is damaged ({reason}): delete it and run `egofeat extract` again, or "
+            "for persons `egofeat roi`, which makes only what is missing"
+        ) from None
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into a StoreError that names the file that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}): mend that and give the "
+            "command again, which goes on where it stopped"
+        ) from None
+
+
+def plain_size(path: Path | str, *below: str) -> int:
+    """Size in bytes of a file, which neither is a link nor is reached by one.
+
+    Args:
+        path: the file, or the folder from which `below` leads to it.
+        below: names of folders, the last one of the file.
+
+    Raises:
+        ValueError: it is a link, a folder, a pipe, a device or a socket, or behind a link.
+        OSError: it is not there.
+    """
+    where = os.fspath(path)
+    found = os.lstat(where)
+    for name in below:
+        if not stat.S_ISDIR(found.st_mode):
+            raise ValueError(f"{where} is no folder or a link")
+        where = f"{where}/{name}"
+        found = os.lstat(where)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{where} is no plain file")
+    return found.st_size
+
+
+def open_plain(path: Path) -> tuple[int, int]:
+    """Open a file for reading: its descriptor, which the caller closes, and its bytes.
+
+    Raises:
+        ValueError: it is a folder, a pipe, a device or a socket; nothing is waited for.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        return descriptor, found.st_size
+    os.close(descriptor)
+    raise ValueError(f"{path} is no plain file")
