@@ -193,8 +193,8 @@ def fit_head_command(
         evaluation = run.evaluation.to_dict()
         print(json.dumps({**evaluation, "run": str(run.path), "parameters": run.parameters}))
     else:
-        print(f"{head}, {run.parameters:,} parameters: {run.path}")
-        print("\n".join(run.evaluation.lines()))
+        console.say(f"{head}, {run.parameters:,} parameters: {run.path}")
+        console.say("\n".join(run.evaluation.lines()))
 
 
 @app.command("evaluate", rich_help_panel="Heads")
@@ -221,7 +221,7 @@ def evaluate_command(
     if as_json:
         print(json.dumps({**evaluation.to_dict(), "run": str(run)}))
     else:
-        print("\n".join(evaluation.lines()))
+        console.say("\n".join(evaluation.lines()))
 
 
 @app.command("predict", rich_help_panel="Heads")
@@ -261,7 +261,7 @@ def export_challenge_command(
     from egofeat.pipelines.epic_challenge import export_challenge
 
     count = export_challenge(run, out, split, store, device=device)
-    print(f"{count} segments of {split}: {out}")
+    console.say(f"{count} segments of {split}: {out}")
 
 
 @app.command("demo")
