@@ -34,7 +34,7 @@ def _near(path: Path) -> str | None:
 
 @functools.lru_cache(maxsize=16)
 def _names_by_stem(folder: Path) -> dict[str, str]:
-    """Names in a folder by what they are without suffix and case; listed once for all its videos."""
+    """Names in a folder by what they are without suffix and case; listed once for all of them."""
     try:
         names = sorted((one.name for one in folder.iterdir()), reverse=True)
     except OSError:
