@@ -77,6 +77,10 @@ def fit_head_command(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Standardise channels by the training rows.")
     ] = False,
+    published_split: Annotated[
+        str | None,
+        typer.Option(help="Of a data set with several, as 2. [default: the manifest's]"),
+    ] = None,
     train_split: Annotated[str, typer.Option(help="Split to train on.")] = "train",
     val_split: Annotated[str, typer.Option(help="Split to validate and evaluate on.")] = "val",
     val_from_train: Annotated[
@@ -179,6 +183,7 @@ def fit_head_command(
         options=_options(option or []),
         init=init,
         normalize=normalize,
+        published_split=published_split,
         train_split=train_split,
         val_split=val_split,
         val_from_train=val_from_train,
