@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint types imports wheel bench clean
+.PHONY: demo test lint types imports wheel bench campaign clean
 
 demo: .venv/installed
 	$(BIN)/egofeat demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+# Kills, failing disks, flipped bits, hostile input, options together: docs/reliability.md. Hours;
+# it goes on where it was. ARGS="--only kills --scale 0.1 --budget 600" for less.
+campaign: .venv/installed
+	$(BIN)/python -m tests.campaigns $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -40,9 +40,7 @@ class ImageSource(FrameSource):
     def __init__(self, media: Media, names: Iterable[str]) -> None:
         self.path = media.path
         if not media.fps:
-            raise MediaError(
-                f"{self.path} has no frame rate: give `fps` in the manifest of its data set"
-            )
+            raise MediaError(f"{self.path} has no frame rate: give `fps` in the manifest")
         numbered = sorted(
             (number, name) for name in names if (number := frame_number(name)) is not None
         )

@@ -215,7 +215,7 @@ def ls_command(
     if as_json:
         print(json.dumps([asdict(store) for store in stores], default=str))
     else:
-        console.say("\n".join(map(say, stores)) if stores else f"no feature stores in {folder}")
+        print("\n".join(map(say, stores)) if stores else f"no feature stores in {folder}")
 
 
 @app.command("verify", rich_help_panel="Features")
@@ -229,8 +229,8 @@ def verify_command(
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
     for problem in [] if as_json else problems:
-        console.say(": ".join(filter(None, (problem.shard, problem.id, problem.message))))
+        print(": ".join(filter(None, (problem.shard, problem.id, problem.message))))
     if problems:
         raise typer.Exit(1)
     if not as_json:
-        console.say(f"{store} is sound")
+        print(f"{store} is sound")

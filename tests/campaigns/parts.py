@@ -1,0 +1,46 @@
+"""The parts of a campaign, and what is imported before the first fork."""
+
+import gc
+from collections.abc import Callable, Iterator
+
+from tests.campaigns import combinations, faults, flips, kills, media, texts
+from tests.campaigns.names import PARTS as NAMES
+from tests.campaigns.stage import Stage, Trial
+
+PARTS: dict[str, Callable[[Stage], Iterator[Trial]]] = {
+    "kills": kills.trials,
+    "faults": faults.trials,
+    "flips": flips.trials,
+    "texts": texts.trials,
+    "media": media.trials,
+    "combinations": combinations.trials,
+}
+assert tuple(PARTS) == NAMES
+
+
+def warm() -> None:
+    """Import everything that is slow to import, so that no child has to; start no thread."""
+    import matplotlib.pyplot
+    import torch
+    import zarr
+
+    import egofeat.cli
+    import egofeat.pipelines.evaluate
+    import egofeat.pipelines.export
+    import egofeat.pipelines.extract
+    import egofeat.pipelines.fit_head
+    import egofeat.pipelines.job
+    import egofeat.pipelines.predict
+    import egofeat.pipelines.prune
+    import egofeat.pipelines.refresh
+    import egofeat.pipelines.roi_from_maps
+    from egofeat.extract import backbones
+
+    torch.set_num_threads(1)
+    matplotlib.pyplot.switch_backend("agg")
+    assert zarr.__version__
+    assert egofeat.cli.app
+    network = backbones.load("mobilenetv2", weights="random", taps=["gap"], device="cpu")
+    network(torch.zeros(1, 3, 32, 32))
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page that parent and child share
