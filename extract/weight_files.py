@@ -9,6 +9,7 @@ down how arrays were to be made, and make those of plain numbers ourselves, from
 import math
 import pickle
 import re
+import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,9 +44,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             tensors and plain values, or there is no state dict in it.
     """
     try:
+        size = _size_of(path)
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = _state_dict(_read_pickle(path))
+        state = _state_dict(_read_pickle(path, size), size)
     except FileNotFoundError:
         raise WeightsError(f"there is no weights file {path}: name one that exists") from None
     except _RefusedError:
@@ -60,12 +62,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise WeightsError(f"{path} is not a state dict of tensors: save the model's state_dict()")
+    if any(value.numel() * value.element_size() > size for value in state.values()):
+        raise WeightsError(
+            f"{path} has a tensor that is larger than the file, of one value: save whole tensors"
+        )
     # DataParallel saves every key behind this prefix.
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def _read_pickle(path: Path) -> Any:
-    if not zipfile.is_zipfile(path):
+def _size_of(path: Path) -> int:
+    """Bytes of a file; nothing that is made of it may be much larger."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no file")
+    return found.st_size
+
+
+def _read_pickle(path: Path, size: int) -> Any:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise ValueError("it is compressed, as torch writes no file")
+    else:
         # A Caffe2 file is one pickle of a dict; torch's, before 1.6, begin with one of a number.
         with path.open("rb") as file:
             first = _ArrayUnpickler(file, encoding="latin-1").load()
@@ -77,13 +95,19 @@ def _read_pickle(path: Path) -> Any:
         raise _RefusedError from error
 
 
-def _state_dict(loaded: Any) -> Any:
-    """The state dict in what a file holds; the thing itself where there is none inside."""
+def _state_dict(loaded: Any, size: int) -> Any:
+    """The state dict in what a file of `size` bytes holds; the thing itself where none is inside.
+
+    Raises:
+        _RefusedError, ValueError: see `_Array.numbers`; or the arrays are more than the file.
+    """
     if not isinstance(loaded, Mapping):
         return loaded
     if isinstance(blobs := loaded.get("blobs"), dict):
         # Counters and settings lie among the arrays.
         arrays = {name: blob.numbers() for name, blob in blobs.items() if isinstance(blob, _Array)}
+        if sum(array.nbytes for array in arrays.values() if array is not None) > size:
+            raise ValueError("it names one array many times")
         return {
             name: torch.from_numpy(array.astype(np.float32))
             for name, array in arrays.items()
@@ -181,8 +205,12 @@ _ALLOWED: dict[tuple[str, str], type[_Call]] = {
 """(module, name) that pickles of NumPy arrays call, to what stands in for it."""
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Makes plain values and records of calls; imports nothing and calls nothing of a pickle's."""
+class _ArrayUnpickler(pickle._Unpickler):
+    """Makes plain values and records of calls; imports nothing and calls nothing of a pickle's.
+
+    That of Python, which remembers objects by number in a dict: the one in C has a list as long as
+    the largest number, and a pickle of 13 bytes can name one of gigabytes.
+    """
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         """The stand-in of a global.

@@ -4,11 +4,15 @@ Figures are made without pyplot, so nothing here depends on a display, on the or
 calls or on the thread.
 """
 
+import warnings
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
+
+from egofeat import console
 
 DPI = 130
 TEXT = 9.0
@@ -47,12 +51,20 @@ def note(sheet: Figure, words: str) -> None:
 
 
 def save(sheet: Figure, out: Path) -> Path:
-    """Write the sheet as a PNG; folders above it are made."""
+    """Write the sheet as a PNG; folders above it are made.
+
+    Of letters that the font has not, and of control characters, there is a box or a code.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.savefig(out, format="png")
+    for text in sheet.findobj(Text):
+        text.set_text(console.printable(text.get_text()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        sheet.savefig(out, format="png")
     return out
 
 
 def short(name: str, most: int = 26) -> str:
-    """A name that takes no more letters than there is room for."""
+    """A name that takes no more letters than there is room for, and is all on one line."""
+    name = " ".join(console.printable(name).split())
     return name if len(name) <= most else name[: most - 1] + "…"

@@ -35,7 +35,7 @@ from egofeat.pipelines.run import (
     write_config,
 )
 from egofeat.pipelines.run_origin import choose_folder, describe_file, describe_store
-from egofeat.pipelines.set_aside import choose_groups, set_aside
+from egofeat.pipelines.set_aside import choose_groups, choose_published, set_aside
 from egofeat.store.joined import JoinedStore
 from egofeat.store.persons import PersonRows
 
@@ -63,6 +63,8 @@ class FitConfig:
     """The head's own."""
     normalize: bool = False
     """Standardise each channel by the training rows; the figures are kept in the head's file."""
+    published_split: str | None = None
+    """Of a data set with several published splits, another than the manifest's."""
     train_split: str = "train"
     val_split: str = "val"
     val_from_train: float = 0.0
@@ -174,7 +176,8 @@ def open_rows(config: FitConfig) -> LabelledRows:
     """Open the rows that a head is to learn from.
 
     Raises:
-        RequestError: unknown head or option, no such tap, or segments for a head of persons.
+        RequestError: unknown head or option, no such tap or published split, or segments for a
+            head of persons.
         StoreError: the store cannot be read.
     """
     options = resolve_options(config.head, config.preset, config.options)
@@ -184,6 +187,8 @@ def open_rows(config: FitConfig) -> LabelledRows:
             f"head 'roi' reads persons of key frames, and store {store.path} holds segments: make "
             "one of persons with egofeat roi, or choose another head"
         )
+    if config.published_split is not None:
+        choose_published(store, config.published_split)
     return store
 
 
@@ -241,6 +246,8 @@ def describe(
         "dataset": store.dataset,
         "classes": {target: list(store.classes[target]) for target in targets},
     }
+    if config.published_split is not None:
+        description["published_split"] = config.published_split
     if config.init is not None:
         description["init"] = describe_file(config.init)
     make_head(description)  # a head that cannot be is refused before anything is written

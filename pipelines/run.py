@@ -28,7 +28,7 @@ from egofeat.heads.fusion import (
 )
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
-from egofeat.pipelines.set_aside import set_aside
+from egofeat.pipelines.set_aside import choose_published, set_aside
 from egofeat.store import FeatureStore, Recipe, open_store
 from egofeat.store.joined import JoinedStore, join
 from egofeat.store.persons import PersonRows
@@ -243,6 +243,8 @@ def open_run_rows(
     pairs = zip(trained_on, places, strict=True)
     opened = as_rows(join([_open_source(path, source, place) for source, place in pairs]), config)
     tell_left_out(opened)
+    if "published_split" in config:
+        choose_published(opened, config["published_split"])
     if "val_groups" in config:
         assert not isinstance(opened, PersonRows)  # whose splits are never divided
         set_aside(opened, config["val_groups"], config["train_split"], config["val_split"])

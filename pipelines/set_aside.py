@@ -1,4 +1,8 @@
-"""A validation part for a data set that has none: whole groups of its training split."""
+"""Other splits than the store has, in the open store alone: the folder stays as it is.
+
+Another of the published splits, or a validation part for a data set that has none, which is whole
+groups of its training split.
+"""
 
 import hashlib
 from collections.abc import Collection
@@ -9,6 +13,23 @@ from numpy.typing import NDArray
 from egofeat.errors import RequestError
 from egofeat.store import FeatureStore
 from egofeat.store.joined import JoinedStore
+from egofeat.store.persons import PersonRows
+
+
+def choose_published(store: FeatureStore | JoinedStore | PersonRows, name: str) -> None:
+    """Give every row its split by another of the data set's published splits.
+
+    Raises:
+        RequestError: the data set has no published split of that name.
+    """
+    published = {} if isinstance(store, PersonRows) else store.published
+    if name not in published:
+        known = f"it has {', '.join(published)}" if published else "it knows one alone"
+        raise RequestError(
+            f"store {store.path} has no published split '{name}': {known}; where the manifest has "
+            "more, run egofeat extract again (features are kept)"
+        )
+    store.splits = published[name]
 
 
 def choose_groups(

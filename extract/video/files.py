@@ -1,8 +1,9 @@
 """Media as files: what stands at a path, and reading it without being held up by what does."""
 
+import functools
 import stat
 from os import fspath, strerror
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from egofeat.errors import MediaError, MissingMediaError, UnreadableMediaError
 
@@ -15,11 +16,30 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 def unread(path: Path, error: OSError) -> MediaError:
     """What an error of the system means for media: not there, or not given this time."""
     if isinstance(error, _ABSENT):
-        return MissingMediaError(
-            f"{path} does not exist: check the path, or 'media' of the manifest"
-        )
+        there = _near(path)
+        mend = f"did you mean {there!r}?" if there else "check the path, or 'media' of the manifest"
+        return MissingMediaError(f"{path} does not exist: {mend}")
     said = strerror(error.errno) if error.errno else str(error) or type(error).__name__
     return UnreadableMediaError(f"{path} cannot be read ({said}): mend that and run again")
+
+
+def _near(path: Path) -> str | None:
+    """Name of what may be meant: another suffix, none, other case, or slashes of Windows."""
+    if "\\" in path.name:
+        written = path.parent / path.name.replace("\\", "/")
+        return path.name.replace("\\", "/") if written.exists() else None
+    names = _names_by_stem(path.parent)
+    return names.get(path.stem.casefold()) or names.get(path.name.casefold())
+
+
+@functools.lru_cache(maxsize=16)
+def _names_by_stem(folder: Path) -> dict[str, str]:
+    """Names in a folder by what they are without suffix and case; listed once for all of them."""
+    try:
+        names = sorted((one.name for one in folder.iterdir()), reverse=True)
+    except OSError:
+        return {}
+    return {PurePath(name).stem.casefold(): name for name in names}
 
 
 def is_folder(path: Path) -> bool:

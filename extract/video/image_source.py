@@ -40,7 +40,9 @@ class ImageSource(FrameSource):
     def __init__(self, media: Media, names: Iterable[str]) -> None:
         self.path = media.path
         if not media.fps:
-            raise MediaError(f"{self.path} has no frame rate: give `fps` in the manifest")
+            raise MediaError(
+                f"{self.path} has no frame rate: give `fps` in the manifest of its data set"
+            )
         numbered = sorted(
             (number, name) for name in names if (number := frame_number(name)) is not None
         )

@@ -26,6 +26,11 @@ Advance = Callable[[int], None]
 """Told how many more units are done."""
 
 
+def say(text: str) -> None:
+    """A result for people, to standard output. JSON escapes by itself, and is printed plainly."""
+    print(printable(text))
+
+
 _noted: set[str] = set()
 
 

@@ -76,12 +76,15 @@ class Dataset:
     has nobody in it has no boxes, one that was not is absent."""
     evaluated: frozenset[int] = frozenset()
     """Of key frames, the action classes that count in evaluation; none named: all."""
+    published: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name of each published split, where there are several, to the split of each segment by it
+    (empty: it leaves the segment out); the segments' own are those of the one that is chosen."""
     remarks: tuple[str, ...] = ()
     """What a person should know of the data before it is used, a sentence each."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits, in the order of their first segment."""
+        """Names of the splits, in the order of their first segment; "" where one has none."""
         return tuple(dict.fromkeys(segment.split for segment in self.segments))
 
     def of_splits(self, splits: Collection[str]) -> tuple[Segment, ...]:
@@ -94,7 +97,7 @@ class Dataset:
             if split not in self.splits:
                 raise RequestError(
                     f"the data set '{self.name}' has no split '{split}': choose from "
-                    f"{', '.join(self.splits)}"
+                    f"{', '.join(filter(None, self.splits)) or 'none, it has no splits'}"
                 )
         return tuple(s for s in self.segments if not splits or s.split in splits)
 
@@ -116,7 +119,9 @@ class Dataset:
             )
             for video, members in of_video.items()
         )
-        bare: dict[str, Any] = {name: {} for name in ("classes", "tail", "gaze", "boxes")}
+        bare: dict[str, Any] = {
+            name: {} for name in ("classes", "tail", "gaze", "boxes", "published")
+        }
         return replace(self, segments=videos, key_frames=False, evaluated=frozenset(), **bare)
 
 

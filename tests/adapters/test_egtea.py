@@ -73,10 +73,25 @@ def test_clips_lie_in_folders_of_sessions(release, below):
 
 
 def test_the_split_is_chosen(release):
-    assert [(s.group, s.split) for s in release.read(split=2).segments] == [
+    dataset = release.read(split=2)
+    assert [(s.group, s.split) for s in dataset.segments] == [
         ("P01-R02-Pizza", "train"),
         ("P01-R01-PastaSalad", "test"),
+        ("OP02-R01-Pizza", ""),  # of split 1 alone: kept for it
+        ("P03-R01-Pizza", ""),
+        ("P01-R01-PastaSalad", ""),
     ]
+    assert dataset.published == {
+        "1": ("train", "train", "train", "train", "test"),
+        "2": ("train", "test", "", "", ""),
+    }
+    assert set(dataset.media) == {s.video for s in dataset.segments}
+
+
+def test_a_validation_part_is_of_every_published_split(release):
+    dataset = release.read(resplit="{val: [OP02-R01-Pizza]}")
+    assert dataset.published["1"] == tuple(s.split for s in dataset.segments)
+    assert dataset.published["2"] == ("test", "train", "", "", "")
 
 
 def test_without_the_lists_classes_are_numbers(release):

@@ -169,6 +169,20 @@ def test_bad_ucf_lists(ucf, file, text, says):
     assert says in ucf.error(", annotations: lists")
 
 
+def test_other_published_splits_are_kept_beside(ucf):
+    ucf.write("lists/trainlist02.txt", "Zoo/v_g02.avi 1\n")
+    ucf.write("lists/testlist02.txt", "Archery Bow/v (2).avi\nZoo/v_g03.avi\n")
+    data = ucf.read(", annotations: lists")
+    assert data.published == {
+        "1": ("train", "train", "test", ""),
+        "2": ("", "test", "train", "test"),
+    }
+    assert [s.split for s in data.segments] == ["train", "train", "test", ""]
+    assert data.media["Zoo/v_g03.avi"].path == ucf.root / "clips/Zoo/v_g03.avi"
+    second = ucf.read(", annotations: lists, lists: 2")
+    assert {s.id for s in second.segments} == {s.id for s in data.segments}
+
+
 def test_lists_that_are_not_there(ucf):
     assert "trainlist02.txt does not exist" in ucf.error(", annotations: lists, lists: 2")
     (ucf.root / "lists/classInd.txt").unlink()

@@ -168,6 +168,27 @@ def test_a_bad_tar(folder: Path, tmp_path: Path, damage: str) -> None:
         open_video(Media(tar, fps=1.0))
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("P01/a.MP4", "a.mp4"),
+        ("P01/A.mp4", "a.mp4"),
+        ("P01/a", "a.mp4"),
+        ("P01\\a.mp4", "P01/a.mp4"),
+        ("P01/frames.tar", "frames"),
+        ("P01/b.mp4", None),
+        ("P02/a.mp4", None),
+    ],
+)
+def test_a_missing_video_with_a_near_name(tmp_path: Path, written, meant) -> None:
+    (tmp_path / "P01/frames").mkdir(parents=True)
+    (tmp_path / "P01/a.mp4").touch()
+    with pytest.raises(MissingMediaError) as caught:
+        open_video(Media(tmp_path / written))
+    mend = f"did you mean {meant!r}?" if meant else "check the path"
+    assert f"{written} does not exist: {mend}" in str(caught.value)
+
+
 @pytest.mark.real_data
 def test_epic_frames(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "data/frames/epic_P01_01/P01_01"

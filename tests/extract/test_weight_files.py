@@ -1,7 +1,11 @@
 """What is read as weights, and that nothing in a file runs."""
 
 import codecs
+import os
 import pickle
+import tracemalloc
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +197,35 @@ def test_a_pickle_changes_nothing_that_outlives_it(tmp_path):
             with pytest.raises(WeightsError, match="cannot be read as weights"):
                 read_tensors(tmp_path / "a.pkl")
     assert read_blob(tmp_path, np.ones(2))["a"].tolist() == [1, 1]
+
+
+def test_a_few_bytes_take_a_few_bytes_of_memory(tmp_path):
+    """A pickle may name an object by any number, and one array, or value, any number of times."""
+    files = {"number": b"\x80\x02}r" + (2**28).to_bytes(4, "little") + b"."}
+    files["number in text"] = b"}p268435456\n."
+    one = np.zeros(100_000, np.float32)
+    files["one array"] = pickle.dumps({"blobs": {f"w{n}": one for n in range(1000)}}, protocol=4)
+    torch.save({"a": torch.zeros(1).expand(10**10)}, tmp_path / "whole.pth")
+    files["one value"] = (tmp_path / "whole.pth").read_bytes()
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "whole.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pth") as given,
+        zipfile.ZipFile(tmp_path / "small.pth", "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in given.namelist():
+            deflated.writestr(name, given.read(name))
+    files["deflated"] = (tmp_path / "small.pth").read_bytes()
+    for kind, content in files.items():
+        (tmp_path / "a.pkl").write_bytes(content)
+        tracemalloc.start()
+        with nullcontext() if "number" in kind else pytest.raises(WeightsError):
+            read_tensors(tmp_path / "a.pkl")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20 * len(content) + 2**20, kind
+    os.mkfifo(tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="it is no file"):
+        read_tensors(tmp_path / "a.pth")
 
 
 def test_damaged_absent_and_unsuitable_files(tmp_path):

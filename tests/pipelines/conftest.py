@@ -40,6 +40,7 @@ def labelled_store(tmp_path: Path) -> Callable[..., Path]:
         groups: Sequence[str] | None = None,
         tail: Mapping[str, frozenset[int]] | None = None,
         unseen: frozenset[str] = frozenset(),
+        published: Mapping[str, Sequence[str]] | None = None,
         out: str = "features",
     ) -> Path:
         ids = [f"segment_{number:03d}" for number in range(len(splits))]
@@ -62,6 +63,7 @@ def labelled_store(tmp_path: Path) -> Callable[..., Path]:
             classes={target: tuple(names) for target, names in classes.items()},
             tail=tail or {},
             unseen=unseen,
+            published={name: tuple(of) for name, of in (published or {}).items()},
         )
         recipe = Recipe(
             backbone="toy",

@@ -140,3 +140,9 @@ def test_a_picture_is_the_same_each_time(tmp_path: Path) -> None:
         for name in ("a.png", "b.png")
     )
     assert first == second
+
+
+def test_class_names_of_a_stranger_draw_without_a_warning(tmp_path):
+    names = ["\x1b]0;TITLE\x07", "日本\n語", "$\\foo$"]
+    out = confusion_matrix([0, 1, 2], [0, 1, 1], names, tmp_path / "a.png", names[0])
+    assert out.read_bytes()[:4] == b"\x89PNG"

@@ -111,3 +111,41 @@ def test_joined_stores_are_divided_as_one(config, sessions, tmp_path):
 def test_a_part_that_cannot_be_is_one_sentence(config, changed, says):
     with pytest.raises(RequestError, match=says):
         fit_head(replace(config, **changed))
+
+
+@pytest.fixture
+def two_splits(labelled_store):
+    """A store of 60 segments, of which two published splits test others."""
+    first = ["train"] * 40 + ["test"] * 20
+    second = ["test"] * 20 + ["train"] * 40
+    return labelled_store(
+        first,
+        {"verb": [number % 3 for number in range(60)]},
+        {"verb": ("take", "put", "cut")},
+        published={"1": first, "2": second},
+    )
+
+
+def test_one_extraction_serves_every_published_split(two_splits, tmp_path):
+    def fitted(published, out):
+        more = {"val_split": "test", "trainer": QUICK, "out": tmp_path / out}
+        config = FitConfig(head="linear", store=two_splits, published_split=published, **more)
+        run = fit_head(config)
+        with np.load(run.path / "predictions.npz") as predictions:
+            return run.path, predictions["ids"].tolist()
+
+    usual, first = fitted(None, "usual")
+    other, second = fitted("2", "other")
+    ids = sorted(f"segment_{number:03d}" for number in range(60))
+    assert sorted(first) == ids[40:]
+    assert sorted(second) == ids[:20]
+    assert yaml.safe_load((other / "config.yaml").read_text())["published_split"] == "2"
+    assert "published_split" not in yaml.safe_load((usual / "config.yaml").read_text())
+    assert evaluate(other, "test").segments == 20
+    with pytest.raises(RequestError, match="has no published split '4': it has 1, 2"):
+        fitted("4", "none")
+
+
+def test_a_store_of_one_published_split_says_so(config):
+    with pytest.raises(RequestError, match="no published split '2': it knows one alone; where"):
+        fit_head(replace(config, published_split="2"))

@@ -5,6 +5,7 @@ the first is the label, and two nouns never are. A clip is a video of its own, a
 The group is the session, one recipe cooked once by one person (`P01-R01-PastaSalad`).
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import Field
 from egofeat.adapters.egtea_gaze import Clip, locate_gaze
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.files import read_lines, refuse_duplicates, whole_number
+from egofeat.adapters.published import with_published
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
@@ -33,41 +35,56 @@ class EgteaEntry(Entry):
     format: Literal["egtea-gaze+"]
     annotations: str = Field(description="the folder of train_split1.txt and the like")
     split: Literal[1, 2, 3] = 1
-    """Which of the published splits."""
+    """Which of the published splits counts; the others are kept beside it."""
     gaze: str | None = None
     """Folder of the gaze files, one a session."""
     resplit: dict[str, Share] = Field(default_factory=dict)
 
 
 def read(name: str, entry: EgteaEntry, root: Path) -> Dataset:
-    """Read one of the three splits, and say where its gaze is found."""
+    """Read the splits that are there, and say where the gaze is found."""
     folder = entry.locate_folder("annotations", root)
     media = entry.locate_folder("media", root)
     if (media / "cropped_clips").is_dir():
         media /= "cropped_clips"
     classes = {target: _class_names(folder, target) for target in CLASSES}
-    rows = [
-        row
-        for split in ("train", "test")
-        for row in _segments(folder / f"{split}_split{entry.split}.txt", split, classes)
-    ]
-    segments = [segment for _, segment, _ in rows]
-    clips = {segment.id: clip for _, segment, clip in rows}
-    refuse_duplicates(
-        [s.id for s in segments], [place for place, _, _ in rows], "restore the published file"
-    )
+    splits: dict[str, tuple[Segment, ...]] = {}
+    clips: dict[str, Clip] = {}
+    for number in (1, 2, 3):
+        if number == entry.split or (folder / f"train_split{number}.txt").exists():
+            segments, of_split = _read_split(folder, number, classes)
+            splits[str(number)] = tuple(segments)
+            clips |= of_split
     gaze: Mapping[str, Gaze] = {}
     remarks: tuple[str, ...] = ()
     if entry.gaze is not None:
         gaze, remarks = locate_gaze(entry.locate_folder("gaze", root), clips)
-    return Dataset(
+    bare = Dataset(
         name=name,
         media={id_: Media(media / clip.session / f"{id_}.mp4") for id_, clip in clips.items()},
-        segments=_resplit(segments, entry.resplit),
+        segments=(),
         classes=classes,
         gaze=gaze,
         remarks=remarks,
     )
+    deal = functools.partial(_resplit, shares=entry.resplit)
+    return with_published(splits, str(entry.split), bare, deal)
+
+
+def _read_split(
+    folder: Path, number: int, classes: Mapping[str, tuple[str, ...]]
+) -> tuple[list[Segment], dict[str, Clip]]:
+    """Segments of a published split, and what the name of each clip says."""
+    rows = [
+        row
+        for split in ("train", "test")
+        for row in _segments(folder / f"{split}_split{number}.txt", split, classes)
+    ]
+    segments = [segment for _, segment, _ in rows]
+    refuse_duplicates(
+        [s.id for s in segments], [place for place, _, _ in rows], "restore the published file"
+    )
+    return segments, {segment.id: clip for _, segment, clip in rows}
 
 
 def _class_names(folder: Path, target: str) -> tuple[str, ...]:

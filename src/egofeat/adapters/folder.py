@@ -3,8 +3,9 @@
 The target is `action` unless the entry says otherwise; one clip is one segment.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -16,8 +17,9 @@ from pydantic import AfterValidator, Field
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, confined, refuse_duplicates
 from egofeat.adapters.patterns import search_all
+from egofeat.adapters.published import with_published
 from egofeat.adapters.resplit import Share, resplit
-from egofeat.adapters.split_lists import Listed, read_lists
+from egofeat.adapters.split_lists import Listed, list_numbers, read_lists
 from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segment
@@ -39,7 +41,8 @@ class FolderEntry(Entry):
     annotations: str | None = None
     """Folder of the split lists that UCF-101 or HMDB-51 publish."""
     lists: int = Field(default=1, ge=1, le=99)
-    """Which of the published splits: the number in the lists' file names."""
+    """Which of the published splits counts, the number in the lists' file names; the others are
+    kept beside it."""
     target: str = Field(default="action", min_length=1)
     group: Annotated[str, AfterValidator(_compiles)] | None = None
     """Regular expression searched in the clip's file name without its suffix."""
@@ -58,16 +61,33 @@ def read(name: str, entry: FolderEntry, root: Path) -> Dataset:
     """Read the data set that a tree of class folders holds."""
     media = entry.locate_folder("media", root)
     remarks: list[str] = []
+    chosen = "" if entry.annotations is None else str(entry.lists)
     if entry.annotations is None:
-        clips = _scan(media, remarks)
-        classes = sorted({clip.class_name for clip in clips})
+        clips = {chosen: _scan(media, remarks)}
+        classes = sorted({clip.class_name for clip in clips[chosen]})
     else:
-        listed, classes = read_lists(entry.locate_folder("annotations", root), entry.lists)
-        clips = [_listed_clip(row) for row in listed]
+        clips, classes = _listed(entry.locate_folder("annotations", root), entry.lists)
+    bare = Dataset(
+        name=name,
+        media={
+            clip.path.as_posix(): Media(media / clip.path) for of in clips.values() for clip in of
+        },
+        segments=(),
+        classes={entry.target: tuple(classes)},
+        remarks=tuple(remarks),
+    )
+    splits = {number: _segments(of, entry, classes) for number, of in clips.items()}
+    deal = functools.partial(resplit, shares=entry.resplit) if entry.resplit else tuple
+    return with_published(splits, chosen, bare, deal)
+
+
+def _segments(
+    clips: Sequence[_Clip], entry: FolderEntry, classes: Sequence[str]
+) -> tuple[Segment, ...]:
     ids = [clip.path.with_suffix("").as_posix() for clip in clips]
     refuse_duplicates(ids, [clip.place for clip in clips], "keep one of them")
     label = {class_name: index for index, class_name in enumerate(classes)}
-    segments: Iterable[Segment] = (
+    return tuple(
         Segment(
             id=id_,
             video=clip.path.as_posix(),
@@ -77,13 +97,16 @@ def read(name: str, entry: FolderEntry, root: Path) -> Dataset:
         )
         for id_, clip, group in zip(ids, clips, _groups(entry.group, clips), strict=True)
     )
-    return Dataset(
-        name=name,
-        media={clip.path.as_posix(): Media(media / clip.path) for clip in clips},
-        segments=resplit(segments, entry.resplit) if entry.resplit else tuple(segments),
-        classes={entry.target: tuple(classes)},
-        remarks=tuple(remarks),
-    )
+
+
+def _listed(folder: Path, chosen: int) -> tuple[dict[str, list[_Clip]], list[str]]:
+    """Number of each published split to its clips; and the classes, by the chosen one."""
+    clips = {}
+    rows, classes = read_lists(folder, chosen)
+    for number in sorted({chosen, *list_numbers(folder)}):
+        of_number = rows if number == chosen else read_lists(folder, number)[0]
+        clips[str(number)] = [_listed_clip(row) for row in of_number]
+    return clips, classes
 
 
 def _scan(media: Path, remarks: list[str]) -> list[_Clip]:

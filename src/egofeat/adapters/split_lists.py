@@ -1,5 +1,6 @@
 """The split lists that UCF-101 and HMDB-51 publish beside their class folders."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,13 @@ class Listed:
     class_name: str
     place: str
     """File and line."""
+
+
+def list_numbers(folder: Path) -> list[int]:
+    """Numbers of the published splits whose lists stand in a folder."""
+    names = [path.name for path in folder.iterdir()]
+    found = (re.fullmatch(r"trainlist(\d{2})\.txt|.+_test_split(\d)\.txt", name) for name in names)
+    return sorted({int(match[1] or match[2]) for match in found if match})
 
 
 def read_lists(folder: Path, number: int) -> tuple[list[Listed], list[str]]:

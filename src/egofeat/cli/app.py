@@ -66,7 +66,7 @@ def show(report: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(report), allow_nan=False))
     else:
-        print("\n".join(report.lines()))
+        console.say("\n".join(report.lines()))
 
 
 def names(listed: str | None) -> tuple[str, ...]:

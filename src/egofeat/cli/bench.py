@@ -138,11 +138,11 @@ def _say_backbones(report: "BackbonesReport") -> None:
         _say(title, _accuracies(rows))
     different = [row.backbone for row in rows if _counts_differ(row)]
     if different:
-        print(
+        console.say(
             f"{', '.join(different)}: fewer multiply-adds published than counted.\n"
             "Published figures leave out part of the products of non-local blocks.\n"
         )
-    print("\n".join(report.files))
+    console.say("\n".join(report.files))
 
 
 def _counts_differ(row: "BackboneRow") -> bool:
@@ -209,7 +209,7 @@ def _say_heads(report: "HeadsReport") -> None:
             times = [_number(r.ms) for r in same]
             table.add_row(row.head, str(row.output), f"{row.parameters / 1e6:.2f} M", *times)
     _say(f"Milliseconds a sequence of so many frames: {report.machine}", table)
-    print("\n".join(report.files))
+    console.say("\n".join(report.files))
 
 
 def _say(title: str, table: Table) -> None:

@@ -215,7 +215,7 @@ def ls_command(
     if as_json:
         print(json.dumps([asdict(store) for store in stores], default=str))
     else:
-        print("\n".join(map(say, stores)) if stores else f"no feature stores in {folder}")
+        console.say("\n".join(map(say, stores)) if stores else f"no feature stores in {folder}")
 
 
 @app.command("verify", rich_help_panel="Features")
@@ -229,8 +229,8 @@ def verify_command(
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
     for problem in [] if as_json else problems:
-        print(": ".join(filter(None, (problem.shard, problem.id, problem.message))))
+        console.say(": ".join(filter(None, (problem.shard, problem.id, problem.message))))
     if problems:
         raise typer.Exit(1)
     if not as_json:
-        print(f"{store} is sound")
+        console.say(f"{store} is sound")

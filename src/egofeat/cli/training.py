@@ -77,6 +77,10 @@ def fit_head_command(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Standardise channels by the training rows.")
     ] = False,
+    published_split: Annotated[
+        str | None,
+        typer.Option(help="Of a data set with several, as 2. [default: the manifest's]"),
+    ] = None,
     train_split: Annotated[str, typer.Option(help="Split to train on.")] = "train",
     val_split: Annotated[str, typer.Option(help="Split to validate and evaluate on.")] = "val",
     val_from_train: Annotated[
@@ -179,6 +183,7 @@ def fit_head_command(
         options=_options(option or []),
         init=init,
         normalize=normalize,
+        published_split=published_split,
         train_split=train_split,
         val_split=val_split,
         val_from_train=val_from_train,
@@ -193,8 +198,8 @@ def fit_head_command(
         evaluation = run.evaluation.to_dict()
         print(json.dumps({**evaluation, "run": str(run.path), "parameters": run.parameters}))
     else:
-        print(f"{head}, {run.parameters:,} parameters: {run.path}")
-        print("\n".join(run.evaluation.lines()))
+        console.say(f"{head}, {run.parameters:,} parameters: {run.path}")
+        console.say("\n".join(run.evaluation.lines()))
 
 
 @app.command("evaluate", rich_help_panel="Heads")
@@ -221,7 +226,7 @@ def evaluate_command(
     if as_json:
         print(json.dumps({**evaluation.to_dict(), "run": str(run)}))
     else:
-        print("\n".join(evaluation.lines()))
+        console.say("\n".join(evaluation.lines()))
 
 
 @app.command("predict", rich_help_panel="Heads")
@@ -261,7 +266,7 @@ def export_challenge_command(
     from egofeat.pipelines.epic_challenge import export_challenge
 
     count = export_challenge(run, out, split, store, device=device)
-    print(f"{count} segments of {split}: {out}")
+    console.say(f"{count} segments of {split}: {out}")
 
 
 @app.command("demo")

@@ -38,6 +38,8 @@ class Annotations:
     splits: Sequence[str]
     groups: Sequence[str]
     labels: Mapping[str, Sequence[int | None]]
+    published: Mapping[str, Sequence[str]]
+    """Name of each published split, where there are several, to the split by it."""
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -58,6 +60,7 @@ class Annotations:
                 target: [segment.labels.get(target) for segment in segments]
                 for target in dataset.classes
             },
+            published=dataset.published,
         )
 
     def positions(self) -> dict[Key, int]:
@@ -81,7 +84,7 @@ class Annotations:
             "split": self.splits,
             "group": self.groups,
             "labels": self.labels,
-        }
+        } | ({"published": self.published} if self.published else {})
         content = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         encoded = seal_json(content)
         path = store / NAME
@@ -123,4 +126,5 @@ class Annotations:
             splits=fields.split,
             groups=fields.group,
             labels=fields.labels,
+            published=fields.published,
         )

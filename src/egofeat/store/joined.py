@@ -152,6 +152,8 @@ class JoinedStore:
         """[rows] split of each segment."""
         self.groups: NDArray[np.str_] = first.groups[places[0]]
         """[rows] what must not stand on both sides of a fair split."""
+        self.published = {name: of[places[0]] for name, of in first.published.items()}
+        """Name of each published split, where there are several, to [rows] split by it."""
         self.labels = {target: labels[places[0]] for target, labels in first.labels.items()}
         """Target to [rows] class index, -1 where there is none."""
         for store, rows in zip(self.stores[1:], places[1:], strict=True):

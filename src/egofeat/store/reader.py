@@ -93,10 +93,14 @@ class FeatureStore:
         """[rows] split of each segment."""
         self.groups: NDArray[np.str_] = np.full(len(self), "")
         """[rows] what must not stand on both sides of a fair split."""
+        self.published: dict[str, NDArray[np.str_]] = {}
+        """Name of each published split, where there are several, to [rows] split by it."""
         if annotations:
             places = self._selection.segment_of
             self.splits = np.array(annotations.splits, dtype=np.str_)[places]
             self.groups = np.array(annotations.groups, dtype=np.str_)[places]
+            for name, splits in annotations.published.items():
+                self.published[name] = np.array(splits, dtype=np.str_)[places]
             for target, labels in annotations.labels.items():
                 filled = [-1 if label is None else label for label in labels]
                 self.labels[target] = np.array(filled, dtype=np.int64)[places]

@@ -172,6 +172,7 @@ class SegmentsText(BaseModel):
     split: _Texts
     group: _Texts
     labels: dict[str, Annotated[list[_Label | None], FailFast()]]
+    published: dict[str, _Texts] = Field(default_factory=dict)
     sha256: str | None = None
 
     def check(self) -> None:
@@ -182,6 +183,7 @@ class SegmentsText(BaseModel):
         """
         columns = {name: getattr(self, name) for name in ("video", "start", "stop", "split")}
         columns |= {"group": self.group} | {f"labels.{t}": of for t, of in self.labels.items()}
+        columns |= {f"published.{name}": of for name, of in self.published.items()}
         for name, column in columns.items():
             if len(column) != len(self.id):
                 raise ValueError(f"{name}: of {len(column)} segments, and id: of {len(self.id)}")
