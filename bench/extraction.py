@@ -22,9 +22,10 @@ from ratios import machine, seconds
 from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
 from egofeat.extract.extractor import WAITING_FRAMES, Batches, Task
 from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.extract import decoding_threads, run, suiting_batch
+from egofeat.pipelines.extract import run
 from egofeat.pipelines.in_memory import Memory
 from egofeat.pipelines.job import plan_job
+from egofeat.pipelines.machine import decoding_threads, suiting_batch
 from egofeat.segments import Dataset, Media, Segment
 
 

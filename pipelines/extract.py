@@ -1,43 +1,26 @@
 """`egofeat extract`: a data set's segments through frozen backbones, into stores."""
 
-import math
-import os
-import platform
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
-
-import numpy as np
-import torch
 
 from egofeat import console
-from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import Tally, Task, extract
-from egofeat.extract.moments import Beside
-from egofeat.extract.sampling import Plan, Windows
-from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
-from egofeat.extract.transforms import Transform
-from egofeat.extract.video import decoder_version, open_video
+from egofeat.extract.extractor import Tally, Task, TaskTally, extract
+from egofeat.extract.shards import key_of
+from egofeat.extract.video import decoder_version
 from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.extract_reports import (
-    ExtractReport,
-    Forecast,
-    JointForecast,
-    JointReport,
-)
-from egofeat.pipelines.job import Job, plan_job
-from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import StoreWriter, standing, versions
-from egofeat.store.standing import packing
+from egofeat.pipelines.disk_room import refuse_full_disk
+from egofeat.pipelines.extract_forecast import forecast, forecast_jobs
+from egofeat.pipelines.extract_reports import ExtractReport, JointReport
+from egofeat.pipelines.extract_share import Share, shares_of
+from egofeat.pipelines.failure_sums import sum_up
+from egofeat.pipelines.job import Job, plan_job, together
+from egofeat.pipelines.machine import decoding_threads, device_name, suiting_batch
+from egofeat.pipelines.rates import Rate, keep_rate
+from egofeat.segments import Dataset
+from egofeat.store import StoreWriter, versions
 
-CPU_BATCH = 4
-"""glibc gives blocks over 32 MB back to the kernel whenever they are freed, and fresh pages
-cost more than the arithmetic: at 256 pixels, MobileNetV2's largest activation of four frames
-takes 25 MB, and batches of 4 run more than twice as fast as batches of 32."""
-GPU_BATCH = 256
-"""Frames a batch; a clip counts all of its own."""
+__all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
 
 
 def run(config: ExtractConfig, dataset: Dataset | None = None) -> ExtractReport:
@@ -46,132 +29,91 @@ def run(config: ExtractConfig, dataset: Dataset | None = None) -> ExtractReport:
 
 
 def run_jobs(jobs: Sequence[Job]) -> JointReport:
-    """Extract what is missing from the stores of several jobs, in one decode of each video.
+    """Extract what is missing from the stores of several jobs.
 
-    Args:
-        jobs: of one data set, one device and one part; all dense windows, or none.
+    Those that can share it have one decode of each video: `together` says which.
+
+    Raises:
+        RequestError: the disk has no room, or a store is of another format than is asked for.
+        StoreError: a store is damaged.
     """
-    if not jobs:
-        return JointReport(stores=(), decoded=0, seconds=0.0)
-    shares = _shares(jobs)
-    left = [_missing(job, batches) for job, batches in zip(jobs, shares, strict=True)]
-    _refuse_full_disk(jobs, left)
+    groups = [[jobs[place] for place in places] for places in together(jobs)]
+    shares = [shares_of(group) for group in groups]
+    refuse_full_disk([share for group in shares for share in group])
+    of_store: dict[int, ExtractReport] = {}
+    decoded, seconds = 0, 0.0
+    for places, group in zip(together(jobs), shares, strict=True):
+        tally, reports = _run_together(group)
+        of_store |= dict(zip(places, reports, strict=True))
+        decoded += tally.decoded
+        seconds += tally.seconds
+    return JointReport(
+        stores=tuple(of_store[place] for place in range(len(jobs))),
+        decoded=decoded,
+        seconds=round(seconds, 3),
+    )
+
+
+def _run_together(shares: Sequence[Share]) -> tuple[Tally, list[ExtractReport]]:
+    """Extract what is left of shares that have one decode."""
     with ExitStack() as stack:
-        writers = [stack.enter_context(closing(_writer(job))) for job in jobs]
-        for job, writer, batches in zip(jobs, writers, shares, strict=True):
-            if job.config.retry_failed:
-                writer.clear_failures({key_of(segment) for segment in _segments(batches)})
-        tally = _extract(jobs, left, writers)
-        stores = []
-        for job, writer, batches, done in zip(jobs, writers, shares, tally.tasks, strict=True):
-            wanted = {key_of(s) for s in _segments(batches)}
-            failed = len(wanted & {f.key for f in writer.failures()})
-            rate = done.frames / tally.seconds if done.frames else 0.0
-            stores.append(
-                ExtractReport(
-                    store=str(writer.path),
-                    segments=len(wanted),
-                    extracted=done.extracted,
-                    skipped=len(wanted) - done.extracted - failed,
-                    failed=failed,
-                    frames=done.frames,
-                    views=done.views,
-                    seconds=round(tally.seconds, 3),
-                    frames_per_second=round(rate, 2),
-                    unit=job.unit,
-                )
+        writers = [stack.enter_context(closing(_writer(share))) for share in shares]
+        for share, writer in zip(shares, writers, strict=True):
+            if share.job.config.retry_failed:
+                writer.clear_failures({key_of(segment) for segment in share.wanted})
+            known = set() if share.job.config.retry_failed else set(share.standing.failures)
+            if fresh := [failure for failure in share.missing if failure not in known]:
+                writer.record_failures(fresh)
+        tally = _extract(shares, writers)
+        reports = [
+            _report(share, writer, done, tally.seconds)
+            for share, writer, done in zip(shares, writers, tally.tasks, strict=True)
+        ]
+    company = sorted(share.job.config.backbone for share in shares if share.left)
+    for share, done in zip(shares, tally.tasks, strict=True):
+        if done.views:
+            rate = Rate(
+                store=share.job.recipe.store_name,
+                backbone=share.job.config.backbone,
+                device=device_name(share.job.backbone.device),
+                company=company,
+                views=done.views,
+                seconds=max(tally.seconds, 1e-6),
             )
-    return JointReport(stores=tuple(stores), decoded=tally.decoded, seconds=round(tally.seconds, 3))
+            keep_rate(share.job.config.out, rate)
+    return tally, reports
 
 
-def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
-    """What `run` would do; nothing is decoded and nothing written. See `plan_job`."""
-    return forecast_jobs([plan_job(config, dataset)]).stores[0]
-
-
-def forecast_jobs(jobs: Sequence[Job]) -> JointForecast:
-    """What `run_jobs` would do."""
-    shares = _shares(jobs) if jobs else []
-    return JointForecast(
-        stores=tuple(_forecast(job, batches) for job, batches in zip(jobs, shares, strict=True))
-    )
-
-
-def _forecast(job: Job, batches: Sequence[Batch]) -> Forecast:
-    config = job.config
-    _packing(job)  # refuses what `run` would
-    done, failures = standing(job.store)
-    failed = set() if config.retry_failed else {f.key for f in failures}
-    wanted = _segments(batches)
-    left = _segments(without(batches, done, failed))
-    videos = {segment.video for segment in left}
-    there = [segment for segment in wanted if key_of(segment) in done]
-    present = len(there)
-    row_bytes = job.recipe.row_bytes
-    if job.persons:
-        rows, bytes_present = job.rows_of(left), job.rows_of(there) * row_bytes
-        frames = len(left) * (job.plan.view_frames + sum(job.transform.beside))
-    elif isinstance(job.plan, Windows):
-        media = [job.dataset.media[segment.video] for segment in left]
-        rows, frames = _windows_of(job.plan, media, job.transform.beside)
-        bytes_present = _bytes_of_shards(job.store)
-    else:
-        rows, bytes_present = len(left), present * row_bytes
-        frames = rows * job.plan.views * (job.plan.view_frames + sum(job.transform.beside))
-    return Forecast(
-        store=str(job.store),
+def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
+    wanted = {key_of(segment) for segment in share.wanted}
+    ids = {id_ for id_, _, _ in wanted}
+    failures = [f for f in writer.failures() if (f.id in ids if f.windows else f.key in wanted)]
+    failed = sum(not failure.windows for failure in failures)
+    return ExtractReport(
+        store=str(writer.path),
         segments=len(wanted),
-        present=present,
-        failed=len(wanted) - present - len(left),
-        to_extract=len(left),
-        videos=len(videos),
-        missing_videos=sum(not job.dataset.media[video].path.exists() for video in videos),
-        frames=frames,
-        bytes_to_write=rows * row_bytes,
-        bytes_present=bytes_present,
-        bytes_free=_free_bytes(config.out),
-        unit=job.unit,
+        splits=share.splits,
+        extracted=done.extracted,
+        skipped=len(wanted) - done.extracted - failed,
+        failed=failed,
+        lost_windows=sum(failure.windows for failure in failures),
+        failures=sum_up(failures, share.job.dataset.media),
+        changed_videos=share.changed,
+        frames=done.frames,
+        views=done.views,
+        seconds=round(seconds, 3),
+        frames_per_second=round(done.frames / seconds, 2) if done.frames else 0.0,
+        unit=share.job.unit,
+        idle=share.idle,
     )
 
 
-def _windows_of(plan: Windows, media: Sequence[Media], beside: Beside) -> tuple[int, int]:
-    """Windows and frames of whole videos: only their indices are read, nothing is decoded."""
-    windows = frames = 0
-    for one in media:
-        try:
-            with open_video(one) as source:
-                indices = plan.plan(
-                    0.0, math.inf, source.times, source.stop, beside, source.lasting
-                ).indices
-        except MediaError:
-            continue
-        windows += len(indices)
-        frames += len(np.unique(indices))
-    return windows, frames
-
-
-def _bytes_of_shards(store: Path) -> int:
-    return sum(path.stat().st_size for path in store.glob("shards/**/*") if path.is_file())
-
-
-def suiting_batch(device: torch.device, plan: Plan, transform: Transform) -> int:
-    """Views a batch that suit a device."""
-    frames = GPU_BATCH if device.type == "cuda" else CPU_BATCH
-    return max(1, frames // (plan.view_frames * transform.crops))
-
-
-def decoding_threads() -> int:
-    """One a core, and no more than a disk feeds."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(16, cores or 1)
-
-
-def _writer(job: Job) -> StoreWriter:
-    config = job.config
+def _writer(share: Share) -> StoreWriter:
+    job, config = share.job, share.job.config
     official = job.backbone.official
     made_with = versions()
     made_with["decoder"] = decoder_version(config.decoder)
-    made_with["device"] = _device_name(job.backbone.device)
+    made_with["device"] = device_name(job.backbone.device)
     named = official.name if official and config.weights == "default" else config.weights
     made_with["weights"] = named
     if job.transform.motion and (library := job.transform.motion.library):
@@ -195,82 +137,32 @@ def worker_name(part: tuple[int, int], splits: Sequence[str]) -> str:
     return "-".join([f"{part[0]}of{part[1]}", *sorted(plain)])
 
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu ({platform.machine()})"
-
-
-def _shares(jobs: Sequence[Job]) -> list[list[Batch]]:
-    """The share of each job's cut that is this part's.
-
-    Jobs that share a decode share the cut, so that each part has whole videos of all.
-    """
-    if isinstance(jobs[0].plan, Windows):
-        row_bytes = MAX_BYTES  # a shard a video
-    else:
-        row_bytes = max(job.segment_bytes for job in jobs)
-    return [part(cut(job.segments, row_bytes), *job.config.part) for job in jobs]
-
-
-def _segments(batches: Sequence[Batch]) -> list[Segment]:
-    return [s for batch in batches for shard in batch.shards for s in shard.segments]
-
-
-def _extract(
-    jobs: Sequence[Job], left: Sequence[Sequence[Batch]], writers: Sequence[StoreWriter]
-) -> Tally:
-    segments = [_segments(batches) for batches in left]
-    config, media = jobs[0].config, jobs[0].dataset.media
+def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
+    """Extract what is left; with nothing left, nothing is begun."""
+    left = [share.to_extract for share in shares]
+    if not any(left):
+        return Tally(0, 0.0, (TaskTally(0, 0, 0),) * len(shares))
+    first = shares[0].job
     tasks = [
         Task(
             backbone=job.backbone,
             plan=job.plan,
             transform=job.transform,
-            shards=[shard for batch in batches for shard in batch.shards],
+            shards=[shard for batch in share.left for shard in batch.shards],
             dtype=job.config.dtype,
             sink=writer,
-            batch_size=config.batch_size
+            batch_size=job.config.batch_size
             or suiting_batch(job.backbone.device, job.plan, job.transform),
             persons=job.persons,
         )
-        for job, batches, writer in zip(jobs, left, writers, strict=True)
+        for share, writer in zip(shares, writers, strict=True)
+        for job in (share.job,)
     ]
-    with console.progress("extracting", sum(map(len, segments)), jobs[0].unit) as progress:
+    with console.progress("extracting", sum(map(len, left)), first.unit) as progress:
         return extract(
-            passes_over(segments, media),
+            passes_over(left, first.dataset.media),
             tasks,
-            decoder=config.decoder,
-            workers=config.workers or decoding_threads(),
+            decoder=first.config.decoder,
+            workers=first.config.workers or decoding_threads(),
             progress=progress,
         )
-
-
-def _missing(job: Job, batches: Sequence[Batch]) -> list[Batch]:
-    done, failures = standing(job.store)
-    failed = set() if job.config.retry_failed else {failure.key for failure in failures}
-    return without(batches, done, failed)
-
-
-def _refuse_full_disk(jobs: Sequence[Job], left: Sequence[Sequence[Batch]]) -> None:
-    """Of what is neither compressed nor of windows: how much they take is not known before."""
-    needed = sum(
-        job.rows_of(_segments(batches)) * job.recipe.row_bytes
-        for job, batches in zip(jobs, left, strict=True)
-        if _packing(job)[1] is None and not isinstance(job.plan, Windows)
-    )
-    free = _free_bytes(jobs[0].config.out)
-    if needed > free:
-        raise RequestError(
-            f"the features take {console.size(needed)} and {jobs[0].config.out} has "
-            f"{console.size(free)} free: make room or give another --out"
-        )
-
-
-def _packing(job: Job) -> tuple[str, str | None]:
-    return packing(job.store, job.config.format, job.config.compress)
-
-
-def _free_bytes(folder: Path) -> int:
-    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    return shutil.disk_usage(existing).free

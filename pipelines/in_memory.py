@@ -13,7 +13,7 @@ from egofeat.extract.roi import Persons
 from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.shards import cut
 from egofeat.extract.transforms import Transform
-from egofeat.pipelines.extract import decoding_threads, suiting_batch
+from egofeat.pipelines.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.official import backbone_of
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Recipe, ShardRows

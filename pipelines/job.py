@@ -177,6 +177,21 @@ def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) 
     return [plan_job(config, dataset) for config in configs]
 
 
+def together(jobs: Sequence[Job]) -> list[list[int]]:
+    """Places of the jobs that can share one decode, group by group.
+
+    They have one data set, decoder, device, part and number of threads; and all are dense windows,
+    whose segments are whole videos, or none is.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for place, job in enumerate(jobs):
+        config = job.config
+        kind = (job.dataset.name, isinstance(job.plan, Windows), config.decoder)
+        how = (job.backbone.device, config.part, config.workers)
+        groups.setdefault((*kind, *how), []).append(place)
+    return list(groups.values())
+
+
 def for_each(
     config: ExtractConfig,
     backbones: Sequence[str],

@@ -11,7 +11,7 @@ from egofeat.boxes import Boxes, stamp_of
 from egofeat.extract.stills import Finished, Moments, Stills, Unread, Wanted, read_all
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.box_folder import BoxFolder, Looked
-from egofeat.pipelines.extract import decoding_threads
+from egofeat.pipelines.machine import decoding_threads
 from egofeat.pipelines.persons_job import PersonsJob
 from egofeat.pipelines.persons_reports import PersonsForecast, PersonsReport
 from egofeat.store import Failure, versions

@@ -24,6 +24,11 @@ class PersonsReport:
     frames_per_second: float
     """Key frames looked at now."""
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether something could not be read."""
+        return self.failed > 0
+
     def lines(self) -> list[str]:
         """The report for people."""
         said = [

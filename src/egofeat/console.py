@@ -114,6 +114,16 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Advance]:
     note(f"{what}: {done}/{total} {unit} in {time.monotonic() - began:.1f} s")
 
 
+def count(number: int, units: str) -> str:
+    """A number of things for people: `1 video`, `3,156 videos`.
+
+    Args:
+        number: how many.
+        units: their name where they are several, that of one with an s.
+    """
+    return f"{number:,} {units.removesuffix('s') if number == 1 else units}"
+
+
 def size(count: int) -> str:
     """Bytes for people: `3.4 GB`."""
     value = float(count)

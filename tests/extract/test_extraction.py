@@ -17,7 +17,7 @@ from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import open_video
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
-from egofeat.pipelines import extract
+from egofeat.pipelines import disk_room, extract
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
@@ -223,6 +223,7 @@ class Unlucky:
 
     def __init__(self, source) -> None:
         self.source, self.times, self.stop = source, source.times, source.stop
+        self.lasting = source.lasting
 
     def __enter__(self):
         return self
@@ -250,19 +251,45 @@ def test_a_damaged_frame_fails_the_segments_that_want_it_alone(dataset, config, 
     assert len(done) == report.extracted == 7
 
 
-def test_failures_are_left_alone_until_they_are_asked_for(videos, config, tmp_path):
-    absent = tmp_path / "absent.mp4"
-    dataset = data_set([*videos, absent], [Segment("good", "a"), Segment("bad", "absent")])
+def test_damage_is_left_alone_until_it_is_asked_for(videos, config, tmp_path):
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(b"not a video")
+    dataset = data_set([*videos, damaged], [Segment("good", "a"), Segment("bad", "damaged")])
     first = extract.run(config, dataset)
     assert (first.extracted, first.failed) == (1, 1)
     assert any("--retry-failed" in line for line in first.lines())
-    absent.symlink_to(videos[1])
+    damaged.write_bytes(videos[1].read_bytes())
     second = extract.run(config, dataset)
     assert (second.extracted, second.skipped, second.failed) == (0, 1, 1)
     assert extract.forecast(config, dataset).to_extract == 0
     third = extract.run(replace(config, retry_failed=True), dataset)
     assert (third.extracted, third.skipped, third.failed) == (1, 1, 0)
     assert not list(Path(third.store).glob("failures-*"))
+
+
+def test_a_missing_video_is_noticed_when_it_arrives(videos, config, tmp_path):
+    absent = tmp_path / "absent.mp4"
+    wanted = [Segment("good", "a"), *(Segment(f"bad{k}", "absent", k / 9) for k in range(9))]
+    dataset = data_set([*videos, absent], wanted)
+    before = extract.forecast(config, dataset)
+    assert (before.to_extract, before.videos) == (1, 1)
+    assert (before.missing_segments, before.missing_videos) == (9, 1)
+    assert before.bytes_missing == 9 * before.bytes_to_write
+    assert any("9 segments of 1 video that are missing" in line for line in before.lines())
+    for _ in range(2):
+        report = extract.run(config, dataset)
+        (failures,) = Path(report.store).glob("failures-*")
+        assert len(failures.read_text().splitlines()) == 1
+        assert [f.cause for f in standing(Path(report.store))[1]] == ["missing"] * 9
+        assert report.failed == 9
+        assert "9 segments of 1 video are missing: absent" in report.lines()
+    (only,) = report.failures
+    assert (only.cause, only.segments, only.videos) == ("missing", 9, {"absent": 9})
+    assert not any("--retry-failed" in line for line in report.lines())
+    absent.symlink_to(videos[1])
+    arrived = extract.run(config, dataset)
+    assert (arrived.extracted, arrived.skipped, arrived.failed) == (9, 1, 0)
+    assert not failures.exists()
 
 
 def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp_path):
@@ -309,7 +336,7 @@ def test_a_wrong_request_is_refused_before_anything_is_written(dataset, config, 
 
 
 def test_a_full_disk_is_foreseen(dataset, config, monkeypatch):
-    monkeypatch.setattr(extract, "_free_bytes", lambda folder: 10)
+    monkeypatch.setattr(disk_room, "free_bytes", lambda folder: 10)
     with pytest.raises(RequestError, match=r"take .* and .* has 10 B free: make room"):
         extract.run(config, dataset)
 

@@ -30,6 +30,7 @@ from egofeat.cli.options import (
 from egofeat.errors import RequestError
 
 if TYPE_CHECKING:
+    from egofeat.pipelines.extract_reports import JointForecast
     from egofeat.pipelines.job import Job
 
 
@@ -167,16 +168,24 @@ def run_or_forecast(jobs: "Sequence[Job]", dry_run: bool, as_json: bool) -> None
 
     if dry_run:
         forecast = extract.forecast_jobs(jobs)
-        show(forecast if len(jobs) > 1 else forecast.stores[0], as_json)
+        show_forecast(forecast, as_json)
         return
     report = extract.run_jobs(jobs)
     finish(report if len(jobs) > 1 else report.stores[0], as_json)
 
 
+def show_forecast(forecast: "JointForecast", as_json: bool) -> None:
+    """Print what an extraction would do; one that has no room is refused, after all is said."""
+    alone = len(forecast.stores) == 1
+    show(forecast.stores[0] if alone else forecast, as_json)
+    if not all(store.fits for store in forecast.stores):
+        raise typer.Exit(RequestError.exit_code)
+
+
 def finish(report: Any, as_json: bool) -> None:
     """Print what an extraction did; segments that could not be read make it a failed one."""
     show(report, as_json)
-    if report.failed:
+    if report.incomplete:
         if as_json:
             console.note(report.failures_line())
         raise typer.Exit(1)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from egofeat import console
-from egofeat.cli.app import Device, Json, app, names, show
-from egofeat.cli.features import finish, run_or_forecast
+from egofeat.cli.app import Device, Json, app, names
+from egofeat.cli.features import finish, run_or_forecast, show_forecast
 from egofeat.cli.options import (
     BatchSize,
     DryRun,
@@ -96,6 +96,6 @@ def _refresh(dataset: str, config: "ReextractConfig", dry_run: bool, as_json: bo
     if not stale and not as_json:
         return
     if dry_run:
-        show(forecast(stale), as_json)
+        show_forecast(forecast(stale), as_json)
     else:
         finish(refresh(stale), as_json)

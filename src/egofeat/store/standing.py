@@ -49,11 +49,12 @@ def survey(store: Path, tell: Tell = bool) -> Standing:
         return Standing()
     shards = open_shards(store, Description.read(store))
     done = segments_in(shards)
-    stamps = {}
+    stamps: dict[Key, Stamp] = {}
     for shard in shards:
         if (columns := getattr(shard, "media_stamps", None)) is not None:
             of_shard = keys(shard.ids, shard.starts, shard.stops)
-            stamps |= dict(zip(of_shard, map(tuple, columns.tolist()), strict=True))
+            pairs = ((size, changed) for size, changed in columns.tolist())
+            stamps |= dict(zip(of_shard, pairs, strict=True))
     return Standing(done, all_failures(store, done, None, tell), stamps)
 
 

@@ -1,0 +1,107 @@
+"""What could not be read, summed up: thousands of failures are mostly a few reasons and videos."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from egofeat import console
+from egofeat.errors import CAUSES
+from egofeat.segments import Media
+from egofeat.store import Failure
+
+_NAMED = 3
+"""Videos, and reasons, that are named to people."""
+_WIDTH = 80
+_SAID = {"damaged": "damaged", "missing": "missing", "unreadable": "unreadable for now"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureSum:
+    """Failures of one cause and one reason; what `--json` prints of them."""
+
+    cause: str
+    """A word of `egofeat.errors.CAUSES`."""
+    reason: str
+    """Without the names of videos and without numbers."""
+    example: str
+    """The reason of one of them, whole."""
+    segments: int
+    """That failed as a whole."""
+    windows: int
+    """Lost of videos whose others are kept."""
+    videos: Mapping[str, int]
+    """Name to the failures of it."""
+
+
+def sum_up(failures: Iterable[Failure], media: Mapping[str, Media]) -> tuple[FailureSum, ...]:
+    """Sum failures by cause and reason, the most frequent first.
+
+    Args:
+        failures: of whole segments, and of windows.
+        media: of the videos, whose paths stand in reasons.
+    """
+    kinds: dict[tuple[str, str], list[Failure]] = {}
+    for one in failures:
+        kinds.setdefault((one.cause, _kind(one, media.get(one.video))), []).append(one)
+    sums = [
+        FailureSum(
+            cause=cause,
+            reason=reason,
+            example=members[0].reason,
+            segments=sum(not one.windows for one in members),
+            windows=sum(one.windows for one in members),
+            videos=Counter(one.video for one in members),
+        )
+        for (cause, reason), members in kinds.items()
+    ]
+    return tuple(sorted(sums, key=lambda one: (-one.segments - one.windows, one.reason)))
+
+
+def failure_lines(sums: Iterable[FailureSum], unit: str) -> list[str]:
+    """Tell of failures in a few lines: how many of how many videos, and the commonest reasons."""
+    said = []
+    for cause in CAUSES:
+        of_cause = [one for one in sums if one.cause == cause]
+        for what, count in ((unit, "segments"), ("windows", "windows")):
+            members = [one for one in of_cause if getattr(one, count)]
+            if members:
+                total = sum(getattr(one, count) for one in members)
+                videos = list(dict.fromkeys(name for one in members for name in one.videos))
+                be = "is" if total == 1 else "are"
+                said.append(
+                    f"{console.count(total, what)} of {console.count(len(videos), 'videos')} {be} "
+                    f"{_SAID[cause]}: {_named(videos)}"
+                )
+        if cause != "missing":  # that says it
+            said += [_cut(f"  {one.segments or one.windows:,}: {one.reason}") for one in of_cause][
+                :_NAMED
+            ]
+            if len(of_cause) > _NAMED:
+                said.append(f"  and {len(of_cause) - _NAMED} reasons more")
+    return said
+
+
+def mend_of(sums: Iterable[FailureSum]) -> str:
+    """What to do about failures."""
+    damaged = any(one.cause == "damaged" for one in sums)
+    return "mend them and add --retry-failed" if damaged else "the same command tries them again"
+
+
+def _named(videos: list[str]) -> str:
+    more = ", …" if len(videos) > _NAMED else ""
+    return ", ".join(_cut(name, 40) for name in videos[:_NAMED]) + more
+
+
+def _kind(failure: Failure, media: Media | None) -> str:
+    """A reason without what differs from one failure of a kind to the next."""
+    reason = failure.reason
+    names = {failure.video, *((str(media.path), media.path.name) if media else ())}
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        reason = reason.replace(name, "…")
+    reason = re.sub(r"\d+(?:[.,]\d+)*", "…", reason)
+    return reason.lstrip("… :") or reason
+
+
+def _cut(text: str, width: int = _WIDTH) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
