@@ -171,11 +171,12 @@ class Forecast:
                 "fewer --workers take less"
             )
         if self.missing_segments:
-            size = "" if self.bytes_missing is None else f", {console.size(self.bytes_missing)}"
+            size = "" if self.bytes_missing is None else f" ({console.size(self.bytes_missing)})"
+            be = "is" if self.missing_segments == 1 else "are"
             said.append(
                 f"{console.count(self.missing_segments, self.unit)} of "
-                f"{console.count(self.missing_videos, 'videos')} that are missing{size}, are not "
-                "counted in that: check 'media'"
+                f"{console.count(self.missing_videos, 'videos')} {be} missing and not counted in "
+                f"that{size}: check 'media'"
             )
         if not self.fits:
             said.append("there is not enough room: give another --out")

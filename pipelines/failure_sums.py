@@ -74,9 +74,9 @@ def failure_lines(sums: Iterable[FailureSum], unit: str) -> list[str]:
                     f"{_SAID[cause]}: {_named(videos)}"
                 )
         if cause != "missing":  # that says it
-            said += [_cut(f"  {one.segments or one.windows:,}: {one.reason}") for one in of_cause][
-                :_NAMED
-            ]
+            for one in of_cause[:_NAMED]:
+                what = one.reason.rsplit(": ", 1)[0]  # what to do about it stands in the file
+                said.append(_cut(f"  {one.segments or one.windows:,}: {what}"))
             if len(of_cause) > _NAMED:
                 said.append(f"  and {len(of_cause) - _NAMED} reasons more")
     return said
