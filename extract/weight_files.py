@@ -57,6 +57,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = re.sub(r" at 0x[0-9a-f]+", "", reason)[:200]
         raise WeightsError(f"{path} cannot be read as weights ({reason}): fetch it again") from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()

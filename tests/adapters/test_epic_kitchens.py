@@ -194,6 +194,10 @@ def test_another_kind_of_frames_is_pointed_out(place):
     place.media("P01/rgb_frames/P01_01.tar")
     assert "holds tars, but the entry reads videos: write `frames: tars`" in place.error()
     assert "write `frames: tars`" in place.error("folders")
+    says = (
+        "holds tars, but the entry reads flow: put the flow there, such as P01/flow_frames/P01_01"
+    )
+    assert says in place.error("flow")
     place.media("P01_01.mp4")
     assert place.read().media["P01_01"].path.exists()
 

@@ -19,6 +19,9 @@ from egofeat.errors import ManifestError
 MARGIN = 0.01
 """How far, of the frame's side, a box may reach out by rounding; it is then cut to the frame."""
 
+_FAR = 1e30
+"""So far outside, boxes of float32 are no longer told apart."""
+
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 """`float` would also take words, other scripts' digits and `1_000`, which divides an id anew."""
 
@@ -124,7 +127,7 @@ class Corners:
         """From the numbers of a table, [n, 4]."""
         inside = np.clip(written, 0, 1)
         outside = np.logical_or.reduce((written < -MARGIN) | (written > 1 + MARGIN), axis=1)
-        values = np.where(outside[:, None], written, inside).astype(np.float32)
+        values = np.where(outside[:, None], written.clip(-_FAR, _FAR), inside).astype(np.float32)
         return cls(
             values,
             outside=outside,

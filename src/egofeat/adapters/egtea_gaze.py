@@ -21,6 +21,8 @@ FPS = 24
 SIZE = (1280, 960)
 """Width and height of the frame that gaze is measured in; the clips are smaller, of that ratio."""
 HEADER_LINES = 34
+_FAR = 1e9
+"""Pixels; further outside is no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _read_samples(path: Path) -> _Samples:
         )
     try:
         return _parse(body, LAYOUTS[columns])
-    except ValueError:
+    except (ValueError, OverflowError):
         number, line = _first_mistake(lines, LAYOUTS[columns])
         raise ManifestError(
             f"{path} line {number} is {quoted(line)}, no sample in {columns} columns as the first "
@@ -169,7 +171,8 @@ def _parse(body: list[str], layout: _Layout) -> _Samples:
     kinds[said == b"Saccade"] = Kind.SACCADE
     kinds[(x == 0) & (y == 0)] = Kind.UNTRACKED  # BeGaze has no point, and writes this one
     order = np.argsort(frames, kind="stable")
-    return _Samples(frames[order], np.stack([x, y], axis=1)[order], kinds[order])
+    pixels = np.stack([x, y], axis=1).clip(-_FAR, _FAR)
+    return _Samples(frames[order], pixels[order], kinds[order])
 
 
 def _first_mistake(lines: list[str], layout: _Layout) -> tuple[int, str]:
@@ -178,8 +181,9 @@ def _first_mistake(lines: list[str], layout: _Layout) -> tuple[int, str]:
     def parses(line: str) -> bool:
         try:
             return len(_parse([line], layout).frames) == 1
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
 
     body = enumerate(lines[HEADER_LINES:], start=HEADER_LINES + 1)
-    return next((number, line) for number, line in body if line.strip() and not parses(line))
+    wrong = ((number, line) for number, line in body if line.strip() and not parses(line))
+    return next(wrong, (HEADER_LINES + 1, lines[HEADER_LINES]))

@@ -51,9 +51,11 @@ def locate_media(
     if not any(found.values()):
         for other in PLACES:
             if any(_find(media, other, video, names) for video in videos):
+                mend = f"write `frames: {other}`"
+                if frames == "flow":
+                    mend = f"put the flow there, such as {_expected(frames, videos[0])}"
                 raise ManifestError(
-                    f"'media' {media} holds {other}, but the entry reads {frames}: "
-                    f"write `frames: {other}`"
+                    f"'media' {media} holds {other}, but the entry reads {frames}: {mend}"
                 )
     return {
         video: _media(path or next(_candidates(media, frames, video)), frames, video, first_frame)
@@ -79,6 +81,11 @@ def _candidates(media: Path, frames: Frames, video: str) -> Iterator[Path]:
     for folder in (*folders, "{p}", "."):
         for suffix in suffixes:
             yield media / folder.format(p=video[:3]) / f"{video}{suffix}"
+
+
+def _expected(frames: Frames, video: str) -> Path:
+    """Where the official release has a video, below `media`."""
+    return next(_candidates(Path(), frames, video))
 
 
 def _names(folder: Path) -> frozenset[str]:
