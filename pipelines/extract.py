@@ -99,6 +99,7 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
         lost_windows=sum(failure.windows for failure in failures),
         failures=sum_up(failures, share.job.dataset.media),
         changed_videos=share.changed,
+        renewed_by=share.renewed_by,
         frames=done.frames,
         views=done.views,
         seconds=round(seconds, 3),

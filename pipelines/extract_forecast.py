@@ -87,6 +87,7 @@ def _forecast(share: Share, company: Sequence[str]) -> Forecast:
         memory=amount.memory,
         seconds=round(amount.views * rate.seconds / rate.views, 1) if rate else None,
         changed_videos=share.changed,
+        renewed_by=share.renewed_by,
         unit=job.unit,
         idle=share.idle,
     )

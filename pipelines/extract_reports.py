@@ -30,6 +30,8 @@ class ExtractReport:
     """The same, summed up."""
     changed_videos: Sequence[str]
     """Whose file is another than their features were made of."""
+    renewed_by: str
+    """What makes their features anew."""
     frames: int
     """Decoded for this store, each once."""
     views: int
@@ -59,7 +61,7 @@ class ExtractReport:
         else:
             said = [f"nothing to extract: {self.skipped} of {self.segments} {self.unit} are there"]
         said += [self.store, *splits_lines(self.splits)]
-        said += changed_lines(self.changed_videos, self.store)
+        said += changed_lines(self.changed_videos, self.renewed_by)
         said += failure_lines(self.failures, self.unit)
         if self.incomplete:
             said.append(self.failures_line())
@@ -144,6 +146,8 @@ class Forecast:
     """About how long it would take, by what was measured here; None where nothing was."""
     changed_videos: Sequence[str]
     """Whose file is another than their features were made of."""
+    renewed_by: str
+    """What makes their features anew."""
     unit: str = "segments"
     """What segments are, for people."""
     idle: str = ""
@@ -185,7 +189,7 @@ class Forecast:
                 f"{console.count(self.failed, self.unit)} failed earlier: add --retry-failed to "
                 "try them"
             )
-        return said + changed_lines(self.changed_videos, self.store)
+        return said + changed_lines(self.changed_videos, self.renewed_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,15 +210,14 @@ def splits_lines(splits: Mapping[str, int]) -> list[str]:
     return ["of " + ", ".join(f"{name or 'no split'} {n:,}" for name, n in splits.items())]
 
 
-def changed_lines(videos: Sequence[str], store: str) -> list[str]:
+def changed_lines(videos: Sequence[str], renewed_by: str) -> list[str]:
     """What is said of videos that were replaced."""
     if not videos:
         return []
     named = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
-    dataset = store.split("/")[-2] if "/" in store else "DATASET"
     return [
         f"{console.count(len(videos), 'videos')} changed since the features were made: {named}; "
-        f"`egofeat reextract --all {dataset}` makes them anew"
+        f"{renewed_by} makes them anew"
     ]
 
 

@@ -53,6 +53,13 @@ class Share:
         return f"part {number}/{parts} has no {self.job.unit}: {have} all of them"
 
     @property
+    def renewed_by(self) -> str:
+        """What makes the features of changed videos anew."""
+        if self.job.persons:
+            return f"`egofeat prune {self.job.store}` and the same command"
+        return f"`egofeat reextract --all {self.job.dataset.name}`"
+
+    @property
     def splits(self) -> dict[str, int]:
         """Split to how many segments of it are in the share."""
         counts: dict[str, int] = {}

@@ -25,6 +25,7 @@ from egofeat.manifest import load_manifest
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.extract import forecast_jobs, run_jobs
 from egofeat.pipelines.extract_reports import JointForecast, JointReport
+from egofeat.pipelines.extract_share import changed_videos
 from egofeat.pipelines.job import Job, plan_job
 from egofeat.pipelines.official import named_weights
 from egofeat.pipelines.reextract import ReextractConfig, differences, settings
@@ -33,6 +34,8 @@ from egofeat.store import Recipe, begun, standing, supersede
 from egofeat.store.description import Description, find_stores
 from egofeat.store.files import sync
 from egofeat.store.removal import is_shell, remove_store
+from egofeat.store.sharing import share_shards
+from egofeat.store.standing import survey
 
 _ASIDE = ".refresh"
 """Folder, beside the data sets' own, in which new stores are built."""
@@ -49,6 +52,9 @@ class Stale:
     """That makes it: where it will stand if it is there already, else aside."""
     changes: tuple[str, ...]
     """Why: a line a field, `field: then → now`."""
+    replaced: frozenset[str] = frozenset()
+    """Videos whose file is another now, where nothing else changed: the features of the others
+    are taken over."""
 
     def lines(self) -> list[str]:
         """What a person is told before work starts."""
@@ -87,10 +93,10 @@ def stale_stores(dataset: str, config: ReextractConfig) -> list[Stale]:
 
 def refresh(stale: Sequence[Stale]) -> JointReport:
     """Make stale stores anew, those that can share it in one decode, and put them in place."""
-    groups: dict[tuple[bool, str], list[Job]] = {}
     for one in stale:
-        groups.setdefault((one.job.plan.flat, one.job.config.decoder), []).append(one.job)
-    reports = [run_jobs(jobs) for jobs in groups.values()]
+        if one.replaced:
+            _take_over(one)
+    report = run_jobs([one.job for one in stale])
     for one in stale:
         had = set().union(*(standing(path)[0] for path in one.paths))
         missing = had - standing(one.job.store)[0]
@@ -101,14 +107,12 @@ def refresh(stale: Sequence[Stale]) -> JointReport:
             )
         else:
             _swap(one)
-    return JointReport(
+    return replace(
+        report,
         stores=tuple(
             replace(store, store=str(_place_of(Path(store.store), stale)))
-            for report in reports
             for store in report.stores
         ),
-        decoded=sum(report.decoded for report in reports),
-        seconds=sum(report.seconds for report in reports),
     )
 
 
@@ -126,19 +130,36 @@ def forecast(stale: Sequence[Stale]) -> JointForecast:
 def _stale(path: Path, dataset: Dataset, config: ReextractConfig) -> Stale | None:
     """How a store would be made today, where that is otherwise."""
     description = Description.read(path)
-    done, failures = standing(path)
-    only = frozenset(done | {failure.key for failure in failures})
+    held = survey(path)
+    only = frozenset(held.done | {failure.key for failure in held.failures})
     own = _again(description, settings(path, description, config))
     job = plan_job(own, dataset, only)
     target = job.store
     changes = differences(description.recipe, job.recipe)
     if decoder := _decoder_change(description):
         changes.append(decoder)
+    replaced: list[str] = []
+    if not changes and (replaced := changed_videos(job, job.segments, held)):
+        named = ", ".join(replaced[:3]) + (", …" if len(replaced) > 3 else "")
+        changes.append(f"{console.count(len(replaced), 'videos')} changed: {named}")
     if not changes:
         return None
-    if not begun(target) or _decoder_change(Description.read(target)):
+    if replaced or not begun(target) or _decoder_change(Description.read(target)):
         job = replace(job, config=replace(own, out=own.out / _ASIDE))
-    return Stale(paths=(path,), target=target, job=job, changes=tuple(changes))
+    return Stale(
+        paths=(path,),
+        target=target,
+        job=job,
+        changes=tuple(changes),
+        replaced=frozenset(replaced),
+    )
+
+
+def _take_over(one: Stale) -> None:
+    """Give the new store the features of videos that are what they were."""
+    renewed = {key_of(s) for s in one.job.segments if s.video in one.replaced}
+    for path in one.paths:
+        share_shards(path, one.job.store, lambda key: key not in renewed)
 
 
 def _together(first: Stale | None, second: Stale) -> Stale:
@@ -151,6 +172,7 @@ def _together(first: Stale | None, second: Stale) -> Stale:
         paths=first.paths + second.paths,
         job=replace(first.job, segments=tuple(segments.values())),
         changes=tuple(dict.fromkeys(first.changes + second.changes)),
+        replaced=frozenset(),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from egofeat.errors import CAUSES, StoreError
+from egofeat.store.damage import writing
 from egofeat.store.files import replace_file, sync
 from egofeat.store.rows import Failure, Key
 
@@ -68,7 +69,7 @@ def failures_path(store: Path, worker: str) -> Path:
 
 def append_failures(path: Path, failures: Iterable[Failure]) -> None:
     """Add failures and bring them to the disk."""
-    with path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write("".join(_lines(failures)))
         file.flush()
         os.fsync(file.fileno())

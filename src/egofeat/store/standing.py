@@ -51,7 +51,7 @@ def survey(store: Path, tell: Tell = bool) -> Standing:
     done = segments_in(shards)
     stamps: dict[Key, Stamp] = {}
     for shard in shards:
-        if (columns := getattr(shard, "media_stamps", None)) is not None:
+        if (columns := shard.media_stamps) is not None:
             of_shard = keys(shard.ids, shard.starts, shard.stops)
             pairs = ((size, changed) for size, changed in columns.tolist())
             stamps |= dict(zip(of_shard, pairs, strict=True))

@@ -95,7 +95,8 @@ class StoreWriter:
         folders = check_name(dataset.name, "data set"), check_name(recipe.store_name, "store")
         path = Path(out).joinpath(*folders)
         form, packed = packing(path, format, compress)
-        (path / "shards").mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            (path / "shards").mkdir(parents=True, exist_ok=True)
         remove_leftovers(path, worker)
         remove_leftovers(path / "shards", worker)
         description = Description(

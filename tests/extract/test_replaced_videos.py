@@ -1,0 +1,115 @@
+"""A video of another content under the same name: it is noticed, and its features made anew."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from egofeat.extract import shards
+from egofeat.pipelines import extract, refresh
+from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.reextract import ReextractConfig
+from egofeat.store import ShardRows, StoreWriter, is_superseded, open_store, verify
+
+SMALL = ExtractConfig(weights="random", frames=3, size=32, device="cpu", workers=1)
+ON_CPU = ReextractConfig(device="cpu", workers=1)
+VIDEOS = "abcd"
+
+
+@pytest.fixture
+def project(encoder, tmp_path, monkeypatch):
+    """A folder with a manifest of four clips, worked in; each clip has a shard of its own."""
+    for name in VIDEOS:
+        folder = tmp_path / "clips/train" / ("brighter" if name < "c" else "darker")
+        folder.mkdir(parents=True, exist_ok=True)
+        encoder(folder / f"{name}.mp4", frames=10)
+    (tmp_path / "data_manifest.yaml").write_text(
+        "version: 1\ndatasets:\n  mine: {format: folder, media: clips}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shards, "MAX_ROWS", 1)
+    monkeypatch.setattr(StoreWriter, "write_shard", stamped)
+    return tmp_path
+
+
+WRITE = StoreWriter.write_shard
+
+
+def stamped(writer: StoreWriter, name: str, rows: ShardRows) -> Path:
+    files = [(Path("clips") / video).stat() for video in rows.videos]
+    stamps = np.array([(file.st_size, file.st_mtime_ns) for file in files], np.int64)
+    return WRITE(writer, name, replace(rows, media_stamps=stamps))
+
+
+def clip(name: str) -> Path:
+    (found,) = Path("clips").rglob(f"{name}.mp4")
+    return found
+
+
+@pytest.mark.parametrize("form", ["hdf5", "zarr"])
+def test_a_replaced_video_is_told_and_made_anew(project, encoder, form):
+    config = replace(SMALL, format=form)
+    first = extract.run(config)
+    store = Path(first.store)
+    before = {id_: open_store(store)[id_].copy() for id_ in open_store(store).ids}
+    assert first.changed_videos == extract.run(config).changed_videos == []
+    assert refresh.stale_stores("mine", ON_CPU) == []
+    encoder(clip("b"), frames=30)
+    told = extract.run(config)
+    assert [Path(video).stem for video in told.changed_videos] == ["b"]
+    (said,) = [line for line in told.lines() if "changed since" in line]
+    assert said.startswith("1 video changed since the features were made: ")
+    assert "`egofeat reextract --all mine` makes them anew" in said
+    assert extract.forecast(config).changed_videos == told.changed_videos
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
+    assert stale.changes[0].startswith("1 video changed: ")
+    (report,) = refresh.refresh([stale]).stores
+    assert (report.store, report.extracted, report.skipped) == (str(store), 1, 3)
+    assert verify(store) == []
+    after = open_store(store)
+    for id_, values in before.items():
+        assert np.array_equal(after[id_], values) == ("b" not in Path(id_).name)
+    assert extract.run(config).changed_videos == []
+    assert refresh.stale_stores("mine", ON_CPU) == []
+    (aside,) = [path for path in store.parent.iterdir() if is_superseded(path)]
+    assert {id_: open_store(aside)[id_].tolist() for id_ in before} == {
+        id_: values.tolist() for id_, values in before.items()
+    }
+
+
+def test_what_was_never_a_file_and_what_is_gone_is_no_false_alarm(project, monkeypatch):
+    extract.run(SMALL)
+    clip("a").unlink()
+    assert extract.run(SMALL).changed_videos == []
+
+    def unstamped(self, name, rows):
+        return WRITE(self, name, replace(rows, media_stamps=None))
+
+    monkeypatch.setattr(StoreWriter, "write_shard", unstamped)
+    other = replace(SMALL, out=Path("unstamped"))
+    extract.run(other)
+    for name in "bcd":
+        os.utime(clip(name), (1, 1))
+    assert extract.run(other).changed_videos == []
+    assert len(extract.run(SMALL).changed_videos) == 3
+
+
+def test_a_refresh_that_was_killed_after_it_took_shards_over_goes_on(project, encoder, monkeypatch):
+    store = Path(extract.run(SMALL).store)
+    encoder(clip("b"), frames=30)
+    (stale,) = refresh.stale_stores("mine", ON_CPU)
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(refresh, "run_jobs", kill)
+        with pytest.raises(KeyboardInterrupt):
+            refresh.refresh([stale])
+    (report,) = refresh.refresh(refresh.stale_stores("mine", ON_CPU)).stores
+    assert report.extracted == 1
+    assert json.loads((store / "store.json").read_text())["dataset"] == "mine"
+    assert len(open_store(store)) == 4
