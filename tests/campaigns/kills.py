@@ -22,6 +22,10 @@ WINDOWS = ("extract", "--dataset", "few", *NETWORK, *READ, "--tap", "gap", "--wi
 ROI = ("roi", "--dataset", "people", *NETWORK, *READ, "--tap", "roi")
 OWN = tuple("own.pth" if word == "random" else word for word in NETWORK)
 AGAIN = ("--device", "cpu", *READ)
+SWAP = (
+    *("reextract", "--from", "features/few/mobilenetv2-*", "--out", "again", *AGAIN),
+    *("--backbone", "mobilenetv2", "--tap", "block2", "--weights", "random"),
+)
 TRAINED = ("--epochs", "3", "--batch-size", "4", "--device", "cpu")
 
 
@@ -42,22 +46,7 @@ WORKS = (
     Work("extract gzip", (*EXTRACT, "--compress", "gzip")),
     Work("extract windows", WINDOWS),
     Work("roi", ROI),
-    Work(
-        "reextract --from",
-        (
-            "reextract",
-            "--from",
-            "features/few/mobilenetv2-*",
-            "--backbone",
-            "mobilenetv2",
-            "--tap",
-            "block2",
-            "--weights",
-            "random",
-            *AGAIN,
-        ),
-        (EXTRACT,),
-    ),
+    Work("reextract --from", SWAP, (EXTRACT,)),
     Work("reextract --all", ("reextract", "--all", "few", *AGAIN), stale=True),
     Work("fit-head", ("fit-head", "lstm", "--store", "features/few", *TRAINED), (EXTRACT,)),
     Work(
