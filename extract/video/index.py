@@ -14,6 +14,8 @@ from egofeat.extract.video.media_file import MediaFile
 
 _MOST_HELD = 16
 """Frames that a decoder holds back to bring them into order, at most (H.264, HEVC)."""
+_JITTER = 0.75
+"""Frames by which times in the order of decoding may stray and mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def read_index(file: MediaFile) -> FrameIndex:
     elif index.leading:
         with VideoReader(file) as reader:
             first = reader.next_frame()
-        index = _begun(index, None if first is None else first.pts)
+        if first is None or first.pts is not None:
+            index = _begun(index, first.pts if first else None)
     file.check()
     if not len(index.times):
         raise MediaError(f"{file.path} holds no frame: it is cut off or was never finished")
@@ -105,9 +108,9 @@ def count_frames(file: MediaFile, packets: FrameIndex | None = None) -> FrameInd
     """Index a video by decoding all of it.
 
     Where the decoder shows frames in the order of their times, the index by `packets` holds.
-    Else frames are counted as they come. Their times are then those at which the decoder
-    needed the next packet, which is what times in the order of decoding tell; where the
-    file has no such times, frames are evenly spaced.
+    Else frames are counted as they come, and evenly spaced at the stream's rate. Where times in
+    the order of decoding tell of frames that were dropped or of another rate, a frame is shown
+    when the decoder needed the packet that made it show this one.
     """
     shown, needed = array("q"), array("q")
     frames = 0
@@ -130,7 +133,9 @@ def count_frames(file: MediaFile, packets: FrameIndex | None = None) -> FrameInd
     elif held <= _MOST_HELD < frames and _rises(dts):
         # At the end of the file the decoder shows what it holds and needs no packet.
         rest = np.arange(1, held + 1, dtype=np.float64) * step
-        times = np.concatenate([(begun := _seconds(dts, unit)), begun[-1] + rest])
+        told = np.concatenate([(begun := _seconds(dts, unit)), begun[-1] + rest])
+        if np.abs(told - times).max() > _JITTER * step:
+            times = told
     stop = float(times[-1]) + step if frames else 0.0
     none = np.empty(0, np.int64)
     return FrameIndex(times, stop, none, unit, none)
@@ -163,7 +168,7 @@ def _from_packets(reader: VideoReader) -> FrameIndex | None:
     times = _seconds(pts, reader.unit)
     last = float(last_duration * reader.unit) if last_duration else float(1 / reader.rate)
     stop = float(times[-1]) + last if len(times) else 0.0
-    leading = max(ahead, int(np.searchsorted(pts, keys[0]))) if keys else 0
+    leading = max(ahead, int(np.searchsorted(pts, keys[0])) if keys else 0)
     return FrameIndex(
         times,
         stop,

@@ -1,7 +1,6 @@
 """PyAV behind the contract: exact frames by one jumping pass."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.video.container import VideoReader
-from egofeat.extract.video.index import FrameIndex, count_frames, read_index
+from egofeat.extract.video.index import count_frames, read_index
 from egofeat.extract.video.media_file import MediaFile
 from egofeat.extract.video.picture import Painter
 from egofeat.extract.video.source import FrameSource
@@ -41,8 +40,8 @@ class PyavSource(FrameSource):
         self._decoded = 0
         self._passed: tuple[int, VideoFrame] | None = None
         """The last frame that the reader showed, and its place."""
-        self._counted: FrameIndex | None = None
-        """The index by decoding, of a file whose packets turn out not to tell."""
+        self._sure = False
+        """Whether all was decoded, because frames did not come as the packets say."""
         try:
             self._index = read_index(self._file)
             self._open()
@@ -115,14 +114,17 @@ class PyavSource(FrameSource):
         """Decode on to the wanted frame; None where the video passes over it."""
         while self._passed is None or self._passed[0] < wanted:
             frame = self._reader.next_frame()
-            if self._index.in_file_order and self._reader.reorders:
-                self._count_after_all()
-                continue
             if frame is None:
                 return None
             place = self._index.place(frame.pts) if self._index.timed else self._place
             # Frames from before a jump's key frame lean on frames that were not read.
-            if place is None or place < self._place:
+            before = self._jumped and self._passed is None
+            if place is None or (before and place < self._place):
+                continue
+            if not self._sure and (place != self._place or self._reorders_unsaid()):
+                self._make_sure()
+                continue
+            if place < self._place:
                 continue
             if self._jumped and frame.is_corrupt:
                 return None
@@ -130,17 +132,27 @@ class PyavSource(FrameSource):
             self._place = place + 1
         return self._passed[1] if self._passed[0] == wanted else None
 
-    def _count_after_all(self) -> None:
-        """Ask the decoder about the whole file, since it reorders what has its times in order."""
-        if self._counted is None:
-            self._counted = count_frames(self._file, self._index)
-        if len(self._counted.times) != len(self.times):
-            raise MediaError(
-                f"{self.path} does not tell when its frames are shown, which is noticed in the "
-                "middle of it: encode it anew"
-            )
-        self._index = replace(self._counted, in_file_order=False)
-        self._seekable = self._index.timed
+    def _reorders_unsaid(self) -> bool:
+        """Whether the decoder has begun to reorder what the packets have in order."""
+        return self._index.in_file_order and self._reader.reorders
+
+    def _make_sure(self) -> None:
+        """Decode all of a file whose frames do not come as its packets say.
+
+        Where some are missing it is damaged, and the packets hold; where every frame is there,
+        in another order than that of the times, the order holds.
+        """
+        self._reader.close()
+        counted = count_frames(self._file, self._index)
+        if not counted.timed:
+            if len(counted.times) == len(self.times):
+                self._index, self._seekable = counted, False
+            elif self._index.in_file_order:
+                raise MediaError(
+                    f"{self.path} does not tell when its frames are shown, which is noticed in "
+                    "the middle of it: encode it anew"
+                )
+        self._sure = True
         self._reopen()
 
     def _open(self) -> None:
