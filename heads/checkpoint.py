@@ -2,22 +2,33 @@
 
 Order of an epoch and dropout between two evaluations follow from the seed and their number
 alone, and the learning rate from the history, so a checkpoint needs neither random-number
-state nor a scheduler's: model, optimiser, loss scale, best weights and history are all.
+state nor a scheduler's: model, optimiser, loss scale, best weights and how much of the history
+was there are all. It holds a digest of itself.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from egofeat.errors import EgofeatError
-from egofeat.heads.files import replace_file
+from egofeat.heads.history import Extent
+from egofeat.store.bounded import read_bounded
+from egofeat.store.files import replace_file
+
+_SCHEMA = 2
+_MOST = 64 << 30
+_UNKNOWN = b"0" * 64
+"""Stands where the digest will."""
+WORKER = "run"
+"""In the names of a run's files that are half written."""
 
 
 @dataclass
@@ -46,23 +57,39 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     progress: Progress,
+    extent: Extent,
 ) -> None:
-    """Write the state after an evaluation, atomically."""
+    """Write the state after an evaluation, atomically.
+
+    Args:
+        path: of the file.
+        head: as it is.
+        optimizer: as it is.
+        scaler: of the loss.
+        progress: all but the history, which has a file of its own.
+        extent: how much of that file there is.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
     state = optimizer.state_dict()
     tensors = _prefixed("head", head.state_dict()) | _prefixed("best", progress.best)
     for parameter, values in state["state"].items():
         tensors |= _prefixed(f"optimizer.{parameter}", values)
     facts = {
-        "schema": 1,
+        "schema": _SCHEMA,
         "groups": state["param_groups"],
         "scaler": scaler.state_dict(),
         "best_round": progress.best_round,
         "best_value": progress.best_value,
-        "history": progress.history,
+        "history": asdict(extent),
+        "sha256": _UNKNOWN.decode(),
     }
     # One key only: safetensors does not keep the order of several.
-    metadata = {"egofeat": json.dumps(facts)}
-    replace_file(path, save(tensors, metadata))
+    content = save(tensors, {"egofeat": json.dumps(facts)})
+    digest = hashlib.sha256(content).hexdigest()
+    # The header comes first: what is replaced is in it.
+    replace_file(path, content.replace(_UNKNOWN, digest.encode(), 1), WORKER)
 
 
 def load_checkpoint(
@@ -70,16 +97,19 @@ def load_checkpoint(
     head: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-) -> Progress:
-    """Put a saved state back into head, optimiser and scaler; return the progress.
+) -> tuple[Progress, Extent]:
+    """Put a saved state back into head, optimiser and scaler.
+
+    Returns:
+        The progress, without its history, and how much of the history's file is meant.
 
     Raises:
-        EgofeatError: the file is not a checkpoint of this head.
+        EgofeatError: the file is not a checkpoint of this head, or was altered.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["egofeat"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        content = read_bounded(path, _MOST)
+        facts = _facts(content)
+        tensors = load(content)
         head.load_state_dict(_within("head", tensors))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _within("optimizer", tensors).items():
@@ -87,17 +117,39 @@ def load_checkpoint(
             moments.setdefault(int(parameter), {})[value] = tensor
         optimizer.load_state_dict({"state": moments, "param_groups": facts["groups"]})
         scaler.load_state_dict(facts["scaler"])
-        return Progress(
+        progress = Progress(
             best_round=facts["best_round"],
             best_value=facts["best_value"],
             best=_within("best", tensors),
-            history=facts["history"],
         )
-    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        return progress, Extent(**facts["history"])
+    except (
+        SafetensorError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise EgofeatError(
             f"{path} is not a checkpoint of this head ({type(error).__name__}): "
             "remove it to begin again"
         ) from None
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    """Read what is no tensor, after comparing the whole with its digest.
+
+    Raises:
+        ValueError: it was altered, or is of another egofeat.
+    """
+    stop = 8 + int.from_bytes(content[:8], "little")
+    facts: dict[str, Any] = json.loads(json.loads(content[8:stop])["__metadata__"]["egofeat"])
+    digest = str(facts["sha256"])
+    whole = content.replace(digest.encode(), _UNKNOWN, 1)
+    if facts["schema"] != _SCHEMA or hashlib.sha256(whole).hexdigest() != digest:
+        raise ValueError("it was altered")
+    return facts
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from egofeat.heads.config import TrainerConfig
 from egofeat.heads.feed import Features, Feed, row_bytes, should_hold
 from egofeat.heads.gaze import taught
 from egofeat.heads.head import Head
+from egofeat.heads.history import History
 from egofeat.heads.losses import Criterion, Labels, class_counts
 from egofeat.heads.metrics import target_metrics
 from egofeat.heads.optim import make_optimizer
@@ -53,6 +54,7 @@ def train(
     config: TrainerConfig,
     *,
     checkpoint: Path | None = None,
+    history: Path | None = None,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
 ) -> Progress:
     """Train a head; it ends with the weights of its best evaluation, on the training device.
@@ -66,6 +68,8 @@ def train(
         config: how.
         checkpoint: file that holds the state after each evaluation; if it is there, training
             goes on from it.
+        history: file that each evaluation's record is added to, where there is a checkpoint;
+            None is the checkpoint's name with the ending `.csv`.
         on_epoch: told the history record of each evaluation, one an epoch unless iterations
             are counted.
 
@@ -74,7 +78,10 @@ def train(
         RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
             has no meaning for the labels.
     """
-    return Trainer(head, examples, config).run(checkpoint, on_epoch)
+    trainer = Trainer(head, examples, config)
+    if checkpoint is None:
+        return trainer.run(None, None, on_epoch)
+    return trainer.run(checkpoint, history or checkpoint.with_suffix(".csv"), on_epoch)
 
 
 class Trainer:
@@ -117,18 +124,25 @@ class Trainer:
         self.length = config.iterations or config.epochs * self.order.per_epoch
 
     def run(
-        self, checkpoint: Path | None, on_epoch: Callable[[Mapping[str, float]], None]
+        self,
+        checkpoint: Path | None,
+        history: Path | None,
+        on_epoch: Callable[[Mapping[str, float]], None],
     ) -> Progress:
-        """Train to the last iteration or the end of patience."""
+        """Train to the last iteration or the end of patience; both files or neither."""
         progress = Progress()
-        if checkpoint is not None and checkpoint.exists():
-            progress = load_checkpoint(checkpoint, self.head, self.optimizer, self.scaler)
+        records = History(history, self.order.per_epoch) if history else None
+        if checkpoint is not None and records and checkpoint.exists():
+            progress, extent = load_checkpoint(checkpoint, self.head, self.optimizer, self.scaler)
+            progress.history = records.resume(extent)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             while not self._finished(progress):
                 self._round(progress)
-                if checkpoint is not None:
-                    save_checkpoint(checkpoint, self.head, self.optimizer, self.scaler, progress)
+                if checkpoint is not None and records:
+                    records.append(progress.history[-1])
+                    parts = (self.head, self.optimizer, self.scaler, progress, records.extent)
+                    save_checkpoint(checkpoint, *parts)
                 on_epoch(progress.history[-1])
         if progress.best:
             self.head.load_state_dict(progress.best)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.files import replace_file
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
+from egofeat.names import check_name
 from egofeat.pipelines.class_pictures import confusion_matrix
 from egofeat.pipelines.evaluation import Evaluation, write_arrays
 from egofeat.pipelines.gaze import gaze_figures
@@ -29,6 +29,7 @@ from egofeat.pipelines.run import (
     load_run,
     open_run_rows,
 )
+from egofeat.pipelines.run_files import write_file
 from egofeat.pipelines.views import Views, head_of_a_view, open_views, predict_views
 from egofeat.store import PersonRows
 from egofeat.store.joined import JoinedStore
@@ -108,7 +109,7 @@ def evaluate_head(
                 of_branch[f"{target}/weight"] = weight
     stores = [part.name for part in store.parts] if isinstance(store, JoinedStore) else []
     warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
-    suffix = "" if split == config["val_split"] else f"-{split}"
+    suffix = "" if split == config["val_split"] else f"-{check_name(split, 'split')}"
     suffix, said = (f"{suffix}-{views}", f"{split}, {views}") if views else (suffix, split)
     write_predictions(folder / f"predictions{suffix}.npz", store, rows, logits, labels)
     evaluation = Evaluation(
@@ -122,7 +123,7 @@ def evaluate_head(
         views=views,
     )
     text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    replace_file(folder / f"metrics{suffix}.json", text.encode())
+    write_file(folder / f"metrics{suffix}.json", text.encode())
     return evaluation
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.heads.files import replace_file
+from egofeat.pipelines.run_files import write_file
 from egofeat.pipelines.views import Views
 
 
@@ -113,4 +113,4 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write predictions by name, as `numpy.load` reads them."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())

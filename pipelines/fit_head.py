@@ -34,7 +34,8 @@ from egofeat.pipelines.run import (
     sources,
     write_config,
 )
-from egofeat.pipelines.run_origin import choose_folder, describe_file, describe_store
+from egofeat.pipelines.run_claim import claim
+from egofeat.pipelines.run_origin import describe_file, describe_store
 from egofeat.pipelines.set_aside import choose_groups, choose_published, set_aside
 from egofeat.store.joined import JoinedStore
 from egofeat.store.persons import PersonRows
@@ -135,7 +136,7 @@ def fit_head(
     targets = choose_targets(store, config.targets)
     val_groups = divide(config, store, targets, trainer.seed)
     train_rows = labelled_rows(store, config.train_split, targets)
-    val_rows = labelled_rows(store, config.val_split, targets)
+    labelled_rows(store, config.val_split, targets)  # which must have some
     if len(train_rows) < 2:
         raise RequestError(
             f"split '{config.train_split}' of store {store.path} has one labelled "
@@ -144,13 +145,31 @@ def fit_head(
     labels = {target: store.labels[target] for target in targets}
     check_labels(trainer, labels)
     description = describe(config, trainer, store, targets) | val_groups
-    folder = RunFolder(choose_folder(config.out, description))
+    with claim(config.out, description) as path:
+        return _fit_in(RunFolder(path), config, description, store, labels, on_epoch)
+
+
+def _fit_in(
+    folder: RunFolder,
+    config: FitConfig,
+    description: Mapping[str, Any],
+    store: LabelledRows,
+    labels: Mapping[str, NDArray[Any]],
+    on_epoch: Callable[[Mapping[str, float]], None],
+) -> Run:
+    """Train, or go on, in a folder that is this training's own; evaluate."""
     if folder.metrics.exists():
         head, _ = load_run(folder.path)
     else:
         head = make_head(description)
         if config.init is not None:
             start_from(head, config.init)
+        trainer = config.trainer or trainer_config(config.preset)
+        rows = {
+            split: labelled_rows(store, split, tuple(labels))
+            for split in (config.train_split, config.val_split)
+        }
+        train_rows, val_rows = rows[config.train_split], rows[config.val_split]
         examples = []
         for member, features in branches(head, store):
             taught = (member, features, train_rows, str(store.path))
@@ -159,8 +178,7 @@ def fit_head(
         write_config(folder.path, description)
         fit_members(head, examples, trainer, folder, on_epoch)
         save_head(folder.path, head)
-        used = {config.train_split: train_rows, config.val_split: val_rows}
-        draw_instances(store, targets, used, folder.path)
+        draw_instances(store, tuple(labels), rows, folder.path)
     evaluation = evaluate_head(head, description, store, folder.path, config.val_split)
     for checkpoint in folder.path.glob("checkpoint*.safetensors"):
         checkpoint.unlink()

@@ -1,20 +1,17 @@
 """The heads of a run: each standardised and trained to its end, its history written and drawn."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
 
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.feed import channel_statistics
-from egofeat.heads.files import replace_file
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
 from egofeat.heads.trainer import Examples, evaluation_feed, predict, train
 from egofeat.pipelines.pictures import loss_curves
 from egofeat.pipelines.run import RunFolder
+from egofeat.pipelines.run_files import forget, remember
 from egofeat.store.persons import PersonRows
 
 
@@ -74,20 +71,16 @@ def fit_member(
         mean, std = channel_statistics(features, examples.train)
         head.standardise.mean.copy_(torch.from_numpy(mean))
         head.standardise.std.copy_(torch.from_numpy(std))
+    history = folder.history(member)
+    forget(history)
     progress = train(
-        head, examples, config, checkpoint=folder.checkpoint(member), on_epoch=on_epoch
+        head,
+        examples,
+        config,
+        checkpoint=folder.checkpoint(member),
+        history=history,
+        on_epoch=on_epoch,
     )
     if progress.history:
-        write_history(folder.history(member), progress.history)
-        loss_curves(folder.history(member), folder.losses(member))
-
-
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one line an evaluation, with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in history:
-        counts = {"epoch": f"{record['epoch']:.10g}", "iteration": int(record["iteration"])}
-        writer.writerow({**record, **counts})
-    replace_file(path, text.getvalue().encode())
+        remember(history)
+        loss_curves(history, folder.losses(member))

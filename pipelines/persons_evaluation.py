@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
-from egofeat.heads.files import replace_file
 from egofeat.heads.frame_map import Placed, average_precisions, box_recall, mean_precision
 from egofeat.heads.head import Head
 from egofeat.heads.trainer import evaluation_feed, predict
+from egofeat.names import check_name
 from egofeat.pipelines.ava_results import ava_results
 from egofeat.pipelines.evaluation import PersonsEvaluation, Precision, write_arrays
 from egofeat.pipelines.precision_picture import precision_bars
 from egofeat.pipelines.run import sources
+from egofeat.pipelines.run_files import write_file
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.persons import TARGET
 
@@ -131,12 +132,12 @@ def evaluate_persons(
     )
     title = f"{TARGET}, {split}, {evaluation.boxes} boxes"
     precision_bars(evaluation.classes, evaluation.pictures[0], title)
-    replace_file(evaluation.detections, ava_results(ids, corners, scores, truth.evaluated))
+    write_file(evaluation.detections, ava_results(ids, corners, scores, truth.evaluated))
     predictions = {"ids": np.array(ids), "boxes": corners, "scores": rows.scores[of_split]}
     predictions["probabilities"] = scores.astype(np.float32)
     write_arrays(folder / f"predictions{suffix}.npz", predictions)
     text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    replace_file(folder / f"metrics{suffix}.json", text.encode())
+    write_file(folder / f"metrics{suffix}.json", text.encode())
     return evaluation
 
 
@@ -145,7 +146,7 @@ def file_suffix(rows: PersonRows, config: Mapping[str, Any], split: str) -> str:
 
     Nothing of the run's validation split, or of its own boxes.
     """
-    of_split = "" if split == config["val_split"] else f"-{split}"
+    of_split = "" if split == config["val_split"] else f"-{check_name(split, 'split')}"
     boxes = rows.recipe.plan["boxes"]
     own = sources(config)[0]["recipe"]["plan"]["boxes"]
     return of_split if boxes == own else f"{of_split}-boxes-{boxes.removeprefix('sha256:')[:8]}"

@@ -1,9 +1,9 @@
 """The folder that a trained head lives in, `runs/<name>/`.
 
 config.yaml (everything to do it again, with the stores' digests), head.safetensors,
-history.csv, metrics.json, predictions.npz and pictures; checkpoint.safetensors while
-the training is not finished. A head a store (`fuse: logits`, `weighted`) leaves history-1.csv,
-history-2.csv and so on, in the order of the stores.
+history.csv, metrics.json, predictions.npz, pictures and SHA256SUMS; checkpoint.safetensors
+while the training is not finished. A head a store (`fuse: logits`, `weighted`) leaves
+history-1.csv, history-2.csv and so on, in the order of the stores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,11 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from egofeat import console
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads.feed import Features
-from egofeat.heads.files import replace_file
 from egofeat.heads.fusion import (
     AveragedHeads,
     Concatenated,
@@ -28,8 +27,11 @@ from egofeat.heads.fusion import (
 )
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
+from egofeat.pipelines.run_config import read_config, sources, write_config
+from egofeat.pipelines.run_files import compare, write_file
 from egofeat.pipelines.set_aside import choose_published, set_aside
 from egofeat.store import FeatureStore, Recipe, open_store
+from egofeat.store.bounded import read_bounded
 from egofeat.store.joined import JoinedStore, join
 from egofeat.store.persons import PersonRows
 
@@ -40,8 +42,11 @@ LabelledRows = LabelledStore | PersonRows
 Places = Path | Sequence[Path]
 """Where a store lies, or several."""
 
-_NEEDED = {"head", "preset", "options", "normalize", "classes", "val_split"}
-_OF_STORE = {"store", "store_digest", "tap", "feature_shape", "recipe"}
+_MOST_HEAD = 16 << 30
+"""Bytes."""
+
+
+__all__ = ["read_config", "sources", "write_config"]
 
 
 @dataclass(frozen=True)
@@ -78,45 +83,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
 
-def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Write config.yaml into a run's folder, making the folder."""
-    path.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
-    replace_file(RunFolder(path).config, text.encode())
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Return what config.yaml of a run says.
-
-    Raises:
-        RequestError: the folder is no run.
-    """
-    try:
-        config = yaml.safe_load(RunFolder(path).config.read_text())
-    except (OSError, yaml.YAMLError):
-        config = None
-    if (
-        not isinstance(config, dict)
-        or not set(config) >= _NEEDED
-        or not all(set(source) >= _OF_STORE for source in sources(config))
-    ):
-        raise RequestError(f"{path} is not a run: name a folder that egofeat fit-head has made")
-    return config
-
-
-def sources(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return, for each store of a run: store, store_digest, tap, feature_shape, recipe.
-
-    A run on one store has them in the config itself, a run on several under `stores`.
-    """
-    listed: list[Mapping[str, Any]] = config.get("stores", [config])
-    return listed
-
-
 def save_head(path: Path, head: Head | AveragedHeads) -> None:
     """Write the head's weights, without pickle."""
     state = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
-    replace_file(RunFolder(path).head, save(state))
+    write_file(RunFolder(path).head, save(state))
 
 
 def load_run(path: Path) -> tuple[Head | AveragedHeads, dict[str, Any]]:
@@ -127,15 +97,23 @@ def load_run(path: Path) -> tuple[Head | AveragedHeads, dict[str, Any]]:
 
     Raises:
         RequestError: the folder is no run, or its training is not finished.
+        EgofeatError: the config or the head was altered after it was written.
     """
     config = read_config(path)
-    head = make_head(config)
     try:
-        head.load_state_dict(load_file(RunFolder(path).head))
-    except (OSError, SafetensorError, RuntimeError):
+        content = read_bounded(RunFolder(path).head, _MOST_HEAD)
+        state = load(content)
+        with torch.device("meta"):  # which takes no memory, whatever sizes the config speaks of
+            wanted = make_head(config).state_dict()
+        if {name: t.shape for name, t in state.items()} != {n: t.shape for n, t in wanted.items()}:
+            raise ValueError("other shapes")
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError):
         raise RequestError(
             f"run {path} has no head that fits its config: run egofeat fit-head once more to finish"
         ) from None
+    compare(RunFolder(path).head, content, "put back a copy of it, or fit the head again")
+    head = make_head(config)
+    head.load_state_dict(state)
     return head.eval(), config
 
 

@@ -383,6 +383,7 @@ def test_runs_on_other_rows_are_refused(clips_run, asked, tmp_path):
     config = yaml.safe_load((clips_run / "config.yaml").read_text())
     config["recipe"]["plan"] = {"sampling": "windows", "size": 8, "stride": 4, "fps": 10.0}
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (tmp_path / "run" / "SHA256SUMS").unlink()
     with pytest.raises(RequestError, match="by 'windows', which cannot be made of any stretch"):
         annotate(asked(tmp_path / "run"))
 

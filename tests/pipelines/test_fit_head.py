@@ -34,6 +34,7 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
     names = {path.name for path in run.path.iterdir()}
     pictures = {f"{kind}-{t}.png" for kind in ("confusion", "instances") for t in ("verb", "noun")}
     assert names == pictures | {
+        "SHA256SUMS",
         "loss.png",
         "config.yaml",
         "head.safetensors",

@@ -20,11 +20,11 @@ def read_bounded(path: Path, most: int) -> bytes:
         if _plain(path.stat()):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
-                size = os.fstat(descriptor)
-                if _plain(size) and size.st_size <= most:
-                    return file.read(most)
-                if _plain(size):
-                    raise ValueError(f"it has {size.st_size} bytes, and at most {most} are read")
+                found = os.fstat(descriptor)
+                if _plain(found) and found.st_size <= most:
+                    return file.read(found.st_size)
+                if _plain(found):
+                    raise ValueError(f"it has {found.st_size} bytes, and at most {most} are read")
         raise ValueError("it is no plain file")
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None

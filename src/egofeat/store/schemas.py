@@ -83,7 +83,7 @@ _Second = Annotated[float, Field(allow_inf_nan=False)]
 _NEEDED = {
     "uniform": {"frames"},
     "clips": {"clips", "frames", "stride", "fps"},
-    "windows": {"size", "stride", "fps", "frames"},
+    "windows": {"size", "stride", "fps"},
     "key-frames": {"frames"},
 }
 """Way of sampling to what a plan says of it."""

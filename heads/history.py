@@ -1,0 +1,87 @@
+"""history.csv: a line an evaluation, added to a training's file as it goes."""
+
+import csv
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from egofeat.errors import EgofeatError
+from egofeat.store.damage import writing
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a history is meant: what stands beyond is of an evaluation that was lost."""
+
+    size: int = 0
+    """Bytes from its beginning."""
+    sha256: str = hashlib.sha256().hexdigest()
+    """Of these."""
+
+
+class History:
+    """The file of one training's records.
+
+    Args:
+        path: of the file.
+        per_epoch: iterations of an epoch, of which the column `epoch` counts the whole and parts.
+    """
+
+    def __init__(self, path: Path, per_epoch: int) -> None:
+        self.path = path
+        self._per_epoch = per_epoch
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    @property
+    def extent(self) -> Extent:
+        """How far it has come."""
+        return Extent(self._size, self._digest.hexdigest())
+
+    def resume(self, extent: Extent) -> list[dict[str, float]]:
+        """Cut what stands beyond, a torn line for one, and return the records that are left.
+
+        Raises:
+            EgofeatError: what should be left is not there.
+        """
+        content = self.path.read_bytes()[: extent.size] if self.path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != extent.sha256:
+            raise EgofeatError(
+                f"{self.path} is not what its checkpoint was made with: put back a copy of it, or "
+                "remove the checkpoint beside it to begin again"
+            )
+        with writing(self.path):
+            os.truncate(self.path, extent.size)
+        self._digest.update(content)
+        self._size = len(content)
+        rows = csv.DictReader(io.StringIO(content.decode()))
+        return [self._record(row) for row in rows]
+
+    def append(self, record: dict[str, float]) -> None:
+        """Add a record; on the disk when this returns.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(record), lineterminator="\n")
+        if not self._size:
+            writer.writeheader()
+        counts = {"epoch": f"{record['epoch']:.10g}", "iteration": int(record["iteration"])}
+        writer.writerow({**record, **counts})
+        added = text.getvalue().encode()
+        with writing(self.path), self.path.open("r+b" if self._size else "wb") as file:
+            file.seek(self._size)  # over what a failed write may have left
+            file.write(added)
+            file.flush()
+            os.fsync(file.fileno())
+        self._digest.update(added)
+        self._size += len(added)
+
+    def _record(self, row: dict[str, str]) -> dict[str, float]:
+        """Numbers as they were: shortened is the epoch alone, which follows from the iteration."""
+        record = {name: float(value) for name, value in row.items()}
+        record["epoch"] = record["iteration"] / self._per_epoch
+        return record
