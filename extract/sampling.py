@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.errors import MediaError
 from egofeat.extract.moments import (
     PHASE,
     Beside,
@@ -28,6 +29,10 @@ from egofeat.extract.moments import (
     refuse_holes,
     with_neighbours,
 )
+
+_MANY, _MANY_EACH = 100_000, 1000
+"""Nominal frames of a segment: up to so many at all, or for each frame that is there, a film may
+stand still; beyond, windows would fill the memory with one picture."""
 
 View = tuple[int, ...]
 """Frame indices that the network sees at once, in the order in which it sees them."""
@@ -203,9 +208,14 @@ class Windows:
         """Choose the frames of `[start, stop)`; see `Uniform.plan`.
 
         Windows that want a frame in a hole of the images are `lost`, and fail only all together.
+
+        Raises:
+            MediaError: the segment is out of all proportion to its frames.
         """
         last = ending(start, stop, end)
-        begins = window_starts(max(1, round((last - start) * self.fps)), self.size, self.stride)
+        length = max(1, round((last - start) * self.fps))
+        _refuse_jumps(length, self.fps, times[(start <= times) & (times < last)])
+        begins = window_starts(length, self.size, self.stride)
         spread = np.array([(self.size - 1) // 2])
         if self.frames > 1:
             spread = np.arange(self.frames) * (self.size - 1) // (self.frames - 1)
@@ -301,6 +311,15 @@ def plan_from_description(fields: Mapping[str, Any]) -> Plan:
     policies = ("sampling", "short", "last")
     numbers = {name: value for name, value in fields.items() if name not in policies}
     return kinds[fields["sampling"]](**numbers)
+
+
+def _refuse_jumps(length: int, fps: float, times: NDArray[np.float64]) -> None:
+    """Refuse segments of so many nominal frames of which hardly any is there: a clock jumped."""
+    if length > max(_MANY, _MANY_EACH * len(times)):
+        raise MediaError(
+            f"its {len(times)} frames are spread over {length / fps:.0f} s, so its time stamps "
+            "must jump: mend them, or give segments that leave the jump out"
+        )
 
 
 def window_starts(frames: int, size: int, stride: int) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """What a network makes of a clip: maps of its strongest channels over time, below the frames."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,11 @@ class Excerpt:
     frames_THWC: NDArray[np.uint8]
     times: NDArray[np.float64]
     """`[T]` seconds at which each is first shown."""
+
+    def only(self, places: Sequence[int]) -> "Excerpt":
+        """Some of its frames."""
+        chosen = list(places)
+        return Excerpt(self.frames_THWC[chosen], self.times[chosen])
 
 
 def plan_of(backbone: Backbone) -> Clips:
@@ -70,11 +76,11 @@ def draw_maps(maps_tChw: Tensor, excerpt: Excerpt, out: Path, title: str) -> Pat
 
     A channel's colours run from its smallest to its largest value in the whole clip. Of
     more than 8 time steps, as many are shown, evenly spread; the frame above a step is
-    the one in the middle of its share of the clip.
+    the one in the middle of its share of the frames.
 
     Args:
         maps_tChw: of one clip.
-        excerpt: the clip.
+        excerpt: the frames that they were made of.
         out: PNG to write.
         title: above the picture; the shape is added.
     """

@@ -122,13 +122,12 @@ def maps(
             raise RequestError(f"the tap '{tap}' of {backbone} is a vector: choose one with maps")
     excerpt = read_excerpt(video, plan, transform, start)
     made = maps_of(network, transform, excerpt)
-    title = f"{backbone} on {video.name}"
-    return Pictures(
-        tuple(
-            str(draw_maps(of_tap, excerpt, _file(out, backbone, "maps", tap), f"{title}: {tap}"))
-            for tap, of_tap in made.items()
-        )
-    )
+    pictures = []
+    for tap, of_tap in made.items():
+        seen = excerpt.only(network.frames_seen(tap, len(excerpt.times)))
+        path, title = _file(out, backbone, "maps", tap), f"{backbone} on {video.name}: {tap}"
+        pictures.append(str(draw_maps(of_tap, seen, path, title)))
+    return Pictures(tuple(pictures))
 
 
 def flow(

@@ -97,6 +97,13 @@ class Backbone:
             outputs: dict[str, Tensor] = self.module(batch)
             return {tap: _time_first(output.float()) for tap, output in outputs.items()}
 
+    def frames_seen(self, tap: str, frames: int) -> tuple[int, ...]:
+        """Which of the frames of a clip a tap is made of: all, but for pathways that skip some."""
+        seen: Callable[[str, int], tuple[int, ...]] | None = getattr(
+            self.module, "frames_seen", None
+        )
+        return seen(tap, frames) if seen else tuple(range(frames))
+
     def tap_shapes(self, size: int, frames: int = 1) -> dict[str, tuple[int, ...]]:
         """Shape of each tap for one square input of `size` pixels; nothing is computed.
 

@@ -194,6 +194,11 @@ class TappedPathways(nn.Module):
             outputs[tap] = self._classify(features) if tap == "logits" else features
         return outputs
 
+    def frames_seen(self, tap: str, frames: int) -> tuple[int, ...]:
+        """Which of so many frames the pathway of a tap of maps is given."""
+        of_slow = tap in self.design.map_taps[0]
+        return _slow_frames(frames, self.design.alpha) if of_slow else tuple(range(frames))
+
     def _maps(self, clip_BCTHW: Tensor) -> dict[str, Tensor]:
         hidden = [take_frames(clip_BCTHW, self.design.alpha), clip_BCTHW]
         maps = {}

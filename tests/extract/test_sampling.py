@@ -186,3 +186,21 @@ def test_a_video_shorter_than_a_window_repeats_its_last_frame():
 @pytest.mark.parametrize("plan", [Uniform(7), Clips(10, 32, 2, 30.0), Windows(32, 16, 30.0, 8)])
 def test_a_plan_is_rebuilt_from_a_recipe(plan):
     assert plan_from_description(plan.describe()) == plan
+
+
+@pytest.mark.parametrize("jump", [7200.0, 3e6, 1e12])
+@pytest.mark.parametrize("stride", [1, 64])
+def test_a_clock_that_jumps_is_told_before_windows_fill_the_memory(jump, stride):
+    times = np.concatenate([np.arange(8) / 30, jump + np.arange(2) / 30])
+    with pytest.raises(MediaError, match=r"10 frames are spread over .* time stamps must jump"):
+        Windows(64, stride, 30.0, 16).plan(0.0, math.inf, times, jump + 0.1)
+    for start, stop in ((0.0, 0.3), (jump, math.inf)):  # on either side it is a film as any
+        plan = Windows(2, 1, 30.0, 2).plan(start, stop, times, jump + 2 / 30)
+        assert 1 <= len(plan.indices) <= 8
+
+
+def test_a_film_that_stands_still_is_no_jump():
+    stills = np.arange(200) * 20.0  # a picture every 20 s, for over an hour
+    assert len(Windows(32, 16, 30.0, 8).plan(0.0, math.inf, stills, 4000.0).indices) > 7000
+    hours = np.arange(8 * 3600) / 1.0
+    assert len(Windows(32, 16, 30.0, 8).plan(0.0, math.inf, hours, 8 * 3600.0).indices) > 50000

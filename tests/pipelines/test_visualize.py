@@ -19,7 +19,7 @@ from egofeat.extract.backbones import BACKBONES, load
 from egofeat.extract.backbones.backbone import Clip, Spec
 from egofeat.pipelines.activation_maximisation import maximise
 from egofeat.pipelines.choices import ExtractConfig, choose_transform
-from egofeat.pipelines.feature_maps import draw_maps, maps_of, plan_of, read_excerpt
+from egofeat.pipelines.feature_maps import Excerpt, draw_maps, maps_of, plan_of, read_excerpt
 from egofeat.pipelines.kernels import bottleneck_layers, convolutions, draw_kernels, find_layer
 from egofeat.pipelines.mosaics import draw_mosaic, on_lines
 from egofeat.pipelines.visualize import activation_maximisation, kernels, maps
@@ -204,6 +204,25 @@ def test_maps_of_every_tap_are_drawn(video: Path, clip_backbone: str, tmp_path: 
     assert drawn == [str(tmp_path / f"two-maps-{tap}.png") for tap in ("slow_stem", "fast_block")]
     for path in drawn:
         assert has(pixels(path), (250, 200, 30), 40) > 1000, "the frames stand above"
+
+
+def test_the_frames_above_are_those_that_the_pathway_saw(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: dict[str, list[float]] = {}
+
+    def draw(of_tap: Tensor, excerpt: Excerpt, out: Path, title: str) -> Path:
+        shown[title.split(": ")[1]] = excerpt.times.tolist()
+        assert len(of_tap) == len(excerpt.times)
+        return out
+
+    monkeypatch.setattr("egofeat.pipelines.visualize.draw_maps", draw)
+    taps = ["slow_stem", "fast_stem"]
+    maps("slowfast_8x8_r50", video, tmp_path, weights="random", taps=taps)
+    fast = shown["fast_stem"]
+    assert len(fast) == 32
+    places = np.linspace(0, 31, 8).astype(int)  # PySlowFast's rule
+    assert shown["slow_stem"] == [fast[place] for place in places]
 
 
 def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path) -> None:
