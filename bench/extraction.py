@@ -84,15 +84,16 @@ def main() -> None:
             loop.append(run(fresh, dataset).seconds)
 
         def decoding() -> None:
-            for _ in decode_all(
+            with decode_all(
                 passes,
                 lanes,
                 decoder=config.decoder,
                 workers=decoding_threads(),
                 waiting_frames=WAITING_FRAMES,
                 turns=False,
-            ):
-                pass
+            ) as events:
+                for _ in events:
+                    pass
 
         task = Task(
             backbone=job.backbone,

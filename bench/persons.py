@@ -103,7 +103,7 @@ def training(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) 
 
     def anew() -> None:
         parts = [
-            align.pool(job.backbone(clip[None]), (side, side), [of_clip])["roi"]
+            align.pool(job.backbone(clip[None]), align.regions((side, side), [of_clip]))["roi"]
             for clip, of_clip in zip(clips, boxes, strict=True)
         ]
         learn(torch.cat(parts)[:, None])

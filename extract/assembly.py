@@ -1,10 +1,11 @@
 """Features of single views, put together into the rows of segments and into shards.
 
-A row is complete when every view of its plan has come, in whatever order; a shard is
+A row is complete when every view of its plan has come, in whatever order, or is lost; a shard is
 published when each of its segments has come or failed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
+from egofeat.console import Advance
+from egofeat.errors import MediaError
+from egofeat.extract.decoding import Stamp
+from egofeat.extract.lost_windows import LostWindows
 from egofeat.extract.sampling import FramePlan, View
-from egofeat.extract.shards import Shard
+from egofeat.extract.shards import Shard, shard_of
 from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 
@@ -28,6 +33,7 @@ class _Row:
 
     segment: Segment
     plan: FramePlan
+    stamp: Stamp
     places: dict[View, list[int]]
     """View to its places in the row."""
     missing: int
@@ -36,12 +42,16 @@ class _Row:
     """Of a plan by boxes: those of this segment, which are its rows."""
     taps: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     """Tap name to `[views, crops, …]`, as it is stored."""
+    lost: LostWindows = field(default_factory=LostWindows)
+    told: float = 0.0
+    """How much of this segment was told to be done."""
 
 
 @dataclass
 class _OpenShard:
     shard: Shard
-    missing: int
+    missing: set[str]
+    """Ids of segments that have neither come nor failed."""
     rows: dict[str, _Row] = field(default_factory=dict)
     """Segment id to its row."""
 
@@ -67,15 +77,17 @@ class Assembly:
         boxes: Mapping[str, Boxes] | None,
         publish: Callable[[str, ShardRows], None],
         fail: Callable[[list[Failure]], None],
-        progress: Callable[[int], None],
+        progress: Advance,
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._flat = flat
         self._boxes = boxes
+        self._of_windows = flat and boxes is None
         self._publish = publish
         self._fail = fail
         self._progress = progress
         self._shard_of = {s.id: shard for shard in shards for s in shard.segments}
+        """Segment id to its shard, which is not published yet."""
         self._open: dict[str, _OpenShard] = {}
         self._rows: dict[str, _Row] = {}
         """Segment id to its row, while views are missing."""
@@ -83,13 +95,13 @@ class Assembly:
         """Video and view to the rows that want it."""
         self.completed = 0
 
-    def begin(self, segment: Segment, plan: FramePlan) -> None:
-        """Expect the views of a segment's plan."""
+    def begin(self, segment: Segment, plan: FramePlan, stamp: Stamp) -> None:
+        """Expect the views of a segment's plan, from a file of that stamp."""
         places: dict[View, list[int]] = {}
         for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)
         boxes = None if self._boxes is None else self._boxes[segment.id]
-        row = _Row(segment, plan, places, missing=len(places), boxes=boxes)
+        row = _Row(segment, plan, stamp, places, missing=len(places), boxes=boxes)
         self._rows[segment.id] = row
         for view in places:
             self._wanting.setdefault((segment.video, view), []).append(row)
@@ -102,12 +114,10 @@ class Assembly:
 
     def add(self, video: str, view: View, features: Features) -> None:
         """Take the features of one view, for every segment that wants it."""
-        rows = self._wanting.pop((video, view), ())
-        if rows and (reason := self._unstorable(features)):
-            self.fail([row.segment for row in rows], reason)
-            return
+        if (video, view) in self._wanting and (reason := self._unstorable(features)):
+            self.lose(video, [view], reason)
         first = 0
-        for row in rows:
+        for row in self._wanting.pop((video, view), ()):
             own = slice(None)
             if row.boxes is not None:
                 own = slice(first, first + len(row.boxes))
@@ -118,24 +128,80 @@ class Assembly:
                     shape = (len(row.plan.indices), *values.shape)
                     row.taps[tap] = np.empty(shape, self._dtype)
                 row.taps[tap][row.places[view]] = values
-            row.missing -= 1
-            if row.missing == 0:
-                del self._rows[row.segment.id]
-                self.completed += 1
-                self._settle(self._shard_of[row.segment.id], row)
+            self._go_on(row, view)
 
-    def fail(self, segments: Sequence[Segment], reason: str) -> None:
-        """Give segments up: record why, and let their shards be published without them."""
-        self._fail([Failure(s.id, s.video, s.start, s.stop, reason) for s in segments])
-        for segment in segments:
-            if row := self._rows.pop(segment.id, None):
-                for view in row.places:
-                    wanting = self._wanting.get((segment.video, view), [])
-                    if row in wanting:
-                        wanting.remove(row)
-                    if not wanting:
-                        self._wanting.pop((segment.video, view), None)
-            self._settle(self._shard_of[segment.id])
+    def lose(self, video: str, views: Iterable[View], reason: str) -> None:
+        """Give views up: of windows these alone, else the segments that want them."""
+        for view in views:
+            rows = self._wanting.get((video, view), [])
+            if not self._of_windows:
+                self.fail([row.segment for row in rows], reason)
+                continue
+            self._wanting.pop((video, view), None)
+            for row in rows:
+                row.lost.add(row.places[view], reason)
+                self._go_on(row, view)
+
+    def fail(self, segments: Sequence[Segment], reason: str, cause: str = MediaError.cause) -> None:
+        """Give segments up: record why, and let their shards be published without them.
+
+        What was made of them before is thrown away, where it is not published yet.
+        """
+        given_up = [segment for segment in segments if segment.id in self._shard_of]
+        self._fail([Failure(s.id, s.video, s.start, s.stop, reason, cause) for s in given_up])
+        for segment in given_up:
+            if self._opened(segment).rows.pop(segment.id, None):
+                self.completed -= 1
+            elif row := self._rows.pop(segment.id, None):
+                self._let_go(row)
+                self._progress(-row.told)
+        for segment in given_up:  # none of them is among the rows any more
+            opened = self._opened(segment)
+            if segment.id in opened.missing:
+                self._progress(1)
+                self._settle(opened, segment)
+
+    def publish_whole(self) -> None:
+        """Publish what is complete of shards that are not, so that it need not be made again.
+
+        What is left of such a shard is another one, when the extraction goes on. What cannot be
+        written is passed over: there is another error already.
+        """
+        for opened in self._open.values():
+            if opened.rows:
+                whole = [s for s in opened.shard.segments if s.id in opened.rows]
+                part = shard_of(opened.shard.number, whole) if opened.missing else opened.shard
+                with suppress(Exception):
+                    self._publish(part.name, _shard_rows(opened, self._flat))
+
+    def _go_on(self, row: _Row, view: View) -> None:
+        """A view of a row has come or is lost."""
+        row.missing -= 1
+        share = 1 / len(row.places)
+        row.told += share
+        self._progress(share, len(row.places[view]) if self._of_windows else 0)
+        if row.missing:
+            return
+        if reason := row.lost.reason_of_all(len(row.plan.indices)):
+            self.fail([row.segment], reason)
+            return
+        if lost := row.lost.failures(row.segment, row.plan):
+            self._fail(lost)
+            row.plan, kept = row.lost.kept_of(row.plan)
+            row.taps = {tap: values[kept] for tap, values in row.taps.items()}
+        del self._rows[row.segment.id]
+        self.completed += 1
+        opened = self._opened(row.segment)
+        opened.rows[row.segment.id] = row
+        self._settle(opened, row.segment)
+
+    def _let_go(self, row: _Row) -> None:
+        for view in row.places:
+            wanting = self._wanting.get((row.segment.video, view), [])
+            if row in wanting:
+                wanting.remove(row)
+            if not wanting:
+                self._wanting.pop((row.segment.video, view), None)
 
     def _unstorable(self, features: Features) -> str | None:
         for tap, values in features.items():
@@ -148,16 +214,20 @@ class Assembly:
                 )
         return None
 
-    def _settle(self, shard: Shard, made: _Row | None = None) -> None:
-        opened = self._open.setdefault(shard.name, _OpenShard(shard, len(shard.segments)))
-        if made:
-            opened.rows[made.segment.id] = made
-        opened.missing -= 1
-        self._progress(1)
-        if opened.missing == 0:
-            del self._open[shard.name]
+    def _opened(self, segment: Segment) -> _OpenShard:
+        shard = self._shard_of[segment.id]
+        ids = {one.id for one in shard.segments}
+        return self._open.setdefault(shard.name, _OpenShard(shard, ids))
+
+    def _settle(self, opened: _OpenShard, segment: Segment) -> None:
+        opened.missing.discard(segment.id)
+        if not opened.missing:
             if opened.rows:
-                self._publish(shard.name, _shard_rows(opened, self._flat))
+                self._publish(opened.shard.name, _shard_rows(opened, self._flat))
+            # Only now: who is interrupted before this still has the rows.
+            del self._open[opened.shard.name]
+            for one in opened.shard.segments:
+                del self._shard_of[one.id]
 
 
 def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
@@ -184,6 +254,7 @@ def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
         offsets=np.cumsum([0, *map(len, times)]) if flat else None,
         boxes=np.concatenate([one.corners for one in boxes]) if boxes else None,
         scores=np.concatenate([one.scores for one in boxes]) if boxes else None,
+        media_stamps=np.array([row.stamp for row in rows], np.int64),
     )
 
 

@@ -2,20 +2,23 @@
 
 One pass over a video serves all its segments and every network that wants it: a frame is
 decoded once, resized once for all that want it alike, and a view is sent once. What
-cannot be read becomes a `Failed` for exactly the segments that needed it, and the rest
-goes on.
+cannot be read becomes a `Failed` for exactly the segments that needed it, or a `Lost` for the
+windows, and the rest goes on.
 """
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from egofeat.errors import MediaError
-from egofeat.extract.sampling import FramePlan, Plan, View
+from egofeat.errors import MediaError, UnreadableMediaError
+from egofeat.extract.sampling import FramePlan, Plan, View, Windows
 from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FlowSource, FrameSource, open_video
@@ -41,12 +44,18 @@ class Pass:
     """`[lanes]` segments that each lane wants."""
 
 
+Stamp = tuple[int, int]
+"""Size in bytes and time of change in nanoseconds of a video's file; -1 and -1 of a folder."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A video was opened: the frames that each readable segment will be made of."""
 
     lane: int
     plans: tuple[tuple[Segment, FramePlan], ...]
+    stamp: Stamp
+    """Of the file as it was opened."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +70,27 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Failed:
-    """Segments that cannot be read, for one reason."""
+    """Segments that cannot be read, for one reason; whatever was made of them before is void."""
 
     lane: int
     segments: tuple[Segment, ...]
+    reason: str
+    cause: str = MediaError.cause
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Windows of a video that cannot be read, for one reason; its others can."""
+
+    lane: int
+    video: str
+    views: tuple[View, ...]
     reason: str
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A pass is over."""
+    """All of a video that is wanted has been decoded."""
 
     frames: int
     """Decoded."""
@@ -78,40 +98,73 @@ class Decoded:
     """`[lanes]` frames that each took of them."""
 
 
-Event = Planned | Pixels | Failed | Decoded
+Event = Planned | Pixels | Failed | Lost | Decoded
 
 
 def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
-    """Read one video: its plans first, then each wanted view once, in order of its last frame."""
+    """Read one video: its plans first, then each wanted view once, in order of its last frame.
+
+    A frame that is damaged costs who wants it. Where the video cannot be opened, the disk fails
+    or the file changes while it is read, all segments fail: the last views, without which no
+    whole video is made, are held back until that is known.
+    """
+    path = work.media.path
     try:
-        source = open_video(work.media, decoder)
+        stamp = _stamp_of(path)
+        with open_video(work.media, decoder) as source:
+            under_way = []
+            for number, lane in enumerate(lanes):
+                planned, failed = _plan(work, number, lane, source)
+                yield from failed
+                yield Planned(number, planned, stamp)
+                under_way.append(_LaneUnderWay(number, lane, planned))
+            last: dict[int, Pixels] = {}
+            for event in _scan(work.video, source, under_way):
+                if isinstance(event, Pixels):
+                    before, last[event.lane] = last.get(event.lane), event
+                    if before:
+                        yield before
+                else:
+                    yield event
+            if _stamp_of(path) != stamp:
+                raise UnreadableMediaError(
+                    f"{path} changed while it was read: extract it again when it is whole"
+                )
+            yield from last.values()
     except MediaError as error:
         for number, segments in enumerate(work.segments):
             if segments:
-                yield Failed(number, segments, str(error))
-        return
-    with source:
-        under_way = []
-        for number, lane in enumerate(lanes):
-            planned = []
-            for segment in work.segments[number]:
-                try:
-                    _check_kind(source, lane.transform)
-                    frames = lane.plan.plan(
-                        segment.start,
-                        segment.stop,
-                        source.times,
-                        source.stop,
-                        lane.transform.beside,
-                        source.lasting,
-                    )
-                except MediaError as error:
-                    yield Failed(number, (segment,), f"{work.video}: {error}")
-                else:
-                    planned.append((segment, frames))
-            yield Planned(number, tuple(planned))
-            under_way.append(_LaneUnderWay(number, lane.transform, planned))
-        yield from _scan(work.video, source, under_way)
+                yield Failed(number, segments, str(error), error.cause)
+
+
+def _stamp_of(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return (-1, -1)  # opening it says why
+    return (-1, -1) if stat.S_ISDIR(found.st_mode) else (found.st_size, found.st_mtime_ns)
+
+
+def _plan(
+    work: Pass, number: int, lane: Lane, source: FrameSource
+) -> tuple[tuple[tuple[Segment, FramePlan], ...], list[Failed]]:
+    planned, failed = [], []
+    for segment in work.segments[number]:
+        try:
+            _check_kind(source, lane.transform)
+            frames = lane.plan.plan(
+                segment.start,
+                segment.stop,
+                source.times,
+                source.stop,
+                lane.transform.beside,
+                source.lasting,
+            )
+        except MediaError as error:
+            failed.append(Failed(number, (segment,), f"{work.video}: {error}", error.cause))
+        else:
+            planned.append((segment, frames))
+    return tuple(planned), failed
 
 
 def _check_kind(source: FrameSource, transform: Transform) -> None:
@@ -129,12 +182,13 @@ class _LaneUnderWay:
     """One lane's segments of the video that is being read."""
 
     def __init__(
-        self, number: int, transform: Transform, planned: Sequence[tuple[Segment, FramePlan]]
+        self, number: int, lane: Lane, planned: Sequence[tuple[Segment, FramePlan]]
     ) -> None:
         self.number = number
-        self.transform = transform
-        self.taken = 0
-        self._move = transform.motion.beside_decoder() if transform.motion else None
+        self.transform = lane.transform
+        self.decoded = 0
+        self._windows = isinstance(lane.plan, Windows)
+        self._move = lane.transform.motion.beside_decoder() if lane.transform.motion else None
         self._wanting = list(planned)
         self.builder = ViewBuilder(view for _, plan in planned for view in plan.views)
 
@@ -142,38 +196,53 @@ class _LaneUnderWay:
         self, index: int, frame_KHWC: NDArray[np.uint8]
     ) -> Iterator[tuple[View, NDArray[np.generic]]]:
         """Take the next prepared frame; yields views that are whole, or their motion."""
-        self.taken += 1
+        self.decoded += 1
         for view, frames_FKHWC in self.builder.add(index, frame_KHWC):
             yield view, self._move(view, frames_FKHWC) if self._move else frames_FKHWC
 
-    def give_up(self, index: int) -> tuple[Segment, ...]:
-        """Let go of the segments that want a frame which cannot be read."""
-        lost, kept = [], []
+    def give_up(self, video: str, index: int, error: MediaError) -> Iterator[Failed | Lost]:
+        """Let go of the segments, or of the windows, that want a frame which cannot be read."""
+        if self._windows:
+            if views := self.builder.views_of(index):
+                self.builder.give_up(views)
+                yield Lost(self.number, video, tuple(views), str(error))
+            return
+        lost: list[tuple[Segment, FramePlan]] = []
+        kept: list[tuple[Segment, FramePlan]] = []
         for segment, plan in self._wanting:
-            if index in plan.indices:
-                lost.append(segment)
-            else:
-                kept.append((segment, plan))
+            (lost if index in plan.indices else kept).append((segment, plan))
         self._wanting = kept
-        self.builder.keep_only({view for _, plan in kept for view in plan.views})
-        return tuple(lost)
+        still = {view for _, plan in kept for view in plan.views}
+        self.builder.give_up(v for _, plan in lost for v in plan.views if v not in still)
+        if lost:
+            segments = tuple(segment for segment, _ in lost)
+            yield Failed(self.number, segments, str(error), error.cause)
 
 
 def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> Iterator[Event]:
+    """Views of one video as they become whole; raises what is not the fault of one frame."""
     reached = -1
     decoded = 0
-    while wanted := sorted(set().union(*(lane.builder.wanted_after(reached) for lane in lanes))):
+    wanted = sorted(set().union(*(lane.builder.wanted_after(-1) for lane in lanes)))
+    while wanted:
         try:
             for index, frame in source.scan(wanted):
                 reached = index
                 decoded += 1
                 yield from _prepared(video, index, frame, lanes)
+            wanted = []
         except MediaError as error:
+            if error.cause != MediaError.cause:
+                raise
             stuck = next(index for index in wanted if index > reached)
             for lane in lanes:
-                if lost := lane.give_up(stuck):
-                    yield Failed(lane.number, lost, str(error))
-    yield Decoded(decoded, tuple(lane.taken for lane in lanes))
+                yield from lane.give_up(video, stuck, error)
+            wanted = [
+                index
+                for index in wanted
+                if index > stuck and any(lane.builder.wants(index) for lane in lanes)
+            ]
+    yield Decoded(decoded, tuple(lane.decoded for lane in lanes))
 
 
 def _prepared(
@@ -190,6 +259,7 @@ def _prepared(
                 yield Pixels(lane.number, video, view, frames)
 
 
+@contextmanager
 def decode_all(
     passes: Sequence[Pass],
     lanes: Sequence[Lane],
@@ -198,12 +268,12 @@ def decode_all(
     workers: int,
     waiting_frames: int,
     turns: bool,
-) -> Generator[Event]:
+) -> Iterator[Iterator[Event]]:
     """Decode many videos in `workers` threads; events of one video stay in order.
 
     At most `waiting_frames` prepared frames wait, and as many are in the consumer's hands,
-    however long the videos are; `turns` has the threads rest while it works. Closing the
-    generator stops the threads.
+    however long the videos are; `turns` has the threads rest while it works. Leaving it stops
+    the threads.
     """
 
     def work(one: Pass) -> Iterator[Event]:
@@ -212,9 +282,10 @@ def decode_all(
 
     network_threads = torch.get_num_threads()
     try:
-        yield from in_threads(
+        with in_threads(
             passes, work, threads=workers, waiting=waiting_frames, weigh=_frames_in, turns=turns
-        )
+        ) as events:
+            yield events
     finally:
         # What a thread sets for itself is also what threads begun later start from.
         torch.set_num_threads(network_threads)

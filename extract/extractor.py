@@ -9,8 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,9 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from egofeat import console
+from egofeat.device import Room
 from egofeat.extract.assembly import Assembly, Features
 from egofeat.extract.backbones import Backbone
-from egofeat.extract.decoding import Decoded, Failed, Lane, Pass, Pixels, Planned, decode_all
+from egofeat.extract.decoding import (
+    Decoded,
+    Failed,
+    Lane,
+    Lost,
+    Pass,
+    Pixels,
+    Planned,
+    decode_all,
+)
 from egofeat.extract.roi import Persons
 from egofeat.extract.sampling import Plan, View
 from egofeat.extract.shards import Shard
@@ -58,7 +70,8 @@ class Task:
     """Of the features as kept, `float16` or `float32`."""
     sink: Sink
     batch_size: int
-    """Views that the network runs at once; it changes nothing beyond rounding."""
+    """Views that the network runs at once, or fewer where there is no room for so many; it changes
+    nothing beyond rounding."""
     persons: Persons | None = None
     """Of a plan by boxes: whose features are kept."""
 
@@ -96,7 +109,7 @@ def extract(
     *,
     decoder: str = "pyav",
     workers: int = 1,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: console.Advance = lambda units, steps=0: None,
 ) -> Tally:
     """Decode every pass once, run every network, publish every shard.
 
@@ -105,10 +118,13 @@ def extract(
         tasks: what is done with it.
         decoder: one of `DECODERS`.
         workers: decoding threads.
-        progress: told how many more segments are settled, each counted for each task.
+        progress: told how many more segments are settled, or which part of one, each counted for
+            each task; and how many windows.
+
+    What is whole when it is interrupted, or ends with an error, is published before that is raised.
     """
     began = time.perf_counter()
-    events = decode_all(
+    reading = decode_all(
         passes,
         [Lane(task.plan, task.transform) for task in tasks],
         decoder=decoder,
@@ -117,25 +133,28 @@ def extract(
         turns=tasks[0].backbone.device.type == "cpu",
     )
     decoded = 0
-    with ThreadPoolExecutor(max_workers=1) as disk, closing(events):
+    with ThreadPoolExecutor(max_workers=1) as disk, reading as events:
         under_way = [_TaskUnderWay(task, disk, progress) for task in tasks]
-        for event in events:
-            if isinstance(event, Decoded):
-                decoded += event.frames
-                for task, frames in zip(under_way, event.by_lane, strict=True):
-                    task.frames += frames
-            else:
-                under_way[event.lane].take(event)
-        tallies = tuple(task.finish() for task in under_way)
+        try:
+            for event in events:
+                if isinstance(event, Decoded):
+                    decoded += event.frames
+                    for task, frames in zip(under_way, event.by_lane, strict=True):
+                        task.frames += frames
+                else:
+                    under_way[event.lane].take(event)
+            tallies = tuple(task.finish() for task in under_way)
+        except BaseException:
+            for task in under_way:
+                task.save()
+            raise
     return Tally(decoded, time.perf_counter() - began, tallies)
 
 
 class _TaskUnderWay:
-    """One task's way through the loop: views to batches, features to rows, shards to the disk."""
+    """One task's part of the loop: from what was decoded to what is on disk."""
 
-    def __init__(
-        self, task: Task, disk: ThreadPoolExecutor, progress: Callable[[int], None]
-    ) -> None:
+    def __init__(self, task: Task, disk: ThreadPoolExecutor, progress: console.Advance) -> None:
         self._publisher = Publisher(disk, task.sink)
         self._assembly = Assembly(
             task.shards,
@@ -149,14 +168,16 @@ class _TaskUnderWay:
         self._batches = Batches(task, self._assembly.boxes_in)
         self.frames = 0
 
-    def take(self, event: Planned | Failed | Pixels) -> None:
+    def take(self, event: Planned | Failed | Lost | Pixels) -> None:
         """Go on with what was decoded."""
         match event:
-            case Planned(_, plans):
+            case Planned(_, plans, stamp):
                 for segment, frame_plan in plans:
-                    self._assembly.begin(segment, frame_plan)
-            case Failed(_, segments, reason):
-                self._assembly.fail(segments, reason)
+                    self._assembly.begin(segment, frame_plan, stamp)
+            case Failed(_, segments, reason, cause):
+                self._assembly.fail(segments, reason, cause)
+            case Lost(_, video, views, reason):
+                self._assembly.lose(video, views, reason)
             case Pixels(_, video, view, frames_FKHWC):
                 for key, features in self._batches.add((video, view), frames_FKHWC):
                     self._assembly.add(*key, features)
@@ -168,13 +189,23 @@ class _TaskUnderWay:
         self._publisher.finish()
         return TaskTally(self._assembly.completed, self.frames, self._batches.views)
 
+    def save(self) -> None:
+        """Keep what is whole, when the extraction ends before its time; what is under way is lost.
+
+        Another error than the first is not told.
+        """
+        self._publisher.wait()
+        self._assembly.publish_whole()
+        self._publisher.wait()
+
 
 class Batches:
     """Views in, features out, through batches of one fixed shape for each size of frames.
 
     Two batches of views wait at most, whatever sizes they have: then the size that waits longest
     is run, padded. One batch is always under way on a GPU: what it gives is copied back beside
-    the next one's work, and taken only when that has been handed to the device.
+    the next one's work, and taken only when that has been handed to the device. Where the memory
+    of the device runs out, batches are halved.
 
     Args:
         task: what is done with views.
@@ -183,12 +214,13 @@ class Batches:
 
     def __init__(self, task: Task, boxes_in: Callable[[str, View], NDArray[np.float32]]) -> None:
         self._backbone = task.backbone
+        self._device = task.backbone.device
         self._transform = task.transform
         self._persons = task.persons
-        self._batch_size = task.batch_size
+        self._room = Room(self._device, task.batch_size, console.note)
         self._is_clip = task.backbone.spec.clip is not None
         motion = task.transform.motion
-        self._move = motion.on_device(task.backbone.device) if motion else None
+        self._move = motion.on_device(self._device) if motion else None
         self._waiting: dict[tuple[int, ...], list[tuple[ViewKey, NDArray[np.generic]]]] = {}
         """Shape of a view to those that wait to fill a batch."""
         self._boxes_in = boxes_in
@@ -202,9 +234,9 @@ class Batches:
         self.views += frames_FKHWC.shape[1]
         waiting = self._waiting.setdefault(frames_FKHWC.shape, [])
         waiting.append((key, frames_FKHWC))
-        if len(waiting) == self._batch_size:
+        if len(waiting) >= self._room.size:
             yield from self._run(frames_FKHWC.shape)
-        elif sum(map(len, self._waiting.values())) > 2 * self._batch_size:
+        elif sum(map(len, self._waiting.values())) > 2 * self._room.size:
             yield from self._run(next(iter(self._waiting)))
 
     def finish(self) -> Iterator[tuple[ViewKey, Features]]:
@@ -214,40 +246,55 @@ class Batches:
         yield from self._under_way.view_by_view()
 
     def _run(self, shape: tuple[int, ...]) -> Iterator[tuple[ViewKey, Features]]:
-        keys, views = zip(*self._waiting.pop(shape), strict=True)
-        padding = [np.zeros_like(views[0])] * (self._batch_size - len(views))
-        views_NFKHWC = torch.from_numpy(np.stack([*views, *padding]))
-        done = None
-        if self._backbone.device.type == "cuda":
-            # Only from pinned memory, and back into it, do copies not hold up this thread.
-            views_NFKHWC = views_NFKHWC.pin_memory().to(self._backbone.device, non_blocking=True)
+        left = self._waiting.pop(shape)
+        while left:
+            size = self._room.size
+            keys, views = zip(*left[:size], strict=True)
+            launched = self._room.run(size, partial(self._launch, keys, views, size))
+            if launched is not None:
+                left = left[size:]
+                ready, self._under_way = self._under_way, launched
+                yield from ready.view_by_view()
+
+    def _launch(
+        self, keys: Sequence[ViewKey], views: Sequence[NDArray[np.generic]], size: int
+    ) -> "_UnderWay":
+        """Hand a batch of `size` to the device, padded, without waiting for what it gives."""
+        padding = [np.zeros_like(views[0])] * (size - len(views))
+        views_NFKHWC = self._to_device(torch.from_numpy(np.stack([*views, *padding])))
+        if self._persons is None:
+            outputs = self._outputs(views_NFKHWC)
+            counts = [self._transform.crops] * len(keys)
+        else:
+            # What they are is sent ahead: a copy after the network would wait for it.
+            boxes = [torch.from_numpy(self._boxes_in(*key)) for key in keys]
+            height, width = views_NFKHWC.shape[3:5]
+            align = self._persons.align
+            regions = self._to_device(align.regions((height, width), boxes))
+            pooled = align.pool(self._outputs(views_NFKHWC), regions)
+            outputs = {tap: pooled[tap] for tap in self._persons.taps}
+            counts = [len(of_view) for of_view in boxes]
+        if self._device.type != "cuda":
+            return _UnderWay(keys, outputs, counts, None)
+        outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
+        # Recorded on the current device, which `Room.run` has made the network's.
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done.record()
+        return _UnderWay(keys, outputs, counts, done)
+
+    def _to_device(self, values: Tensor) -> Tensor:
+        """Only from pinned memory, and back into it, do copies not hold up this thread."""
+        if self._device.type != "cuda":
+            return values
+        return values.pin_memory().to(self._device, non_blocking=True)
+
+    def _outputs(self, views_NFKHWC: Tensor) -> dict[str, Tensor]:
+        """What is kept of each crop of each view by itself, `[N × crops, …]`."""
         if self._move:
             views_NFKHWC = self._move(views_NFKHWC)
-        outputs, counts = self._features(keys, views_NFKHWC)
-        if self._backbone.device.type == "cuda":
-            outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record()
-        ready, self._under_way = self._under_way, _UnderWay(keys, outputs, counts, done)
-        yield from ready.view_by_view()
-
-    def _features(
-        self, keys: Sequence[ViewKey], views_NFKHWC: Tensor
-    ) -> tuple[dict[str, Tensor], list[int]]:
-        """What is kept of a batch, view after view, and how many rows of it each view has."""
-        outputs = self._transform.kept(self._backbone(self._network_input(views_NFKHWC)))
-        if self._persons is None:
-            return outputs, [self._transform.crops] * len(keys)
-        boxes = [torch.from_numpy(self._boxes_in(*key)) for key in keys]
-        none = [torch.empty(0, 4)] * (len(views_NFKHWC) - len(keys))
-        height, width = views_NFKHWC.shape[3:5]
-        pooled = self._persons.align.pool(outputs, (height, width), boxes + none)
-        return {tap: pooled[tap] for tap in self._persons.taps}, [len(b) for b in boxes]
-
-    def _network_input(self, views_NFKHWC: Tensor) -> Tensor:
-        """Each crop of each view by itself: `[N × crops, C, F, H, W]`, or `[…, C, H, W]`."""
-        clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)
-        return self._transform.normalise(clips if self._is_clip else clips[:, 0])
+        clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)  # […, F, H, W, C], F 1 of images
+        batch = self._transform.normalise(clips if self._is_clip else clips[:, 0])
+        return self._transform.kept(self._backbone(batch))
 
 
 @dataclass(frozen=True)
@@ -288,3 +335,9 @@ class Publisher:
         """Wait until every shard is on disk."""
         while self._writing:
             self._writing.popleft().result()
+
+    def wait(self) -> None:
+        """Wait until nothing is being written any more, be it on disk or not."""
+        while self._writing:
+            with suppress(Exception):
+                self._writing.popleft().result()

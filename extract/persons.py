@@ -4,10 +4,11 @@ Ren et al., 2015 (arXiv:1506.01497), with the heads of Li et al., 2021 (arXiv:21
 are resized inside the network, to a shorter side of 800 pixels and a longer one of 1333 at most.
 """
 
-import functools
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 from torchvision.models.resnet import Bottleneck
 
+from egofeat import console
 from egofeat.boxes import Boxes
+from egofeat.device import Room, exact
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones.freezing import damp_branches, freeze, load_strictly, seeded
 from egofeat.extract.weight_files import read_tensors
@@ -66,31 +69,44 @@ class Detector:
     def __call__(self, frames_HWC: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
         """Persons of each RGB frame, the surest first; frames of one size are run at once.
 
+        Or fewer at once, where the device has no room for all.
+
         What a frame's persons are does not depend on the others of a batch but for rounding,
         about 1e-5 of a score: all are resized and padded alike.
         """
-        images = [
-            torch.from_numpy(np.ascontiguousarray(frame)).to(self.device).permute(2, 0, 1) / 255
-            for frame in frames_HWC
-        ]
-        # As for backbones: float32 to its full precision, algorithms that do not depend on the
-        # clock.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
-            found = self.network(images)
-        return [self._persons(one, image) for one, image in zip(found, images, strict=True)]
+        found: list[Boxes] = []
+        while len(found) < len(frames_HWC):
+            now = frames_HWC[len(found) :][: self._room.size]
+            found += self._room.run(len(now), partial(self._found, now)) or []
+        return found
 
-    def _persons(self, found: Mapping[str, Tensor], image: Tensor) -> Boxes:
-        height, width = image.shape[1:]
-        sides = torch.tensor([width, height, width, height], device=image.device)
-        pixels = torch.minimum(found["boxes"].clamp(min=0), sides)
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self.device, sys.maxsize, console.note)
+
+    def _found(self, frames_HWC: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
+        images = [self._image(frame) for frame in frames_HWC]
+        with torch.inference_mode(), exact():
+            found = self.network(images)
+        sizes = [frame.shape[:2] for frame in frames_HWC]
+        return [self._persons(one, size) for one, size in zip(found, sizes, strict=True)]
+
+    def _image(self, frame_HWC: NDArray[np.uint8]) -> Tensor:
+        image = torch.from_numpy(np.ascontiguousarray(frame_HWC))
+        if self.device.type == "cuda":  # only from pinned memory do copies not wait for the device
+            image = image.pin_memory()
+        return image.to(self.device, non_blocking=True).permute(2, 0, 1) / 255
+
+    def _persons(self, found: Mapping[str, Tensor], size: tuple[int, ...]) -> Boxes:
+        boxes, labels, scores = (found[name].cpu() for name in ("boxes", "labels", "scores"))
+        height, width = size
+        sides = torch.tensor([width, height, width, height])
+        pixels = torch.minimum(boxes.clamp(min=0), sides)
         corners = pixels / sides
-        kept = (found["labels"] == PERSON) & (found["scores"] > self.threshold)
+        kept = (labels == PERSON) & (scores > self.threshold)
         kept &= (corners[:, 2:] > corners[:, :2]).all(dim=1)
         kept &= ((pixels[:, 2:] - pixels[:, :2]) >= self.min_size).all(dim=1)
-        return Boxes(corners[kept].cpu().numpy(), found["scores"][kept].cpu().numpy())
+        return Boxes(corners[kept].numpy(), scores[kept].numpy())
 
 
 def load(
@@ -150,7 +166,7 @@ def build(state: Mapping[str, Tensor] | None, seed: int, threshold: float) -> nn
     Raises:
         WeightsError: keys or shapes that are not the network's.
     """
-    make = functools.partial(
+    make = partial(
         fasterrcnn_resnet50_fpn_v2,
         weights=None,
         weights_backbone=None,

@@ -58,23 +58,28 @@ class RoiAlign:
         channels = sum(maps[tap][-3] for tap in self.maps)
         return {"roi": (channels,), "roi_map": (channels, self.grid, self.grid)}
 
-    def pool(
-        self, maps: Mapping[str, Tensor], size: tuple[int, int], boxes: Sequence[Tensor]
-    ) -> dict[str, Tensor]:
+    def regions(self, size: tuple[int, int], boxes: Sequence[Tensor]) -> Tensor:
+        """`[persons, 5]` of a batch: number of the clip, and the box in pixels of the input.
+
+        Args:
+            size: height and width of the network's input.
+            boxes: `[n, 4]` of each clip, in fractions of the input's sides.
+        """
+        height, width = size
+        clips = [torch.full((len(of_clip), 1), float(n)) for n, of_clip in enumerate(boxes)]
+        pixels = torch.cat(list(boxes)) * torch.tensor([width, height, width, height])
+        return torch.cat([torch.cat(clips), pixels.float()], dim=1)
+
+    def pool(self, maps: Mapping[str, Tensor], regions: Tensor) -> dict[str, Tensor]:
         """Features of the persons of a batch, one clip's after the other's.
 
         Args:
             maps: tap to `[N, t, C, h, w]` or `[N, C, h, w]`, float32.
-            size: height and width of the network's input.
-            boxes: `[n, 4]` of each clip, in fractions of the input's sides.
+            regions: as `regions` gives them; where the maps are.
 
         Returns:
             `{"roi": [persons, C], "roi_map": [persons, C, grid, grid]}`.
         """
-        device = next(iter(maps.values())).device
-        height, width = size
-        scale = torch.tensor([width, height, width, height], dtype=torch.float32)
-        pixels = [(of_clip * scale).to(device) for of_clip in boxes]
         parts = []
         for tap, stride in zip(self.maps, self.strides, strict=True):
             of_tap = maps[tap]
@@ -83,7 +88,7 @@ class RoiAlign:
             parts.append(
                 roi_align(
                     of_tap.contiguous(),
-                    pixels,
+                    regions,
                     self.grid,
                     spatial_scale=1 / stride,
                     sampling_ratio=self.sampling,

@@ -64,7 +64,7 @@ def cut(segments: Iterable[Segment], row_bytes: int) -> list[Batch]:
     number = 0
     for group in groups:
         pieces = [group[at : at + limit] for at in range(0, len(group), limit)]
-        batches.append(Batch(tuple(_shard(number + k, p) for k, p in enumerate(pieces))))
+        batches.append(Batch(tuple(shard_of(number + k, p) for k, p in enumerate(pieces))))
         number += len(pieces)
     return batches
 
@@ -88,13 +88,14 @@ def without(batches: Iterable[Batch], done: Set[Key], skipped: Set[Key]) -> list
             missing = [s for s in shard.segments if key_of(s) not in done]
             wanted = tuple(s for s in missing if key_of(s) not in skipped)
             if wanted:
-                shards.append(Shard(shard.number, wanted, _shard(shard.number, missing).name))
+                shards.append(Shard(shard.number, wanted, shard_of(shard.number, missing).name))
         if shards:
             left.append(Batch(tuple(shards)))
     return left
 
 
-def _shard(number: int, segments: Sequence[Segment]) -> Shard:
+def shard_of(number: int, segments: Sequence[Segment]) -> Shard:
+    """The shard that publishes these segments; its name says which they are."""
     identity = "\n".join(f"{s.id}\t{s.start!r}\t{s.stop!r}" for s in segments)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return Shard(number, tuple(segments), f"{number:05d}-{digest}")

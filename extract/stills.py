@@ -4,7 +4,8 @@ A batch is of one video and its frames are in the order of time: which frames sh
 depends on other videos, on what was done before or on how many threads read.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,9 @@ class Unread:
 
     video: str
     moments: Moments | None
-    """None: the whole video."""
+    """None: the whole video, and what was read of it before is void."""
     reason: str
+    cause: str = MediaError.cause
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,16 @@ def read(wanted: Wanted, decoder: str, batch_size: int) -> Iterator[Event]:
                 raise MediaError(f"{source.path} holds flow and no colours: name its RGB frames")
             yield from _stills(wanted, source, batch_size)
     except MediaError as error:
-        yield Unread(wanted.video, None, str(error))
+        yield Unread(wanted.video, None, str(error), error.cause)
     yield Finished(wanted.video)
 
 
 def read_all(
     videos: Sequence[Wanted], *, decoder: str, batch_size: int, threads: int, turns: bool
-) -> Generator[Event]:
+) -> AbstractContextManager[Iterator[Event]]:
     """Read many videos in threads, see `read`; events of one video stay in order.
+
+    Leaving it stops the threads.
 
     No more than `batch_size · (threads + 6)` frames are in memory, times the number of different
     sizes that the frames of one video have.
@@ -146,7 +150,7 @@ def _frame_at(seconds: float, source: FrameSource) -> int:
 def _scan(
     source: FrameSource, indices: Sequence[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
-    """Frames by index; in place of one that cannot be decoded, the reason."""
+    """Frames by index; in place of one that is damaged, the reason."""
     left = list(indices)
     while left:
         try:
@@ -154,6 +158,8 @@ def _scan(
                 left.pop(0)
                 yield index, frame
         except MediaError as error:
+            if error.cause != MediaError.cause:
+                raise
             yield left.pop(0), str(error)
 
 

@@ -1,7 +1,8 @@
 """Several threads, each with one task at a time, whose events one consumer takes."""
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from egofeat.extract.handover import Handover
@@ -10,6 +11,7 @@ Task = TypeVar("Task")
 Event = TypeVar("Event")
 
 
+@contextmanager
 def in_threads(
     tasks: Iterable[Task],
     work: Callable[[Task], Iterator[Event]],
@@ -18,10 +20,11 @@ def in_threads(
     waiting: int,
     weigh: Callable[[Event], int],
     turns: bool,
-) -> Generator[Event]:
+) -> Iterator[Iterator[Event]]:
     """Events of many tasks; those of one task stay in order.
 
-    Closing the generator stops the threads.
+    Leaving it stops the threads and waits for them: not before, so that who is interrupted can
+    save what there is at once.
 
     Args:
         tasks: taken in order, each by the next thread that is free.
@@ -56,14 +59,17 @@ def in_threads(
         finally:
             handover.finish()
 
-    workers = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    try:
+    def events() -> Iterator[Event]:
         for event in handover:
             if isinstance(event, BaseException):
                 raise event
             yield event
+
+    workers = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield events()
     finally:
         handover.close()
         for worker in workers:

@@ -17,14 +17,10 @@ from functools import partial
 
 import torch
 
+from egofeat.device import is_out_of_memory
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import load
-from egofeat.pipelines.measuring import (
-    device_peak_bytes,
-    host_peak_bytes,
-    is_out_of_memory,
-    median_seconds,
-)
+from egofeat.pipelines.measuring import device_peak_bytes, host_peak_bytes, median_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from egofeat import console
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Tally, Task, TaskTally, extract
+from egofeat.extract.sampling import Windows
 from egofeat.extract.shards import key_of
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.choices import ExtractConfig
@@ -159,7 +160,10 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
         for share, writer in zip(shares, writers, strict=True)
         for job in (share.job,)
     ]
-    with console.progress("extracting", sum(map(len, left)), first.unit) as progress:
+    total, unit, step = sum(map(len, left)), first.unit, ""
+    if isinstance(first.plan, Windows):
+        unit, step = "videos", "windows"
+    with console.progress("extracting", total, unit, step) as progress:
         return extract(
             passes_over(left, first.dataset.media),
             tasks,

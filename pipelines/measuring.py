@@ -62,8 +62,3 @@ def machine(device: torch.device) -> str:
     else:
         where = f"cpu ({platform.machine()}), {torch.get_num_threads()} threads"
     return f"{where}, torch {torch.__version__}"
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch says that a device, or the host, has no room left."""
-    return any(words in str(error) for words in ("out of memory", "can't allocate memory"))

@@ -3,12 +3,11 @@
 import math
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from egofeat import console
 from egofeat.boxes import Boxes, stamp_of
-from egofeat.extract.stills import Finished, Moments, Stills, Unread, Wanted, read_all
+from egofeat.extract.stills import Finished, Stills, Unread, Wanted, read_all
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.box_folder import BoxFolder, Looked
 from egofeat.pipelines.machine import decoding_threads
@@ -67,7 +66,7 @@ class _UnderWay:
 
 def _look(job: PersonsJob) -> list[Looked]:
     config, device = job.config, job.detector.device
-    events = read_all(
+    reading = read_all(
         job.left,
         decoder=config.decoder,
         batch_size=config.batch_size or (GPU_BATCH if device.type == "cuda" else CPU_BATCH),
@@ -76,7 +75,7 @@ def _look(job: PersonsJob) -> list[Looked]:
     )
     under_way = {wanted.video: _UnderWay(wanted) for wanted in job.left}
     fresh = []
-    with console.progress("detecting", *_extent(job)) as progress, closing(events):
+    with console.progress("detecting", *_extent(job)) as progress, reading as events:
         for event in events:
             of_video = under_way[event.video]
             match event:
@@ -84,8 +83,8 @@ def _look(job: PersonsJob) -> list[Looked]:
                     for same, boxes in zip(ids, job.detector(frames_HWC), strict=True):
                         of_video.boxes |= dict.fromkeys(same, boxes)
                         progress(len(same) if config.every is None else 0)
-                case Unread(video, moments, reason):
-                    of_video.failures += _failures(video, moments, reason)
+                case Unread(video):
+                    of_video.failures += _failures(event)
                 case Finished(video):
                     fresh.append(_publish(job.folder, under_way.pop(video)))
                     progress(_unseen(of_video))
@@ -110,16 +109,20 @@ def _unseen(of_video: _UnderWay) -> int:
     return _count(of_video.wanted) - told
 
 
-def _failures(video: str, moments: Moments | None, reason: str) -> list[Failure]:
-    if moments is None:
-        return [Failure(video, video, 0.0, math.inf, reason)]
-    return [Failure(id_, video, start, start + 1, reason) for id_, start in moments.items()]
+def _failures(unread: Unread) -> list[Failure]:
+    video, moments = unread.video, unread.moments
+    spans = {video: (0.0, math.inf)}  # the whole video
+    if moments is not None:
+        spans = {id_: (start, start + 1) for id_, start in moments.items()}
+    return [Failure(id_, video, *span, unread.reason, unread.cause) for id_, span in spans.items()]
 
 
 def _publish(folder: BoxFolder, of_video: _UnderWay) -> Looked:
-    """A video that cannot be opened any more keeps the boxes that it has."""
+    """A video that cannot be read any more keeps the boxes that it has."""
     wanted = of_video.wanted
-    boxes = {id_: of_video.boxes[id_] for id_ in sorted(of_video.boxes, key=_stamp)}
+    void = any(failure.id == wanted.video for failure in of_video.failures)
+    found = {} if void else of_video.boxes
+    boxes = {id_: found[id_] for id_ in sorted(found, key=_stamp)}
     moments = wanted.moments if isinstance(wanted.moments, Mapping) else None
     looked = Looked(
         video=wanted.video,

@@ -240,7 +240,8 @@ class _Cutter:
             maps[one.tap] = wide[:, 0]  # one view a key frame
         side = self._recipe.transform["crop"]
         corners = [torch.tensor(of_frame.corners) for of_frame in boxes]
-        pooled = self._align.pool(maps, (side, side), corners)
+        regions = self._align.regions((side, side), corners).to(self._device)
+        pooled = self._align.pool(maps, regions)
         return {
             tap: pooled[tap].cpu().numpy().astype(self._recipe.dtype) for tap in self._recipe.taps
         }

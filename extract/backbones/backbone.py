@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from egofeat.device import exact
 from egofeat.errors import RequestError
 from egofeat.extract.weights import Weights
 
@@ -89,11 +90,7 @@ class Backbone:
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
         batch = batch.to(self.device, dtype, memory_format=layout)
-        # cuDNN would round float32 to TF32, 10 bits of mantissa; and pick algorithms by the clock.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), exact():
             outputs: dict[str, Tensor] = self.module(batch)
             return {tap: _time_first(output.float()) for tap, output in outputs.items()}
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import optical_flow
 
+from egofeat.device import exact
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
 from egofeat.extract.flow.encoding import BOUND
@@ -110,11 +111,7 @@ def _estimate(network: nn.Module, updates: int, most: int, frames_NFKHWC: Tensor
     firsts, seconds = (one.flatten(0, 2) for one in (frames[:, :-1], frames[:, 1:]))
     flows = torch.zeros(len(firsts), 2, *firsts.shape[-2:], device=frames.device)
     moving = (firsts != seconds).flatten(1).any(dim=1).nonzero()[:, 0]
-    # As for backbones: float32 to its full precision, algorithms that do not depend on the clock.
-    exact = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    with torch.inference_mode(), exact:
+    with torch.inference_mode(), exact():
         for at in range(0, len(moving), most):
             places = moving[at : at + most]
             flows[places] = _between(network, updates, firsts[places], seconds[places])

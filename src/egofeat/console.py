@@ -4,8 +4,9 @@ Everything goes to standard error; standard output is for results.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 from unicodedata import category
 
 from rich.console import Console
@@ -19,11 +20,9 @@ from rich.progress import (
 )
 
 _PLAIN_EVERY_S = 30.0
+_DRAWN_EVERY_S = 0.1
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
-Advance = Callable[[int], None]
-"""Told how many more units are done."""
 
 
 def say(text: str) -> None:
@@ -62,17 +61,69 @@ def printable(text: str) -> str:
     )
 
 
+class Advance(Protocol):
+    """Told how much more is done."""
+
+    def __call__(self, units: float, steps: int = 0) -> None:
+        """So many units, or such parts of one; and so many of the steps that they are made of."""
+
+
 @contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show how far a job of `total` units is, how fast, and how long it will still take."""
-    shown = _bar(what, total, unit) if stderr.is_terminal else _lines(what, total, unit)
+def progress(what: str, total: int, unit: str, step: str = "") -> Iterator[Advance]:
+    """Show how far a job of `total` units is, how fast, and how long it will still take.
+
+    Args:
+        what: is done.
+        total: units; of nothing, nothing is said.
+        unit: name of units.
+        step: name of what moves inside of long units, and is counted beside them.
+    """
+    said = _Said(what, total, unit, step)
+    shown = _bar(said) if stderr.is_terminal else _lines(said)
     with shown as advance:
         yield advance
 
 
+class _Said:
+    """How far a job is, in words."""
+
+    def __init__(self, what: str, total: int, unit: str, step: str) -> None:
+        self.what = what
+        self.total = total
+        self.unit = unit
+        self.step = step
+        self.done = 0.0
+        self._steps = 0
+        self._began = time.monotonic()
+
+    def advance(self, units: float, steps: int) -> None:
+        self.done += units
+        self._steps += steps
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def count(self) -> str:
+        """`3/8 segments`, or `1204 windows of 3/8 segments`."""
+        # Parts of units are added up: a whole one may lack a rounding.
+        units = f"{int(self.done + 1e-6)}/{self.total} {self.unit}"
+        return f"{self._steps} {self.step} of {units}" if self.step else units
+
+    @property
+    def rate(self) -> str:
+        number, unit = (self._steps, self.step) if self.step else (self.done, self.unit)
+        return f"{number / max(self.seconds, 1e-9):.1f} {unit}/s"
+
+    @property
+    def left(self) -> float:
+        """Seconds, as fast as it went so far."""
+        return max(0.0, self.total - self.done) * self.seconds / self.done
+
+
 @contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
-    began = time.monotonic()
+def _bar(said: _Said) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -82,36 +133,37 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=stderr, expand=True) as bars:
-        task = bars.add_task(what, total=total, rate="")
-        done = 0
+        task = bars.add_task(said.what, total=said.total, rate="")
+        drawn = 0.0
 
-        def advance(units: int) -> None:
-            nonlocal done
-            if units:
-                done += units
-                rate = done / (time.monotonic() - began)
-                bars.update(task, advance=units, rate=f"{rate:.1f} {unit}/s")
+        def draw() -> None:
+            nonlocal drawn
+            drawn = said.seconds
+            bars.update(task, completed=said.done + 1e-6, rate=said.rate)
+
+        def advance(units: float, steps: int = 0) -> None:
+            said.advance(units, steps)
+            if said.seconds - drawn > _DRAWN_EVERY_S:  # drawing takes longer than many a step
+                draw()
 
         yield advance
+        draw()
 
 
 @contextmanager
-def _lines(what: str, total: int, unit: str) -> Iterator[Advance]:
-    began = spoke = time.monotonic()
-    done = 0
+def _lines(said: _Said) -> Iterator[Advance]:
+    spoke = 0.0
 
-    def advance(units: int) -> None:
-        nonlocal done, spoke
-        done += units
-        now = time.monotonic()
-        if done and now - spoke >= _PLAIN_EVERY_S:
-            spoke = now
-            rate = done / (now - began)
-            left = (total - done) / rate
-            note(f"{what}: {done}/{total} {unit}, {rate:.1f}/s, about {left:.0f} s left")
+    def advance(units: float, steps: int = 0) -> None:
+        nonlocal spoke
+        said.advance(units, steps)
+        if said.done > 0 and said.seconds - spoke >= _PLAIN_EVERY_S:
+            spoke = said.seconds
+            note(f"{said.what}: {said.count}, {said.rate}, about {said.left:.0f} s left")
 
     yield advance
-    note(f"{what}: {done}/{total} {unit} in {time.monotonic() - began:.1f} s")
+    if said.total:
+        note(f"{said.what}: {said.count} in {said.seconds:.1f} s")
 
 
 def count(number: int, units: str) -> str:

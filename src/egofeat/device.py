@@ -1,8 +1,17 @@
-"""The device that a name stands for."""
+"""The device that a name stands for, its arithmetic, and what to do when its memory runs out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 
-from egofeat.errors import RequestError
+from egofeat.errors import EgofeatError, RequestError
+
+_NO_ROOM = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+"""What PyTorch, its allocator for hosts, cuDNN and cuBLAS say."""
+
+T = TypeVar("T")
 
 
 def choose_device(name: str) -> torch.device:
@@ -19,3 +28,90 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise RequestError(f"the device '{name}' is not at hand: use auto, cpu or cuda") from None
     return device
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Make it the device of this thread's events and streams, as long as one is inside."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Float32 to its full precision, by algorithms that do not depend on the clock.
+
+    PyTorch rounds convolutions on a GPU to TF32, 10 bits of mantissa, and products of matrices
+    too where a program or a container asks for it.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    held: list[tuple[Any, str, object]] = [
+        (cudnn, "enabled", True),
+        (cudnn, "benchmark", False),
+        (cudnn, "deterministic", True),
+    ]
+    if hasattr(cudnn, "conv"):  # where precisions have names; both ways at once are refused
+        mkldnn: Any = torch.backends.mkldnn
+        of_operations = (cudnn.conv, cudnn.rnn, matmul, mkldnn.conv, mkldnn.matmul)
+        held += [(operation, "fp32_precision", "ieee") for operation in of_operations]
+    else:
+        held += [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]
+    before = [getattr(owner, name) for owner, name, _ in held]
+    try:
+        for owner, name, value in held:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for (owner, name, _), value in zip(held, before, strict=True):
+            setattr(owner, name, value)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or NumPy says that a device, or the host, has no room left."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_ROOM)
+    )
+
+
+class Room:
+    """How much a network runs at once on a device: halved when its memory runs out, and kept so.
+
+    Args:
+        device: where the network runs.
+        size: of a batch, to begin with.
+        note: told, in one line, when a batch is halved for the first time.
+    """
+
+    def __init__(
+        self, device: torch.device, size: int, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._device = device
+        self.size = size
+        self._note: Callable[[str], None] | None = note
+
+    def run(self, number: int, batch: Callable[[], T]) -> T | None:
+        """What a batch of that number gives; None where `size`, now smaller, is to be tried.
+
+        Raises:
+            EgofeatError: there is no room for one.
+        """
+        try:
+            with current(self._device):
+                return batch()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if number == 1:
+                raise EgofeatError(
+                    f"{self._device} has no room for a batch of one: choose another --device, or "
+                    "extract at a smaller --size"
+                ) from None
+        # Out here nothing holds any more what the batch had taken.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.size = number // 2
+        if self._note:
+            self._note(
+                f"{self._device} has no room for a batch of {number}: smaller ones are run from "
+                "now on"
+            )
+            self._note = None
+        return None

@@ -89,7 +89,8 @@ def persons(golden, outputs) -> torch.Tensor:
     maps = {tap: outputs[tap].transpose(1, 2) for tap in ("slow_map", "fast_map")}
     boxes = torch.tensor(golden["boxes"]) / golden["crop"]
     size = (golden["crop"], golden["crop"])
-    return RoiAlign(("slow_map", "fast_map"), (16, 16)).pool(maps, size, [boxes])["roi"]
+    align = RoiAlign(("slow_map", "fast_map"), (16, 16))
+    return align.pool(maps, align.regions(size, [boxes]))["roi"]
 
 
 def scores(name: str, logits: torch.Tensor) -> torch.Tensor:

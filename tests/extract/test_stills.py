@@ -145,11 +145,10 @@ def test_few_frames_wait_and_closing_stops_the_threads(monkeypatch, turns):
     monkeypatch.setattr("egofeat.extract.stills.open_video", lambda media, _: Endless(media.path))
     monkeypatch.setattr(Endless, "made", 0)
     videos = [Wanted(name, Media(name), 1.0) for name in "abc"]
-    events = read_all(videos, decoder="pyav", batch_size=4, threads=3, turns=turns)
     before = threading.active_count()
-    taken = sum(len(next(events).frames_HWC) for _ in range(10))
-    assert Endless.made - taken <= 4 * (3 + 6)
-    events.close()
+    with read_all(videos, decoder="pyav", batch_size=4, threads=3, turns=turns) as events:
+        taken = sum(len(next(events).frames_HWC) for _ in range(10))
+        assert Endless.made - taken <= 4 * (3 + 6)
     assert threading.active_count() <= before
     assert Endless.made < 200
 
@@ -160,8 +159,9 @@ def test_a_defect_in_a_thread_is_raised_here(monkeypatch):
 
     monkeypatch.setattr("egofeat.extract.stills.open_video", broken)
     videos = [Wanted("a", Media("a"), 1.0)]
-    with pytest.raises(ZeroDivisionError):
-        list(read_all(videos, decoder="pyav", batch_size=4, threads=1, turns=False))
+    reading = read_all(videos, decoder="pyav", batch_size=4, threads=1, turns=False)
+    with pytest.raises(ZeroDivisionError), reading as events:
+        list(events)
 
 
 def test_frames_that_cannot_be_decoded_are_passed_over(monkeypatch):

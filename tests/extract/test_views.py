@@ -27,14 +27,25 @@ def test_each_view_comes_once_with_its_frames_in_order(wanted):
     assert len(builder) == 0
 
 
-@given(views, st.integers(0, 40))
-def test_views_that_are_given_up_want_nothing(wanted, lost):
+@given(views, st.integers(0, 40), st.integers(-1, 40))
+def test_views_that_are_given_up_want_nothing_at_any_moment(wanted, lost, reached):
     builder = ViewBuilder(wanted)
-    builder.keep_only({view for view in wanted if lost not in view})
-    left = builder.wanted_after(-1)
-    assert lost not in left
-    made = {view for index in sorted(left) for view, _ in builder.add(index, frame(index))}
-    assert made == {view for view in wanted if lost not in view}
+    order = sorted(builder.wanted_after(-1))
+    made = [v for i in order if i <= reached for v, _ in builder.add(i, frame(i))]
+    assert sorted(builder.views_of(lost)) == sorted(
+        view for view in set(wanted) if lost in view and view not in made
+    )
+    builder.give_up([view for view in wanted if lost in view])
+    assert not builder.wants(lost)
+    kept = {view for view in wanted if lost not in view or view in made}
+    left = builder.wanted_after(reached)
+    assert left == {i for view in kept - set(made) for i in view if i > reached}
+    for index in sorted(left):
+        for view, frames in builder.add(index, frame(index)):
+            assert frames[:, 0, 0, 0, 0].tolist() == list(view)
+            made.append(view)
+    assert sorted(made) == sorted(kept)
+    assert len(builder) == 0
 
 
 def test_overlapping_windows_hold_little_more_than_one_window():

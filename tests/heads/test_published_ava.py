@@ -62,7 +62,7 @@ def published(request, tmp_path_factory):
     maps = backbone(FILLED["made_clip"](golden["frames"], crop, golden["seed"]))
     boxes = torch.tensor(golden["boxes"]) / crop
     align = RoiAlign(maps=("slow_map", "fast_map"), strides=(16, 16))
-    return golden, align.pool(maps, (crop, crop), [boxes]), classifier
+    return golden, align.pool(maps, align.regions((crop, crop), [boxes])), classifier
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from egofeat import console
+from egofeat.cli.interruption import interruptible
 from egofeat.errors import EgofeatError
 
 app = typer.Typer(
@@ -47,18 +48,20 @@ def start(
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one sentence, not a traceback."""
-    try:
-        app()
-    except EgofeatError as error:
-        _refuse(str(error), error.exit_code)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _refuse(f"{where}{error.strerror or error}", 1)
-    except SystemExit as stop:
-        if stop.code == 130:
+    with interruptible() as interruption:
+        try:
+            app()
+        except EgofeatError as error:
+            _refuse(str(error), error.exit_code)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _refuse(f"{where}{error.strerror or error}", 1)
+        except SystemExit as stop:
+            if stop.code != 130:
+                raise
             mend = ": give the same command again to go on where it stopped"
             console.note("interrupted" + mend * (sys.argv[1] in _RESUMING))
-        raise
+            sys.exit(128 + interruption.signum)
 
 
 def show(report: Any, as_json: bool) -> None:

@@ -72,7 +72,7 @@ while kills < 6:
     os.kill(child, signal.SIGKILL)
     kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
     if (folder / "killed/tiny").exists() and kills < 6 and random.random() < 0.3:
-        (folder / "killed").rename(folder / f"killed{kills}")
+        (folder / "killed").rename(folder / f"killed{len(os.listdir(folder))}")
 for path in folder.glob("killed*"):
     assert os.waitpid(start(path), 0)[1] == 0
 """

@@ -1,0 +1,157 @@
+"""Films with damage in the middle, in dense windows: what is lost, what is kept, what is told."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from egofeat.errors import MediaError
+from egofeat.extract.video import open_video
+from egofeat.pipelines import extract
+from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.job import for_each, plan_job, plan_jobs
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import open_store, standing, verify
+
+OPTIONS = {"x264-params": "keyint=12:min-keyint=12:bframes=0:scenecut=0:log-level=none"}
+
+
+def damage(film: Path, path: Path, frames: range) -> Path:
+    """Overwrite the data of frames with noise; they and those that lean on them are lost."""
+    shutil.copy(film, path)
+    with av.open(str(film)) as container:
+        packets = [one for one in container.demux(video=0) if one.size]
+        packets.sort(key=lambda one: one.pts)
+        spans = [(packets[number].pos, packets[number].size) for number in frames]
+    noise = np.random.default_rng(0)
+    with path.open("r+b") as file:
+        for start, size in spans:
+            file.seek(start + 5)
+            file.write(noise.bytes(size - 5))
+    return path
+
+
+def against(whole: Path, path: Path) -> tuple[set[int], set[int]]:
+    """Frames that cannot be decoded, and those that a decoder made up to look otherwise."""
+    lost, other = set(), set()
+    with open_video(Media(path)) as source, open_video(Media(whole)) as right:
+        for index, (_, frame) in enumerate(right.scan(range(len(right.times)))):
+            try:
+                ((_, there),) = source.scan([index])
+            except MediaError:
+                lost.add(index)
+            else:
+                if not np.array_equal(there, frame):
+                    other.add(index)
+    return lost, other
+
+
+@pytest.fixture(scope="module")
+def films(encoder, tmp_path_factory):
+    """A whole film of 40 frames at 25 fps, the same with damage in two places, and all over."""
+    folder = tmp_path_factory.mktemp("films")
+    whole = encoder(folder / "whole.mp4", options=OPTIONS, frames=40)
+    damaged = damage(whole, folder / "damaged.mp4", range(18, 20))
+    damaged = damage(damaged, damaged.with_name("twice.mp4"), range(31, 32))
+    return {
+        "whole": whole,
+        "damaged": damaged,
+        "useless": damage(whole, folder / "useless.mp4", range(1, 40)),
+    }
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Windows of 4 frames, 1 apart, at the film's own rate."""
+    return ExtractConfig(
+        out=tmp_path / "features",
+        backbone="r3d_18",
+        weights="random",
+        windows=4,
+        stride=1,
+        fps=25.0,
+        size=32,
+        device="cpu",
+        dtype="float32",
+        workers=2,
+        batch_size=4,
+    )
+
+
+def data_set(**films: Path) -> Dataset:
+    segments = tuple(Segment(name, name) for name in films)
+    return Dataset("mine", {name: Media(path) for name, path in films.items()}, segments, {})
+
+
+def runs_of(lost: np.ndarray) -> list[tuple[int, int]]:
+    """First and last of each run of true values."""
+    edges = np.flatnonzero(np.diff([0, *lost.astype(int), 0]))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def check_kept(store_path: str, job, films: dict[str, Path]) -> int:
+    """What is kept are the windows of the whole film; the lost are told. Number of the lost."""
+    name = "damaged"
+    bad, other = against(films["whole"], films[name])
+    assert bad
+    with open_video(Media(films[name])) as source:
+        plan = job.plan.plan(0.0, np.inf, source.times, source.stop, job.transform.beside)
+    lost = np.array([bool(bad & set(view)) for view in plan.views])
+    assert 0 < lost.sum() < len(lost)
+    store = open_store(store_path)
+    assert len(store[name]) == (~lost).sum()
+    sound = np.array([not other & set(view) for view in plan.views])
+    assert sound[~lost].sum() > 5
+    kept = store[name][sound[~lost]]
+    np.testing.assert_array_equal(kept, store["whole"][~lost & sound])
+    np.testing.assert_array_equal(store.spans(name), plan.times[~lost])
+    told = [one for one in standing(Path(store_path))[1] if one.id == name]
+    assert [(one.start, one.stop, one.windows) for one in told] == [
+        (plan.times[a, 0], plan.times[b, 2], b - a + 1) for a, b in runs_of(lost)
+    ]
+    assert {one.cause for one in told} == {"damaged"}
+    assert all("cannot be decoded" in one.reason for one in told)
+    assert verify(Path(store_path)) == []
+    return int(lost.sum())
+
+
+@pytest.mark.parametrize("motion", [None, "farneback"])
+def test_a_damaged_frame_costs_the_windows_that_want_it_in_every_lane(films, config, motion):
+    dataset = data_set(damaged=films["damaged"], whole=films["whole"])
+    if motion:
+        jobs = [plan_job(replace(config, backbone="i3d_flow", windows=10, motion=motion), dataset)]
+    else:
+        jobs = plan_jobs(for_each(config, ["r3d_18", "mobilenetv2"]), dataset)
+    report = extract.run_jobs(jobs)
+    lost = []
+    for done, job in zip(report.stores, jobs, strict=True):
+        assert (done.extracted, done.skipped) == (2, 0)
+        lost.append(check_kept(done.store, job, films))
+    if not motion:
+        assert lost[0] > lost[1], "an image network wants one frame of each window"
+    again = extract.run_jobs(jobs)
+    assert again.decoded == 0, "damage is not tried again by itself"
+    assert [store.extracted for store in again.stores] == [0] * len(jobs)
+
+
+def test_a_film_of_which_no_window_can_be_read_fails(films, config):
+    bad = replace(config, windows=12, stride=12)
+    report = extract.run(bad, data_set(useless=films["useless"], whole=films["whole"]))
+    assert (report.extracted, report.failed) == (1, 1)
+    (failure,) = standing(Path(report.store))[1]
+    assert (failure.id, failure.windows, failure.stop) == ("useless", 0, np.inf)
+
+
+def test_the_film_of_the_report(real_data, config):
+    film = real_data / "data/faults/damaged/corrupt.mp4"
+    if not film.exists():
+        pytest.skip(f"no {film}")
+    own = replace(config, windows=16, stride=8, fps=30.0)
+    report = extract.run(own, data_set(film=film))
+    store = open_store(report.store)
+    told = standing(Path(report.store))[1]
+    assert len(store["film"]) + sum(one.windows for one in told) == 11  # 90 frames
+    assert sum(one.windows for one in told) <= 3
