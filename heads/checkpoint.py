@@ -137,6 +137,20 @@ def load_checkpoint(
         ) from None
 
 
+def read_extent(path: Path) -> Extent:
+    """Compare a checkpoint with its digest, and say how much of the history it goes with.
+
+    Raises:
+        EgofeatError: it was altered, or is none.
+    """
+    try:
+        return Extent(**_facts(read_bounded(path, _MOST))["history"])
+    except (LookupError, ValueError, TypeError):
+        raise EgofeatError(
+            f"{path} was altered, or is no checkpoint: remove it to begin again"
+        ) from None
+
+
 def _facts(content: bytes) -> dict[str, Any]:
     """Read what is no tensor, after comparing the whole with its digest.
 

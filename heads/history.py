@@ -46,18 +46,27 @@ class History:
         Raises:
             EgofeatError: what should be left is not there.
         """
-        content = self.path.read_bytes()[: extent.size] if self.path.is_file() else b""
-        if hashlib.sha256(content).hexdigest() != extent.sha256:
-            raise EgofeatError(
-                f"{self.path} is not what its checkpoint was made with: put back a copy of it, or "
-                "remove the checkpoint beside it to begin again"
-            )
+        content = self.check(extent)
         with writing(self.path):
             os.truncate(self.path, extent.size)
         self._digest.update(content)
         self._size = len(content)
         rows = csv.DictReader(io.StringIO(content.decode()))
         return [self._record(row) for row in rows]
+
+    def check(self, extent: Extent) -> bytes:
+        """Return what is meant of the file.
+
+        Raises:
+            EgofeatError: it is not there.
+        """
+        content = self.path.read_bytes()[: extent.size] if self.path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != extent.sha256:
+            raise EgofeatError(
+                f"{self.path} is not what its checkpoint was made with: put back a copy of it, or "
+                "remove the checkpoint beside it to begin again"
+            )
+        return content
 
     def append(self, record: dict[str, float]) -> None:
         """Add a record; on the disk when this returns.

@@ -8,6 +8,7 @@ from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.store import is_superseded
 from egofeat.store.description import find_stores
+from egofeat.store.opening import find_store
 from egofeat.store.removal import check_removable, half_removed, remove_leftover, remove_store
 
 
@@ -49,7 +50,7 @@ def prune(
     """Remove stores, or say which would be removed and how large they are.
 
     Args:
-        stores: folders of stores, superseded or not.
+        stores: folders of stores, superseded or not, or folders that hold one store each.
         superseded: also every store below `out` that a newer one took the place of.
         out: folder of all stores; looked at for the superseded ones only.
         yes: remove them; else nothing is changed.
@@ -63,7 +64,7 @@ def prune(
     if superseded and not out.is_dir():
         raise RequestError(f"there is no folder {out}: name the one of the stores with --out")
     found = find_stores(out, superseded=True) if superseded else []
-    named = [*stores, *filter(is_superseded, found)]
+    named = [*map(_meant, stores), *filter(is_superseded, found)]
     chosen = list({path.resolve(): path for path in named}.values())
     for path in chosen:
         check_removable(path)
@@ -83,6 +84,11 @@ def prune(
         for path in leftovers:
             remove_leftover(path)
     return report
+
+
+def _meant(path: Path) -> Path:
+    """The store at a path; what holds none is left to `check_removable`."""
+    return find_store(path) if find_stores(path) else path
 
 
 def _bytes(folder: Path) -> int:

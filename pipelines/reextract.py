@@ -13,7 +13,8 @@ from egofeat.manifest import load_manifest
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.job import Job, for_each, plan_job
 from egofeat.store import Recipe, standing
-from egofeat.store.description import Description, find_stores
+from egofeat.store.description import Description
+from egofeat.store.opening import find_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def swap(
         RequestError: what cannot be, or a data set that the manifest does not have.
         StoreError: there is no such store.
     """
-    description = Description.read(path := store_at(store))
+    description = Description.read(path := find_store(store))
     if description.recipe.of_persons:
         raise RequestError(
             f"{path} holds features of persons: give `egofeat roi` the other backbone, with their "
@@ -84,24 +85,6 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
         else:
             fields[name] = value[:19] if name == "weights" else value
     return fields
-
-
-def store_at(path: Path, option: str = "--from") -> Path:
-    """The one store at a path.
-
-    Args:
-        path: a store's folder, or one that holds exactly one.
-        option: by which it was named.
-
-    Raises:
-        RequestError: there is none, or several.
-    """
-    found = find_stores(path)
-    if not found:
-        raise RequestError(f"there is no feature store at {path}: make one with `egofeat extract`")
-    if len(found) > 1:
-        raise RequestError(f"{path} holds several feature stores: name one of them with {option}")
-    return found[0]
 
 
 def settings(path: Path, description: Description, config: ReextractConfig) -> ExtractConfig:

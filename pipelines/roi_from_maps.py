@@ -25,9 +25,9 @@ from egofeat.pipelines.choices import RoiConfig
 from egofeat.pipelines.extract import worker_name
 from egofeat.pipelines.job import read_dataset
 from egofeat.pipelines.persons_choices import choose_person_taps, find_boxes
-from egofeat.pipelines.reextract import store_at
 from egofeat.store import FeatureStore, Key, Recipe, ShardRows, StoreWriter, open_store, versions
 from egofeat.store.description import Description
+from egofeat.store.opening import find_store
 
 _AT_ONCE = 4
 """Key frames whose maps are in memory together: 50 MB each of a detection network's, whole."""
@@ -85,7 +85,7 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
         ManifestError: the data set or the boxes are not what they must be.
     """
     began = time.perf_counter()
-    path = store_at(config.store, "--store")
+    path = find_store(config.store)
     description = Description.read(path)
     maps = [open_store(path, tap) for tap in _map_taps(path, description.recipe, config.roi)]
     dataset = read_dataset(config.manifest, description.dataset)

@@ -9,11 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from egofeat.errors import RequestError
+from egofeat.pipelines.kept import CONFIG as NAME
 from egofeat.pipelines.run_files import SUMS, compare, write_file
 from egofeat.store.bounded import read_bounded
 from egofeat.store.schemas import Count, Name, RecipeText, parse, plain
 
-NAME = "config.yaml"
 _MOST = 4 << 20
 """Bytes, of some hundred thousand classes."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

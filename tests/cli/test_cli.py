@@ -163,9 +163,9 @@ def test_a_wrong_request_is_one_sentence_and_2(work, run, words, sentence):
     assert sentence in last
 
 
-def test_a_store_that_is_not_there_is_work_that_failed(work):
+def test_a_store_that_is_not_there_is_a_wrong_request(work):
     result = egofeat("fit-head", "lstm", "--store", "nowhere", cwd=work)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "egofeat extract" in result.stderr.strip().splitlines()[-1]
 
 

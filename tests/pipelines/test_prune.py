@@ -56,7 +56,7 @@ def test_what_is_no_store_is_refused_and_nothing_is_removed(make_store, tmp_path
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "mine.txt").write_text("mine")
-    for folder in (notes, tmp_path / "features", tmp_path / "nowhere"):
+    for folder in (notes, tmp_path / "nowhere"):
         with pytest.raises(RequestError, match="is not a feature store"):
             prune([store, folder], superseded=False, yes=True)
     (tmp_path / "link").symlink_to(store)

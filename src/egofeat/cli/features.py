@@ -224,22 +224,48 @@ def ls_command(
     if as_json:
         print(json.dumps([asdict(store) for store in stores], default=str))
     else:
-        console.say("\n".join(map(say, stores)) if stores else f"no feature stores in {folder}")
+        console.say("\n".join(map(say, stores)) if stores else _none_in(folder))
+
+
+def _none_in(folder: Path) -> str:
+    """What to say of a folder without stores."""
+    from egofeat.pipelines.kept import find_runs
+    from egofeat.store.opening import find_deeper, some
+
+    said = [f"no feature stores in {folder}"]
+    if deeper := find_deeper(folder):
+        said.append(f"  but further below: {some(deeper)}")
+    if runs := find_runs(folder):
+        said.append(f"  but runs, which `egofeat evaluate` tells of: {some(runs)}")
+    return "\n".join(said)
 
 
 @app.command("verify", rich_help_panel="Features")
 def verify_command(
-    store: Annotated[Path, typer.Argument(help="Folder of one store.")], as_json: Json = False
+    store: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Stores and runs, or folders that hold some: all of them.", metavar="PATH…"
+        ),
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Read every byte of a store and check it against its checksums; changes nothing."""
-    from egofeat.store import verify
+    """Read every byte of stores and runs and check it against its checksums; changes nothing."""
+    from egofeat.pipelines.kept import find_kept, verify
 
-    problems = verify(store)
+    told = []
+    kept = find_kept(store)
+    for path in kept:
+        problems = verify(path)
+        told += [{"path": str(path), **asdict(problem)} for problem in problems]
+        if as_json:
+            continue
+        where = [str(path)] if len(kept) > 1 else []
+        for one in problems:
+            console.say(": ".join([*where, *filter(None, (one.shard, one.id, one.message))]))
+        if not problems:
+            console.say(f"{path} is sound")
     if as_json:
-        print(json.dumps([asdict(problem) for problem in problems]))
-    for problem in [] if as_json else problems:
-        console.say(": ".join(filter(None, (problem.shard, problem.id, problem.message))))
-    if problems:
+        print(json.dumps(told))
+    if told:
         raise typer.Exit(1)
-    if not as_json:
-        console.say(f"{store} is sound")

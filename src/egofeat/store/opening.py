@@ -1,10 +1,16 @@
 """Finding a store, and the tap of it that is meant."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from egofeat.errors import RequestError, StoreError
-from egofeat.store.description import Description, find_stores
+from egofeat.errors import NoStoreError, RequestError
+from egofeat.store.description import NAME, Description, find_stores
 from egofeat.store.reader import FeatureStore
+
+_DEEPEST = 6
+"""Folders below one in which stores are looked for, to say where they are."""
+_SHOWN = 10
+"""Stores that a sentence names."""
 
 
 def open_store(path: Path | str, tap: str | None = None) -> FeatureStore:
@@ -15,27 +21,55 @@ def open_store(path: Path | str, tap: str | None = None) -> FeatureStore:
         tap: name of the tap; it may be left out when the store has one.
 
     Raises:
-        StoreError: there is no store, or a damaged one.
+        NoStoreError: there is no store.
+        StoreError: it is damaged.
         RequestError: there are several stores, or several taps and none named; or no such tap.
     """
-    found = find_stores(Path(path))
-    if not found:
-        raise _no_store(Path(path))
-    if len(found) > 1:
-        names = ", ".join(str(store) for store in found)
-        raise RequestError(f"{path} holds several feature stores, name one of them: {names}")
-    description = Description.read(found[0])
+    store = find_store(path)
+    description = Description.read(store)
     taps = description.recipe.taps
     if tap is None and len(taps) > 1:
-        raise RequestError(f"{found[0]} has several taps, name one of them: {', '.join(taps)}")
+        raise RequestError(f"{store} has several taps, name one of them: {', '.join(taps)}")
     chosen = next(iter(taps)) if tap is None else tap
     if chosen not in taps:
-        raise RequestError(f"{found[0]} has no tap {chosen!r}, it has {', '.join(taps)}")
-    return FeatureStore(found[0], description, chosen)
+        raise RequestError(f"{store} has no tap {chosen!r}, it has {', '.join(taps)}")
+    return FeatureStore(store, description, chosen)
 
 
-def _no_store(path: Path) -> StoreError:
-    if aside := find_stores(path, superseded=True):
-        names = ", ".join(str(store) for store in aside)
-        return StoreError(f"{path} holds superseded stores only, name one of them: {names}")
-    return StoreError(f"there is no feature store at {path}: make one with `egofeat extract`")
+def find_store(path: Path | str) -> Path:
+    """Find the one store that is meant by a path.
+
+    Args:
+        path: the store's folder, or one that holds exactly one up to two folders below.
+
+    Raises:
+        NoStoreError: there is none; the message says what there is.
+        RequestError: there are several.
+    """
+    root = Path(path)
+    found = find_stores(root)
+    if not found:
+        raise NoStoreError(_no_store(root))
+    if len(found) > 1:
+        raise RequestError(f"{path} holds several feature stores, name one of them: {some(found)}")
+    return found[0]
+
+
+def find_deeper(root: Path) -> list[Path]:
+    """Stores that lie further below a folder than `find_stores` looks, sorted."""
+    patterns = ("*/" * depth + NAME for depth in range(3, _DEEPEST + 1))
+    return sorted(path.parent for pattern in patterns for path in root.glob(pattern))
+
+
+def some(paths: Sequence[Path]) -> str:
+    """Name some paths, and how many more there are."""
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(map(str, paths[:_SHOWN])) + more
+
+
+def _no_store(root: Path) -> str:
+    if aside := find_stores(root, superseded=True):
+        return f"{root} holds superseded stores only, name one of them: {some(aside)}"
+    if deeper := find_deeper(root):
+        return f"there is no feature store at {root}, but further below, name one: {some(deeper)}"
+    return f"there is no feature store at {root}: make one with `egofeat extract`"

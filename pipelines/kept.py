@@ -1,0 +1,52 @@
+"""Which stores and runs are meant by a path, and `egofeat verify` of each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from egofeat.errors import RequestError
+from egofeat.store import Problem
+from egofeat.store import verify as verify_store
+from egofeat.store.description import NAME as STORE_JSON
+from egofeat.store.description import find_stores
+from egofeat.store.opening import find_deeper, some
+
+CONFIG = "config.yaml"
+"""What makes a folder a run."""
+
+
+def find_kept(paths: Sequence[Path]) -> list[Path]:
+    """Stores and runs that are meant by some paths: themselves, or all up to two folders below.
+
+    Raises:
+        RequestError: there is none at one of them.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        here = [path] if (path / CONFIG).exists() or (path / STORE_JSON).exists() else []
+        below = here or [*find_stores(path, superseded=True), *find_runs(path)]
+        if not below:
+            deeper = find_deeper(path)
+            mend = (
+                f"name one of those below: {some(deeper)}" if deeper else "name the folder of one"
+            )
+            raise RequestError(f"there is no feature store and no run at {path}: {mend}")
+        found |= dict.fromkeys(below)
+    return list(found)
+
+
+def find_runs(root: Path) -> list[Path]:
+    """Runs at a folder, or up to two folders below it, sorted."""
+    return sorted(
+        path.parent
+        for pattern in (CONFIG, f"*/{CONFIG}", f"*/*/{CONFIG}")
+        for path in root.glob(pattern)
+    )
+
+
+def verify(path: Path) -> list[Problem]:
+    """Check one store or one run; see `egofeat.store.verify` and `verify_run`."""
+    if (path / STORE_JSON).exists():
+        return verify_store(path)
+    from egofeat.pipelines.verify_run import verify_run  # noqa: PLC0415  torch is slow to import
+
+    return verify_run(path)
