@@ -166,7 +166,7 @@ def _read(path: Path) -> Looked:
         for failure in fields["failures"]:
             failure["stop"] = math.inf if failure["stop"] is None else failure["stop"]
         return _LOOKED.validate_python(fields)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(
             f"{path} is damaged: remove it, and its video is looked at again by the same command"
         ) from None

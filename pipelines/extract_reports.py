@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from egofeat import console
 from egofeat.pipelines.failure_sums import FailureSum, failure_lines, mend_of
+from egofeat.words import counted
 
 _MUCH_MEMORY = 10**9
 """Bytes that are worth a word."""
@@ -55,7 +56,7 @@ class ExtractReport:
         if self.extracted or self.frames:
             said = [
                 f"{self.extracted} of {self.segments} {self.unit} extracted, {self.skipped} were "
-                f"there already: {console.count(self.frames, 'frames')} in {self.seconds:.1f} s, "
+                f"there already: {counted(self.frames, 'frames')} in {self.seconds:.1f} s, "
                 f"{self.frames_per_second:.1f} frames/s"
             ]
         else:
@@ -69,8 +70,8 @@ class ExtractReport:
 
     def failures_line(self) -> str:
         """One line that says where the reasons of the failures are."""
-        lost = [console.count(self.failed, self.unit)] if self.failed else []
-        lost += [console.count(self.lost_windows, "windows")] if self.lost_windows else []
+        lost = [counted(self.failed, self.unit)] if self.failed else []
+        lost += [counted(self.lost_windows, "windows")] if self.lost_windows else []
         return (
             f"{' and '.join(lost)} could not be read: the reasons are in "
             f"{self.store}/failures-*.jsonl; {mend_of(self.failures)}"
@@ -102,7 +103,7 @@ class JointReport:
         if self.decoded:
             taken = sum(store.frames for store in self.stores)
             said.append(
-                f"{console.count(self.decoded, 'frames')} were decoded, once, for the {taken:,} "
+                f"{counted(self.decoded, 'frames')} were decoded, once, for the {taken:,} "
                 "that were taken"
             )
         return said
@@ -159,8 +160,8 @@ class Forecast:
             return [self.idle, self.store]
         said = [
             f"{self.to_extract:,} of {self.segments:,} {self.unit} would be extracted from "
-            f"{console.count(self.videos, 'videos')}, at most "
-            f"{console.count(self.frames, 'frames')}; {self.present:,} are there already",
+            f"{counted(self.videos, 'videos')}, at most "
+            f"{counted(self.frames, 'frames')}; {self.present:,} are there already",
             *splits_lines(self.splits),
             f"{console.size(self.bytes_to_write)} would be written beside the "
             f"{console.size(self.bytes_present)} that are there; "
@@ -178,16 +179,15 @@ class Forecast:
             size = "" if self.bytes_missing is None else f" ({console.size(self.bytes_missing)})"
             be = "is" if self.missing_segments == 1 else "are"
             said.append(
-                f"{console.count(self.missing_segments, self.unit)} of "
-                f"{console.count(self.missing_videos, 'videos')} {be} missing and not counted in "
+                f"{counted(self.missing_segments, self.unit)} of "
+                f"{counted(self.missing_videos, 'videos')} {be} missing and not counted in "
                 f"that{size}: check 'media'"
             )
         if not self.fits:
             said.append("there is not enough room: give another --out")
         if self.failed:
             said.append(
-                f"{console.count(self.failed, self.unit)} failed earlier: add --retry-failed to "
-                "try them"
+                f"{counted(self.failed, self.unit)} failed earlier: add --retry-failed to try them"
             )
         return said + changed_lines(self.changed_videos, self.renewed_by)
 
@@ -216,7 +216,7 @@ def changed_lines(videos: Sequence[str], renewed_by: str) -> list[str]:
         return []
     named = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
     return [
-        f"{console.count(len(videos), 'videos')} changed since the features were made: {named}; "
+        f"{counted(len(videos), 'videos')} changed since the features were made: {named}; "
         f"{renewed_by} makes them anew"
     ]
 

@@ -94,6 +94,8 @@ def segments_of(batches: Iterable[Batch]) -> list[Segment]:
 def _share(job: Job, whole: list[Batch], absent: dict[str, str], seen: set[str]) -> Share:
     config = job.config
     _, compress = packing(job.store, config.format, config.compress)
+    if compress and config.compress is None:
+        console.note(f"{job.store} was begun with --compress {compress}, and goes on so")
     standing = survey(job.store, console.note)
     batches = part(whole, *config.part)
     wanted = segments_of(batches)

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from egofeat import console
 from egofeat.errors import CAUSES
 from egofeat.segments import Media
 from egofeat.store import Failure
+from egofeat.words import counted
 
 _NAMED = 3
 """Videos, and reasons, that are named to people."""
@@ -70,7 +70,7 @@ def failure_lines(sums: Iterable[FailureSum], unit: str) -> list[str]:
                 videos = list(dict.fromkeys(name for one in members for name in one.videos))
                 be = "is" if total == 1 else "are"
                 said.append(
-                    f"{console.count(total, what)} of {console.count(len(videos), 'videos')} {be} "
+                    f"{counted(total, what)} of {counted(len(videos), 'videos')} {be} "
                     f"{_SAID[cause]}: {_named(videos)}"
                 )
         if cause != "missing":  # that says it

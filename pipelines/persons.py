@@ -10,6 +10,7 @@ from egofeat.boxes import Boxes, stamp_of
 from egofeat.extract.stills import Finished, Stills, Unread, Wanted, read_all
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.box_folder import BoxFolder, Looked
+from egofeat.pipelines.failure_sums import sum_up
 from egofeat.pipelines.machine import decoding_threads
 from egofeat.pipelines.persons_job import PersonsJob
 from egofeat.pipelines.persons_reports import PersonsForecast, PersonsReport
@@ -50,6 +51,10 @@ def run(job: PersonsJob) -> PersonsReport:
         empty=sum(one.empty for one in looked),
         boxes=sum(one.boxes for one in looked),
         failed=sum(len(one.failures) for one in looked),
+        failures=sum_up(
+            (failure for one in looked for failure in one.failures),
+            {wanted.video: wanted.media for wanted in job.videos},
+        ),
         seconds=round(seconds, 3),
         frames_per_second=round(frames / seconds, 2),
     )

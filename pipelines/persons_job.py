@@ -7,7 +7,7 @@ from pathlib import Path
 
 from egofeat import console
 from egofeat.device import choose_device
-from egofeat.errors import RequestError
+from egofeat.errors import MediaError, RequestError
 from egofeat.extract import persons
 from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Wanted
@@ -109,6 +109,8 @@ def _is_left(wanted: Wanted, looked: Looked | None, retry_failed: bool) -> bool:
     """Whether a video is to be looked at: what it was looked at for is not what is wanted now."""
     if looked is None or (looked.failures and retry_failed):
         return True
+    if any(failure.cause != MediaError.cause for failure in looked.failures):
+        return True  # it may have arrived, and the disk may be well again
     if looked.unopened:
         return False
     media = wanted.media

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from egofeat.pipelines.failure_sums import FailureSum, failure_lines, mend_of
+from egofeat.words import counted
+
+_LOST = "key frames or whole videos"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PersonsReport:
@@ -20,6 +25,8 @@ class PersonsReport:
     """Persons, now and before."""
     failed: int
     """Key frames, and videos as a whole, that could not be read, now or before."""
+    failures: tuple[FailureSum, ...]
+    """The same, summed up."""
     seconds: float
     frames_per_second: float
     """Key frames looked at now."""
@@ -32,11 +39,13 @@ class PersonsReport:
     def lines(self) -> list[str]:
         """The report for people."""
         said = [
-            f"{self.boxes} persons in {self.key_frames} key frames of {self.videos} videos, "
-            f"{self.empty} key frames without a person; {self.skipped} videos were done before",
+            f"{counted(self.boxes, 'persons')} in {counted(self.key_frames, 'key frames')} of "
+            f"{counted(self.videos, 'videos')}, {counted(self.empty, 'key frames')} without a "
+            f"person; {self.skipped} of the videos were done before",
             f"{self.seconds:.1f} s, {self.frames_per_second:.2f} key frames/s",
             self.folder,
         ]
+        said += failure_lines(self.failures, _LOST)
         if self.failed:
             said.append(self.failures_line())
         return said
@@ -44,8 +53,8 @@ class PersonsReport:
     def failures_line(self) -> str:
         """One line that says where the reasons of the failures are."""
         return (
-            f"{self.failed} key frames or whole videos could not be read: the reasons are in "
-            f"{self.folder}/failures.jsonl; mend them and add --retry-failed"
+            f"{counted(self.failed, _LOST)} could not be read: the reasons are in "
+            f"{self.folder}/failures.jsonl; {mend_of(self.failures)}"
         )
 
 
@@ -65,12 +74,15 @@ class PersonsForecast:
 
     def lines(self) -> list[str]:
         """The forecast for people."""
-        frames = "" if self.key_frames is None else f", at {self.key_frames} key frames"
+        frames = ""
+        if self.key_frames is not None:
+            frames = f", at {counted(self.key_frames, 'key frames')}"
         said = [
             f"{self.to_open} of {self.videos} videos would be looked at{frames}; "
             f"{self.present} are done already",
             self.folder,
         ]
         if self.missing_videos:
-            said.append(f"{self.missing_videos} of the videos are missing: check 'media'")
+            be = "is" if self.missing_videos == 1 else "are"
+            said.append(f"{self.missing_videos} of the videos {be} missing: check 'media'")
         return said

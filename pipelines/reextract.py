@@ -126,6 +126,5 @@ def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
 
 def say_changes(old: Path, job: Job) -> None:
     """Tell a person, before work starts, what the new store has otherwise than the old one."""
-    console.note(f"{old}\n→ {job.store}")
-    for line in differences(Description.read(old).recipe, job.recipe):
-        console.note(f"  {line}")
+    changes = differences(Description.read(store_at(old)).recipe, job.recipe)
+    console.note("\n  ".join([f"{old}\n→ {job.store}", *changes]))

@@ -36,6 +36,7 @@ from egofeat.store.files import sync
 from egofeat.store.removal import is_shell, remove_store
 from egofeat.store.sharing import share_shards
 from egofeat.store.standing import survey
+from egofeat.words import counted
 
 _ASIDE = ".refresh"
 """Folder, beside the data sets' own, in which new stores are built."""
@@ -141,7 +142,7 @@ def _stale(path: Path, dataset: Dataset, config: ReextractConfig) -> Stale | Non
     replaced: list[str] = []
     if not changes and (replaced := changed_videos(job, job.segments, held)):
         named = ", ".join(replaced[:3]) + (", …" if len(replaced) > 3 else "")
-        changes.append(f"{console.count(len(replaced), 'videos')} changed: {named}")
+        changes.append(f"{counted(len(replaced), 'videos')} changed: {named}")
     if not changes:
         return None
     if replaced or not begun(target) or _decoder_change(Description.read(target)):

@@ -28,6 +28,7 @@ from egofeat.pipelines.persons_choices import choose_person_taps, find_boxes
 from egofeat.store import FeatureStore, Key, Recipe, ShardRows, StoreWriter, open_store, versions
 from egofeat.store.description import Description
 from egofeat.store.opening import find_store
+from egofeat.words import counted
 
 _AT_ONCE = 4
 """Key frames whose maps are in memory together: 50 MB each of a detection network's, whole."""
@@ -67,12 +68,15 @@ class FromMapsReport:
     def lines(self) -> list[str]:
         """The report for people."""
         said = [
-            f"{self.persons} persons of {self.extracted} key frames cut out in {self.seconds:.1f} "
-            f"s, {self.skipped} of {self.key_frames} key frames were there already",
+            f"{counted(self.persons, 'persons')} of {counted(self.extracted, 'key frames')} cut "
+            f"out in {self.seconds:.1f} s, {self.skipped} of {self.key_frames} key frames were "
+            "there already",
             self.store,
         ]
         if self.without_maps:
-            said.append(f"{self.without_maps} key frames with boxes have no maps in the store")
+            frames = counted(self.without_maps, "key frames")
+            have = "has" if self.without_maps == 1 else "have"
+            said.append(f"{frames} with boxes {have} no maps in the store")
         return said
 
 

@@ -166,16 +166,6 @@ def _lines(said: _Said) -> Iterator[Advance]:
         note(f"{said.what}: {said.count} in {said.seconds:.1f} s")
 
 
-def count(number: int, units: str) -> str:
-    """A number of things for people: `1 video`, `3,156 videos`.
-
-    Args:
-        number: how many.
-        units: their name where they are several, that of one with an s.
-    """
-    return f"{number:,} {units.removesuffix('s') if number == 1 else units}"
-
-
 def size(count: int) -> str:
     """Bytes for people: `3.4 GB`."""
     value = float(count)

@@ -28,6 +28,7 @@ from egofeat.cli.options import (
     read_part,
 )
 from egofeat.errors import RequestError
+from egofeat.words import counted
 
 if TYPE_CHECKING:
     from egofeat.pipelines.extract_reports import JointForecast
@@ -208,7 +209,7 @@ def ls_command(
         size = console.size(store.bytes)
         said = [
             f"{store.path}{aside}",
-            f"  {store.held}, {store.failures} failures, {size}",
+            f"  {store.held}, {counted(store.failures, 'failures')}, {size}",
             f"  {taps}, {packing}",
         ]
         if store.stale:

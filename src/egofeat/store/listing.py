@@ -16,6 +16,7 @@ from egofeat.store.formats import open_shards
 from egofeat.store.selection import select
 from egofeat.store.shards import segments_in
 from egofeat.store.superseding import is_superseded
+from egofeat.words import counted
 
 LIBRARIES = ("egofeat", "torch", "torchvision", "av", "pillow", "numpy", "h5py", "zarr")
 """Distributions whose versions may make a difference to a store."""
@@ -57,12 +58,12 @@ class StoreSummary:
     def held(self) -> str:
         """What can be read: `8 segments`, `2 segments of 40 rows`, `5 key frames, 9 persons`."""
         if self.rows is None:
-            return f"{self.segments} segments"
+            return counted(self.segments, "segments")
         if self.of_persons:
             boxes = self.made_with.get("boxes")
             which = f" (boxes: {boxes})" if boxes else ""
-            return f"{self.segments} key frames, {self.rows} persons{which}"
-        return f"{self.segments} segments of {self.rows} rows"
+            return f"{counted(self.segments, 'key frames')}, {counted(self.rows, 'persons')}{which}"
+        return f"{counted(self.segments, 'segments')} of {counted(self.rows, 'rows')}"
 
 
 def versions() -> dict[str, str]:

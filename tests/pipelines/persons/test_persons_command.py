@@ -94,7 +94,7 @@ def test_a_dry_run_does_nothing(project):
     assert forecast["key_frames"] is None
     said = CliRunner().invoke(app, [*COMMAND, "--dry-run"]).stdout
     assert "2 of 2 videos would be looked at; 0 are done already" in said
-    assert "1 of the videos are missing" in said
+    assert "1 of the videos is missing" in said
 
 
 def test_a_forecast_counts_the_key_frames_that_are_left(key_frames, configured, detect):
