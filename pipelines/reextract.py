@@ -126,5 +126,5 @@ def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
 
 def say_changes(old: Path, job: Job) -> None:
     """Tell a person, before work starts, what the new store has otherwise than the old one."""
-    changes = differences(Description.read(store_at(old)).recipe, job.recipe)
+    changes = differences(Description.read(find_store(old)).recipe, job.recipe)
     console.note("\n  ".join([f"{old}\n→ {job.store}", *changes]))
