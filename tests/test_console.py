@@ -1,25 +1,73 @@
-"""What leaves for people never commands their terminal."""
+"""What a long job says: without a terminal, and on one of 80 columns."""
+
+import io
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from rich.console import Console
 
 from egofeat import console
 
 
-@pytest.mark.parametrize("print_", [console.note, console.say])
-def test_control_characters_are_written_out(print_, capsys) -> None:
-    kept = "[red]c[/] :tada: déjà 日本 👩\u200d🍳"
-    print_(f"a\x1b]0;TITLE\x07b\x1b[31m \x9b0m \u202e \udcff {kept}")
-    out, err = capsys.readouterr()
-    expected = f"a\\x1b]0;TITLE\\x07b\\x1b[31m \\x9b0m \\u202e \\udcff {kept}\n"
-    assert out + err == expected
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
 
 
-@given(st.text(st.characters()))
-def test_no_text_moves_the_cursor(text: str) -> None:
-    shown = console.printable(text)
-    assert not {chr(code) for code in (*range(32), *range(127, 160))} - set("\n\t") & set(shown)
-    shown.encode()
-    if text.isprintable():
-        assert shown == text
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("egofeat.console.time.monotonic", clock)
+    return clock
+
+
+def windows_of_two_videos(clock, said: list[str], read) -> None:
+    """The first of 100 windows and the second of 300, four a second."""
+    with console.progress("extracting", 2, "videos", "windows") as advance:
+        for windows in (100, 300):
+            for _ in range(windows):
+                clock.now += 0.25
+                advance(1 / windows, 1)
+                said.append(read())
+
+
+def test_without_a_terminal_a_line_now_and_then_inside_of_a_video(clock, capsys):
+    said: list[str] = []
+    windows_of_two_videos(clock, said, lambda: capsys.readouterr().err)
+    lines = [line for line in said if line]
+    assert lines == [
+        "extracting: 120 windows of 1/2 videos, 4.0 windows/s, about 26 s left\n",
+        "extracting: 240 windows of 1/2 videos, 4.0 windows/s, about 22 s left\n",
+        "extracting: 360 windows of 1/2 videos, 4.0 windows/s, about 6 s left\n",
+    ]
+    assert capsys.readouterr().err == "extracting: 400 windows of 2/2 videos in 100.0 s\n"
+
+
+def test_units_alone_are_counted_as_they_are_settled(clock, capsys):
+    with console.progress("extracting", 3, "segments") as advance:
+        for _ in range(3 * 7):
+            clock.now += 10
+            advance(1 / 7)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "extracting: 0/3 segments, 0.0 segments/s, about 180 s left"
+    assert lines[-1] == "extracting: 3/3 segments in 210.0 s"
+
+
+def test_of_nothing_nothing_is_said(capsys):
+    with console.progress("extracting", 0, "segments"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_fits_a_narrow_terminal(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(console, "stderr", terminal)
+    with console.progress("extracting", 2, "videos", "windows") as advance:
+        for _ in range(1500):
+            advance(1 / 1000, 1)
+    shown = terminal.file.getvalue()
+    assert "1/2" in shown
+    assert "75%" in shown
+    assert "windows/s" in shown
+    assert "…" not in shown

@@ -1,10 +1,14 @@
 """What the command line says when it is interrupted."""
 
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
 from egofeat.cli import app, main
+from egofeat.cli.interruption import interruptible
 
 
 @pytest.mark.parametrize(
@@ -21,3 +25,51 @@ def test_only_commands_that_go_on_say_so(command, said, monkeypatch, capsys):
         main()
     assert stopped.value.code == 130
     assert capsys.readouterr().err == said
+
+
+def wait_for(pipe, word: str) -> None:
+    assert pipe.readline().strip() == word
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_the_first_signal_ends_in_order_and_the_second_at_once(name):
+    program = """
+import signal, sys, time
+from egofeat.cli import app, interruption, main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+interruption._ONE_REQUEST_S = 0.2
+
+def slow(_):
+    try:
+        print("works", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("saves", flush=True)
+        time.sleep(60)
+
+type(app).__call__ = slow
+main()
+"""
+    signum = getattr(signal, name)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(process.stdout, "works")
+        process.send_signal(signum)
+        wait_for(process.stdout, "saves")
+        process.send_signal(signum)  # `timeout` sends one to the process and one to its group
+        time.sleep(0.4)
+        assert process.poll() is None
+        process.send_signal(signum)
+        assert process.wait(timeout=20) == -signum
+
+
+def test_what_is_ignored_stays_so_as_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from egofeat.errors import MediaError
 from egofeat.extract.video import open_video
@@ -155,3 +156,34 @@ def test_the_film_of_the_report(real_data, config):
     told = standing(Path(report.store))[1]
     assert len(store["film"]) + sum(one.windows for one in told) == 11  # 90 frames
     assert sum(one.windows for one in told) <= 3
+
+
+def test_holes_and_damage_among_images_are_lost_together(drawn, config, tmp_path):
+    """Images 13 to 18 are missing and 20 is damaged, of 40: one run of windows that are lost."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in [*range(1, 13), *range(19, 41)]:
+        Image.fromarray(drawn(number)).save(folder / f"img_{number:05d}.png")
+    (folder / "img_00020.png").write_bytes(b"damaged")
+    media = Media(folder, fps=25.0)
+    dataset = Dataset("mine", {"film": media}, (Segment("film", "film"),), {})
+    report = extract.run(config, dataset)
+    store = open_store(report.store)
+    (told,) = standing(Path(report.store))[1]
+    assert len(store["film"]) + told.windows == 40 - 4 + 1
+    starts = np.round(store.spans("film")[:, 0] * 25).astype(int).tolist()
+    assert starts == [*range(10), *range(20, 37)]  # an image is on show for its neighbour too
+    assert (told.start, told.stop) == (10 / 25, 23 / 25)
+    assert store.media_stamps.tolist() == [[-1, -1]]
+
+
+def test_lost_windows_are_tried_again_when_it_is_asked_for(films, config, tmp_path):
+    film = tmp_path / "film.mp4"
+    shutil.copy(films["damaged"], film)
+    first = extract.run(config, data_set(film=film))
+    assert first.lost_windows > 0
+    shutil.copy(films["whole"], film)
+    second = extract.run(replace(config, retry_failed=True), data_set(film=film))
+    assert (second.extracted, second.lost_windows) == (1, 0)
+    assert len(open_store(second.store)["film"]) == 37
+    assert not list(Path(second.store).glob("failures-*"))

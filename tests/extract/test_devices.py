@@ -1,0 +1,228 @@
+"""The loop on a device: whose copies are waited for, and what happens when its memory runs out."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from egofeat.device import exact
+from egofeat.errors import EgofeatError
+from egofeat.extract.backbones import Backbone
+from egofeat.extract.extractor import Batches, Task
+from egofeat.extract.persons import Detector
+from egofeat.extract.sampling import Uniform
+from egofeat.extract.transforms import squash
+from egofeat.pipelines import extract
+from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.in_memory import Memory
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import open_store
+
+
+class Machine:
+    """Two GPUs that are not there: copies to the host come about when an event is waited for."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.device = 0
+        self.copies: dict[int, list] = {0: [], 1: []}
+        machine, plain_to = self, torch.Tensor.to
+
+        class Entered:
+            def __init__(self, device):
+                self.index = torch.device(device).index
+
+            def __enter__(self):
+                self.before, machine.device = machine.device, self.index
+
+            def __exit__(self, *_):
+                machine.device = self.before
+
+        class Event:
+            def __init__(self, **_):
+                self.waits = []
+
+            def record(self):
+                self.waits = list(machine.copies[machine.device])
+
+            def synchronize(self):
+                for copy in self.waits:
+                    copy()
+
+        def to(tensor, where=None, *words, non_blocking=False, **options):
+            if where == "cpu" and non_blocking:
+                host = torch.full_like(tensor, torch.nan)
+                machine.copies[1].append(lambda: host.copy_(tensor))
+                return host
+            if isinstance(where, torch.device) and where.type == "cuda":
+                assert where.index == machine.device == 1
+                return plain_to(tensor, *words, **options) if words or options else tensor.clone()
+            return plain_to(tensor, where, *words, **options)
+
+        monkeypatch.setattr(torch.cuda, "device", Entered)
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+        monkeypatch.setattr(torch.Tensor, "to", to)
+
+
+def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
+    Machine(monkeypatch)
+
+    def brightest(batch):
+        return {"gap": batch.amax(dim=(2, 3))}
+
+    class Network(SimpleNamespace):
+        __call__ = staticmethod(brightest)
+
+    backbone = Network(device=torch.device("cuda", 1), spec=SimpleNamespace(clip=None))
+    task = Task(
+        backbone=backbone,
+        plan=Uniform(1),
+        transform=squash(4, mean=(0.0,) * 3, std=(1.0,) * 3),
+        shards=(),
+        dtype="float32",
+        sink=Memory("gap"),
+        batch_size=2,
+    )
+    batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
+    made = []
+    for number in range(7):
+        frame = np.full((1, 1, 4, 4, 3), number, np.uint8)
+        made += batches.add(("v", (number,)), frame)
+    made += batches.finish()
+    assert [view for (_, view), _ in made] == [(number,) for number in range(7)]
+    for (_, (number,)), features in made:
+        np.testing.assert_allclose(features["gap"], number / 255, rtol=1e-6)
+
+
+FULL = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError("Unable to allocate 3.00 GiB for an array"),
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(encoder, tmp_path_factory):
+    """Two segments of a film of 40 frames."""
+    film = encoder(
+        tmp_path_factory.mktemp("film") / "a.mp4",
+        frames=40,
+        options={"x264-params": "keyint=12:log-level=none"},
+    )
+    segments = tuple(Segment(f"a{k}", "a", 0.7 * k, 0.7 * k + 0.7) for k in range(2))
+    return Dataset("mine", {"a": Media(film)}, segments, {})
+
+
+@pytest.fixture
+def config(tmp_path):
+    return ExtractConfig(
+        out=tmp_path / "features",
+        weights="random",
+        frames=10,
+        size=32,
+        device="cpu",
+        dtype="float32",
+        batch_size=8,
+        workers=1,
+    )
+
+
+def room_for(monkeypatch, most: int, error: BaseException) -> list[int]:
+    """Let no larger batches through; the sizes of those that were tried."""
+    tried = []
+    run = Backbone.__call__
+
+    def full(backbone, batch):
+        tried.append(len(batch))
+        if len(batch) > most:
+            raise error
+        return run(backbone, batch)
+
+    monkeypatch.setattr(Backbone, "__call__", full)
+    return tried
+
+
+@pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:20])
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_kept(
+    dataset, config, monkeypatch, capsys, tmp_path, error
+):
+    expected = open_store(extract.run(replace(config, out=tmp_path / "o"), dataset).store)
+    capsys.readouterr()
+    tried = room_for(monkeypatch, 3, error)
+    store = open_store(extract.run(config, dataset).store)
+    assert tried == [8, 4] + [2] * 10
+    assert capsys.readouterr().err.count("has no room for a batch of 8") == 1
+    for id_ in expected.ids:
+        np.testing.assert_allclose(store[id_], expected[id_], atol=1e-5)
+
+
+def test_a_network_that_does_not_fit_at_all_is_refused_in_a_sentence(dataset, config, monkeypatch):
+    room_for(monkeypatch, 0, FULL[0])
+    with pytest.raises(EgofeatError, match="cpu has no room for a batch of one: choose another"):
+        extract.run(config, dataset)
+
+
+def test_another_error_of_the_network_is_no_lack_of_memory(dataset, config, monkeypatch):
+    tried = room_for(monkeypatch, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        extract.run(config, dataset)
+    assert tried == [8]
+
+
+def test_a_detector_looks_at_fewer_frames_where_there_is_no_room_for_all():
+    tried = []
+
+    class Network(torch.nn.Module):
+        def forward(self, images):
+            tried.append(len(images))
+            if len(images) > 2:
+                raise FULL[0]
+            boxes = [torch.tensor([[0.0, 0, image.amax() * 255, 4]]) for image in images]
+            return [
+                {"boxes": box, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}
+                for box in boxes
+            ]
+
+    detector = Detector(
+        network=Network(),
+        weights="random:0",
+        threshold=0.5,
+        min_size=0,
+        device=torch.device("cpu"),
+    )
+    frames = [np.full((8, 8, 3), number, np.uint8) for number in range(1, 7)]
+    for _ in range(2):
+        found = detector(frames)
+        assert [float(one.corners[0, 2]) * 8 for one in found] == [1, 2, 3, 4, 5, 6]
+    assert tried == [6, 3] + [1] * 12
+
+
+def of_operations() -> tuple:
+    return (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+
+
+def precisions() -> list[str]:
+    return [operation.fp32_precision for operation in of_operations()]
+
+
+@pytest.fixture
+def asked():
+    """A program that wants some of its arithmetic quick."""
+    before = precisions()
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    yield precisions()
+    for operation, precision in zip(of_operations(), before, strict=True):
+        operation.fp32_precision = precision
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="precisions have no names")
+def test_arithmetic_is_exact_whatever_a_program_asked_for_and_left_as_it_was(asked):
+    with exact():
+        assert precisions() == ["ieee"] * 3
+        assert torch.backends.cudnn.deterministic
+    assert precisions() == asked
