@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -56,6 +56,7 @@ def test_windows_in_the_hole_are_lost_and_the_others_kept(folder: Path) -> None:
     assert plan.lost[0].tolist() == pytest.approx([0.2, 0.4, 0.6])
 
 
+@settings(deadline=None)
 @given(
     absent=st.sets(st.integers(0, 39), max_size=20),
     plan=st.sampled_from(PLANS),

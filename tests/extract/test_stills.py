@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -107,6 +107,7 @@ def test_images_that_begin_late_or_are_damaged_cost_their_own_moments(tmp_path):
     assert "frame_4.png" in unread[1].reason
 
 
+@settings(deadline=None)
 @given(
     seconds=st.integers(1, 3000).map(lambda n: n / 1000),
     stop=st.floats(0.001, 40),
