@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from egofeat import console
+from egofeat.store.damage import writing
 
 DPI = 130
 TEXT = 9.0
@@ -54,13 +55,16 @@ def save(sheet: Figure, out: Path) -> Path:
     """Write the sheet as a PNG; folders above it are made.
 
     Of letters that the font has not, and of control characters, there is a box or a code.
+
+    Raises StoreError where the disk refuses.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for text in sheet.findobj(Text):
         text.set_text(console.printable(text.get_text()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        sheet.savefig(out, format="png")
+        with writing(out):
+            sheet.savefig(out, format="png")
     return out
 
 

@@ -233,3 +233,9 @@ def test_what_a_recipe_does_not_tell_is_missed_in_a_sentence(make):
         read.transform["crop"]
     with pytest.raises(StoreError, match="no 'clips'"):
         Recipe.from_dict({**fields, "plan": {"sampling": "clips"}})
+
+
+def test_an_id_of_a_file_name_that_is_no_text_is_refused(make, tmp_path):
+    rows = make.rows(["a\udcff"])
+    with pytest.raises(RequestError, match=r"no UTF-8 text, in .*a\\udcff.*rename"):
+        make.writer(tmp_path, make.dataset(rows))

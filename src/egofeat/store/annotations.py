@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from egofeat.errors import StoreError
+from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset
 from egofeat.store.bounded import read_bounded
 from egofeat.store.files import replace_file
@@ -71,7 +71,11 @@ class Annotations:
         }
 
     def write(self, store: Path, worker: str) -> None:
-        """Put segments.json into the folder `store`, over an older one."""
+        """Put segments.json into the folder `store`, over an older one.
+
+        Raises:
+            RequestError: a name of a file became part of an id, and is no text.
+        """
         fields: dict[str, Any] = {
             "dataset": self.dataset,
             "classes": self.classes,
@@ -86,7 +90,14 @@ class Annotations:
             "labels": self.labels,
         } | ({"published": self.published} if self.published else {})
         content = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        encoded = seal_json(content)
+        try:
+            encoded = seal_json(content)
+        except UnicodeEncodeError as error:
+            shown = ascii(content[max(0, error.start - 20) : error.start + 20])
+            raise RequestError(
+                f"the data set '{self.dataset}' has a name that is no UTF-8 text, in {shown}: "
+                "rename that file"
+            ) from None
         path = store / NAME
         if not path.exists() or path.read_bytes() != encoded:
             replace_file(path, encoded, worker)
