@@ -9,7 +9,7 @@ windows, and the rest goes on.
 import math
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,8 @@ class Pass:
     """One decode of one video, for all its wanted segments."""
 
     video: str
-    media: Media
+    media: Media | FrameSource
+    """Where it is; or opened already, for many passes: then it stays open."""
     segments: tuple[tuple[Segment, ...], ...]
     """`[lanes]` segments that each lane wants."""
 
@@ -111,7 +112,7 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
     path = work.media.path
     try:
         stamp = _stamp_of(path)
-        with open_video(work.media, decoder) as source:
+        with _opened(work.media, decoder) as source:
             under_way = []
             for number, lane in enumerate(lanes):
                 planned, failed = _plan(work, number, lane, source)
@@ -135,6 +136,12 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
         for number, segments in enumerate(work.segments):
             if segments:
                 yield Failed(number, segments, str(error), error.cause)
+
+
+def _opened(
+    media: Media | FrameSource, decoder: str
+) -> FrameSource | nullcontext[FrameSource]:
+    return nullcontext(media) if isinstance(media, FrameSource) else open_video(media, decoder)
 
 
 def _stamp_of(path: Path) -> Stamp:
@@ -296,7 +303,9 @@ def _frames_in(event: Event) -> int:
     return math.prod(event.frames_FKHWC.shape[:2]) if isinstance(event, Pixels) else 1
 
 
-def passes_over(wanted: Sequence[Sequence[Segment]], media: Mapping[str, Media]) -> list[Pass]:
+def passes_over(
+    wanted: Sequence[Sequence[Segment]], media: Mapping[str, Media | FrameSource]
+) -> list[Pass]:
     """One pass a video, videos by name, for the segments `[lanes]` that each lane wants."""
     videos: dict[str, tuple[list[Segment], ...]] = {}
     for lane, segments in enumerate(wanted):

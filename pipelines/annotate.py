@@ -10,16 +10,16 @@ from typing import Any
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.extract.video import open_video
+from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
 from egofeat.pipelines.annotated_video import Written, check_place, write_annotated
+from egofeat.pipelines.in_memory import Watched
 from egofeat.pipelines.predict import makers_of, weights_of_sources
 from egofeat.pipelines.roi_features import PersonFeatures
 from egofeat.pipelines.run import load_run, reads_persons, sources
 from egofeat.pipelines.scenes import Choice, ClipScenes, PersonScenes, Seen
 from egofeat.pipelines.whereabouts import Detected, People, load_detector, read_people
-from egofeat.segments import Media
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +89,11 @@ def annotate(config: AnnotateConfig) -> Annotated:
         )
     head = head.to(choose_device(config.device))
     with ExitStack() as opened:
-        source = opened.enter_context(open_video(Media(config.video)))
+        source = opened.enter_context(PyavSource(config.video))
         scenes = (
-            _person_scenes(config, head, run, source.stop, opened)
+            _person_scenes(config, head, run, source, opened)
             if of_persons
-            else _clip_scenes(config, head, run, source.stop)
+            else _clip_scenes(config, head, run, source, opened)
         )
         with console.progress("annotating", len(source.times), "frames") as progress:
             written = write_annotated(source, scenes, config.out, progress)
@@ -104,17 +104,17 @@ def _person_scenes(
     config: AnnotateConfig,
     head: Head | AveragedHeads,
     run: Mapping[str, Any],
-    stop: float,
+    video: PyavSource,
     opened: ExitStack,
 ) -> PersonScenes:
     every = config.every or 1.0
     people: People
     if config.boxes:
-        people = read_people(config.boxes, config.video.stem, stop, every, config.min_score)
+        people = read_people(config.boxes, config.video.stem, video.stop, every, config.min_score)
     else:
         detector = load_detector(config.min_score, config.device)
         # Of its own: the frames that are written are read at the same time.
-        looked_at = opened.enter_context(open_video(Media(config.video)))
+        looked_at = opened.enter_context(video.again())
         people = Detected(detector, looked_at, every)
     (source,) = sources(run)  # persons are never joined
     (weights,) = weights_of_sources(config.run, [source], config.weights or None)
@@ -124,14 +124,18 @@ def _person_scenes(
         features=PersonFeatures(source, weights, config.device),
         others=source["feature_shape"][0] - 1,
         people=people,
-        media=Media(config.video),
+        video=opened.enter_context(Watched(video)),
         choice=_choice(config, every, threshold=0.3),
         device=choose_device(config.device),
     )
 
 
 def _clip_scenes(
-    config: AnnotateConfig, head: Head | AveragedHeads, run: Mapping[str, Any], stop: float
+    config: AnnotateConfig,
+    head: Head | AveragedHeads,
+    run: Mapping[str, Any],
+    video: PyavSource,
+    opened: ExitStack,
 ) -> ClipScenes:
     trained_on = sources(run)
     weights = weights_of_sources(config.run, trained_on, config.weights or None)
@@ -139,8 +143,8 @@ def _clip_scenes(
         head=head,
         classes=run["classes"],
         makers=makers_of(trained_on, weights, config.device),
-        stop=stop,
-        media=Media(config.video),
+        stop=video.stop,
+        video=opened.enter_context(Watched(video)),
         choice=_choice(config, config.every or 3.0, threshold=0.0),
         device=choose_device(config.device),
     )

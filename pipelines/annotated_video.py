@@ -17,10 +17,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from egofeat.errors import MediaError, RequestError
-from egofeat.extract.video import FrameSource
-from egofeat.extract.video.container import VideoReader
-from egofeat.extract.video.media_file import MediaFile
+from egofeat.errors import MediaError, RequestError, UnreadableMediaError
+from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.captions import Overlay, Tag, draw_overlay
 from egofeat.pipelines.soundtrack import Soundtrack
 from egofeat.store.files import temporary_path
@@ -76,7 +74,7 @@ def check_place(out: Path, video: Path) -> None:
 
 
 def write_annotated(
-    source: FrameSource,
+    source: PyavSource,
     scenes: Iterable[Scene],
     out: Path,
     advance: Callable[[int], None] = lambda _: None,
@@ -92,7 +90,7 @@ def write_annotated(
         advance: told how many more frames are done.
 
     Raises:
-        MediaError: not one frame can be decoded.
+        MediaError: not one frame can be decoded, or the disk fails.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = temporary_path(out, "annotate")
@@ -105,7 +103,7 @@ def write_annotated(
 
 
 def _write(
-    source: FrameSource,
+    source: PyavSource,
     drawer: "_Drawer",
     partial: Path,
     format_: str,
@@ -123,7 +121,7 @@ def _write(
             if pictures is None or sound is None:
                 output = opened.enter_context(av.open(str(partial), "w", format=format_))
                 pictures = _Pictures(output, source, (frame.shape[1], frame.shape[0]))
-                sound = Soundtrack(source.path, output, pictures.origin)
+                sound = Soundtrack(source.path, output, source.origin)
                 opened.callback(sound.close)
             picture = pictures.fitted(frame)
             drawer.draw(picture, float(source.times[index]))
@@ -138,7 +136,7 @@ def _write(
         )
 
 
-def _frames(source: FrameSource) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
+def _frames(source: PyavSource) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
     """Every frame in order; None in place of one that cannot be decoded."""
     count = len(source.times)
     at = 0
@@ -147,6 +145,8 @@ def _frames(source: FrameSource) -> Iterator[tuple[int, NDArray[np.uint8] | None
             for index, frame in source.scan(range(at, min(at + _SCANNED, count))):
                 yield index, frame
                 at = index + 1
+        except UnreadableMediaError:
+            raise
         except MediaError:
             yield at, None
             at += 1
@@ -181,13 +181,9 @@ class _Pictures:
         size: width and height of the first frame.
     """
 
-    def __init__(self, output: OutputContainer, source: FrameSource, size: tuple[int, int]) -> None:
-        file = MediaFile(source.path)
-        reader = VideoReader(file)
-        given = reader.stream
-        self.origin = (given.start_time or 0) * reader.unit
-        """Second of the source's clock at which its first frame is shown."""
-        self._clock, self._ticks = _ticks(source, reader.unit)
+    def __init__(self, output: OutputContainer, source: PyavSource, size: tuple[int, int]) -> None:
+        given = source.stream
+        self._clock, self._ticks = _ticks(source)
         self._output = output
         self._size = size
         self._durations: dict[int, int] = {}
@@ -209,8 +205,6 @@ class _Pictures:
         if aspect:
             lies = (given.width, given.height) != size and (given.height, given.width) == size
             context.sample_aspect_ratio = 1 / aspect if lies else aspect
-        reader.close()
-        file.close()
 
     def fitted(self, frame_HWC: NDArray[np.uint8]) -> Image.Image:
         """A frame as a picture of the first one's size."""
@@ -243,13 +237,13 @@ class _Pictures:
             self._output.mux(packet)
 
 
-def _ticks(source: FrameSource, unit: Fraction) -> tuple[Fraction, NDArray[np.int64]]:
+def _ticks(source: PyavSource) -> tuple[Fraction, NDArray[np.int64]]:
     """A clock, seconds of a tick, and the times of all frames and of the end in it.
 
     It is the video's own wherever that tells the times of its frames.
     """
     seconds = np.append(source.times, source.stop)
-    for clock in (unit, _FINE):
+    for clock in (source.stream.time_base or _FINE, _FINE):
         ticks = seconds * clock.denominator / clock.numerator
         whole = np.round(ticks).astype(np.int64)
         if np.abs(ticks[:-1] - whole[:-1]).max() < 1e-2:

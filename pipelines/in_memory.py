@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.errors import MediaError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Task, extract
 from egofeat.extract.roi import Persons
 from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.shards import cut
 from egofeat.extract.transforms import Transform
+from egofeat.extract.video import FrameSource, open_video
+from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.official import backbone_of
 from egofeat.segments import Media, Segment
@@ -79,10 +82,43 @@ class Maker:
         )
 
 
+class Watched:
+    """One video of which features are made again and again: opened once for each decoder.
+
+    Args:
+        source: the video; its index is that of all who read it by PyAV.
+    """
+
+    def __init__(self, source: PyavSource) -> None:
+        self.path = source.path
+        self._first = source
+        self._opened: dict[str, FrameSource] = {}
+
+    def by(self, decoder: str) -> Media | FrameSource:
+        """It, opened; or where it is, if the decoder does not open it and is to say why."""
+        if decoder not in self._opened:
+            try:
+                self._opened[decoder] = (
+                    self._first.again()
+                    if decoder == "pyav"
+                    else open_video(Media(self.path), decoder)
+                )
+            except MediaError:
+                return Media(self.path)
+        return self._opened[decoder]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for source in self._opened.values():
+            source.close()
+
+
 def make_features(
     makers: Sequence[Maker],
     segments: Sequence[Segment],
-    media: Mapping[str, Media],
+    media: Mapping[str, Media | Watched],
     persons: Persons | None = None,
 ) -> list[Memory]:
     """Features of segments by each maker; those of one decoder share one decode.
@@ -90,7 +126,7 @@ def make_features(
     Args:
         makers: one a store.
         segments: of any videos.
-        media: name of a video, as segments have it, to what it is.
+        media: name of a video, as segments have it, to what it is, or to itself, opened.
         persons: whose features are made, by makers of persons.
     """
     memories = [Memory(maker.tap) for maker in makers]
@@ -99,6 +135,10 @@ def make_features(
         task = maker.task(segments, memory, persons)
         by_decoder.setdefault(maker.recipe.decoder, []).append(task)
     for decoder, tasks in by_decoder.items():
-        passes = passes_over([segments] * len(tasks), media)
+        given = {
+            name: one.by(decoder) if isinstance(one, Watched) else one
+            for name, one in media.items()
+        }
+        passes = passes_over([segments] * len(tasks), given)
         extract(passes, tasks, decoder=decoder, workers=decoding_threads())
     return memories

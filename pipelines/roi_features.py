@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.extract.roi import Persons, RoiAlign
-from egofeat.pipelines.in_memory import Maker, make_features
-from egofeat.segments import Media, Segment
+from egofeat.pipelines.in_memory import Maker, Watched, make_features
+from egofeat.segments import Segment
 
 
 class PersonFeatures:
@@ -30,12 +30,12 @@ class PersonFeatures:
         self._maker = Maker(source, weights, device, self._align.maps)
 
     def at(
-        self, media: Media, boxes: Mapping[float, Boxes]
+        self, media: Watched, boxes: Mapping[float, Boxes]
     ) -> tuple[dict[float, NDArray[Any]], dict[float, str]]:
         """Features of the persons at each moment, `[n, *row_shape]` in the order of the boxes.
 
         Args:
-            media: the video.
+            media: the video, opened.
             boxes: second of the video to who is there; moments without boxes are left out.
 
         Returns:

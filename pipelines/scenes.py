@@ -15,11 +15,11 @@ from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
 from egofeat.pipelines.annotated_video import Scene
 from egofeat.pipelines.captions import Label, Tag
-from egofeat.pipelines.in_memory import Maker, make_features
+from egofeat.pipelines.in_memory import Maker, Watched, make_features
 from egofeat.pipelines.predict import guesses_of, logits_of
 from egofeat.pipelines.roi_features import PersonFeatures
 from egofeat.pipelines.whereabouts import People
-from egofeat.segments import Media, Segment
+from egofeat.segments import Segment
 from egofeat.store.company import company
 
 STRETCH = 30.0
@@ -61,7 +61,7 @@ class PersonScenes:
     others: int
     """Persons of the same key frame that the head sees beside each."""
     people: People
-    media: Media
+    video: Watched
     choice: Choice
     device: torch.device
     seen: Seen = field(default_factory=Seen)
@@ -77,7 +77,7 @@ class PersonScenes:
             there = {moment: of for moment, of in boxes.items() if len(of)}
             if not there:
                 continue
-            features, unread = self.features.at(self.media, there)
+            features, unread = self.features.at(self.video, there)
             self.seen.unread.update({f"{moment:g} s": why for moment, why in unread.items()})
             half = self.choice.every / 2
             for moment, of_moment in there.items():
@@ -127,13 +127,13 @@ class ClipScenes:
     """Of the features of each store of the run."""
     stop: float
     """Second at which the video ends, exclusive."""
-    media: Media
+    video: Watched
     choice: Choice
     device: torch.device
     seen: Seen = field(default_factory=Seen)
 
     def __iter__(self) -> Iterator[Scene]:
-        video = str(self.media.path)
+        video = str(self.video.path)
         at_once = max(1, int(STRETCH / self.choice.every))
         edges = stretch_edges(self.stop, self.choice.every)
         for first in range(0, len(edges) - 1, at_once):
@@ -142,7 +142,7 @@ class ClipScenes:
                 Segment(f"{start:.2f} to {stop:.2f} s", video, start, stop)
                 for start, stop in pairwise(inner)
             ]
-            memories = make_features(self.makers, segments, {video: self.media})
+            memories = make_features(self.makers, segments, {video: self.video})
             for memory in memories:
                 self.seen.unread.update({one.id: one.reason for one in memory.failures})
             read = [s for s in segments if s.id not in self.seen.unread]

@@ -10,12 +10,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.error import FFmpegError
+
+from egofeat.extract.video.container import open_container, packets_of
+from egofeat.extract.video.media_file import MediaFile
 
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 """Samples a second that AAC has a number for (ISO/IEC 14496-3, table 1.18); it lacks one here."""
@@ -43,7 +45,8 @@ class Soundtrack:
     def __init__(self, path: Path, output: OutputContainer, origin: Fraction) -> None:
         self.left_out: list[str] = []
         """Codecs of the streams that could not be kept."""
-        self._input = av.open(str(path.absolute()), metadata_errors="replace")
+        self._file = MediaFile(path)
+        self._input = open_container(self._file)
         self._origin = origin
         self._tracks: dict[int, _Track] = {}
         streams = self._input.streams.audio
@@ -72,11 +75,12 @@ class Soundtrack:
     def close(self) -> None:
         """Close the file that is read."""
         self._input.close()
+        self._file.close()
 
     def _demux(self, streams: Sequence[AudioStream]) -> Iterator[Any]:
-        with suppress(FFmpegError):  # a file that breaks off just ends there
-            if streams:
-                yield from (p for p in self._input.demux(*streams) if p.size and p.dts is not None)
+        if streams:
+            packets = packets_of(self._file, self._input, streams)
+            yield from (packet for packet in packets if packet.size and packet.dts is not None)
 
 
 def _track(stream: AudioStream, output: OutputContainer, origin: Fraction) -> _Track | None:

@@ -1,15 +1,15 @@
 """A media file opened by FFmpeg, read forward from its start or from a key frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
-from typing import Self
+from typing import Any, Self
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -37,7 +37,12 @@ class VideoReader:
         self.decoded = 0
         """Frames decoded since the file was opened."""
         self._file = file
-        self._container, self.stream = _open(file)
+        self._container = open_container(file)
+        try:
+            self.stream = _video_of(self._container, file)
+        except MediaError:
+            self._container.close()
+            raise
         self._packets = self._demux()
         self._frames = self._decode()
 
@@ -100,14 +105,9 @@ class VideoReader:
         self.close()
 
     def _demux(self) -> Iterator["Packet[VideoStream]"]:
-        try:
-            for packet in self._container.demux(self.stream):
-                self._file.check_reads()
-                # The empty packets with which PyAV ends would flush the decoder: _decode does.
-                if packet.size:
-                    yield packet
-        except _FAILURES as error:
-            self._file.check_reads(error)
+        # The empty packets with which PyAV ends would flush the decoder: _decode does.
+        packets = packets_of(self._file, self._container, [self.stream])
+        return (packet for packet in packets if packet.size)
 
     def _decode(self) -> Iterator[VideoFrame]:
         flush = None
@@ -122,7 +122,13 @@ class VideoReader:
                 yield frame
 
 
-def _open(file: MediaFile) -> tuple[InputContainer, VideoStream]:
+def open_container(file: MediaFile) -> InputContainer:
+    """Open a file, whatever streams it has.
+
+    Raises:
+        MediaError: it is no media file.
+        UnreadableMediaError: the disk or the system failed.
+    """
     try:
         container = av.open(
             file.view(),
@@ -139,14 +145,30 @@ def _open(file: MediaFile) -> tuple[InputContainer, VideoStream]:
             "it is damaged, cut off or no media file"
         ) from None
     try:
-        return container, _video_of(container, file)
+        file.check_reads()
     except BaseException:
         container.close()
         raise
+    return container
+
+
+def packets_of(
+    file: MediaFile, container: InputContainer, streams: Sequence[Stream]
+) -> Iterator["Packet[Any]"]:
+    """Yield the packets that remain; a file that breaks off just ends there.
+
+    Raises:
+        UnreadableMediaError: the disk or the system failed.
+    """
+    try:
+        for packet in container.demux(*streams):
+            file.check_reads()
+            yield packet
+    except _FAILURES as error:
+        file.check_reads(error)
 
 
 def _video_of(container: InputContainer, file: MediaFile) -> VideoStream:
-    file.check_reads()
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         raise MediaError(f"{file.path} holds no video stream: it is only sound, or cut off")

@@ -45,6 +45,12 @@ class MediaFile:
             self.close()
             raise
 
+    def again(self) -> "MediaFile":
+        """Open the same file once more, to be read at the same time; another in its place fails."""
+        other = MediaFile(self.path)
+        other._state = self._state
+        return other
+
     def view(self) -> "FileView":
         """The file to read from its start; whoever read it before must have ended."""
         self._raw.seek(0)

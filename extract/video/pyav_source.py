@@ -1,15 +1,17 @@
 """PyAV behind the contract: exact frames by one jumping pass."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.video.container import VideoReader
-from egofeat.extract.video.index import count_frames, read_index
+from egofeat.extract.video.index import FrameIndex, count_frames, read_index
 from egofeat.extract.video.media_file import MediaFile
 from egofeat.extract.video.picture import Painter
 from egofeat.extract.video.source import FrameSource
@@ -27,15 +29,19 @@ class PyavSource(FrameSource):
     its place depends on what it read before), the file is opened afresh and read from
     its start, so that a frame is the same by whichever way it is reached.
 
+    Args:
+        path: the file.
+        like: a source of the same file, whose index is taken over.
+
     Raises:
         MediaError: the file cannot be opened or shows no frame.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, like: "PyavSource | None" = None) -> None:
         self.path = path
         self.seeks = 0
         """Jumps made so far."""
-        self._file = MediaFile(path)
+        self._file: MediaFile = like._file.again() if like else MediaFile(path)
         self._painter = Painter()
         self._decoded = 0
         self._passed: tuple[int, VideoFrame] | None = None
@@ -43,13 +49,28 @@ class PyavSource(FrameSource):
         self._sure = False
         """Whether all was decoded, because frames did not come as the packets say."""
         try:
-            self._index = read_index(self._file)
+            self._index: FrameIndex = like._index if like else read_index(self._file)
             self._open()
         except BaseException:
             self._file.close()
             raise
         self.times, self.stop = self._index.times, self._index.stop
         self._seekable = self._index.timed
+
+    @property
+    def stream(self) -> VideoStream:
+        """What FFmpeg says of the stream of pictures."""
+        return self._reader.stream
+
+    @property
+    def origin(self) -> Fraction:
+        """Second of the file's own clock at which its first frame is shown."""
+        begin = self._index.pts[0] if self._index.timed else self.stream.start_time or 0
+        return int(begin) * self._index.unit
+
+    def again(self) -> "PyavSource":
+        """Open the video once more, for another pass at the same time; it is not indexed again."""
+        return PyavSource(self.path, like=self)
 
     @property
     def decoded(self) -> int:
@@ -156,7 +177,7 @@ class PyavSource(FrameSource):
         self._reopen()
 
     def _open(self) -> None:
-        self._reader = VideoReader(self._file)
+        self._reader: VideoReader = VideoReader(self._file)
         self._place = 0
         """The next frame that the reader may show."""
         self._passed = None

@@ -20,6 +20,7 @@ from egofeat.cli import app
 from egofeat.errors import ManifestError, MediaError, RequestError, WeightsError
 from egofeat.extract.persons import Detector
 from egofeat.extract.video import open_video
+from egofeat.extract.video.index import read_index
 from egofeat.heads.config import TrainerConfig
 from egofeat.pipelines import annotate as pipeline
 from egofeat.pipelines import scenes as scenes_of_videos
@@ -280,6 +281,23 @@ def test_stretches_are_recognised_as_predict_recognises_them(clips_run, asked, s
     assert (told.frames, told.moments, told.persons) == (40, 1, None)
     assert told.lines()[0].endswith("out.mp4: frames 40, stretches 1, labels 8")
     assert len(scenes_of(asked(clips_run, every=1.0))) == 4
+
+
+@pytest.mark.parametrize("of_persons", [False, True])
+def test_a_video_is_indexed_once_however_long_it_is(
+    of_persons, clips_run, persons_run, boxes, asked, monkeypatch
+):
+    indexed = []
+
+    def index(file):
+        indexed.append(file.path)
+        return read_index(file)
+
+    monkeypatch.setattr("egofeat.extract.video.pyav_source.read_index", index)
+    monkeypatch.setattr("egofeat.pipelines.scenes.STRETCH", 1.0)
+    config = asked(persons_run[0], boxes=boxes) if of_persons else asked(clips_run, every=1.0)
+    assert annotate(config).moments >= 3
+    assert len(indexed) == 1
 
 
 def test_what_is_left_over_is_recognised_alone_if_it_is_long_enough():

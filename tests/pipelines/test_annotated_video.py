@@ -9,6 +9,7 @@ from PIL import Image, ImageChops
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import open_video
+from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated_video import Scene, check_place, write_annotated
 from egofeat.pipelines.captions import Label, Tag, colour, draw_overlay
 from egofeat.segments import Media
@@ -220,6 +221,7 @@ def test_frames_that_cannot_be_decoded_are_missing_and_counted(tmp_path):
 
         def __init__(self, source, lost):
             self.path, self.times, self.stop = source.path, source.times, source.stop
+            self.stream, self.origin = source.stream, source.origin
             self.source, self.lost = source, lost
 
         def scan(self, wanted):
@@ -239,14 +241,13 @@ def test_frames_that_cannot_be_decoded_are_missing_and_counted(tmp_path):
 
 
 def test_a_video_that_changes_its_size_keeps_that_of_its_first_frame(tmp_path):
-    class Growing:
-        path, times, stop = film(tmp_path / "plain.mp4", pts=range(2)), np.array([0.0, 0.05]), 0.1
-
+    class Growing(PyavSource):
         def scan(self, wanted):
             for index in wanted:
                 yield index, np.full((64 + 32 * index, 96, 3), 90, np.uint8)
 
-    write_annotated(Growing(), [], tmp_path / "out.mp4")
+    with Growing(film(tmp_path / "plain.mp4", pts=range(2))) as source:
+        write_annotated(source, [], tmp_path / "out.mp4")
     assert frames_of(tmp_path / "out.mp4")[2].shape == (2, 64, 96, 3)
 
 
