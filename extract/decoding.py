@@ -138,9 +138,7 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
                 yield Failed(number, segments, str(error), error.cause)
 
 
-def _opened(
-    media: Media | FrameSource, decoder: str
-) -> FrameSource | nullcontext[FrameSource]:
+def _opened(media: Media | FrameSource, decoder: str) -> FrameSource | nullcontext[FrameSource]:
     return nullcontext(media) if isinstance(media, FrameSource) else open_video(media, decoder)
 
 
