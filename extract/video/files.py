@@ -1,5 +1,6 @@
 """Media as files: what stands at a path, and reading it without being held up by what does."""
 
+import errno
 import functools
 import stat
 from os import fspath, strerror
@@ -10,15 +11,20 @@ from egofeat.errors import MediaError, MissingMediaError, UnreadableMediaError
 MOST_BYTES = 1 << 28
 """A larger file of one image is none."""
 
+NO_PLACE = (errno.EINVAL, errno.EOVERFLOW)
+"""What going to a place gives that no file can have: the file's numbers are at fault."""
+
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 def unread(path: Path, error: OSError) -> MediaError:
-    """What an error of the system means for media: not there, or not given this time."""
+    """What an error of the system means for media: not there, not given this time, or damaged."""
     if isinstance(error, _ABSENT):
         there = _near(path)
         mend = f"did you mean {there!r}?" if there else "check the path, or 'media' of the manifest"
         return MissingMediaError(f"{path} does not exist: {mend}")
+    if error.errno in NO_PLACE:
+        return MediaError(f"{path} is damaged, and leads to a place that it has not: copy it again")
     said = strerror(error.errno) if error.errno else str(error) or type(error).__name__
     return UnreadableMediaError(f"{path} cannot be read ({said}): mend that and run again")
 

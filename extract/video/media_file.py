@@ -1,6 +1,5 @@
 """One video file, which tells a failing disk from a file that ends or is damaged."""
 
-import errno
 import os
 from collections.abc import Generator
 from io import FileIO
@@ -9,10 +8,7 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from egofeat.errors import MediaError, UnreadableMediaError
-from egofeat.extract.video.files import is_folder, unread
-
-_NO_PLACE = (errno.EINVAL, errno.EOVERFLOW)
-"""What going to a place gives that no file can have: the file's numbers are at fault."""
+from egofeat.extract.video.files import NO_PLACE, is_folder, unread
 
 
 class MediaFile:
@@ -133,4 +129,4 @@ class FileView:
 
 
 def _is_no_place(error: Exception | None) -> bool:
-    return isinstance(error, OSError) and error.errno in _NO_PLACE
+    return isinstance(error, OSError) and error.errno in NO_PLACE

@@ -50,8 +50,7 @@ def _headers(path: Path, size: int) -> tuple[dict[str, Span], dict[str, str]]:
     reached = -1
     with tarfile.open(path, mode="r:") as archive:
         while member := archive.next():
-            end = member.offset_data + (member.size if member.isreg() else 0)
-            if member.offset <= reached or member.size < 0 or end > size:
+            if member.offset <= reached or member.size < 0 or archive.offset > size:
                 raise tarfile.ReadError("a header says what cannot be")
             reached = member.offset
             if member.issparse():

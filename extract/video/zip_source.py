@@ -27,7 +27,9 @@ def members_of(path: Path) -> dict[str, ZipInfo]:
         MediaError: the file is absent, no zip, or cut off.
     """
     with _opened(path) as archive:
-        return {info.filename: info for info in archive.infolist() if not info.is_dir()}
+        return {
+            info.filename: info for info in archive.infolist() if not info.filename.endswith("/")
+        }
 
 
 class ZipSource(ImageSource):

@@ -76,6 +76,20 @@ def test_compressed_archives_are_refused(tmp_path: Path, name: str) -> None:
         open_video(Media(tmp_path / name, fps=60.0))
 
 
+def test_any_numbers_in_a_zip_are_damage_at_worst(tmp_path: Path) -> None:
+    good, path = zip_of(FRAMES, tmp_path / "a.zip").read_bytes(), tmp_path / "bad.zip"
+    causes = set()
+    for place in range(len(good) - 200, len(good) - 4):
+        for number in (b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f"):
+            path.write_bytes(good[:place] + number + good[place + 4 :])
+            try:
+                with open_video(Media(path, fps=1.0, first_frame=1)) as source:
+                    source.frames(range(len(source.times)))
+            except MediaError as error:
+                causes.add(error.cause)
+    assert causes == {"damaged"}
+
+
 @pytest.mark.parametrize("damage", ["garbage", "cut", "empty"])
 def test_a_bad_zip(tmp_path: Path, damage: str) -> None:
     path = zip_of(FRAMES, tmp_path / "bad.zip")
@@ -145,6 +159,7 @@ HOSTILE = {
     "pax size negative": pax(b"size=-512") + PLAIN,
     "size negative": header(b"frame_1.png", b"0", NEGATIVE) + PLAIN,
     "size of exabytes": header(b"frame_1.png", b"0", b"\x80" + b"\x7f" * 11),
+    "unknown kind of exabytes": header(b"x", b"Q", b"\x80" + b"\x00" * 3 + b"\x7f" * 8) + PLAIN,
     "long name of exabytes": header(b"n", b"L", b"\x80" + b"\x00" * 3 + b"\x7f" * 8) + PLAIN,
     "pax header of exabytes": header(b"n", b"x", b"\x80" + b"\x00" * 3 + b"\x7f" * 8) + PLAIN,
     "long names without end": header(b"n", b"L", b"%011o" % 1, b"n") * 3000 + PLAIN,
@@ -160,6 +175,7 @@ def test_a_tar_made_to_harm_is_a_bad_video(tmp_path: Path, kind: str) -> None:
     path.write_bytes(HOSTILE[kind] + bytes(1024))
     with pytest.raises(MediaError) as caught:
         open_video(Media(path, fps=60.0))
+    assert caught.value.cause == "damaged"
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
 
