@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from egofeat.errors import StoreError
+from egofeat.store.annotations import NAME as SEGMENTS_JSON
 from egofeat.store.annotations import Annotations
+from egofeat.store.box_table import NAME as BOXES_NPZ
 from egofeat.store.box_table import BoxTable
 from egofeat.store.damage import reading
+from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, is_of_the_living
 from egofeat.store.flat import offsets_of
 from egofeat.store.formats import FORMATS, shard_paths
+from egofeat.store.gaze import NAME as GAZE_NPZ
 from egofeat.store.gaze import GazeTable
 from egofeat.store.person_columns import check_columns, wrong_rows
 from egofeat.store.recipe import Recipe
+from egofeat.store.seal import has_seal
 from egofeat.store.selection import Address, select
 from egofeat.store.shards import Shard, ShardFormat
 from egofeat.store.soundness import faults_of
@@ -52,6 +57,8 @@ def verify(path: Path | str) -> list[Problem]:
     for table in (GazeTable, BoxTable):
         with _noting(problems):
             table.read(store)
+    if not problems:  # what is damaged is told already
+        problems += _unsealed(store)
     problems += _leftovers(store)
     form = FORMATS[description.format]
     shards = []
@@ -83,6 +90,17 @@ def _noting(problems: list[Problem], shard: str = "") -> Iterator[None]:
         yield
     except StoreError as error:
         problems.append(Problem(shard, None, str(error)))
+
+
+def _unsealed(store: Path) -> Iterator[Problem]:
+    for name in (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ):
+        if (store / name).is_file() and not has_seal(store / name):
+            yield Problem(
+                name,
+                None,
+                "has no checksum: an earlier egofeat wrote it, and nothing shows whether it was "
+                "altered",
+            )
 
 
 def _leftovers(store: Path) -> Iterator[Problem]:
