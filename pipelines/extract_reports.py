@@ -55,12 +55,14 @@ class ExtractReport:
             return [self.idle, self.store]
         if self.extracted or self.frames:
             said = [
-                f"{self.extracted} of {self.segments} {self.unit} extracted, {self.skipped} were "
+                f"{self.extracted:,} of {self.segments:,} {self.unit} extracted, {self.skipped:,} were "
                 f"there already: {counted(self.frames, 'frames')} in {self.seconds:.1f} s, "
                 f"{self.frames_per_second:.1f} frames/s"
             ]
         else:
-            said = [f"nothing to extract: {self.skipped} of {self.segments} {self.unit} are there"]
+            said = [
+                f"nothing to extract: {self.skipped:,} of {self.segments:,} {self.unit} are there"
+            ]
         said += [self.store, *splits_lines(self.splits)]
         said += changed_lines(self.changed_videos, self.renewed_by)
         said += failure_lines(self.failures, self.unit)

@@ -51,7 +51,7 @@ def sum_up(failures: Iterable[Failure], media: Mapping[str, Media]) -> tuple[Fai
             example=members[0].reason,
             segments=sum(not one.windows for one in members),
             windows=sum(one.windows for one in members),
-            videos=Counter(one.video for one in members),
+            videos=dict(Counter(one.video for one in members)),  # `asdict` breaks a Counter
         )
         for (cause, reason), members in kinds.items()
     ]

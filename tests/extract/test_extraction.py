@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +283,8 @@ def test_a_missing_video_is_noticed_when_it_arrives(videos, config, tmp_path):
         assert [f.cause for f in standing(Path(report.store))[1]] == ["missing"] * 9
         assert report.failed == 9
         assert "9 segments of 1 video are missing: absent" in report.lines()
+    (said,) = json.loads(json.dumps(asdict(report)))["failures"]
+    assert said["videos"] == {"absent": 9}
     (only,) = report.failures
     assert (only.cause, only.segments, only.videos) == ("missing", 9, {"absent": 9})
     assert not any("--retry-failed" in line for line in report.lines())
