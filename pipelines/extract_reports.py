@@ -55,8 +55,8 @@ class ExtractReport:
             return [self.idle, self.store]
         if self.extracted or self.frames:
             said = [
-                f"{self.extracted:,} of {self.segments:,} {self.unit} extracted, {self.skipped:,} were "
-                f"there already: {counted(self.frames, 'frames')} in {self.seconds:.1f} s, "
+                f"{self.extracted:,} of {self.segments:,} {self.unit} extracted, {self.skipped:,} "
+                f"were there already: {counted(self.frames, 'frames')} in {self.seconds:.1f} s, "
                 f"{self.frames_per_second:.1f} frames/s"
             ]
         else:
