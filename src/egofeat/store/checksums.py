@@ -2,14 +2,14 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[Any] | Sequence[Any] | Mapping[str, str]
-"""Numbers of one kind, or what JSON can say."""
+Column = NDArray[Any] | list[str] | Mapping[str, Any]
+"""Numbers of one kind, texts without NUL, or what JSON can say."""
 
 
 def checksums(rows: NDArray[Any]) -> NDArray[np.uint32]:
@@ -19,11 +19,18 @@ def checksums(rows: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def checksum(column: Column) -> int:
-    """Crc32 of a column: of its JSON, or of its dtype and shape as JSON and then its bytes."""
-    if not isinstance(column, np.ndarray):
+    """Crc32 of a column: of the JSON of its dtype and shape, and then its bytes.
+
+    Texts are UTF-8 with a NUL between two, of dtype `text`; what is no column is its JSON alone.
+    """
+    if isinstance(column, np.ndarray):
+        kind, content = [column.dtype.str, *column.shape], np.ascontiguousarray(column).tobytes()
+    elif isinstance(column, list):
+        kind = ["text", len(column)]
+        content = "\0".join(column).encode("utf-8", "surrogatepass")
+    else:
         return zlib.crc32(json.dumps(column, sort_keys=True).encode())
-    kind = json.dumps([column.dtype.str, *column.shape]).encode()
-    return zlib.crc32(np.ascontiguousarray(column).tobytes(), zlib.crc32(kind))
+    return zlib.crc32(content, zlib.crc32(json.dumps(kind).encode()))
 
 
 def check(recorded: Mapping[str, int] | None, name: str, column: Column | None) -> None:

@@ -61,27 +61,35 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def plain_size(path: Path | str, *below: str) -> int:
-    """Size in bytes of a file, which neither is a link nor is reached by one.
+class PlainFiles:
+    """The files of a shard that neither are links nor are reached by one.
 
     Args:
-        path: the file, or the folder from which `below` leads to it.
-        below: names of folders, the last one of the file.
-
-    Raises:
-        ValueError: it is a link, a folder, a pipe, a device or a socket, or behind a link.
-        OSError: it is not there.
+        root: the shard, a file or a folder; what it lies in is not looked at.
     """
-    where = os.fspath(path)
-    found = os.lstat(where)
-    for name in below:
-        if not stat.S_ISDIR(found.st_mode):
-            raise ValueError(f"{where} is no folder or a link")
-        where = f"{where}/{name}"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: set[str] = set()
+
+    def size(self, name: str = "") -> int:
+        """Size in bytes of the file of this name below the root; without one, of the root.
+
+        Raises:
+            ValueError: it is a link, a folder, a pipe, a device or a socket, or behind a link.
+            OSError: it is not there.
+        """
+        where = os.fspath(self.root)
+        for part in name.split("/") if name else ():
+            if where not in self._folders:
+                if not stat.S_ISDIR(os.lstat(where).st_mode):
+                    raise ValueError(f"{where} is a link, or no folder")
+                self._folders.add(where)
+            where = f"{where}/{part}"
         found = os.lstat(where)
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"{where} is no plain file")
-    return found.st_size
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{where} is no plain file")
+        return found.st_size
 
 
 def open_plain(path: Path) -> tuple[int, int]:

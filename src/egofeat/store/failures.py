@@ -68,7 +68,11 @@ def failures_path(store: Path, worker: str) -> Path:
 
 
 def append_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Add failures and bring them to the disk."""
+    """Add failures and bring them to the disk.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
     with writing(path), path.open("a", encoding="utf-8") as file:
         file.write("".join(_lines(failures)))
         file.flush()

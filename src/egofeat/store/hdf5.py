@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.damage import RATIO, plain_size, reading
+from egofeat.store.damage import RATIO, PlainFiles, reading
 from egofeat.store.description import SCHEMA
 from egofeat.store.remembering import RememberingFile
 from egofeat.store.shards import (
@@ -24,6 +24,7 @@ from egofeat.store.shards import (
 )
 
 _TEXTS = ("ids", "videos")
+_OPTIONAL = ("offsets", "media_stamps")
 _ALIGNMENT = 8
 """Bytes; no dtype of ours is wider."""
 
@@ -76,12 +77,12 @@ def _open(path: Path) -> Shard:
     from h5py import h5g  # noqa: PLC0415
 
     with reading(path):
-        size = plain_size(path)
+        size = PlainFiles(path).size()
         with h5py.File(path, "r", locking=False) as file:
             root = file.id
 
             def column(name: str) -> Any:
-                if name.encode() not in root:
+                if name in _OPTIONAL and name.encode() not in root:
                     return None
                 values = _column(root, name, size)
                 return [text.decode() for text in values.tolist()] if name in _TEXTS else values
@@ -140,17 +141,17 @@ def _dataset(root: Any, name: str, size: int) -> tuple[Any, int | None]:
     for path in (above, name) if above else (name,):
         _refuse_link(root, path.encode())
     dataset = h5d.open(root, name.encode())
+    shape = dataset.shape
+    needed = math.prod(shape) * dataset.dtype.itemsize
+    offset: int | None = dataset.get_offset()
+    if offset is not None:  # contiguous, in this file
+        if offset + needed > size:
+            raise ValueError(f"its {name} is {needed} bytes, beyond the end of the file")
+        return dataset, offset
     layout = dataset.get_create_plist()
     kind = layout.get_layout()
     if kind == h5d.VIRTUAL or (kind == h5d.CONTIGUOUS and layout.get_external_count()):
         raise ValueError(f"its {name} has its bytes in another file")
-    shape, item = dataset.shape, dataset.dtype.itemsize
-    needed = math.prod(shape) * item
-    offset = dataset.get_offset() if kind == h5d.CONTIGUOUS else None
-    if offset is not None and not layout.get_nfilters():
-        if offset + needed > size:
-            raise ValueError(f"its {name} is {needed} bytes, beyond the end of the file")
-        return dataset, offset
     stored = min(dataset.get_storage_size(), size)
     if needed > stored * (RATIO if layout.get_nfilters() else 1):
         raise ValueError(f"its {name} is {shape}, and has {stored} bytes in the file")
@@ -175,7 +176,7 @@ def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDA
     import h5py  # noqa: PLC0415
 
     with reading(path):
-        size = plain_size(path)
+        size = PlainFiles(path).size()
         with h5py.File(path, "r", locking=False) as file:
             if not array.startswith("taps/"):
                 return _column(file.id, array, size)

@@ -104,8 +104,8 @@ class Content:
         return cls(texts, laid, taps, made_with, {name: checksum(of) for name, of in said.items()})
 
 
-def _kinds(taps: Mapping[str, Any]) -> list[Any]:
-    return sorted([tap, array.dtype.str, *array.shape] for tap, array in taps.items())
+def _kinds(taps: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {tap: [array.dtype.str, *array.shape] for tap, array in taps.items()}
 
 
 @dataclass(frozen=True)

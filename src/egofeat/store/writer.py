@@ -89,7 +89,7 @@ class StoreWriter:
         Raises:
             RequestError: no such format or compression, or not that of the store joined; the data
                 set has a name that no folder can have.
-            StoreError: the store joined is damaged, or of another recipe.
+            StoreError: the store joined is damaged, or of another recipe; the disk refuses.
             ManifestError: a gaze file, read only now, is not what it must be.
         """
         folders = check_name(dataset.name, "data set"), check_name(recipe.store_name, "store")
@@ -97,8 +97,8 @@ class StoreWriter:
         form, packed = packing(path, format, compress)
         with writing(path):
             (path / "shards").mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path, worker)
-        remove_leftovers(path / "shards", worker)
+            remove_leftovers(path, worker)
+            remove_leftovers(path / "shards", worker)
         description = Description(
             recipe=recipe,
             dataset=dataset.name,

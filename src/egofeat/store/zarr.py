@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.damage import RATIO, plain_size, reading
+from egofeat.store.damage import RATIO, PlainFiles, reading
 from egofeat.store.description import SCHEMA
 from egofeat.store.shards import (
     PERSON_COLUMNS,
@@ -69,48 +69,53 @@ def _add(group: Any, name: str, values: NDArray[Any], compress: str | None) -> N
 
 def _open(path: Path) -> Shard:
     with reading(path):
-        plain_size(path, "zarr.json")
-        said = json.loads((path / "zarr.json").read_bytes())["attributes"]
+        files = PlainFiles(path)
+        said = _json(files, "zarr.json")["attributes"]
+        there = {file.name for file in path.iterdir()}
 
         def column(name: str) -> Any:
             if name in _TEXTS:
                 return _texts(said, name)
-            return _column(path, name) if (path / name).is_dir() else None
+            return _column(files, name) if name in there else None
 
-        taps = sorted(folder.name for folder in (path / "taps").iterdir() if folder.is_dir())
-        persons = [name for name in PERSON_COLUMNS if (path / name).is_dir()]
+        taps = sorted({file.name for file in (path / "taps").iterdir()} - {"zarr.json"})
+        persons = [name for name in PERSON_COLUMNS if name in there]
         return assemble(
             path,
             column,
-            {tap: _array(path, f"taps/{tap}") for tap in taps},
-            {name: _array(path, name) for name in persons},
+            {tap: _array(files, f"taps/{tap}") for tap in taps},
+            {name: _array(files, name) for name in persons},
             said,
         )
 
 
+def _json(files: PlainFiles, name: str) -> Any:
+    files.size(name)
+    return json.loads((files.root / name).read_bytes())
+
+
 def _texts(said: Mapping[str, Any], name: str) -> list[str]:
     texts = said[name]
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"its {name} is no list of texts")
+    if not isinstance(texts, list):
+        raise ValueError(f"its {name} is no list")
+    "".join(texts)  # which refuses what is no text, and quickly
     return texts
 
 
-def _column(path: Path, name: str) -> NDArray[Any]:
-    array = _array(path, name)
+def _column(files: PlainFiles, name: str) -> NDArray[Any]:
+    array = _array(files, name)
     if array.place is None or array.dtype != dtype_of(name):
         raise ValueError(f"its {name} is {array.dtype}, or compressed")
     return np.fromfile(array.place.file, array.dtype).reshape(array.shape)
 
 
-def _array(path: Path, name: str) -> TapArray:
+def _array(files: PlainFiles, name: str) -> TapArray:
     """Find an array, all of it in one file.
 
     Raises:
         ValueError: it is behind a link, not in one file, or too large for it.
     """
-    parts = name.split("/")
-    plain_size(path, *parts, "zarr.json")
-    metadata = json.loads((path / name / "zarr.json").read_bytes())
+    metadata = _json(files, f"{name}/zarr.json")
     shape = tuple(metadata["shape"])
     if not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"its {name} is {shape}")
@@ -118,9 +123,9 @@ def _array(path: Path, name: str) -> TapArray:
     grid = metadata["chunk_grid"]
     if grid != {"name": "regular", "configuration": {"chunk_shape": list(shape)}}:
         raise ValueError(f"its {name} is not in one file")
-    chunk = ("c", *["0"] * len(shape))
+    chunk = "/".join([name, "c", *["0"] * len(shape)])
     # Zarr reads a chunk that is absent as zeros; here it is damage.
-    size = plain_size(path, *parts, *chunk)
+    size = files.size(chunk)
     needed = math.prod(shape) * dtype.itemsize
     codecs = metadata["codecs"]
     plain = [codec["name"] for codec in codecs] == ["bytes"] and (
@@ -128,14 +133,15 @@ def _array(path: Path, name: str) -> TapArray:
     )
     if size != needed if plain else needed > size * RATIO:
         raise ValueError(f"its {name} has {size} bytes, not those of {shape}")
-    return TapArray(shape, dtype, Place(path.joinpath(*parts, *chunk), 0) if plain else None)
+    return TapArray(shape, dtype, Place(files.root / chunk, 0) if plain else None)
 
 
 def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDArray[Any]:
     with reading(path):
+        files = PlainFiles(path)
         if not array.startswith("taps/"):
-            return _column(path, array)
-        tap = _array(path, array)
+            return _column(files, array)
+        tap = _array(files, array)
         if tap.place:
             values = np.fromfile(tap.place.file, tap.dtype).reshape(tap.shape)
             return values if rows is None else values[rows]
