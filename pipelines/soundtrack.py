@@ -80,7 +80,7 @@ class Soundtrack:
     def _demux(self, streams: Sequence[AudioStream]) -> Iterator[Any]:
         if streams:
             packets = packets_of(self._file, self._input, streams)
-            yield from (packet for packet in packets if packet.size and packet.dts is not None)
+            yield from (packet for packet in packets if packet.dts is not None)
 
 
 def _track(stream: AudioStream, output: OutputContainer, origin: Fraction) -> _Track | None:

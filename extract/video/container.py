@@ -105,9 +105,7 @@ class VideoReader:
         self.close()
 
     def _demux(self) -> Iterator["Packet[VideoStream]"]:
-        # The empty packets with which PyAV ends would flush the decoder: _decode does.
-        packets = packets_of(self._file, self._container, [self.stream])
-        return (packet for packet in packets if packet.size)
+        return packets_of(self._file, self._container, [self.stream])
 
     def _decode(self) -> Iterator[VideoFrame]:
         flush = None
@@ -162,8 +160,11 @@ def packets_of(
     """
     try:
         for packet in container.demux(*streams):
-            file.check_reads()
-            yield packet
+            if file.failure is not None:
+                file.check_reads()
+            # The empty packets with which PyAV ends would flush a decoder: who decodes does.
+            if packet.size:
+                yield packet
     except _FAILURES as error:
         file.check_reads(error)
 

@@ -31,7 +31,8 @@ class DecordSource(FrameSource):
         index = index_of(path)
         self.times, self.stop = index.times, index.stop
         reader = self._open()
-        announced = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64)
+        times = reader.get_frame_timestamp(np.arange(len(reader))).reshape(len(reader), -1)
+        announced = times[:, 0].astype(np.float64) if len(reader) else np.empty(0)
         # decord keeps times as float32, whose step reaches a quarter millisecond in an hour.
         agree = index.timed and len(announced) == len(self.times)
         if not agree or np.abs(announced - announced[0] - self.times).max() > 1e-3:
@@ -48,7 +49,7 @@ class DecordSource(FrameSource):
         for index in wanted:
             try:
                 yield index, reader[index].asnumpy()
-            except (_decord().DECORDError, IndexError, StopIteration) as error:
+            except (_decord().DECORDError, RuntimeError, IndexError, StopIteration) as error:
                 raise MediaError(
                     f"{self.path}: decord cannot decode frame {index} "
                     f"({_first_line(error)}): use --decoder pyav"

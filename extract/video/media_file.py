@@ -26,7 +26,8 @@ class MediaFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
+        """The first, for who reads too much to call `check_reads` each time."""
         if is_folder(path):
             raise MediaError(f"{path} is a folder: name a file")
         try:
@@ -63,16 +64,16 @@ class MediaFile:
         """
         # FFmpeg's own errors of the system's names tell of the content, but for memory.
         of_content = isinstance(error, FFmpegError) and not isinstance(error, MemoryError)
-        if self._failure is None and not of_content and not _is_no_place(error):
-            self._failure = error
-        if isinstance(self._failure, OSError):
-            raise unread(self.path, self._failure) from None
-        if isinstance(self._failure, MemoryError):
+        if self.failure is None and not of_content and not _is_no_place(error):
+            self.failure = error
+        if isinstance(self.failure, OSError):
+            raise unread(self.path, self.failure) from None
+        if isinstance(self.failure, MemoryError):
             raise UnreadableMediaError(
                 f"{self.path} cannot be read for want of memory: run again with fewer --workers"
             )
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
 
     def check(self) -> None:
         """Make sure that all that was read so far was read well, and of one state of the file.
@@ -102,11 +103,11 @@ class MediaFile:
             try:
                 while True:
                     size = yield content
-                    content = self._raw.read(size) if self._failure is None else b""
+                    content = self._raw.read(size) if self.failure is None else b""
             except GeneratorExit:
                 return
             except BaseException as failure:
-                self._failure, content = failure, b""
+                self.failure, content = failure, b""
 
     def _stamp(self) -> tuple[int, int]:
         try:
