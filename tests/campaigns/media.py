@@ -158,7 +158,7 @@ def _hostile(stage: Stage, name: str) -> Iterator[Verdict]:
     yield from in_one_child([0], judge, limit=LIMIT, memory=MEMORY, output=stage.output)
 
 
-def _in_folder(folder: Path, make: Callable[[Path], None]) -> Path:
+def _in_folder(folder: Path, make: Callable[[Path], object]) -> Path:
     frames = folder / "frames"
     frames.mkdir()
     make(frames / "frame_1.jpg")
@@ -206,12 +206,16 @@ def _tar(
     return make
 
 
-def _written(name: str, data: bytes) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        (folder / name).write_bytes(data)
+def _made(name: str, make: Callable[[Path], object]) -> Callable[[Path], Path]:
+    def at(folder: Path) -> Path:
+        make(folder / name)
         return folder / name
 
-    return make
+    return at
+
+
+def _written(name: str, data: bytes) -> Callable[[Path], Path]:
+    return _made(name, lambda path: path.write_bytes(data))
 
 
 def _jump(folder: Path) -> Path:
@@ -251,8 +255,8 @@ HOSTILE: Mapping[str, Callable[[Path], Path]] = {
     "frame that is a folder": lambda f: _in_folder(f, os.mkdir),
     "frame that leads nowhere": lambda f: _in_folder(f, lambda p: p.symlink_to("nowhere")),
     "frame that leads to itself": lambda f: _in_folder(f, lambda p: p.symlink_to(p)),
-    "video that is a pipe": lambda f: (os.mkfifo(f / "v.mp4"), f / "v.mp4")[1],
-    "video that is a device": lambda f: ((f / "v.mp4").symlink_to("/dev/zero"), f / "v.mp4")[1],
+    "video that is a pipe": _made("v.mp4", os.mkfifo),
+    "video that is a device": _made("v.mp4", lambda p: p.symlink_to("/dev/zero")),
     "video that is empty": _written("v.mp4", b""),
     "video that is a playlist": _written("v.mp4", b"ffconcat version 1.0\nfile other.mp4\n"),
     "video whose times jump": _jump,
@@ -271,6 +275,6 @@ HOSTILE: Mapping[str, Callable[[Path], Path]] = {
     ),
     "weights that run a command": _written("w.pth", b"cos\nsystem\n(S'touch owned'\ntR."),
     "weights of 2 GiB of nothing": _written("w.pth", _bomb()),
-    "weights that are a pipe": lambda f: (os.mkfifo(f / "w.pth"), f / "w.pth")[1],
+    "weights that are a pipe": _made("w.pth", os.mkfifo),
     "weights with a vast header": _written("w.safetensors", struct.pack("<Q", 1 << 60) + b"{}"),
 }

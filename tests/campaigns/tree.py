@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
+MEASURED = (".rates.jsonl",)
+"""Files of how long things took, which is never the same."""
+
+
 def contents(folder: Path) -> dict[str, str]:
     """Every file below a folder to the digest of its bytes, every empty folder to a word."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
+        if path.name in MEASURED:
+            continue
         if path.is_symlink():
             found[name] = "link"
         elif path.is_file():
