@@ -1,6 +1,5 @@
 """One flipped bit: found by `verify`, refused by the reader, or without effect on its answers."""
 
-import contextlib
 import io
 import json
 import random
@@ -153,8 +152,7 @@ def _read_run(path: Path) -> Digests:
     """What its files say, and what it says of the store that it was trained on."""
     from egofeat.errors import EgofeatError
 
-    with contextlib.suppress(UnicodeDecodeError, ValueError, EOFError, KeyError, OSError):
-        found = read_run(path)
+    found = read_run(path)
     code, text = run_here(
         ("evaluate", str(path), "--device", "cpu", "--json"), stderr=io.StringIO()
     )

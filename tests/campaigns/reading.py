@@ -66,14 +66,24 @@ def read_run(path: Path) -> Digests:
     """Digest what the files of a run say to who reads them with the usual libraries."""
     found: Digests = {}
     for file in sorted(path.iterdir()):
-        if file.suffix == ".json":
-            found[file.name] = _digest(json.loads(file.read_text()))
-        elif file.suffix == ".csv":
-            found[file.name] = _digest(list(csv.reader(file.open())))
-        elif file.suffix == ".npz":
-            arrays = np.load(file)
-            found[file.name] = _digest(*(arrays[name] for name in arrays.files), arrays.files)
+        if file.suffix in _READ:
+            try:
+                found[file.name] = _digest(*_READ[file.suffix](file))
+            except Exception:  # whatever a library has to say: nothing was read
+                found[file.name] = "refused"
     return found
+
+
+def _arrays(file: Path) -> list[Any]:
+    with np.load(file) as arrays:
+        return [*arrays.files, *(arrays[name] for name in arrays.files)]
+
+
+_READ: dict[str, Callable[[Path], list[Any]]] = {
+    ".json": lambda file: [json.loads(file.read_text())],
+    ".csv": lambda file: list(csv.reader(file.read_text().splitlines())),
+    ".npz": _arrays,
+}
 
 
 def _digest(*parts: Any) -> str:
