@@ -42,7 +42,7 @@ datasets:
   four: {format: egtea-gaze+, media: /m, annotations: a, gaze: g, split: 2, resplit: {val: [P01]}}
   five: {format: ava, media: m, annotations: {train: [a.csv, b.csv]}, label_map: m, begin: 900}
 """,
-        "t.csv": b"",
+        "t.csv": b"video\na.mp4\n",
         "media/.keep": b"",
     },
     "csv": {

@@ -81,19 +81,27 @@ def _judge(number: int, target: Target, folder: Path) -> Verdict:
 
 def _annotations() -> Iterator[Target]:
     for name, files in seeds.ANNOTATIONS.items():
-        yield Target(name, files, _load, 10_000)
-    yield Target("boxes", seeds.BOXES, _boxes, 10_000)
+        yield Target(name, files, _load, 10_500)
+    yield Target("boxes", seeds.BOXES, _boxes, 10_500)
 
 
 def _load(folder: Path) -> None:
+    """Read every data set of a manifest, those after a refused one too."""
+    from egofeat.errors import EgofeatError
     from egofeat.manifest import load_manifest
 
     manifest = load_manifest(folder / "m.yaml")
+    refusal: EgofeatError | None = None
     for name in manifest.names:
-        dataset = manifest.dataset(name)
-        for video in dataset.gaze or ():
-            assert dataset.gaze
-            dataset.gaze[video]
+        try:
+            dataset = manifest.dataset(name)
+            for video in dataset.gaze or ():
+                assert dataset.gaze
+                dataset.gaze[video]
+        except EgofeatError as error:
+            refusal = error
+    if refusal:
+        raise refusal
 
 
 def _boxes(folder: Path) -> None:
@@ -112,11 +120,11 @@ def _kept(stage: Stage) -> Iterator[Target]:
         kept = {p.relative_to(store).as_posix(): p for p in store.rglob("*") if p.is_file()}
         texts = {f: p.read_bytes() for f, p in kept.items() if p.suffix in {".json", ".jsonl"}}
         others = {f: p for f, p in kept.items() if f not in texts}
-        yield Target(name, texts, partial(_open, others=others), 8_000)
+        yield Target(name, texts, partial(_open, others=others), 1_500)
     (run,) = (start / "runs").iterdir()
     head = {"head.safetensors": run / "head.safetensors"}
     config = {"config.yaml": (run / "config.yaml").read_bytes()}
-    yield Target("a run", config, partial(_load_run, others=head), 10_000)
+    yield Target("a run", config, partial(_load_run, others=head), 5_000)
 
 
 def _beside(folder: Path, others: Mapping[str, Path]) -> None:

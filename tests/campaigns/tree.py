@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-
 MEASURED = (".rates.jsonl",)
 """Files of how long things took, which is never the same."""
 
