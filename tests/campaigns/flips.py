@@ -80,7 +80,7 @@ def _each(
         detail = f"unaltered, and verify says: {looked['said']}"
         yield Trial(row, "unaltered", lambda: [Verdict("not verified", bad=True, detail=detail)])
         return
-    flips = stage.thin(_flips(row, pristine, count), row)
+    flips = _flips(row, pristine, max(1, round(count * stage.scale)))
     judge = partial(_judge, pristine=pristine, copy=copy, read=read, expected=looked["digests"])
     for first in range(0, len(flips), TOGETHER):
         some = flips[first : first + TOGETHER]
@@ -89,7 +89,7 @@ def _each(
             stage.begin(start)
             yield from in_one_child(some, judge, limit=LIMIT, memory=MEMORY, output=stage.output)
 
-        yield Trial(row, f"{len(flips)}: {first}", one)
+        yield Trial(row, f"{first} to {first + len(some) - 1}", one)
 
 
 def _flips(row: str, folder: Path, count: int) -> list[Flip]:

@@ -82,10 +82,11 @@ class Stage:
         return self.child(arguments, arm).wait()
 
     def thin(self, points: Sequence[Point], salt: str, least: int = 1) -> list[Point]:
-        """Choose as many points as the scale says, the same each time, in order."""
+        """Choose as many points as the scale says, in order; a larger scale chooses these too."""
+        order = list(range(len(points)))
+        random.Random(salt).shuffle(order)
         count = min(len(points), max(least, round(len(points) * self.scale)))
-        chosen = random.Random(salt).sample(range(len(points)), count)
-        return [points[index] for index in sorted(chosen)]
+        return [points[index] for index in sorted(order[:count])]
 
     def keep(self, row: str, name: str) -> None:
         """Keep the place as a bad trial left it, unless enough are kept."""
