@@ -15,6 +15,11 @@ DECAY_FROM, DECAY_EVERY = 35, 20
 """Epochs; the MobileNetV2 report's."""
 
 
+def said(option: str) -> str:
+    """Name of an option as the command line has it."""
+    return f"--{option.replace('_', '-')}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
     """How a head is trained.
@@ -90,7 +95,7 @@ class TrainerConfig:
         for option, known in words.items():
             if getattr(self, option) not in known:
                 raise RequestError(
-                    f"option {option} must be one of {', '.join(known)}, "
+                    f"{said(option)} must be one of {', '.join(known)}, "
                     f"not '{getattr(self, option)}'"
                 )
         self._check_bounds()
@@ -113,23 +118,23 @@ class TrainerConfig:
         for option, bound in least.items():
             value = getattr(self, option)
             if value is not None and not value >= bound:
-                raise RequestError(f"option {option} must be at least {bound}, not {value}")
+                raise RequestError(f"{said(option)} must be at least {bound}, not {value}")
         for option in ("lr", "lr_decay", "class_weight_cap", "gaze_sigma"):
             value = getattr(self, option)
             if value is not None and not value > 0:
-                raise RequestError(f"option {option} must be above 0, not {value}")
+                raise RequestError(f"{said(option)} must be above 0, not {value}")
 
     def _check_schedule(self) -> None:
         if self.eval_every and not self.iterations:
             raise RequestError(
-                "option eval_every counts iterations, and epochs are evaluated one by one: "
-                "give iterations in place of epochs"
+                "--eval-every counts iterations, and epochs are evaluated one by one: "
+                "give --iterations in place of --epochs"
             )
         steps = self.lr_milestones
         if self.schedule == "multistep" and not steps:
-            raise RequestError("schedule multistep needs option lr_milestones, as 300,1000")
+            raise RequestError("--schedule multistep needs --lr-milestones, as 300,1000")
         if steps and (steps[0] < 1 or list(steps) != sorted(set(steps))):
-            raise RequestError(f"option lr_milestones must ascend from 1 or more, not {steps}")
+            raise RequestError(f"--lr-milestones must ascend from 1 or more, not {steps}")
 
     @property
     def unit(self) -> str:

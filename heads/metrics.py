@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Set
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_average_precision, multiclass_accuracy
+from torchmetrics.functional.classification import binary_average_precision
 
 TOP_K = (1, 3, 5)
 FEW = 0.25
@@ -58,17 +58,9 @@ def target_metrics(
             yield f"{target}/mAP", mean_average_precision(logits, labels)
         return
     present = labels >= 0
-    if not present.any():
-        return
-    logits, labels = logits[present].float(), labels[present]
-    classes = logits.shape[1]
-    for k in TOP_K:
-        top = multiclass_accuracy(logits, labels, classes, average="micro", top_k=min(k, classes))
-        yield f"{target}/top{k}", float(top)
-    recall = multiclass_accuracy(logits, labels, classes, average="none")
-    yield f"{target}/mean_class_accuracy", float(recall[torch.unique(labels)].mean())
-    hits = logits.argmax(dim=1) == labels
-    yield from _subset_means(target, hits, {name: of[present] for name, of in subsets.items()})
+    best = logits[present].topk(min(max(TOP_K), logits.shape[1])).indices
+    hits = best == labels[present][:, None]
+    yield from _figures(target, hits, labels[present], _of_rows(subsets, present))
 
 
 def mean_average_precision(logits: Tensor, labels: Tensor) -> float:
@@ -93,20 +85,39 @@ def action_metrics(
 ) -> Iterator[tuple[str, float]]:
     """Yield the same for verb-noun pairs, by the product of the two probabilities."""
     present = (labels["verb"] >= 0) & (labels["noun"] >= 0)
-    if not present.any():
-        return
     pairs = top_pairs(logits["verb"][present], logits["noun"][present], max(TOP_K))
     truth = torch.stack([labels["verb"][present], labels["noun"][present]], dim=1)
     hits = (pairs == truth[:, None]).all(dim=2)
-    for k in TOP_K:
-        yield f"action/top{k}", float(hits[:, :k].any(dim=1).double().mean())
     _, action = torch.unique(truth, dim=0, return_inverse=True)
-    correct = torch.zeros(int(action.max()) + 1, dtype=torch.float64)
-    correct.index_add_(0, action, hits[:, 0].double())
-    yield "action/mean_class_accuracy", float((correct / action.bincount()).mean())
-    yield from _subset_means(
-        "action", hits[:, 0], {name: of[present] for name, of in subsets.items()}
-    )
+    yield from _figures("action", hits, action, _of_rows(subsets, present))
+
+
+def _figures(
+    target: str, hits: Tensor, classes: Tensor, subsets: Mapping[str, Tensor]
+) -> Iterator[tuple[str, float]]:
+    """Yield the figures of rows; none of no rows.
+
+    Args:
+        target: whose name they carry.
+        hits: whether each of a row's guesses, the best first, is right, `[N,K]` bool.
+        classes: true class of each row `[N]`.
+        subsets: name to which rows are of it, `[N]` bool.
+    """
+    if not len(hits):
+        return
+    for k in TOP_K:
+        yield f"{target}/top{k}", float(hits[:, :k].any(dim=1).double().mean())
+    counts = classes.bincount()
+    right = classes.bincount(hits[:, 0].double())
+    occur = counts > 0
+    yield f"{target}/mean_class_accuracy", float((right[occur] / counts[occur]).mean())
+    for name, subset in subsets.items():
+        if subset.any():
+            yield f"{target}/{name}/top1", float(hits[subset, 0].double().mean())
+
+
+def _of_rows(subsets: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {name: subset[rows] for name, subset in subsets.items()}
 
 
 def top_pairs(verb: Tensor, noun: Tensor, k: int) -> Tensor:
@@ -143,11 +154,3 @@ def collapse_warning(target: str, logits: Tensor, labels: Tensor) -> str | None:
         "the head leans on the frequent ones, see class weights, balanced sampling and "
         "logit adjustment"
     )
-
-
-def _subset_means(
-    target: str, hits: Tensor, subsets: Mapping[str, Tensor]
-) -> Iterator[tuple[str, float]]:
-    for name, subset in subsets.items():
-        if subset.any():
-            yield f"{target}/{name}/top1", float(hits[subset].double().mean())

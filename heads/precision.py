@@ -1,5 +1,6 @@
 """The arithmetic that a head's forward pass runs in."""
 
+import functools
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -16,7 +17,7 @@ BF16_CAPABILITY = 8
 def check_precision(amp: str, device: torch.device, head: nn.Module) -> None:
     """Refuse arithmetic that the device does not have.
 
-    A CPU has both, though most are no faster for it; fp16 it has for all but an LSTM.
+    A CPU has both, though most are no faster for it; of an LSTM it has those that oneDNN has there.
 
     Raises:
         RequestError: in one sentence, with what can be used instead.
@@ -24,12 +25,25 @@ def check_precision(amp: str, device: torch.device, head: nn.Module) -> None:
     nvidia = device.type == "cuda" and torch.version.cuda is not None
     if amp == "bf16" and nvidia and torch.cuda.get_device_capability(device)[0] < BF16_CAPABILITY:
         raise RequestError(
-            f"option amp bf16 needs a newer GPU than {torch.cuda.get_device_name(device)}: "
+            f"--amp bf16 needs a newer GPU than {torch.cuda.get_device_name(device)}: "
             "use fp16, or off"
         )
     recurrent = any(isinstance(module, nn.LSTM) for module in head.modules())
-    if amp == "fp16" and device.type == "cpu" and recurrent:
-        raise RequestError("option amp fp16 of an LSTM needs a GPU: use bf16, or off")
+    if amp != "off" and device.type == "cpu" and recurrent and not cpu_runs_lstm(amp):
+        instead = "bf16, or off" if amp == "fp16" and cpu_runs_lstm("bf16") else "off"
+        raise RequestError(f"--amp {amp} of an LSTM is not for this processor: use {instead}")
+
+
+@functools.cache
+def cpu_runs_lstm(amp: str) -> bool:
+    """Whether an LSTM trains in this arithmetic here; nothing but trying tells."""
+    try:
+        with torch.random.fork_rng([]), autocast(amp, torch.device("cpu")):
+            states, _ = nn.LSTM(8, 8, batch_first=True)(torch.zeros(2, 2, 8))
+        torch.autograd.backward(states.float().sum())
+    except RuntimeError:
+        return False
+    return True
 
 
 def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:

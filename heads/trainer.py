@@ -170,9 +170,11 @@ class Trainer:
         }
         if not (math.isfinite(record["train/loss"]) and math.isfinite(record["val/loss"])):
             unit = self.config.unit
+            clip = self.config.clip_norm
+            limit = f"--clip-norm ({clip:g})" if clip else "clip the gradients with --clip-norm 1"
             raise EgofeatError(
                 f"the loss is not finite in {unit} {record[unit]:.0f}: "
-                f"lower lr ({self.config.lr}) or clip_norm"
+                f"lower --lr ({self.config.lr:g}), or {limit}"
             )
         value = self._monitored(record)
         if not progress.best or value > progress.best_value:
@@ -270,7 +272,7 @@ def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
         figures |= set(FIGURES) - {"mAP"}
     if config.monitor not in figures | {"loss"}:
         raise RequestError(
-            f"option monitor {config.monitor} is no figure of {', '.join(labels)}: "
+            f"--monitor {config.monitor} is no figure of {', '.join(labels)}: "
             f"choose one of {', '.join(['loss', *sorted(figures)])}"
         )
 

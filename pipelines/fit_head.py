@@ -81,16 +81,14 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.val_from_train < 1:
-            raise RequestError(
-                f"option val_from_train must lie in [0, 1), not {self.val_from_train}"
-            )
+            raise RequestError(f"--val-from-train must lie in [0, 1), not {self.val_from_train}")
         if self.fuse not in FUSIONS:
             raise RequestError(
-                f"option fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'"
+                f"--fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'"
             )
         if self.init is None and self.trainer and not self.trainer.length:
             raise RequestError(
-                "option epochs 0 trains nothing: give 1 or more, or weights that need no training "
+                "--epochs 0 trains nothing: give 1 or more, or weights that need no training "
                 "with --init"
             )
         if self.init is not None and self.normalize:

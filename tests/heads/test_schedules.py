@@ -123,11 +123,11 @@ def rates_of(order_task, config):
     ("options", "says"),
     [
         ({"schedule": "multistep"}, "multistep needs option lr_milestones, as 300,1000"),
-        ({"lr_milestones": (3, 2)}, "lr_milestones must ascend"),
-        ({"lr_milestones": (0, 2)}, "lr_milestones must ascend from 1"),
-        ({"lr_decay_from": 0}, "lr_decay_from must be at least 1"),
-        ({"lr_decay": 0.0}, "lr_decay must be above 0"),
-        ({"warmup": -1}, "warmup must be at least 0"),
+        ({"lr_milestones": (3, 2)}, "--lr-milestones must ascend"),
+        ({"lr_milestones": (0, 2)}, "--lr-milestones must ascend from 1"),
+        ({"lr_decay_from": 0}, "--lr-decay-from must be at least 1"),
+        ({"lr_decay": 0.0}, "--lr-decay must be above 0"),
+        ({"warmup": -1}, "--warmup must be at least 0"),
         ({"schedule": "exponential"}, "one of step, multistep, plateau, cosine, constant"),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, train
+from egofeat.heads.precision import cpu_runs_lstm
 
 QUICK = TrainerConfig(epochs=10, device="cpu", patience=0, lr=3e-3)
 
@@ -65,6 +66,7 @@ KILLED_AFTER_THREE = """
     from pathlib import Path
     import numpy as np, torch
     from egofeat.heads import Examples, TrainerConfig, build_head, train
+from egofeat.heads.precision import cpu_runs_lstm
 
     class Source:
         array = np.load(sys.argv[1])
@@ -111,9 +113,15 @@ def test_a_killed_training_resumes_to_the_same_bits(order_task, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"optimizer": "sgd", "amp": "bf16"}, {"optimizer": "adamw", "schedule": "cosine"}]
+    ("name", "changed"),
+    [
+        ("conv1d", {"optimizer": "sgd", "amp": "bf16"}),
+        ("lstm", {"optimizer": "adamw", "schedule": "cosine"}),
+    ],
 )
-def test_a_training_cut_between_epochs_resumes_to_the_same_bits(order_task, tmp_path, changed):
+def test_a_training_cut_between_epochs_resumes_to_the_same_bits(
+    order_task, tmp_path, name, changed
+):
     class Cut(Exception):
         pass
 
@@ -124,11 +132,11 @@ def test_a_training_cut_between_epochs_resumes_to_the_same_bits(order_task, tmp_
     task, config = order_task(90), replace(QUICK, epochs=4, **changed)
     checkpoint = tmp_path / "checkpoint.safetensors"
     torch.manual_seed(config.seed)
-    head = build_head("lstm", task.features.row_shape, {"order": 2})
+    head = build_head(name, task.features.row_shape, {"order": 2})
     with pytest.raises(Cut):
         train(head, task, config, checkpoint=checkpoint, on_epoch=cut)
-    resumed, after = fitted("lstm", task, config, checkpoint=checkpoint)
-    straight, before = fitted("lstm", task, config)
+    resumed, after = fitted(name, task, config, checkpoint=checkpoint)
+    straight, before = fitted(name, task, config)
     assert after.history == before.history
     assert all(torch.equal(resumed.state_dict()[k], v) for k, v in straight.state_dict().items())
 
@@ -207,9 +215,20 @@ def test_half_precision_scales_its_loss_and_keeps_the_scale(order_task, tmp_path
     assert torch.equal(*weights)
 
 
-def test_half_precision_of_an_lstm_on_a_cpu_is_refused(order_task):
-    with pytest.raises(RequestError, match="fp16 of an LSTM needs a GPU: use bf16"):
-        fitted("lstm", order_task(90), replace(QUICK, epochs=1, amp="fp16"))
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_an_lstm_in_arithmetic_that_the_processor_has_not_is_refused(order_task, amp):
+    config = replace(QUICK, epochs=1, amp=amp)
+    if cpu_runs_lstm(amp):
+        assert fitted("lstm", order_task(90), config)[1].history
+    else:
+        with pytest.raises(RequestError, match=f"--amp {amp} of an LSTM .*: use (bf16, or )?off"):
+            fitted("lstm", order_task(90), config)
+
+
+def test_trying_the_processor_leaves_random_numbers_alone():
+    before = torch.get_rng_state()
+    cpu_runs_lstm.__wrapped__("bf16")
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_loss_that_is_not_finite_is_said(array_features):
@@ -218,19 +237,19 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
     task = Examples(
         array_features(array), {"verb": np.arange(8) % 2}, np.arange(6), np.arange(6, 8)
     )
-    with pytest.raises(EgofeatError, match=r"not finite in epoch 1.*lower lr"):
+    with pytest.raises(EgofeatError, match=r"not finite in epoch 1: lower --lr \(.*\), or --clip-norm \("):
         fitted("linear", task, replace(QUICK, epochs=1))
 
 
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("optimizer", "lion", "optimizer must be one of adam, adamw, sgd, ranger"),
-        ("amp", "on", "amp must be one of off, bf16, fp16"),
-        ("epochs", -1, "epochs must be at least 0"),
-        ("clip_norm", -1, "clip_norm must be at least 0"),
-        ("lr", 0, "lr must be above 0"),
-        ("lr", float("nan"), "lr must be above 0"),
+        ("optimizer", "lion", "--optimizer must be one of adam, adamw, sgd, ranger"),
+        ("amp", "on", "--amp must be one of off, bf16, fp16"),
+        ("epochs", -1, "--epochs must be at least 0"),
+        ("clip_norm", -1, "--clip-norm must be at least 0"),
+        ("lr", 0, "--lr must be above 0"),
+        ("lr", float("nan"), "--lr must be above 0"),
     ],
 )
 def test_wrong_options_are_refused(option, value, says):

@@ -123,7 +123,7 @@ def test_a_finished_run_is_known_again_and_another_fusion_is_another_run(config,
         with pytest.raises(RequestError, match=r"holds another run.*--out"):
             fit_head(replace(config, **other))
     with pytest.raises(
-        RequestError, match="fuse must be one of features, logits, weighted, not 'mean'"
+        RequestError, match="--fuse must be one of features, logits, weighted, not 'mean'"
     ):
         replace(config, fuse="mean")
     damaged = yaml.safe_load((first.path / "config.yaml").read_text())
