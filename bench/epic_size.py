@@ -151,7 +151,7 @@ def road(folder: Path, heads: Sequence[str], epochs: int) -> Iterator[Step]:
 
 
 def measured(step: Step) -> Figures:
-    """Run a command in a process of its own, and watch its memory ten times a second.
+    """Run a command in a process of its own, and watch its memory twice a second.
 
     Raises:
         SystemExit: it failed.
@@ -166,7 +166,7 @@ def measured(step: Step) -> Figures:
             dirty, clean = private_bytes(process.pid)
             peaks["written"] = max(peaks["written"], dirty)
             peaks["mapped"] = max(peaks["mapped"], dirty + clean)
-            time.sleep(0.1)
+            time.sleep(0.5)  # to look takes a while itself, where much is mapped
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -51,8 +51,12 @@ def positive_weights(counts: Tensor, rows: int, cap: float) -> Tensor:
 
 
 def log_prior(counts: Tensor) -> Tensor:
-    """Return log frequencies `[classes]`; a class without segments counts as seen once."""
-    counts = counts.clamp(min=1).double()
+    """Return log frequencies `[classes]`; one without segments counts as the most frequent.
+
+    A rare class is lifted so that it is found where it is; of one that never comes up nothing is
+    known that would lift it.
+    """
+    counts = torch.where(counts > 0, counts, counts.max()).clamp(min=1).double()
     return (counts / counts.sum()).log().float()
 
 

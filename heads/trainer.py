@@ -31,6 +31,10 @@ FIGURES = ("top1", "mean_class_accuracy", "mAP")
 """Of a target, those that the history holds."""
 
 
+class DivergedError(EgofeatError):
+    """The loss is no longer finite."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """Rows of a store, their labels, and which of them train and validate."""
@@ -74,7 +78,8 @@ def train(
             are counted.
 
     Raises:
-        EgofeatError: the loss is no longer finite, or the checkpoint is not this head's.
+        DivergedError: the loss is no longer finite.
+        EgofeatError: the checkpoint is not this head's.
         RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
             has no meaning for the labels.
     """
@@ -172,9 +177,10 @@ class Trainer:
             unit = self.config.unit
             clip = self.config.clip_norm
             limit = f"--clip-norm ({clip:g})" if clip else "clip the gradients with --clip-norm 1"
-            raise EgofeatError(
+            more = "" if self.config.amp == "off" else f", or leave --amp {self.config.amp} out"
+            raise DivergedError(
                 f"the loss is not finite in {unit} {record[unit]:.0f}: "
-                f"lower --lr ({self.config.lr:g}), or {limit}"
+                f"lower --lr ({self.config.lr:g}), or {limit}{more}"
             )
         value = self._monitored(record)
         if not progress.best or value > progress.best_value:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from egofeat.pipelines import drawing
@@ -119,10 +119,11 @@ def instances_per_class(
     few = len(class_names) <= _BARS
     draw = _instance_bars if few else _instance_tail
     figure = draw(counts, class_names, title, counted)
+    none = {split: int((values == 0).sum()) for split, values in counts.items()}
     empty = [
-        f"{int((values == 0).sum())} classes have none in {split}"
-        for split, values in counts.items()
-        if (values == 0).any()
+        f"{count} {'class has' if count == 1 else 'classes have'} none in {split}"
+        for split, count in none.items()
+        if count
     ]
     totals = [f"{int(values.sum()):,} in {split}" for split, values in counts.items()]
     drawing.note(figure, " · ".join([f"{counted}: " + ", ".join(totals), *empty]))
@@ -181,7 +182,9 @@ def _instance_tail(
         axes.set_xlabel(f"class, most frequent first; one in {step} is named")
     axes.set_xlim(-0.7, classes - 0.3)
     axes.set_ylim(bottom=0.8)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=False, axis="x")
     axes.legend(fontsize=8, frameon=False)
     return figure

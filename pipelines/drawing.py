@@ -4,6 +4,7 @@ Figures are made without pyplot, so nothing here depends on a display, on the or
 calls or on the thread.
 """
 
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,8 @@ DPI = 130
 TEXT = 9.0
 """Points; nothing is written smaller than 8."""
 INK, FAINT, GRID = "#222222", "#767676", "#e3e3e3"
+_LETTER = 0.066
+"""Inches that a letter of the smallest text takes."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours that colour-blind eyes tell apart (Okabe and Ito, 2008)."""
 
@@ -47,8 +50,9 @@ def style(axes: Axes, title: str, across: str, up: str) -> Axes:
 
 
 def note(sheet: Figure, words: str) -> None:
-    """Write one line below everything."""
-    sheet.supxlabel(words, fontsize=8, color=FAINT, parse_math=False)
+    """Write below everything, in as many lines as the sheet is too narrow for."""
+    lines = textwrap.wrap(words, max(20, int((sheet.get_figwidth() - 0.4) / _LETTER)))
+    sheet.supxlabel("\n".join(lines), fontsize=8, color=FAINT, parse_math=False)
 
 
 def save(sheet: Figure, out: Path) -> Path:

@@ -14,7 +14,8 @@ from torch import Tensor
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.fusion import fuse_logits
-from egofeat.pipelines.evaluate import predict_split
+from egofeat.pipelines.coverage import Coverage, coverage
+from egofeat.pipelines.evaluate import predict_split, split_rows
 from egofeat.pipelines.run import Places, load_run, open_run_store
 
 CLASSES = {"verb": 97, "noun": 300}
@@ -28,8 +29,9 @@ def export_challenge(
     split: str = "test",
     store: Places | None = None,
     *,
+    incomplete: bool = False,
     device: str = "auto",
-) -> int:
+) -> Coverage:
     """Write the challenge's zip for a split and return how many segments it holds.
 
     Args:
@@ -38,10 +40,11 @@ def export_challenge(
         split: whose segments; they need no labels.
         store: where the store lies, if no longer where it was; of a run on several stores,
             each of them in the order of its config.
+        incomplete: whether segments may be missing for want of features.
         device: where to run.
 
     Raises:
-        RequestError: the head has other targets, or the store lacks the split.
+        RequestError: the head has other targets, or the store lacks the split, or a part of it.
         StoreError: the store is absent, or holds features of another recipe.
     """
     head, config = load_run(run)
@@ -53,9 +56,16 @@ def export_challenge(
             " fit one with --target verb,noun on EPIC-KITCHENS-100"
         )
     opened = open_run_store(run, config, store)
+    split_rows(opened, split)
+    covered = coverage(opened, split, config)
+    if covered.missing and not incomplete:
+        raise RequestError(
+            f"{covered}, and the challenge scores every segment: extract them, or give "
+            "--incomplete for a file of those that there are"
+        )
     rows, parts = predict_split(head.to(choose_device(device)), opened, split)
     write_challenge(out, [opened.ids[row] for row in rows], fuse_logits(head, parts))
-    return len(rows)
+    return covered
 
 
 def write_challenge(out: Path, ids: list[str], logits: Mapping[str, Tensor]) -> None:

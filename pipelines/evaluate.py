@@ -16,8 +16,8 @@ from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import collapse_warning, metrics
 from egofeat.heads.trainer import evaluation_feed, predict
-from egofeat.names import check_name
 from egofeat.pipelines.class_pictures import confusion_matrix
+from egofeat.pipelines.coverage import coverage
 from egofeat.pipelines.evaluation import Evaluation, write_arrays
 from egofeat.pipelines.gaze import gaze_figures
 from egofeat.pipelines.persons_evaluation import evaluate_persons
@@ -30,6 +30,7 @@ from egofeat.pipelines.run import (
     open_run_rows,
 )
 from egofeat.pipelines.run_files import write_file
+from egofeat.pipelines.trained_on import judge
 from egofeat.pipelines.views import Views, head_of_a_view, open_views, predict_views
 from egofeat.store import PersonRows
 from egofeat.store.joined import JoinedStore
@@ -55,8 +56,9 @@ def evaluate(
         device: where to run.
 
     Raises:
-        RequestError: no such run, or the split has no labelled segments; the store has other
-            views, or the head cannot see one alone.
+        RequestError: no such run, or the split has no labelled segments, or has some that the run
+            was trained on and is not its training split; the store has other views, or the head
+            cannot see one alone.
         StoreError: the store is absent, or holds features of another recipe.
     """
     head, config = load_run(run)
@@ -67,7 +69,8 @@ def evaluate(
     else:
         opened = open_run_rows(run, config, store)
     head = head.to(choose_device(device))
-    return evaluate_head(head, config, opened, run, split or config["val_split"], by)
+    judged = config["val_split"] if split is None else split
+    return evaluate_head(head, config, opened, run, judged, by)
 
 
 def evaluate_head(
@@ -80,12 +83,14 @@ def evaluate_head(
 ) -> Evaluation:
     """Evaluate, and write metrics, predictions and confusion matrices into the run's folder.
 
-    Files about another split than the run's validation split carry its name, and those of
-    an evaluation by views the views. Persons are evaluated by `evaluate_persons`.
+    Files about other rows than those that the run was first judged on carry the split's name, and
+    those of an evaluation by views the views. Persons are evaluated by `evaluate_persons`.
     """
     if isinstance(store, PersonRows):
         assert isinstance(head, Head)
         return evaluate_persons(head, config, store, folder, split)
+    split_rows(store, split)
+    judged = judge(folder, config, store, split)
     rows, parts = predict_split(head, store, split, views)
     logits = fuse_logits(head, parts)
     labels = {target: torch.from_numpy(store.labels[target][rows]) for target in logits}
@@ -109,13 +114,16 @@ def evaluate_head(
                 of_branch[f"{target}/weight"] = weight
     stores = [part.name for part in store.parts] if isinstance(store, JoinedStore) else []
     warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
-    suffix = "" if split == config["val_split"] else f"-{check_name(split, 'split')}"
-    suffix, said = (f"{suffix}-{views}", f"{split}, {views}") if views else (suffix, split)
+    suffix, said = judged.suffix, split
+    if views:
+        suffix, said = f"{suffix}-{views}", f"{split}, {views}"
     write_predictions(folder / f"predictions{suffix}.npz", store, rows, logits, labels)
     evaluation = Evaluation(
         run=folder,
         split=split,
         segments=len(rows),
+        segments_of_split=coverage(store, split, config).of_split,
+        trained_on=judged.seen,
         metrics=figures,
         warnings=tuple(filter(None, warnings)),
         pictures=draw_confusions(config, logits, labels, folder, said, suffix),
@@ -158,13 +166,7 @@ def predict_split(
     Raises:
         RequestError: the store has nothing of that split.
     """
-    rows = store.rows(split)
-    if not len(rows):
-        names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
-        raise RequestError(
-            f"store {store.path} has no split '{split}': its splits are {names}; "
-            "choose one, or extract that split"
-        )
+    rows = split_rows(store, split)
     device = next(head.parameters()).device
     return rows, [
         predict_views(member, features, rows, views)
@@ -172,6 +174,22 @@ def predict_split(
         else predict(member, evaluation_feed(features, rows, device=device))
         for member, features in branches(head, store)
     ]
+
+
+def split_rows(store: LabelledStore, split: str) -> NDArray[np.int64]:
+    """Return the rows of a split.
+
+    Raises:
+        RequestError: the store has nothing of that split.
+    """
+    rows = store.rows(split)
+    if not len(rows):
+        names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
+        raise RequestError(
+            f"store {store.path} has no split '{split}': its splits are {names}; "
+            "choose one, or extract that split"
+        )
+    return rows
 
 
 def write_predictions(

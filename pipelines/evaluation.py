@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.pipelines.coverage import Coverage
 from egofeat.pipelines.run_files import write_file
 from egofeat.pipelines.views import Views
 
@@ -20,6 +21,11 @@ class Evaluation:
     run: Path
     split: str
     segments: int
+    """That were judged."""
+    segments_of_split: int
+    """That the split has; those without features were not judged."""
+    trained_on: int | None
+    """Of those that were judged; None where it is not known."""
     metrics: Mapping[str, float]
     """`<target>/top1` and so on, fractions in 0…1; see `egofeat.heads.metrics`."""
     warnings: tuple[str, ...]
@@ -35,6 +41,8 @@ class Evaluation:
             "run": self.run.name,
             "split": self.split,
             "segments": self.segments,
+            "segments_of_split": self.segments_of_split,
+            "trained_on": self.trained_on,
             **({"views": str(self.views)} if self.views else {}),
             **self.metrics,
             **({"stores": self.alone} if self.alone else {}),
@@ -62,7 +70,21 @@ class Evaluation:
     def seen(self) -> str:
         """Return what the head was judged on, for people."""
         by_views = f", {self.views.said} a segment ({self.views})" if self.views else ""
-        return f"{self.segments} segments of {self.split}{by_views}"
+        counted = Coverage(split=self.split, there=self.segments, of_split=self.segments_of_split)
+        return f"{counted}{by_views}{self.taught()}"
+
+    def taught(self) -> str:
+        """Return how many of these trained the head, for people; nothing where none did."""
+        if self.trained_on is None:
+            return (
+                "; whether they were trained on is not known: the splits or labels have changed, "
+                "and the run lists none"
+            )
+        if not self.trained_on:
+            return ""
+        all_of_them = self.trained_on == self.segments
+        count = f"all {self.segments:,}" if all_of_them else f"{self.trained_on:,} of them"
+        return f"; {count} were trained on"
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,8 @@ class PersonsEvaluation(Evaluation):
     """Whose they were: `annotated`, or `detected` where one of them or more is not annotated."""
     annotated: int
     """Boxes that are annotated in these key frames."""
+    empty: int
+    """Key frames of these with somebody annotated and no stored box: their persons are missed."""
     classes: Mapping[str, Precision]
     """Of each evaluated class that somebody annotated does, the best first."""
     detections: Path
@@ -94,6 +118,7 @@ class PersonsEvaluation(Evaluation):
         """Return the object that metrics.json and `--json` hold."""
         whole = super().to_dict()
         whole |= {"persons": self.persons, "boxes": self.boxes, "annotated": self.annotated}
+        whole |= {"without_boxes": self.empty}
         whole["classes"] = {name: vars(precision) for name, precision in self.classes.items()}
         return whole
 
@@ -106,6 +131,7 @@ class PersonsEvaluation(Evaluation):
         return (
             f"{self.segments} key frames of {self.split} with {self.annotated} annotated persons: "
             f"{self.persons} {self.boxes} boxes, {len(self.classes)} classes"
+            f"{f'; {self.empty:,} have no features' if self.empty else ''}{self.taught()}"
         )
 
 

@@ -1,6 +1,5 @@
 """`egofeat fit-head`: a head trained on the features of a store or several, into a run folder."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -10,18 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat import console
+from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.losses import class_counts
+from egofeat.heads.precision import check_precision
 from egofeat.heads.recipes import trainer_config
 from egofeat.heads.registry import resolve_options
-from egofeat.heads.trainer import Examples, check_labels
+from egofeat.heads.trainer import DivergedError, Examples, check_labels
 from egofeat.pipelines.class_pictures import instances_per_class
+from egofeat.pipelines.coverage import coverage
 from egofeat.pipelines.evaluate import evaluate_head
 from egofeat.pipelines.evaluation import Evaluation
 from egofeat.pipelines.fit_member import fit_members
 from egofeat.pipelines.gaze import teaching_points
-from egofeat.pipelines.labelled import choose_targets, labelled_rows, open_labelled
+from egofeat.pipelines.labelled import (
+    check_taught,
+    choose_targets,
+    labelled_rows,
+    open_labelled,
+)
 from egofeat.pipelines.published_heads import start_from
 from egofeat.pipelines.run import (
     LabelledRows,
@@ -35,8 +43,11 @@ from egofeat.pipelines.run import (
     write_config,
 )
 from egofeat.pipelines.run_claim import claim
+from egofeat.pipelines.run_files import SUMS
 from egofeat.pipelines.run_origin import describe_file, describe_store
 from egofeat.pipelines.set_aside import choose_groups, choose_published, set_aside
+from egofeat.pipelines.trained_on import NAME as TRAINED_ON
+from egofeat.pipelines.trained_on import TrainedOn, labels_digest
 from egofeat.store.joined import JoinedStore
 from egofeat.store.persons import PersonRows
 
@@ -83,9 +94,7 @@ class FitConfig:
         if not 0 <= self.val_from_train < 1:
             raise RequestError(f"--val-from-train must lie in [0, 1), not {self.val_from_train}")
         if self.fuse not in FUSIONS:
-            raise RequestError(
-                f"--fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'"
-            )
+            raise RequestError(f"--fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'")
         if self.init is None and self.trainer and not self.trainer.length:
             raise RequestError(
                 "--epochs 0 trains nothing: give 1 or more, or weights that need no training "
@@ -110,7 +119,10 @@ class Run:
 
 
 def fit_head(
-    config: FitConfig, *, on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None
+    config: FitConfig,
+    *,
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
+    shown: bool = False,
 ) -> Run:
     """Train a head and leave its run folder.
 
@@ -122,6 +134,7 @@ def fit_head(
         on_epoch: told the history record of each evaluation (one an epoch unless iterations
             are counted): epoch, iteration, lr, train/loss, val/loss, `val/<target>/top1` and
             `val/<target>/mean_class_accuracy`, or `val/<target>/mAP` of several classes a row.
+        shown: whether a bar and lines of figures tell a person how it goes.
 
     Raises:
         RequestError: unknown head, option, target or split, or a folder of another run.
@@ -135,6 +148,7 @@ def fit_head(
     val_groups = divide(config, store, targets, trainer.seed)
     train_rows = labelled_rows(store, config.train_split, targets)
     labelled_rows(store, config.val_split, targets)  # which must have some
+    check_taught(store, train_rows, config.train_split, targets)
     if len(train_rows) < 2:
         raise RequestError(
             f"split '{config.train_split}' of store {store.path} has one labelled "
@@ -143,8 +157,13 @@ def fit_head(
     labels = {target: store.labels[target] for target in targets}
     check_labels(trainer, labels)
     description = describe(config, trainer, store, targets) | val_groups
+    check_precision(trainer.amp, choose_device(trainer.device), make_head(description))
+    for split in dict.fromkeys((config.train_split, config.val_split)):
+        covered = coverage(store, split, description)
+        if covered.missing:
+            console.note(f"{covered}")
     with claim(config.out, description) as path:
-        return _fit_in(RunFolder(path), config, description, store, labels, on_epoch)
+        return _fit_in(RunFolder(path), config, description, store, labels, on_epoch, shown)
 
 
 def _fit_in(
@@ -154,27 +173,37 @@ def _fit_in(
     store: LabelledRows,
     labels: Mapping[str, NDArray[Any]],
     on_epoch: Callable[[Mapping[str, float]], None],
+    shown: bool,
 ) -> Run:
     """Train, or go on, in a folder that is this training's own; evaluate."""
+    rows = {
+        split: labelled_rows(store, split, tuple(labels))
+        for split in (config.train_split, config.val_split)
+    }
+    train_rows, val_rows = rows[config.train_split], rows[config.val_split]
+    trained_on = TrainedOn.of(store, train_rows, config.val_split, tuple(labels))
     if folder.metrics.exists():
         head, _ = load_run(folder.path)
+        console.note(f"{folder.path} is finished: it is evaluated again, and not trained")
+        trained_on.write(folder.path)
     else:
         head = make_head(description)
         if config.init is not None:
             start_from(head, config.init)
         trainer = config.trainer or trainer_config(config.preset)
-        rows = {
-            split: labelled_rows(store, split, tuple(labels))
-            for split in (config.train_split, config.val_split)
-        }
-        train_rows, val_rows = rows[config.train_split], rows[config.val_split]
         examples = []
         for member, features in branches(head, store):
             taught = (member, features, train_rows, str(store.path))
             gaze = teaching_points(*taught) if trainer.gaze_weight else None
             examples.append(Examples(features, labels, train_rows, val_rows, gaze))
         write_config(folder.path, description)
-        fit_members(head, examples, trainer, folder, on_epoch)
+        trained_on.write(folder.path)
+        try:
+            shown_as = config.head if shown else None
+            fit_members(head, examples, trainer, folder, on_epoch, shown_as)
+        except DivergedError:
+            withdraw(folder)
+            raise
         save_head(folder.path, head)
         draw_instances(store, tuple(labels), rows, folder.path)
     evaluation = evaluate_head(head, description, store, folder.path, config.val_split)
@@ -186,6 +215,16 @@ def _fit_in(
         parameters=sum(p.numel() for p in head.parameters() if p.requires_grad),
         evaluation=evaluation,
     )
+
+
+def withdraw(folder: RunFolder) -> None:
+    """Remove a training that came to nothing, which would come to the same again.
+
+    What is not a run's stays.
+    """
+    own = (folder.config.name, TRAINED_ON, SUMS, "checkpoint*", "history*.csv", "loss*.png")
+    for path in [path for pattern in own for path in folder.path.glob(pattern)]:
+        path.unlink()
 
 
 def open_rows(config: FitConfig) -> LabelledRows:
@@ -238,9 +277,6 @@ def describe(
     config: FitConfig, trainer: TrainerConfig, store: LabelledRows, targets: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return what config.yaml says: plain values only."""
-    labels = hashlib.sha256("\n".join([*store.ids, *map(str, store.splits)]).encode())
-    for target in targets:
-        labels.update(store.labels[target].tobytes())
     options = resolve_options(config.head, config.preset, config.options)
     origin = (
         {"fuse": config.fuse, "stores": [describe_store(one) for one in store.stores]}
@@ -258,7 +294,7 @@ def describe(
         "val_split": config.val_split,
         "trainer": asdict(trainer),
         **origin,
-        "labels_digest": labels.hexdigest(),
+        "labels_digest": labels_digest(store, targets),
         "dataset": store.dataset,
         "classes": {target: list(store.classes[target]) for target in targets},
     }

@@ -43,7 +43,9 @@ def open_labelled(
 
 
 def choose_targets(store: LabelledRows, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the targets to train: those wanted, else verb and noun, else all that are labelled.
+    """Return the targets to train: those wanted, else those that the data set's benchmark judges.
+
+    Where it has none, verb and noun, else all that are labelled.
 
     Raises:
         RequestError: a target that the store has no labels for.
@@ -64,7 +66,10 @@ def choose_targets(store: LabelledRows, wanted: tuple[str, ...]) -> tuple[str, .
             )
     if wanted:
         return wanted
-    return ("verb", "noun") if {"verb", "noun"} <= set(labelled) else labelled
+    for usual in (store.benchmark, ("verb", "noun")):
+        if usual and set(usual) <= set(labelled):
+            return usual
+    return labelled
 
 
 def is_labelled(labels: Labels) -> NDArray[np.bool_]:
@@ -82,15 +87,45 @@ def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> 
     """
     rows = store.rows(split)
     labelled = np.any([is_labelled(store.labels[target][rows]) for target in targets], axis=0)
-    names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
     if labelled.any():
         return rows[store.annotated[rows] if isinstance(store, PersonRows) else labelled]
+    names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
     if isinstance(store, PersonRows):
         raise _no_persons(f"split '{split}' of store {store.path}, whose splits are {names},")
+    if not len(rows):
+        raise RequestError(
+            f"split '{split}' of store {store.path} has no labelled segments: its splits are "
+            f"{names}; choose with --train-split and --val-split, or extract that split; where "
+            "there is none to validate on, --val-from-train 0.1 makes one, or `resplit` in the "
+            "manifest"
+        )
     raise RequestError(
-        f"split '{split}' of store {store.path} has no labelled segments: its splits are "
-        f"{names}; choose with --train-split and --val-split, or extract that split"
+        f"split '{split}' of store {store.path} has no segments with a label for "
+        f"{_named(targets)}: its splits are {names}; choose with --train-split and --val-split, or "
+        "other targets with --target"
     )
+
+
+def check_taught(
+    store: LabelledRows, rows: NDArray[np.int64], split: str, targets: tuple[str, ...]
+) -> None:
+    """Refuse a target that no row to learn from has a label for.
+
+    Raises:
+        RequestError: it is named, and those that can be learnt.
+    """
+    taught = [target for target in targets if is_labelled(store.labels[target][rows]).any()]
+    lacking = tuple(target for target in targets if target not in taught)
+    if lacking:
+        raise RequestError(
+            f"split '{split}' of store {store.path} has no label for {_named(lacking)}, and "
+            f"nothing can be learnt of it: choose --target {','.join(taught)}, or another split "
+            "with --train-split"
+        )
+
+
+def _named(targets: tuple[str, ...]) -> str:
+    return f"target{'s' if len(targets) > 1 else ''} {' or '.join(map(repr, targets))}"
 
 
 def _no_persons(where: str) -> RequestError:

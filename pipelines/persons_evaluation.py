@@ -13,12 +13,13 @@ from egofeat.errors import RequestError
 from egofeat.heads.frame_map import Placed, average_precisions, box_recall, mean_precision
 from egofeat.heads.head import Head
 from egofeat.heads.trainer import evaluation_feed, predict
-from egofeat.names import check_name
 from egofeat.pipelines.ava_results import ava_results
+from egofeat.pipelines.coverage import coverage
 from egofeat.pipelines.evaluation import PersonsEvaluation, Precision, write_arrays
 from egofeat.pipelines.precision_picture import precision_bars
 from egofeat.pipelines.run import sources
 from egofeat.pipelines.run_files import write_file
+from egofeat.pipelines.trained_on import judge
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.persons import TARGET
 
@@ -96,13 +97,16 @@ def evaluate_persons(
     """Evaluate, and write metrics, predictions, detections and a picture into the run's folder.
 
     A class's score is the sigmoid of its logit, whatever the detector's score. Annotated persons
-    of key frames without a stored box are missed. The files' names carry the split where it is
-    not the run's validation split, and the boxes where they are not those that it was trained on.
+    of key frames without a stored box are missed. The files' names carry the split where its key
+    frames are not those that the run was first judged on, and the boxes where they are not those
+    that it was trained on.
 
     Raises:
-        RequestError: the split has no stored persons, or nobody annotated in it.
+        RequestError: the split has no stored persons, or nobody annotated in it, or key frames
+            that the run was trained on though it is not its training split.
     """
     of_split, truth = _split(rows, split)
+    judged = judge(folder, config, rows, split)
     ids, corners = [rows.ids[row] for row in of_split], rows.boxes[of_split]
     feed = evaluation_feed(rows, of_split, device=next(head.parameters()).device)
     # In singles, those that are very sure would be equal.
@@ -113,11 +117,14 @@ def evaluate_persons(
     )
     names, counts = rows.classes[TARGET], truth.actions.sum(axis=0).tolist()
     best = sorted(precisions, key=lambda label: -precisions[label])
-    suffix = file_suffix(rows, config, split)
+    suffix = f"{judged.suffix}{boxes_suffix(rows, config)}"
     evaluation = PersonsEvaluation(
         run=folder,
         split=split,
         segments=int(truth.frames.sum()),
+        segments_of_split=len(rows.key_frames(split)),
+        trained_on=judged.seen,
+        empty=coverage(rows, split, config).missing,
         metrics={
             f"{TARGET}/mAP": mean_precision(precisions),
             f"{TARGET}/box_recall": box_recall(truth.boxes, found),
@@ -141,15 +148,11 @@ def evaluate_persons(
     return evaluation
 
 
-def file_suffix(rows: PersonRows, config: Mapping[str, Any], split: str) -> str:
-    """What the names of files about a split of these persons end in, `-train-boxes-0a1b2c3d`.
-
-    Nothing of the run's validation split, or of its own boxes.
-    """
-    of_split = "" if split == config["val_split"] else f"-{check_name(split, 'split')}"
+def boxes_suffix(rows: PersonRows, config: Mapping[str, Any]) -> str:
+    """What the names of files about these boxes end in, `-boxes-0a1b2c3d`; nothing of its own."""
     boxes = rows.recipe.plan["boxes"]
     own = sources(config)[0]["recipe"]["plan"]["boxes"]
-    return of_split if boxes == own else f"{of_split}-boxes-{boxes.removeprefix('sha256:')[:8]}"
+    return "" if boxes == own else f"-boxes-{boxes.removeprefix('sha256:')[:8]}"
 
 
 def _split(rows: PersonRows, split: str) -> tuple[NDArray[np.int64], Truth]:

@@ -81,6 +81,8 @@ class Dataset:
     (empty: it leaves the segment out); the segments' own are those of the one that is chosen."""
     remarks: tuple[str, ...] = ()
     """What a person should know of the data before it is used, a sentence each."""
+    benchmark: tuple[str, ...] = ()
+    """Targets that its published benchmark judges, where it has labels of others beside them."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -122,7 +124,8 @@ class Dataset:
         bare: dict[str, Any] = {
             name: {} for name in ("classes", "tail", "gaze", "boxes", "published")
         }
-        return replace(self, segments=videos, key_frames=False, evaluated=frozenset(), **bare)
+        bare |= {"evaluated": frozenset(), "benchmark": ()}
+        return replace(self, segments=videos, key_frames=False, **bare)
 
 
 def _agreed(values: Iterable[str]) -> str:

@@ -60,6 +60,7 @@ def test_each_clip_is_a_video_and_a_segment(release):
         "verb": ("Open", "Take"),
         "noun": ("fridge", "spoon", "cup"),
     }
+    assert dataset.benchmark == ("action",)
     assert not dataset.gaze
     assert not dataset.remarks
 

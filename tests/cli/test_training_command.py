@@ -18,7 +18,7 @@ class Handed(Exception):
 
 @pytest.fixture
 def handed(monkeypatch):
-    def hand(config, on_epoch):
+    def hand(config, shown):
         raise Handed(config)
 
     monkeypatch.setattr(fit_head, "fit_head", hand)

@@ -237,7 +237,8 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
     task = Examples(
         array_features(array), {"verb": np.arange(8) % 2}, np.arange(6), np.arange(6, 8)
     )
-    with pytest.raises(EgofeatError, match=r"not finite in epoch 1: lower --lr \(.*\), or --clip-norm \("):
+    says = r"not finite in epoch 1: lower --lr \(0.*\), or --clip-norm \(1\)$"
+    with pytest.raises(EgofeatError, match=says):
         fitted("linear", task, replace(QUICK, epochs=1))
 
 

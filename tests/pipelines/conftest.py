@@ -41,6 +41,7 @@ def labelled_store(tmp_path: Path) -> Callable[..., Path]:
         tail: Mapping[str, frozenset[int]] | None = None,
         unseen: frozenset[str] = frozenset(),
         published: Mapping[str, Sequence[str]] | None = None,
+        benchmark: tuple[str, ...] = (),
         out: str = "features",
     ) -> Path:
         ids = [f"segment_{number:03d}" for number in range(len(splits))]
@@ -64,6 +65,7 @@ def labelled_store(tmp_path: Path) -> Callable[..., Path]:
             tail=tail or {},
             unseen=unseen,
             published={name: tuple(of) for name, of in (published or {}).items()},
+            benchmark=benchmark,
         )
         recipe = Recipe(
             backbone="toy",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,7 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
         "history.csv",
         "metrics.json",
         "predictions.npz",
+        "trained-on.json",
     }
     assert run.evaluation.metrics["verb/top1"] > 0.8
     assert run.evaluation.metrics["action/top1"] > 0.6
@@ -109,6 +111,21 @@ def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(conf
     (first.path / "config.yaml").write_text("notes: mine")
     with pytest.raises(RequestError, match=r"holds another run.*--out"):
         fit_head(config)
+
+
+def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
+    soon = replace(config, trainer=replace(QUICK, epochs=50, lr=5.0, patience=2))
+    fit_head(soon, shown=True)
+    said = capsys.readouterr().err
+    assert "epoch 1/50: loss " in said
+    assert ", on validation " in said
+    assert ", verb top-1 " in said
+    assert re.search(r"stopped after \d+ of 50 epochs: 2 evaluations brought nothing better", said)
+    fit_head(soon, shown=True)
+    said = capsys.readouterr().err
+    assert "is finished: it is evaluated again, and not trained" in said
+    assert "training" not in said
+    assert "0/50" not in said
 
 
 def test_runs_without_a_name_are_numbered(config, tmp_path, monkeypatch):

@@ -212,9 +212,10 @@ def test_the_challenge_zip_of_a_fused_run(labelled_store, tmp_path):
         head="linear", store=stores, fuse="logits", out=tmp_path / "epic", trainer=quick
     )
     run = fit_head(config)
-    assert export_challenge(run.path, tmp_path / "epic.zip", "val", device="cpu") == 10
+    assert export_challenge(run.path, tmp_path / "epic.zip", "val", device="cpu").there == 10
     moved = [shutil.move(path, tmp_path / path.parts[-3] / "moved") for path in stores]
-    assert export_challenge(run.path, tmp_path / "epic.zip", "val", moved, device="cpu") == 10
+    covered = export_challenge(run.path, tmp_path / "epic.zip", "val", moved, device="cpu")
+    assert covered.there == 10
 
 
 def test_the_command_line_joins_stores(stores, tmp_path):

@@ -15,6 +15,7 @@ from egofeat.heads.frame_map import Placed, average_precisions, mean_precision, 
 from egofeat.heads.roi import RoiHead
 from egofeat.pipelines.evaluate import evaluate, evaluate_head
 from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.pipelines.trained_on import labels_digest
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter, open_persons
 
@@ -119,7 +120,13 @@ def judge(tmp_path):
             head.classifiers[0].weight.copy_(torch.eye(len(NAMES)))
             head.classifiers[0].bias.zero_()
         recipe = json.loads(open_persons(own or store).recipe.to_json())
-        config = {"val_split": "val", "train_split": "train", "recipe": recipe}
+        config = {
+            "val_split": "val",
+            "train_split": "train",
+            "recipe": recipe,
+            "classes": {"action": list(NAMES)},
+            "labels_digest": labels_digest(rows, ("action",)),
+        }
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         return evaluate_head(head, config, rows, folder, split)
@@ -220,7 +227,8 @@ def test_persons_in_the_wrong_key_frame_are_never_right(write, judge, truth, kno
 def test_key_frames_without_a_stored_box_are_missed(write, judge, truth, known):
     stored = {id_: of for id_, of in truth.items() if id_ not in {"made_b_0903", "made_b_0907"}}
     evaluation = judge(write(truth, stored, known))
-    assert evaluation.segments == 10
+    assert (evaluation.segments, evaluation.segments_of_split, evaluation.empty) == (10, 10, 2)
+    assert evaluation.lines()[0].endswith("; 2 have no features")
     assert evaluation.metrics["action/box_recall"] == 0.8
     for name, precision in evaluation.classes.items():
         of_class = [

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from egofeat.errors import RequestError
+from egofeat.pipelines import drawing
 from egofeat.pipelines.class_pictures import confusion_matrix, instances_per_class
 from egofeat.pipelines.pictures import comparison, contact_sheet, loss_curves
 
@@ -146,3 +147,15 @@ def test_class_names_of_a_stranger_draw_without_a_warning(tmp_path):
     names = ["\x1b]0;TITLE\x07", "日本\n語", "$\\foo$"]
     out = confusion_matrix([0, 1, 2], [0, 1, 1], names, tmp_path / "a.png", names[0])
     assert out.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("width", [3.0, 5.4, 14.0])
+def test_a_caption_stays_on_its_sheet(width):
+    sheet = drawing.figure(width, 4.0)
+    words = "30 segments, 93.3 % right · 2 of 5 classes do not occur · MMMMMM WWWWW MMMM"
+    drawing.note(sheet, words)
+    sheet.draw_without_rendering()
+    (caption,) = [text for text in sheet.texts if text.get_text()]
+    box = caption.get_window_extent()
+    assert 0 < box.x0 < box.x1 < sheet.bbox.width
+    assert caption.get_text().replace("\n", " ") == words

@@ -64,6 +64,7 @@ def read(name: str, entry: EgteaEntry, root: Path) -> Dataset:
         media={id_: Media(media / clip.session / f"{id_}.mp4") for id_, clip in clips.items()},
         segments=(),
         classes=classes,
+        benchmark=("action",),
         gaze=gaze,
         remarks=remarks,
     )

@@ -1,7 +1,6 @@
 """Stage two: `fit-head`, `evaluate`, `predict`, `export-challenge`, and the `demo` of it all."""
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -190,10 +189,7 @@ def fit_head_command(
         trainer=trainer,
         out=out,
     )
-    trainings = len(store or ()) if fuse != "features" else 1
-    total = trainer.length * max(1, trainings)
-    with console.progress(f"training {head}", total, f"{trainer.unit}s") as progress:
-        run = fit_head(config, on_epoch=_advances(progress, trainer.unit))
+    run = fit_head(config, shown=True)
     if as_json:
         evaluation = run.evaluation.to_dict()
         print(json.dumps({**evaluation, "run": str(run.path), "parameters": run.parameters}))
@@ -260,13 +256,16 @@ def export_challenge_command(
     out: Annotated[Path, typer.Option(help="The zip to write.")] = Path("submission.zip"),
     split: Annotated[str, typer.Option(help="Whose segments; they need no labels.")] = "test",
     store: Store = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Leave out segments without features.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Write the zip that the EPIC-KITCHENS-100 action recognition challenge takes."""
     from egofeat.pipelines.epic_challenge import export_challenge
 
-    count = export_challenge(run, out, split, store, device=device)
-    console.say(f"{count} segments of {split}: {out}")
+    covered = export_challenge(run, out, split, store, incomplete=incomplete, device=device)
+    console.say(f"{covered}: {out}")
 
 
 @app.command("demo")
@@ -282,19 +281,6 @@ def demo_command(
     from egofeat.pipelines.demo import demo
 
     show(demo(out, data), as_json)
-
-
-def _advances(progress: Callable[[int], None], unit: str) -> Callable[[Mapping[str, float]], None]:
-    """Tell a bar how far each evaluation's record is from the one before, head after head."""
-    done = 0
-
-    def advance(record: Mapping[str, float]) -> None:
-        nonlocal done
-        now = int(record[unit])
-        progress(now - done if now > done else now)
-        done = now
-
-    return advance
 
 
 def _options(listed: list[str]) -> dict[str, str]:

@@ -40,6 +40,8 @@ class Annotations:
     labels: Mapping[str, Sequence[int | None]]
     published: Mapping[str, Sequence[str]]
     """Name of each published split, where there are several, to the split by it."""
+    benchmark: tuple[str, ...] = ()
+    """Targets that the published benchmark judges, where there are others beside them."""
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -61,6 +63,7 @@ class Annotations:
                 for target in dataset.classes
             },
             published=dataset.published,
+            benchmark=dataset.benchmark,
         )
 
     def positions(self) -> dict[Key, int]:
@@ -88,7 +91,9 @@ class Annotations:
             "split": self.splits,
             "group": self.groups,
             "labels": self.labels,
-        } | ({"published": self.published} if self.published else {})
+            **({"published": self.published} if self.published else {}),
+            **({"benchmark": self.benchmark} if self.benchmark else {}),
+        }
         content = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         try:
             encoded = seal_json(content)
@@ -138,4 +143,5 @@ class Annotations:
             groups=fields.group,
             labels=fields.labels,
             published=fields.published,
+            benchmark=fields.benchmark,
         )

@@ -148,6 +148,7 @@ class JoinedStore:
         self.classes = first.classes
         self.tail = first.tail
         self.unseen = first.unseen
+        self.benchmark = first.benchmark
         self.splits: NDArray[np.str_] = first.splits[places[0]]
         """[rows] split of each segment."""
         self.groups: NDArray[np.str_] = first.groups[places[0]]

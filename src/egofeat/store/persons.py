@@ -58,6 +58,7 @@ class PersonRows:
         self.digest: str = store.digest
         self.classes: Mapping[str, tuple[str, ...]] = store.classes
         self.unseen: frozenset[str] = store.unseen
+        self.benchmark: tuple[str, ...] = store.benchmark
         self.tail: Mapping[str, frozenset[int]] = store.tail
         self.row_shape: tuple[int, ...] = (1 + others, *store.row_shape)
         """Shape of one row, (1 + others, C) or (1 + others, C, h, w): the person, then the others

@@ -87,6 +87,8 @@ class FeatureStore:
         """Target to the labels that count as tail classes."""
         self.unseen: frozenset[str] = annotations.unseen if annotations else frozenset()
         """Groups that appear in no training split by design."""
+        self.benchmark: tuple[str, ...] = annotations.benchmark if annotations else ()
+        """Targets that the data set's published benchmark judges, where it has others too."""
         self.labels: dict[str, NDArray[np.int64]] = {}
         """Target to [rows] class index, -1 where there is none."""
         self.splits: NDArray[np.str_] = np.full(len(self), "")

@@ -173,6 +173,7 @@ class SegmentsText(BaseModel):
     group: _Texts
     labels: dict[str, Annotated[list[_Label | None], FailFast()]]
     published: dict[str, _Texts] = Field(default_factory=dict)
+    benchmark: tuple[str, ...] = ()
     sha256: str | None = None
 
     def check(self) -> None:
