@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from ratios import machine, seconds
 
+from egofeat.extract.batches import Batches
 from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
-from egofeat.extract.extractor import WAITING_FRAMES, Batches, Task
+from egofeat.extract.extractor import WAITING_FRAMES
+from egofeat.extract.task import Task
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.extract import run
 from egofeat.pipelines.in_memory import Memory

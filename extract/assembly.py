@@ -96,7 +96,7 @@ class Assembly:
         self.completed = 0
 
     def begin(self, segment: Segment, plan: FramePlan, stamp: Stamp) -> None:
-        """Expect the views of a segment's plan, from a file of that stamp."""
+        """Expect the views of a segment's plan, from a video of that stamp."""
         places: dict[View, list[int]] = {}
         for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)

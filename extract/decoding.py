@@ -7,11 +7,9 @@ windows, and the rest goes on.
 """
 
 import math
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from egofeat.extract.sampling import FramePlan, Plan, View, Windows
 from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FlowSource, FrameSource, open_video
+from egofeat.extract.video.files import stamp_of
 from egofeat.extract.views import ViewBuilder
 from egofeat.segments import Media, Segment
 
@@ -45,8 +44,8 @@ class Pass:
     """`[lanes]` segments that each lane wants."""
 
 
-Stamp = tuple[int, int]
-"""Size in bytes and time of change in nanoseconds of a video's file; -1 and -1 of a folder."""
+Stamp = tuple[int, int, int, int]
+"""Of what a video was read from: a row of `ShardRows.media_stamps`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Planned:
     lane: int
     plans: tuple[tuple[Segment, FramePlan], ...]
     stamp: Stamp
-    """Of the file as it was opened."""
+    """Of the video as it was opened."""
 
 
 @dataclass(frozen=True)
@@ -107,17 +106,19 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
 
     A frame that is damaged costs who wants it. Where the video cannot be opened, the disk fails
     or the file changes while it is read, all segments fail: the last views, without which no
-    whole video is made, are held back until that is known.
+    whole video is made, are held back until that is known; and so are single segments that fail,
+    which a file that is still being written may have tomorrow.
     """
     path = work.media.path
     try:
-        stamp = _stamp_of(path)
+        file = stamp_of(path)
         with _opened(work.media, decoder) as source:
             under_way = []
+            failed: list[Failed] = []
             for number, lane in enumerate(lanes):
-                planned, failed = _plan(work, number, lane, source)
-                yield from failed
-                yield Planned(number, planned, stamp)
+                planned, lacking = _plan(work, number, lane, source)
+                failed += lacking
+                yield Planned(number, planned, (*file, *source.counting))
                 under_way.append(_LaneUnderWay(number, lane, planned))
             last: dict[int, Pixels] = {}
             for event in _scan(work.video, source, under_way):
@@ -125,12 +126,15 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
                     before, last[event.lane] = last.get(event.lane), event
                     if before:
                         yield before
+                elif isinstance(event, Failed):
+                    failed.append(event)
                 else:
                     yield event
-            if _stamp_of(path) != stamp:
+            if stamp_of(path) != file:
                 raise UnreadableMediaError(
                     f"{path} changed while it was read: extract it again when it is whole"
                 )
+            yield from failed
             yield from last.values()
     except MediaError as error:
         for number, segments in enumerate(work.segments):
@@ -140,14 +144,6 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
 
 def _opened(media: Media | FrameSource, decoder: str) -> FrameSource | nullcontext[FrameSource]:
     return nullcontext(media) if isinstance(media, FrameSource) else open_video(media, decoder)
-
-
-def _stamp_of(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return (-1, -1)  # opening it says why
-    return (-1, -1) if stat.S_ISDIR(found.st_mode) else (found.st_size, found.st_mtime_ns)
 
 
 def _plan(

@@ -5,9 +5,10 @@ from contextlib import ExitStack, closing
 
 from egofeat import console
 from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import Tally, Task, TaskTally, extract
+from egofeat.extract.extractor import Tally, TaskTally, extract
 from egofeat.extract.sampling import Windows
 from egofeat.extract.shards import key_of
+from egofeat.extract.task import Task
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.disk_room import refuse_full_disk

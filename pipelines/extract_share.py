@@ -1,6 +1,5 @@
 """What there is to do of an extraction: this part's share, what of it is there, what is left."""
 
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +8,8 @@ from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError
 from egofeat.extract.sampling import Windows
 from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
-from egofeat.extract.video.files import is_folder
+from egofeat.extract.video.files import is_folder, stamp_of
+from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.job import Job
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Key
@@ -129,27 +129,25 @@ def _share(job: Job, whole: list[Batch], absent: dict[str, str], seen: set[str])
 
 
 def changed_videos(job: Job, segments: Iterable[Segment], standing: Standing) -> list[str]:
-    """Videos of which a segment was read from another file than now stands there, by name."""
-    now: dict[str, Stamp | None] = {}
-    changed = set()
-    for segment in segments:
-        stamp = standing.stamps.get(key_of(segment))
-        if stamp is not None and stamp[0] >= 0:
-            video = segment.video
-            if video not in now:
-                now[video] = _stamp(job.dataset.media[video])
-            if now[video] not in (None, stamp):
-                changed.add(video)
-    return sorted(changed)
+    """Videos of which a segment was read from another file than now stands there, by name.
+
+    Or from images that the manifest counts otherwise now.
+    """
+    stamps = {(s.video, standing.stamps.get(key_of(s))) for s in segments}
+    media = job.dataset.media
+    return sorted({video for video, stamp in stamps if stamp and _is_changed(media[video], stamp)})
 
 
-def _stamp(media: Media) -> Stamp | None:
-    """Size and time of change of a file; None where none is to be seen."""
-    try:
-        found = media.path.stat()
-    except (OSError, ValueError):
-        return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+def _is_changed(media: Media, then: Stamp) -> bool:
+    *file, first, rate = then
+    now = stamp_of(media.path)
+    if file[0] >= 0 and now[0] >= 0 and now != tuple(file):
+        return True
+    if rate < 0:  # a video carries its own times
+        return False
+    told = media.first_frame  # what follows from the images is not looked for among them all
+    firsts = (0, 1) if told is None else (first if told == "lowest" else told,)
+    return first not in firsts or (media.fps is not None and micro(media.fps) != rate)
 
 
 def _retried(failures: Iterable[Failure]) -> set[Key]:

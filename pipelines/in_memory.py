@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.decoding import passes_over
-from egofeat.extract.extractor import Task, extract
+from egofeat.extract.extractor import extract
 from egofeat.extract.roi import Persons
 from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.shards import cut
+from egofeat.extract.task import Task
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FrameSource, open_video
 from egofeat.extract.video.pyav_source import PyavSource

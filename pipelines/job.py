@@ -180,15 +180,16 @@ def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) 
 def together(jobs: Sequence[Job]) -> list[list[int]]:
     """Places of the jobs that can share one decode, group by group.
 
-    They have one data set, decoder, device, part and number of threads; and all are dense windows,
-    whose segments are whole videos, or none is.
+    They have one data set, read from the same media, and one decoder, device, part and number of
+    threads; and all are dense windows, whose segments are whole videos, or none is.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
+    media = [job.dataset.media for job in jobs]
     for place, job in enumerate(jobs):
         config = job.config
-        kind = (job.dataset.name, isinstance(job.plan, Windows), config.decoder)
-        how = (job.backbone.device, config.part, config.workers)
-        groups.setdefault((*kind, *how), []).append(place)
+        of = (job.dataset.name, media.index(media[place]), isinstance(job.plan, Windows))
+        how = (config.decoder, job.backbone.device, config.part, config.workers)
+        groups.setdefault((*of, *how), []).append(place)
     return list(groups.values())
 
 

@@ -1,18 +1,21 @@
 """`egofeat reextract --from`: another backbone over the very segments of a store."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from egofeat import console
-from egofeat.errors import RequestError
+from egofeat.errors import ManifestError, RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.sampling import Clips, Uniform, Windows, plan_from_description
-from egofeat.manifest import load_manifest
+from egofeat.extract.shards import key_of
+from egofeat.manifest import Manifest, load_manifest
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.job import Job, for_each, plan_job
-from egofeat.store import Recipe, standing
+from egofeat.segments import Dataset
+from egofeat.store import Key, Recipe, standing
 from egofeat.store.description import Description
 from egofeat.store.opening import find_store
 
@@ -57,14 +60,63 @@ def swap(
             f"{path} holds features of persons: give `egofeat roi` the other backbone, with their "
             "boxes"
         )
-    dataset = load_manifest(config.manifest).dataset(description.dataset)
     done, failures = standing(path)
     only = frozenset(done | {failure.key for failure in failures})
+    manifest = load_manifest(config.manifest)
+    dataset = dataset_of(path, description, only, manifest, manifest.dataset)
     shared = settings(path, description, config)
     return [
         plan_job(_like(description.recipe, own), dataset, only)
         for own in for_each(shared, backbones, weights, taps)
     ]
+
+
+def dataset_of(
+    path: Path,
+    description: Description,
+    segments: Collection[Key],
+    manifest: Manifest,
+    read: Callable[[str], Dataset],
+) -> Dataset:
+    """The data set that a store was extracted from, by whichever entry reads it now.
+
+    Several entries may read one data set: its colours and its shipped flow, at times that differ
+    a little.
+
+    Args:
+        path: of the store.
+        description: of it.
+        segments: that it has, or failed at.
+        manifest: with the entries.
+        read: an entry's data set, by the entry's name.
+
+    Raises:
+        RequestError: no entry reads it, or none has any of its segments.
+    """
+    motion = description.recipe.transform.get("motion") or {}
+    of_flow = motion.get("method") == "frames"
+    names = manifest.entries_of(description.dataset)
+    alike = [n for n in names if manifest.reads_flow(n) == of_flow] or list(names)
+    found = []
+    for name in alike:
+        try:
+            found.append(read(name))
+        except ManifestError:
+            if name == alike[-1] and not found:
+                raise
+    dataset = max(found, key=lambda one: len(_known(one).intersection(segments)))
+    if segments and _known(dataset).isdisjoint(segments):
+        raise RequestError(
+            f"none of the segments of {path} is in the data set '{description.dataset}' as "
+            f"{manifest.path} has it now: correct the manifest, or extract the store's features "
+            "with `egofeat extract`"
+        )
+    return dataset
+
+
+def _known(dataset: Dataset) -> set[Key]:
+    """Segments that a store of a data set may have: its own, or whole videos."""
+    return {key_of(s) for s in dataset.segments} | {(v, 0.0, math.inf) for v in dataset.media}
 
 
 def differences(then: Recipe, now: Recipe) -> list[str]:

@@ -5,8 +5,9 @@ which is then set aside in turn; so whatever instant the process is killed at, t
 that there were are still there under a name that heads read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from egofeat import console
@@ -21,14 +22,14 @@ from egofeat.extract.sampling import (
 )
 from egofeat.extract.shards import key_of
 from egofeat.extract.video import decoder_version
-from egofeat.manifest import load_manifest
+from egofeat.manifest import Manifest, load_manifest
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.extract import forecast_jobs, run_jobs
 from egofeat.pipelines.extract_reports import JointForecast, JointReport
 from egofeat.pipelines.extract_share import changed_videos
 from egofeat.pipelines.job import Job, plan_job
 from egofeat.pipelines.official import named_weights
-from egofeat.pipelines.reextract import ReextractConfig, differences, settings
+from egofeat.pipelines.reextract import ReextractConfig, dataset_of, differences, settings
 from egofeat.segments import Dataset
 from egofeat.store import Recipe, begun, standing, supersede
 from egofeat.store.description import Description, find_stores
@@ -74,7 +75,9 @@ def stale_stores(dataset: str, config: ReextractConfig) -> list[Stale]:
     Raises:
         RequestError: there is no such entry, or no store of it.
     """
-    known = load_manifest(config.manifest).dataset(dataset)
+    manifest = load_manifest(config.manifest)
+    read = cache(manifest.dataset)
+    read(dataset)  # which must be there
     out = config.out or Path("features")
     _finish_swaps(out, dataset)
     stores = find_stores(out / dataset)
@@ -83,7 +86,7 @@ def stale_stores(dataset: str, config: ReextractConfig) -> list[Stale]:
     stale: dict[Path, Stale] = {}
     for path in stores:
         try:
-            one = _stale(path, known, config)
+            one = _stale(path, manifest, read, config)
         except EgofeatError as error:
             console.note(f"{path} is left as it is: {error}")
             continue
@@ -128,12 +131,15 @@ def forecast(stale: Sequence[Stale]) -> JointForecast:
     )
 
 
-def _stale(path: Path, dataset: Dataset, config: ReextractConfig) -> Stale | None:
+def _stale(
+    path: Path, manifest: Manifest, read: Callable[[str], Dataset], config: ReextractConfig
+) -> Stale | None:
     """How a store would be made today, where that is otherwise."""
     description = Description.read(path)
     held = survey(path)
     only = frozenset(held.done | {failure.key for failure in held.failures})
     own = _again(description, settings(path, description, config))
+    dataset = dataset_of(path, description, only, manifest, read)
     job = plan_job(own, dataset, only)
     target = job.store
     changes = differences(description.recipe, job.recipe)

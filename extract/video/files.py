@@ -67,6 +67,15 @@ def is_folder(path: Path) -> bool:
     return stat.S_ISDIR(mode)
 
 
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds of a file; -1 and -1 of what is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return (-1, -1)
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else (-1, -1)
+
+
 def read_image(path: Path) -> bytes:
     """The whole of a file of at most `MOST_BYTES`.
 

@@ -35,6 +35,7 @@ class FlowSource(FrameSource):
 
     def __init__(self, u: ImageSource, v: ImageSource) -> None:
         self.path, self.times, self.stop, self.lasting = u.path, u.times, u.stop, u.lasting
+        self.counting = u.counting
         if not np.array_equal(u.times, v.times):
             raise MediaError(
                 f"{u.path} has {len(u.times)} frames of u and {len(v.times)} of v, not of the same "

@@ -62,6 +62,7 @@ class ImageSource(FrameSource):
             raise MediaError(f"{self.path} has two images of one frame, {one} and {other}")
         first = self._first(media, int(numbers[0]))
         self.lasting = 1 / media.fps
+        self.counting = (first, micro(media.fps))
         self.times = (numbers - first) / media.fps
         self.stop = float(numbers[-1] + 1 - first) / media.fps
 
@@ -122,6 +123,11 @@ class FolderSource(ImageSource):
 
     def _read(self, name: str) -> bytes:
         return read_image(self.path / name)
+
+
+def micro(fps: float) -> int:
+    """A frame rate in millionths, as stamps of media hold it."""
+    return round(fps * 1e6)
 
 
 def names_in(folder: Path) -> list[str]:

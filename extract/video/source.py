@@ -26,6 +26,9 @@ class FrameSource(ABC):
     """Second at which the last frame ends, exclusive."""
     lasting: float = math.inf
     """Seconds that a frame is on show at most; infinity: until the next, as in a video file."""
+    counting: tuple[int, int] = (-1, -1)
+    """Of images, the number of the one shown at second 0, and how many millionths of an image are
+    shown in a second; -1 of a video file, which carries its own times."""
 
     def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield `(index, frame)` for strictly increasing indices, in one pass.

@@ -38,6 +38,15 @@ class Manifest:
         """Names of the data sets, in the order of the file."""
         return tuple(self.entries)
 
+    def entries_of(self, dataset: str) -> tuple[str, ...]:
+        """Names of the entries that read a data set, such as its colours and its flow."""
+        found = (name for name, entry in self.entries.items() if entry.name_of(name) == dataset)
+        return tuple(found) or (dataset,)
+
+    def reads_flow(self, name: str) -> bool:
+        """Whether an entry reads shipped flow in place of colours."""
+        return getattr(self.entries.get(name), "frames", None) == "flow"
+
     def dataset(self, name: str | None = None) -> Dataset:
         """Read the annotations of one entry.
 

@@ -10,9 +10,10 @@ import torch
 from egofeat.device import exact
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Backbone
-from egofeat.extract.extractor import Batches, Task
+from egofeat.extract.batches import Batches
 from egofeat.extract.persons import Detector
 from egofeat.extract.sampling import Uniform
+from egofeat.extract.task import Task
 from egofeat.extract.transforms import squash
 from egofeat.pipelines import extract
 from egofeat.pipelines.choices import ExtractConfig

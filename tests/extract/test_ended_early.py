@@ -3,6 +3,7 @@
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -214,8 +215,28 @@ def test_a_video_that_fails_in_the_middle_is_wholly_undone(
     store = open_store(report.store)
     stamps = {film.stem: film.stat() for film in films}
     for id_, stamp in zip(store.ids, store.media_stamps.tolist(), strict=True):
-        assert stamp == [stamps[id_[0]].st_size, stamps[id_[0]].st_mtime_ns]
+        assert stamp == [stamps[id_[0]].st_size, stamps[id_[0]].st_mtime_ns, -1, -1]
     again = extract.run(replace(config, retry_failed=True), dataset)
     assert (again.extracted, again.failed) == (each, 0)
     whole = extract.run(replace(config, out=tmp_path / "whole"), dataset)
     same_rows(Path(report.store), Path(whole.store))
+
+
+def test_segments_past_the_end_of_a_file_that_grows_are_tried_again(
+    films, config, monkeypatch, tmp_path
+):
+    """They may be in it tomorrow: each has a shard of its own, which nothing holds back."""
+    monkeypatch.setattr("egofeat.extract.shards.MAX_ROWS", 1)
+    mine = tmp_path / "b.mp4"
+    mine.write_bytes(films[1].read_bytes())
+    segments = (Segment("early", "b", 0.0, 1.5), Segment("late", "b", 5.0, 6.0))
+    dataset = Dataset("mine", {"b": Media(mine)}, segments, {})
+    with monkeypatch.context() as patched:
+        growing = partial(Failing, at=30, does=file_grows)
+        patched.setattr("egofeat.extract.decoding.open_video", lambda *of: growing(open_video(*of)))
+        report = extract.run(config, dataset)
+    assert {one.cause for one in standing(Path(report.store))[1]} == {"unreadable"}
+    again = extract.run(config, dataset)
+    assert (again.extracted, again.failed) == (1, 1)
+    (late,) = standing(Path(again.store))[1]
+    assert (late.id, late.cause) == ("late", "damaged")

@@ -1,5 +1,6 @@
 """Films with damage in the middle, in dense windows: what is lost, what is kept, what is told."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from PIL import Image
 
 from egofeat.errors import MediaError
 from egofeat.extract.video import open_video
-from egofeat.pipelines import extract
+from egofeat.pipelines import extract, refresh
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.reextract import ReextractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 
@@ -174,7 +176,7 @@ def test_holes_and_damage_among_images_are_lost_together(drawn, config, tmp_path
     starts = np.round(store.spans("film")[:, 0] * 25).astype(int).tolist()
     assert starts == [*range(10), *range(20, 37)]  # an image is on show for its neighbour too
     assert (told.start, told.stop) == (10 / 25, 23 / 25)
-    assert store.media_stamps.tolist() == [[-1, -1]]
+    assert store.media_stamps.tolist() == [[-1, -1, 1, 25_000_000]]
 
 
 def test_lost_windows_are_tried_again_when_it_is_asked_for(films, config, tmp_path):
@@ -187,3 +189,22 @@ def test_lost_windows_are_tried_again_when_it_is_asked_for(films, config, tmp_pa
     assert (second.extracted, second.lost_windows) == (1, 0)
     assert len(open_store(second.store)["film"]) == 37
     assert not list(Path(second.store).glob("failures-*"))
+
+
+def test_features_that_are_taken_over_keep_what_they_lost(films, config, tmp_path):
+    """Another film of the store was replaced: `reextract --all` makes that one anew alone."""
+    for name in ("damaged", "whole"):
+        shutil.copy(films[name], tmp_path / f"{name}.mp4")
+    manifest = tmp_path / "data_manifest.yaml"
+    manifest.write_text(
+        "version: 1\ndatasets:\n  mine: {format: csv, media: ., annotations: mine.csv}\n"
+    )
+    (tmp_path / "mine.csv").write_text("video\ndamaged.mp4\nwhole.mp4\n")
+    own = replace(config, manifest=manifest)
+    first = extract.run(own)
+    assert first.lost_windows > 0
+    os.utime(tmp_path / "whole.mp4", (1, 1))
+    again = ReextractConfig(manifest=manifest, out=config.out, device="cpu", workers=1)
+    (report,) = refresh.refresh(refresh.stale_stores("mine", again)).stores
+    assert (report.store, report.extracted, report.skipped) == (first.store, 1, 1)
+    assert report.lost_windows == extract.run(own).lost_windows == first.lost_windows

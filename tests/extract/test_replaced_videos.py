@@ -2,11 +2,13 @@
 
 import json
 import os
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from egofeat.extract import shards
 from egofeat.pipelines import extract, refresh
@@ -104,3 +106,41 @@ def test_a_refresh_that_was_killed_after_it_took_shards_over_goes_on(project, en
     assert report.extracted == 1
     assert json.loads((store / "store.json").read_text())["dataset"] == "mine"
     assert len(open_store(store)) == 4
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_that_the_manifest_counts_otherwise_are_told_and_made_anew(
+    drawn, tmp_path, monkeypatch, packed
+):
+    """Another number at second 0, or another rate, is another frame at the same second."""
+    folder = tmp_path / "media/film"
+    folder.mkdir(parents=True)
+    for number in range(1, 31):
+        Image.fromarray(drawn(number)).save(folder / f"{number:06d}.png")
+    if packed:
+        with tarfile.open(tmp_path / "media/film.tar", "w") as tar:
+            tar.add(folder, "film")
+    monkeypatch.chdir(tmp_path)
+    name = "film.tar" if packed else "film"
+    Path("one.csv").write_text(f"video,start,stop\n{name},0.2,0.8\n")
+
+    def manifest(**said):
+        keys = "".join(f", {key}: {value}" for key, value in said.items())
+        Path("data_manifest.yaml").write_text(
+            "version: 1\ndatasets:\n"
+            f"  mine: {{format: csv, media: media, annotations: one.csv{keys}}}\n"
+        )
+
+    manifest(fps=25)
+    store = Path(extract.run(SMALL).store)
+    before = open_store(store)[open_store(store).ids[0]].copy()
+    manifest(fps=25, first_frame=1)  # which was meant without
+    assert extract.run(SMALL).changed_videos == []
+    for said in ({"fps": 25, "first_frame": 4}, {"fps": 20}):
+        manifest(**said)
+        assert extract.run(SMALL).changed_videos == [name]
+    manifest(fps=25, first_frame=4)
+    (report,) = refresh.refresh(refresh.stale_stores("mine", ON_CPU)).stores
+    assert (report.store, report.extracted) == (str(store), 1)
+    assert not np.array_equal(open_store(store)[open_store(store).ids[0]], before)
+    assert extract.run(SMALL).changed_videos == []

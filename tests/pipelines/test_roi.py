@@ -13,7 +13,7 @@ from torchvision.ops import roi_align
 from egofeat.boxes import Boxes, boxes_digest, key_frame_id
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import load
-from egofeat.extract.extractor import Batches
+from egofeat.extract.batches import Batches
 from egofeat.extract.moments import frames_at
 from egofeat.extract.video import open_video
 from egofeat.pipelines import extract

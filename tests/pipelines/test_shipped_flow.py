@@ -1,6 +1,7 @@
 """Flow as EPIC-KITCHENS ships it, beside its colours: the right frames, and stores that join."""
 
 import io
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from PIL import Image
 
 from egofeat.extract.video import open_video
 from egofeat.manifest import load_manifest
-from egofeat.pipelines import extract
+from egofeat.pipelines import extract, refresh
 from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.job import plan_job
+from egofeat.pipelines.job import plan_job, together
+from egofeat.pipelines.reextract import ReextractConfig, swap
 from egofeat.store import open_store, verify
 from egofeat.store.joined import open_stores
 
@@ -106,3 +108,22 @@ def test_colours_by_time_stamps_are_the_same_segments(manifest: Path, tmp_path: 
         config(tmp_path, backbone="mobilenetv2"), replace(by_time, media={"P01_01": tar})
     )
     assert open_stores([videos.store, flow.store]).ids == ["P01_01_0", "P01_01_1"]
+
+
+def test_flow_is_extracted_again_from_flow(manifest: Path, tmp_path: Path) -> None:
+    """A store names its data set, which two entries read: the one of its own kind is meant."""
+    entries = load_manifest(manifest)
+    extract.run(config(tmp_path, backbone="mobilenetv2"), entries.dataset("epic"))
+    flow = extract.run(config(tmp_path, motion="frames"), entries.dataset("epic-flow"))
+    own = ReextractConfig(manifest=manifest, out=tmp_path, device="cpu", workers=1)
+    assert refresh.stale_stores("epic", own) == []
+    tar = entries.dataset("epic-flow").media["P01_01"].path
+    (job,) = swap(Path(flow.store), ["i3d_flow"], own, weights=["random"])
+    assert job.dataset.media["P01_01"].path == tar
+    assert len(job.segments) == 2
+    colours = plan_job(config(tmp_path, backbone="mobilenetv2"), entries.dataset("epic"))
+    assert together([job, colours]) == [[0], [1]]
+    os.utime(tar, (1, 1))
+    (stale,) = refresh.stale_stores("epic", own)
+    (report,) = refresh.refresh([stale]).stores
+    assert (report.store, report.extracted, report.failed) == (flow.store, 2, 0)

@@ -13,7 +13,7 @@ from egofeat.errors import StoreError
 from egofeat.store import FORMATS, open_store, verify
 from egofeat.store.shards import makers
 
-STAMPS = np.array([[1 << 40, 1_700_000_000_123_456_789], [-1, -1]])
+STAMPS = np.array([[1 << 40, 1_700_000_000_123_456_789, -1, -1], [-1, -1, 1, 29_970_000]])
 
 
 def _rows(make):

@@ -101,6 +101,10 @@ class Entry(Strict):
     obtain: str = ""
     """What to do when the data is not there; ends the error's sentence."""
 
+    def name_of(self, name: str) -> str:
+        """Name of the data set that an entry of that name reads."""
+        return getattr(self, "dataset", None) or name
+
     def locate(self, key: str, root: Path) -> Path:
         """Find the file or folder that `key` names.
 

@@ -63,7 +63,7 @@ def read(name: str, entry: EpicEntry, root: Path) -> Dataset:
     videos = list(dict.fromkeys(segment.video for segment in segments))
     unseen = Table(folder / "EPIC_100_unseen_participant_ids_validation.csv")
     return Dataset(
-        name=entry.dataset or name,
+        name=entry.name_of(name),
         media=locate_media(
             entry.locate_folder("media", root), entry.frames, videos, entry.first_frame
         ),

@@ -1,6 +1,6 @@
 """Stores of one data set as one: their rows joined by segment, each read from its own files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -159,14 +159,17 @@ class JoinedStore:
         """Target to [rows] class index, -1 where there is none."""
         for store, rows in zip(self.stores[1:], places[1:], strict=True):
             labels = {target: of[rows] for target, of in store.labels.items()}
+            published = {name: of[rows] for name, of in store.published.items()}
             alike = {
                 "classes": self.classes == store.classes,
                 "tail classes": self.tail == store.tail,
                 "unseen groups": self.unseen == store.unseen,
                 "splits": np.array_equal(self.splits, store.splits[rows]),
                 "groups": np.array_equal(self.groups, store.groups[rows]),
-                "labels": self.labels.keys() == labels.keys()
-                and all(np.array_equal(labels[target], self.labels[target]) for target in labels),
+                "labels": _same(self.labels, labels),
+                # One of before there were several tells none.
+                "published splits": not (self.published and published)
+                or _same(self.published, published),
             }
             for what, same in alike.items():
                 if not same:
@@ -183,3 +186,10 @@ class JoinedStore:
         if split is None:
             return np.arange(len(self), dtype=np.int64)
         return np.flatnonzero(self.splits == split).astype(np.int64)
+
+
+def _same(columns: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether there are the same columns, alike in every row."""
+    return columns.keys() == others.keys() and all(
+        np.array_equal(columns[name], others[name]) for name in columns
+    )

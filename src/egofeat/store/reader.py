@@ -70,7 +70,7 @@ class FeatureStore:
         self.media_stamps: NDArray[np.int64] | None = (
             column(stamps, np.dtype(np.int64)) if shards and len(stamps) == len(shards) else None
         )
-        """[rows, 2] of each segment's media, as `ShardRows` has them; None where a shard does not
+        """[rows, 4] of each segment's media, as `ShardRows` has them; None where a shard does not
         say."""
         every = [list(shard.ids) for shard in shards]
         addresses = zip(

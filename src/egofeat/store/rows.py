@@ -40,8 +40,9 @@ class ShardRows:
     scores: NDArray[np.float32] | None = None
     """[rows] the detector's, where there are boxes."""
     media_stamps: NDArray[np.int64] | None = None
-    """[segments, 2] size in bytes and time of change in nanoseconds of the file that a segment
-    was read from, as it then was; -1 where it is a folder. None where it is not known."""
+    """[segments, 4] of what a segment was read from, as it then was: size in bytes and time of
+    change in nanoseconds of the file, -1 of a folder; and of images, the number of the one shown
+    at second 0 and their rate in millionths a second, -1 of a video. None where it is not known."""
 
     @property
     def of_persons(self) -> dict[str, NDArray[np.float32]]:

@@ -124,7 +124,7 @@ class Shard:
     of_persons: Mapping[str, TapArray]
     """What there is of `PERSON_COLUMNS`."""
     media_stamps: NDArray[np.int64] | None
-    """[segments, 2] as `ShardRows` has them; None where they are not known."""
+    """[segments, 4] as `ShardRows` has them; None where they are not known."""
     made_with: Mapping[str, str]
     """What made it: versions of libraries, device, host; empty where it does not say."""
     checksums: Mapping[str, int] | None
@@ -208,7 +208,7 @@ def _check_lengths(shard: Shard) -> None:
         "clipped": (shard.clipped.shape, (count,)),
     }
     if shard.media_stamps is not None:
-        shapes["media_stamps"] = (shard.media_stamps.shape, (count, 2))
+        shapes["media_stamps"] = (shard.media_stamps.shape, (count, 4))
     if offsets is not None:
         shapes["offsets"] = (offsets.shape, (count + 1,))
     for name, (shape, expected) in shapes.items():

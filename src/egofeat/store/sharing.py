@@ -1,5 +1,6 @@
 """Beginning a store with shards of another one of the same recipe, without copying their bytes."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -7,9 +8,11 @@ from pathlib import Path
 
 from egofeat.store.damage import writing
 from egofeat.store.description import Description
+from egofeat.store.failures import all_failures, failures_path, write_failures
 from egofeat.store.files import publish, remove_leftovers, sync_tree, temporary_path
 from egofeat.store.formats import open_shards
 from egofeat.store.rows import Key, keys
+from egofeat.store.shards import segments_in
 
 _WORKER = "share"
 
@@ -17,8 +20,9 @@ _WORKER = "share"
 def share_shards(source: Path, target: Path, fit: Callable[[Key], bool]) -> None:
     """Begin a store, or go on with it, with those shards of another all of whose segments fit.
 
-    The two name the same files where the disk allows it: shards are replaced and never written
-    to, so that neither sees what becomes of the other.
+    Windows that were lost of their videos are noted again. The two stores name the same files where
+    the disk allows it: shards are replaced and never written to, so that neither sees what becomes
+    of the other.
 
     Args:
         source: folder of the store that has them.
@@ -32,7 +36,14 @@ def share_shards(source: Path, target: Path, fit: Callable[[Key], bool]) -> None
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, _WORKER)
     description = Description.read(source)
-    for shard in open_shards(source, description):
+    shards = open_shards(source, description)
+    lost = [
+        failure
+        for failure in all_failures(source, segments_in(shards), None)
+        if failure.windows and fit((failure.id, 0.0, math.inf))
+    ]
+    write_failures(failures_path(target, _WORKER), lost, _WORKER)
+    for shard in shards:
         place = folder / shard.path.name
         if place.exists() or not all(map(fit, keys(shard.ids, shard.starts, shard.stops))):
             continue

@@ -11,8 +11,8 @@ from egofeat.store.formats import check_choice, open_shards
 from egofeat.store.rows import Failure, Key, keys
 from egofeat.store.shards import segments_in
 
-Stamp = tuple[int, int]
-"""Size in bytes and time of change in nanoseconds of a file; -1 of what is none."""
+Stamp = tuple[int, int, int, int]
+"""Of what a segment was read from: a row of `ShardRows.media_stamps`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Standing:
     failures: list[Failure] = field(default_factory=list)
     """Of what is not there, and windows lost of what is."""
     stamps: Mapping[Key, Stamp] = field(default_factory=dict)
-    """Of the files that segments were read from, where that is known."""
+    """Of what segments were read from, where that is known."""
 
 
 def begun(store: Path) -> bool:
@@ -53,8 +53,8 @@ def survey(store: Path, tell: Tell = bool) -> Standing:
     for shard in shards:
         if (columns := shard.media_stamps) is not None:
             of_shard = keys(shard.ids, shard.starts, shard.stops)
-            pairs = ((size, changed) for size, changed in columns.tolist())
-            stamps |= dict(zip(of_shard, pairs, strict=True))
+            rows = ((size, at, first, rate) for size, at, first, rate in columns.tolist())
+            stamps |= dict(zip(of_shard, rows, strict=True))
     return Standing(done, all_failures(store, done, None, tell), stamps)
 
 
