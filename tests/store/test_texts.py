@@ -86,7 +86,8 @@ def test_rubbish_is_one_sentence_that_names_the_file(store, name, data):
     whole = (store / name).read_bytes()
     kinds = st.one_of(
         st.binary(max_size=200),
-        st.integers(0, len(whole) - 1).map(lambda stop: whole[:stop]),
+        # Without its last line end it says the same.
+        st.integers(0, len(whole) - 2).map(lambda stop: whole[:stop]),
         st.sampled_from(
             [b"null", b"5", b"[]", b"{}", b"\xff\xfe", b"\x00", b"[" * 9999, b'{"a":' * 9999]
         ),
