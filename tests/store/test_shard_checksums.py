@@ -73,6 +73,21 @@ def test_an_altered_bit_is_told_or_means_nothing(make, tmp_path_factory, form, c
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_verify_tells_whatever_a_reader_refuses_for_a_checksum(make, tmp_path, form):
+    path = _store(make, tmp_path, form)
+    (shard,) = _shards(path, form)
+    file = shard.path if form == "hdf5" else shard.path / "zarr.json"
+    content = file.read_bytes()
+    for name, value in shard.checksums.items():
+        written = f"{value}".encode()
+        assert content.count(written) == 1
+        file.write_bytes(content.replace(written, written[:-1] + b"%d" % ((value + 1) % 10)))
+        (problem,) = verify(path)
+        assert f"its {name} were altered" in problem.message
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_reader_refuses_a_column_that_was_altered(make, tmp_path, form):
     path = _store(make, tmp_path, form)
     (shard,) = _shards(path, form)

@@ -34,6 +34,8 @@ def faults_of(shard: Shard, form: ShardFormat) -> Iterator[Fault]:
         verb = "was altered after it was" if name in shard.taps else "were altered after they were"
         for segment in np.unique(np.searchsorted(offsets, rows, "right") - 1).tolist():
             yield shard.ids[segment], f"its {name} {verb} written"
+        if name in shard.of_persons and not len(rows):
+            read_column(form, shard, name)  # whole, as readers do
 
 
 def _altered(shard: Shard, form: ShardFormat, name: str) -> NDArray[np.int64]:
