@@ -242,7 +242,7 @@ def test_other_stores_hold_no_persons(make, tmp_path):
     with pytest.raises(RequestError, match="one row a segment"):
         open_store(fixed).single_rows()
     held = [list_stores(path)[0].held for path in (windows, fixed)]
-    assert held == ["1 segments of 3 rows", "1 segments"]
+    assert held == ["1 segment of 3 rows", "1 segment"]
 
 
 def test_persons_are_not_gathered_as_segments(make, tmp_path):
