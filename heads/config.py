@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import inf
 
 from egofeat.errors import RequestError
 from egofeat.heads.optim import OPTIMIZERS
@@ -13,6 +14,8 @@ SAMPLINGS = ("shuffle", "balanced")
 CACHES = ("auto", "on", "off")
 DECAY_FROM, DECAY_EVERY = 35, 20
 """Epochs; the MobileNetV2 report's."""
+_TOO_MUCH = 2**63
+"""Of what torch counts by; a seed too."""
 
 
 def said(option: str) -> str:
@@ -119,10 +122,12 @@ class TrainerConfig:
             value = getattr(self, option)
             if value is not None and not value >= bound:
                 raise RequestError(f"{said(option)} must be at least {bound}, not {value}")
+            if value is not None and not value < _TOO_MUCH:
+                raise RequestError(f"{said(option)} must be less than 2**63, not {value}")
         for option in ("lr", "lr_decay", "class_weight_cap", "gaze_sigma"):
             value = getattr(self, option)
-            if value is not None and not value > 0:
-                raise RequestError(f"{said(option)} must be above 0, not {value}")
+            if value is not None and not 0 < value < inf:
+                raise RequestError(f"{said(option)} must be above 0 and finite, not {value}")
 
     def _check_schedule(self) -> None:
         if self.eval_every and not self.iterations:

@@ -1,12 +1,16 @@
 """`egofeat fit-head`: a head trained on the features of a store or several, into a run folder."""
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from egofeat import console
@@ -302,10 +306,24 @@ def describe(
         description["published_split"] = config.published_split
     if config.init is not None:
         description["init"] = describe_file(config.init)
+    _refuse_more_than_memory(description)
     make_head(description)  # a head that cannot be is refused before anything is written
     if config.head == "flow_attention":
         _refuse_without_flow(description)
     return description
+
+
+def _refuse_more_than_memory(description: Mapping[str, Any]) -> None:
+    """Refuse a head whose weights this machine cannot hold, before memory is taken for them."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size = inf  # of what torch cannot even count
+    with suppress(RuntimeError), torch.device("meta"):
+        size = sum(weight.nbytes for weight in make_head(description).parameters())
+    if size > memory:
+        raise RequestError(
+            f"head '{description['head']}' with these options is larger than the memory of this "
+            f"machine ({console.size(memory)}): choose smaller ones"
+        )
 
 
 def _refuse_without_flow(description: Mapping[str, Any]) -> None:

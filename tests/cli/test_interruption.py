@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from egofeat.cli import app, main
-from egofeat.cli.interruption import interruptible
+from egofeat.cli.interruption import Interruption, interruptible
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,31 @@ def test_what_is_ignored_stays_so_as_under_nohup():
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_at_the_very_end_is_no_traceback(monkeypatch):
+    def late() -> Iterator[Interruption]:
+        yield Interruption()
+        raise KeyboardInterrupt  # between the last line of the work and the handlers' return
+
+    monkeypatch.setattr(type(app), "__call__", lambda _: None)
+    monkeypatch.setattr(sys.modules["egofeat.cli.app"], "interruptible", contextmanager(late))
+    monkeypatch.setattr(sys, "argv", ["egofeat", "ls"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+
+
+def test_a_signal_that_a_finaliser_swallows_is_not_lost():
+    class Held:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def work() -> None:
+        held = Held()
+        del held
+        time.sleep(10)
+
+    with interruptible() as interruption, pytest.raises(KeyboardInterrupt):
+        work()
+    assert interruption.signum == signal.SIGTERM

@@ -251,6 +251,8 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
         ("clip_norm", -1, "--clip-norm must be at least 0"),
         ("lr", 0, "--lr must be above 0"),
         ("lr", float("nan"), "--lr must be above 0"),
+        ("lr", float("inf"), "--lr must be above 0 and finite"),
+        ("batch_size", 2**64, "--batch-size must be less than"),
     ],
 )
 def test_wrong_options_are_refused(option, value, says):

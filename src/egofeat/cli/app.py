@@ -1,16 +1,18 @@
 """The command that all others hang on, and how each of them ends."""
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from importlib import metadata
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
 
 from egofeat import console
 from egofeat.cli.interruption import interruptible
-from egofeat.errors import EgofeatError
+from egofeat.errors import EgofeatError, RequestError
 
 app = typer.Typer(
     name="egofeat",
@@ -48,11 +50,29 @@ def start(
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one sentence, not a traceback."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # when the work was done, and the program nearly
+        sys.exit(130)
+
+
+def _run() -> None:
     with interruptible() as interruption:
         try:
+            _refuse_empty_words(sys.argv[1:])
             app()
         except EgofeatError as error:
             _refuse(str(error), error.exit_code)
+        except (MemoryError, RuntimeError) as error:
+            from egofeat.device import is_out_of_memory  # torch is there: it raised this
+
+            if not is_out_of_memory(error):
+                raise
+            _refuse(
+                "memory has run out: give fewer at once (--batch-size, --workers), or ask for a "
+                "smaller network, head or input",
+                1,
+            )
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _refuse(f"{where}{error.strerror or error}", 1)
@@ -81,6 +101,18 @@ def is_said(ctx: typer.Context, option: str) -> bool:
     """Say whether an option stands on the command line, be it with its default."""
     source = ctx.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_empty_words(words: list[str]) -> None:
+    """An empty path would be the current folder, and no splits all of them."""
+    for before, word in pairwise(["egofeat", *words]):
+        if not word or re.fullmatch(r"--[a-z-]+=", word):
+            raise RequestError(
+                f"an empty word follows {before}: give a value, or set the variable that it "
+                "comes from"
+                if not word
+                else f"{word} is empty: give a value, or set the variable that it comes from"
+            )
 
 
 def _refuse(sentence: str, exit_code: int) -> None:
