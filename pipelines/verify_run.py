@@ -10,11 +10,15 @@ from egofeat.heads.history import History
 from egofeat.pipelines.kept import CONFIG
 from egofeat.pipelines.run import RunFolder, load_run
 from egofeat.pipelines.run_files import SUMS, digests
+from egofeat.pipelines.trained_on import NAME as TRAINED_ON
 from egofeat.store import Problem
 from egofeat.store.damage import open_plain
 from egofeat.store.files import PREFIX, is_of_the_living
 
-_KEPT = ("head.safetensors", "history*.csv", "metrics*.json", "predictions*.npz", "detections*.csv")
+_KEPT = (
+    *("head.safetensors", "history*.csv", "metrics*.json", "predictions*.npz", "detections*.csv"),
+    TRAINED_ON,
+)
 _AGAIN = "run `egofeat evaluate` again, or of the head and its history `egofeat fit-head` into "
 _AGAIN += "another folder"
 

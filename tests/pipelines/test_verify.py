@@ -73,6 +73,15 @@ def test_what_a_run_lacks_is_told(config):
     assert "earlier egofeat" in problem.message
 
 
+def test_a_file_whose_digest_was_taken_out_is_told(config):
+    run = fit_head(config).path
+    sums = run / "SHA256SUMS"
+    whole = sums.read_text()
+    for line in whole.splitlines(keepends=True):
+        sums.write_text(whole.replace(line, ""))
+        assert [one.shard for one in verify_run(run)] == line.split()[1:]
+
+
 def test_folders_paths_and_exit_codes(config, tmp_path):
     run = fit_head(config).path
     assert find_kept([tmp_path / "features", tmp_path / "runs", run]) == [config.store, run]
