@@ -1,7 +1,8 @@
 """Which segments go into which shard, and which are decoded together: pure functions.
 
 The cut depends on the segments alone, never on what is already done or who works, so a
-run that was killed and resumed publishes the very files of one that was not.
+run that was killed and resumed publishes the very files of one that was not. One that was asked
+to stop has published what was whole of its open shards, and what is left of them makes others.
 """
 
 import hashlib

@@ -17,7 +17,8 @@ from egofeat.pipelines.annotated_video import Written, check_place, write_annota
 from egofeat.pipelines.in_memory import Watched
 from egofeat.pipelines.predict import makers_of, weights_of_sources
 from egofeat.pipelines.roi_features import PersonFeatures
-from egofeat.pipelines.run import load_run, reads_persons, sources
+from egofeat.pipelines.run import load_run, reads_persons
+from egofeat.pipelines.run_config import sources
 from egofeat.pipelines.scenes import Choice, ClipScenes, PersonScenes, Seen
 from egofeat.pipelines.whereabouts import Detected, People, load_detector, read_people
 

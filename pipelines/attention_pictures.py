@@ -33,8 +33,8 @@ from egofeat.pipelines.run import (
     load_run,
     open_run_store,
     refuse_persons,
-    sources,
 )
+from egofeat.pipelines.run_config import sources
 from egofeat.pipelines.visualize import Pictures
 from egofeat.segments import Media
 from egofeat.store import FeatureStore

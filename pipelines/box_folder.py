@@ -23,6 +23,7 @@ from egofeat.adapters.box_files import detections_csv
 from egofeat.boxes import Boxes
 from egofeat.errors import StoreError
 from egofeat.store import Failure
+from egofeat.store.damage import writing
 from egofeat.store.failures import read_failures, write_failures
 from egofeat.store.files import create_file, remove_leftovers, replace_file, sync, temporary_path
 
@@ -121,10 +122,11 @@ class BoxFolder:
             name = f"{_file_name(looked.video)}.csv"
             # Elsewhere than beside the others: whoever reads `*.csv` would take it for one.
             temporary = temporary_path(self._looked / name, self._worker)
-            temporary.write_bytes(detections_csv(boxes))
-            sync(temporary)
-            temporary.replace(self.path / name)
-            sync(self.path)
+            with writing(self.path / name):
+                temporary.write_bytes(detections_csv(boxes))
+                sync(temporary)
+                temporary.replace(self.path / name)
+                sync(self.path)
         said = asdict(looked) | {"failures": [_plain(failure) for failure in looked.failures]}
         content = json.dumps(said, ensure_ascii=False) + "\n"
         replace_file(self._record(looked.video), content.encode(), self._worker)

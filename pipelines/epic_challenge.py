@@ -17,6 +17,8 @@ from egofeat.heads.fusion import fuse_logits
 from egofeat.pipelines.coverage import Coverage, coverage
 from egofeat.pipelines.evaluate import predict_split, split_rows
 from egofeat.pipelines.run import Places, load_run, open_run_store
+from egofeat.store.damage import writing
+from egofeat.store.files import sync, temporary_path
 
 CLASSES = {"verb": 97, "noun": 300}
 SUPERVISION = {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
@@ -75,16 +77,24 @@ def write_challenge(out: Path, ids: list[str], logits: Mapping[str, Tensor]) -> 
         out: the zip; replaced when it is whole.
         ids: narration ids `[N]`.
         logits: `verb` `[N,97]` and `noun` `[N,300]`.
+
+    Raises:
+        StoreError: the disk refuses.
     """
-    temporary = out.with_name(f".{out.name}.tmp")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("test.json", "w", force_zip64=True) as file,
-    ):
-        for text in _pieces(ids, logits):
-            file.write(text.encode())
-    temporary.replace(out)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(out, "challenge")
+        try:
+            with (
+                zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+                archive.open("test.json", "w", force_zip64=True) as file,
+            ):
+                for text in _pieces(ids, logits):
+                    file.write(text.encode())
+            sync(temporary)
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _pieces(ids: list[str], logits: Mapping[str, Tensor]) -> Iterator[str]:

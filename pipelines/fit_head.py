@@ -43,10 +43,9 @@ from egofeat.pipelines.run import (
     load_run,
     make_head,
     save_head,
-    sources,
-    write_config,
 )
 from egofeat.pipelines.run_claim import claim
+from egofeat.pipelines.run_config import sources, write_config
 from egofeat.pipelines.run_files import SUMS
 from egofeat.pipelines.run_origin import describe_file, describe_store
 from egofeat.pipelines.set_aside import choose_groups, choose_published, set_aside

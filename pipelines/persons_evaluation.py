@@ -17,7 +17,7 @@ from egofeat.pipelines.ava_results import ava_results
 from egofeat.pipelines.coverage import coverage
 from egofeat.pipelines.evaluation import PersonsEvaluation, Precision, write_arrays
 from egofeat.pipelines.precision_picture import precision_bars
-from egofeat.pipelines.run import sources
+from egofeat.pipelines.run_config import sources
 from egofeat.pipelines.run_files import write_file
 from egofeat.pipelines.trained_on import judge
 from egofeat.store import BoxTable, PersonRows

@@ -14,7 +14,8 @@ from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.head import Head
 from egofeat.heads.metrics import top_pairs
 from egofeat.pipelines.in_memory import Maker, Memory, make_features
-from egofeat.pipelines.run import load_run, refuse_persons, sources
+from egofeat.pipelines.run import load_run, refuse_persons
+from egofeat.pipelines.run_config import sources
 from egofeat.segments import Media, Segment
 
 

@@ -27,7 +27,7 @@ from egofeat.heads.fusion import (
 )
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
-from egofeat.pipelines.run_config import read_config, sources, write_config
+from egofeat.pipelines.run_config import read_config, sources
 from egofeat.pipelines.run_files import compare, write_file
 from egofeat.pipelines.set_aside import choose_published, set_aside
 from egofeat.store import FeatureStore, Recipe, open_store
@@ -44,9 +44,6 @@ Places = Path | Sequence[Path]
 
 _MOST_HEAD = 16 << 30
 """Bytes."""
-
-
-__all__ = ["read_config", "sources", "write_config"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import yaml
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads.checkpoint import WORKER
 from egofeat.names import check_name
-from egofeat.pipelines.run import read_config, sources
+from egofeat.pipelines.run_config import read_config, sources
 from egofeat.store.files import PREFIX, remove_leftovers
 
 _LOCK = ".lock"

@@ -21,7 +21,8 @@ from egofeat.heads.feed import Features
 from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.trainer import evaluation_feed
-from egofeat.pipelines.run import LabelledStore, Places, listed, make_head, open_run_store, sources
+from egofeat.pipelines.run import LabelledStore, Places, listed, make_head, open_run_store
+from egofeat.pipelines.run_config import sources
 from egofeat.store import Recipe, open_store
 
 _COUNTED_BY = {"clips": "clips", "uniform": "frames"}

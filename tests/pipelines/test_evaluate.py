@@ -1,6 +1,7 @@
 """A run on other splits and in other places; the challenge's file."""
 
 import json
+import resource
 import shutil
 import zipfile
 from dataclasses import replace
@@ -11,7 +12,7 @@ import torch
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.epic_challenge import export_challenge
+from egofeat.pipelines.epic_challenge import export_challenge, write_challenge
 from egofeat.pipelines.evaluate import evaluate
 from egofeat.pipelines.fit_head import FitConfig, fit_head
 from egofeat.pipelines.run import load_run, save_head
@@ -138,3 +139,15 @@ def test_classes_that_changed_are_refused(run, verb_noun_store):
     path.write_text(json.dumps(said))
     with pytest.raises(StoreError, match=r"classes of target 'verb' .* fit the head again"):
         evaluate(run.path)
+
+
+def test_a_full_disk_leaves_no_half_of_the_challenge_file(tmp_path):
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    logits = {"verb": torch.rand(9, 97), "noun": torch.rand(9, 300)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StoreError, match=r"test\.zip cannot be written \(File too large\)"):
+            write_challenge(tmp_path / "test.zip", list("abcdefghi"), logits)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    assert not list(tmp_path.iterdir())

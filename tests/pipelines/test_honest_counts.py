@@ -13,7 +13,7 @@ from egofeat.heads import TrainerConfig
 from egofeat.pipelines.epic_challenge import export_challenge
 from egofeat.pipelines.evaluate import evaluate
 from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run import read_config
+from egofeat.pipelines.run_config import read_config
 from egofeat.pipelines.trained_on import NAME
 
 QUICK = TrainerConfig(epochs=2, lr=0.02, device="cpu")

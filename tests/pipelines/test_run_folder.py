@@ -18,7 +18,10 @@ from egofeat.pipelines.run import load_run
 from egofeat.pipelines.run_claim import claim
 
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")
-COVERED = ("config.yaml", "head.safetensors", "history.csv", "metrics.json", "predictions.npz")
+COVERED = (
+    *("config.yaml", "head.safetensors", "history.csv", "metrics.json", "predictions.npz"),
+    "trained-on.json",
+)
 
 
 @pytest.fixture
