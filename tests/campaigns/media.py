@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.campaigns.mutate import mutate_bytes
-from tests.campaigns.process import Child, Verdict, in_one_child, resident
-from tests.campaigns.scene import KINDS, RATE
+from tests.campaigns.process import Child, Verdict, in_one_child, resident, run_here
+from tests.campaigns.scene import KINDS, NETWORK, RATE
 from tests.campaigns.stage import Stage, Trial
 
 TOGETHER = 50
@@ -43,7 +43,7 @@ def trials(stage: Stage) -> Iterator[Trial]:
         for first in range(0, count, TOGETHER):
             inputs = range(first, min(first + TOGETHER, count))
             yield Trial(row, f"{inputs[0]} to {inputs[-1]}", partial(_some, stage, target, inputs))
-    for name in stage.thin(list(HOSTILE), "hostile", least=4):
+    for name in stage.thin(list(HOSTILE), "hostile"):
         yield Trial("hostile media", name, partial(_hostile, stage, name))
 
 
@@ -76,7 +76,7 @@ def _probed(path: Path, probe: Callable[[Path], None], what: str) -> Verdict:
     before = resident()
     try:
         probe(path)
-        kind = "read"
+        kind = "opened"  # each frame may be refused by itself
     except EgofeatError:
         kind = "refused"
     except BaseException as error:
@@ -153,6 +153,8 @@ def _hostile(stage: Stage, name: str) -> Iterator[Verdict]:
     def judge(_: int) -> Verdict:
         path = make(stage.place)
         probe = _weights if name.startswith("weights") else read_video
+        if make is _jump:
+            probe = _in_windows
         return _probed(path, probe, name)
 
     yield from in_one_child([0], judge, limit=LIMIT, memory=MEMORY, output=stage.output)
@@ -225,14 +227,30 @@ def _jump(folder: Path) -> Path:
 
     path = folder / "jump.mkv"
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("mpeg4", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream = output.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
         for number in range(10):
             frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
             frame.pts = number + 60_000_000 * (number > 7)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    (folder / "t.csv").write_text("video\njump.mkv\n")
+    entry = "{format: csv, media: ., annotations: t.csv}"
+    (folder / "m.yaml").write_text(f"version: 1\ndatasets: {{jump: {entry}}}\n")
     return path
+
+
+def _in_windows(path: Path) -> None:
+    """Plan dense windows over a video, and extract them."""
+    from egofeat.errors import EgofeatError
+
+    read_video(path)
+    windows = ("--windows", "1", "--stride", "1", "--fps", "30", "--out", str(path.parent / "out"))
+    command = ("extract", *NETWORK, "--manifest", str(path.parent / "m.yaml"), *windows)
+    for arguments in ((*command, "--dry-run"), command):
+        code, text = run_here(arguments)
+        if code:
+            raise EgofeatError(text)
 
 
 def _bomb() -> bytes:
