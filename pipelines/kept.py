@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from egofeat.errors import RequestError
-from egofeat.store import Problem
+from egofeat.store import Problem, open_store
 from egofeat.store import verify as verify_store
+from egofeat.store.annotations import NAME as SEGMENTS_JSON
+from egofeat.store.annotations import Annotations
 from egofeat.store.description import NAME as STORE_JSON
-from egofeat.store.description import find_stores
+from egofeat.store.description import Description, find_stores
 from egofeat.store.opening import find_deeper, some
 
 CONFIG = "config.yaml"
@@ -46,7 +48,36 @@ def find_runs(root: Path) -> list[Path]:
 def verify(path: Path) -> list[Problem]:
     """Check one store or one run; see `egofeat.store.verify` and `verify_run`."""
     if (path / STORE_JSON).exists():
-        return verify_store(path)
+        return [*verify_store(path), *_without_segments(path)]
     from egofeat.pipelines.verify_run import verify_run  # noqa: PLC0415  torch is slow to import
 
     return verify_run(path)
+
+
+def lacking(path: Path) -> str:
+    """Say of a sound store how many of the manifest's segments it has; empty where it has all.
+
+    A shard that is gone leaves no trace but this.
+    """
+    annotations = Annotations.read(path) if (path / STORE_JSON).exists() else None
+    if annotations is None:
+        return ""
+    tap = next(iter(Description.read(path).recipe.taps))
+    there = set(open_store(path, tap).ids)
+    count = sum(segment not in there for segment in annotations.ids)
+    if not count:
+        return ""
+    return (
+        f"; of the {len(annotations.ids):,} segments of the manifest {count:,} are without "
+        "features: not extracted, failed, or lost with their shards"
+    )
+
+
+def _without_segments(store: Path) -> list[Problem]:
+    """Every command writes segments.json before its first shard."""
+    if (store / SEGMENTS_JSON).exists() or not any((store / "shards").glob("[!.]*")):
+        return []
+    mend = "give the command that made the store again, which keeps the features"
+    return [
+        Problem(SEGMENTS_JSON, None, f"is missing, and labels, classes and splits with it: {mend}")
+    ]

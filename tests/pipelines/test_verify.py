@@ -116,3 +116,18 @@ def test_a_folder_that_holds_one_store_is_that_store(config, tmp_path):
     fit_head(config)
     assert "further below: " in command("ls", tmp_path / "a").stdout
     assert "but runs" in command("ls", tmp_path / "runs").stdout
+
+
+def test_a_store_says_what_it_has_lost(config):
+    shards = sorted((config.store / "shards").iterdir())
+    lost = len(open_store(config.store))
+    for shard in shards:
+        shard.rename(shard.with_name(f".{shard.name}"))
+    said = command("verify", config.store).stdout
+    assert f"of the {lost} segments of the manifest {lost} are without features" in said
+    for shard in shards:
+        shard.with_name(f".{shard.name}").rename(shard)
+    (config.store / "segments.json").unlink()
+    gone = command("verify", config.store)
+    assert gone.exit_code == 1
+    assert "segments.json: is missing, and labels, classes and splits with it" in gone.stdout

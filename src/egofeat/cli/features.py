@@ -252,7 +252,7 @@ def verify_command(
     as_json: Json = False,
 ) -> None:
     """Read every byte of stores and runs and check it against its checksums; changes nothing."""
-    from egofeat.pipelines.kept import find_kept, verify
+    from egofeat.pipelines.kept import find_kept, lacking, verify
 
     told = []
     kept = find_kept(store)
@@ -265,7 +265,7 @@ def verify_command(
         for one in problems:
             console.say(": ".join([*where, *filter(None, (one.shard, one.id, one.message))]))
         if not problems:
-            console.say(f"{path} is sound")
+            console.say(f"{path} is sound{lacking(path)}")
     if as_json:
         print(json.dumps(told))
     if told:
