@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from egofeat.boxes import Boxes
 from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset, Segment
-from egofeat.store import FORMATS, Failure, open_store, verify
+from egofeat.store import FORMATS, Failure, list_stores, open_store, verify
 from egofeat.store.annotations import Annotations
 from egofeat.store.files import temporary_path
 
@@ -255,3 +255,16 @@ def test_annotations_of_a_large_data_set_are_quick(tmp_path):
     read = time.perf_counter()
     # A second each is what is promised; three let a busy machine pass.
     assert (written - started < 3, read - written < 3) == (True, True)
+
+
+def test_the_list_says_what_made_shards_unlike(make, tmp_path):
+    shards = {name: make.rows([name]) for name in "ab"}
+    for name, device in (("a", "cpu"), ("b", "NVIDIA H100")):
+        made_with = {"device": device, "torch": "2"}
+        writer = make.writer(tmp_path, make.dataset(*shards.values()), made_with=made_with)
+        writer.write_shard(name, shards[name])
+        writer.close()
+    (summary,) = list_stores(tmp_path)
+    (said,) = summary.remarks
+    assert "its shards were not all made alike: device NVIDIA H100 or cpu" in said
+    assert "torch" not in said

@@ -1,7 +1,7 @@
 """What stores there are below a folder, damaged ones too."""
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from egofeat.store.failures import all_failures
 from egofeat.store.flat import offsets_of
 from egofeat.store.formats import open_shards
 from egofeat.store.selection import select
-from egofeat.store.shards import segments_in
+from egofeat.store.shards import makers, segments_in
 from egofeat.store.superseding import is_superseded
 from egofeat.words import counted
 
@@ -98,6 +98,7 @@ def _summary(path: Path) -> StoreSummary:
         shards = open_shards(path, description)
         annotations = Annotations.read(path)
         selection = select(shards, annotations)
+        remarks += _differences(makers(shards))
         segments, stale = len(selection.row_of), len(selection.stale)
         if description.recipe.flat:
             lengths = [np.diff(offsets_of(shard)) for shard in shards]
@@ -131,6 +132,14 @@ def _summary(path: Path) -> StoreSummary:
         remarks=tuple(remarks),
         problem=problem,
     )
+
+
+def _differences(made: Sequence[Mapping[str, str]]) -> list[str]:
+    """Say in what respects a store's shards were made by different means, if in any."""
+    names = sorted({name for one in made for name in one})
+    several = {name: sorted({one.get(name, "unknown") for one in made}) for name in names}
+    said = [f"{name} {' or '.join(values)}" for name, values in several.items() if values[1:]]
+    return [f"its shards were not all made alike: {'; '.join(said)}"] if said else []
 
 
 def _version(name: str) -> str | None:

@@ -1,0 +1,64 @@
+"""Every command of the documentation, in the order of its page, on small data."""
+
+from pathlib import Path
+
+import pytest
+from tests.docs.blocks import PAGES, Block, blocks
+from tests.docs.giving import give, read
+from tests.docs.make_options import PAGE, page
+
+ELSEWHERE = {
+    "bench backbones": "tests/pipelines/test_bench_backbones.py: each in a process of its own",
+    "demo": "tests/pipelines/test_demo.py, and .ci/run gives it as it stands",
+    "--init ": "tests/pipelines/test_published_heads.py: a file of published weights",
+    "--motion raft": "tests/extract/test_flow_methods.py: RAFT's published weights",
+    "features/handwash": "docs/results.md: trained on real videos, with real weights",
+    "--dataset handwash": "docs/results.md: extracted of real videos, with real weights",
+}
+"""Words of commands whose options alone are checked here, and where they are given."""
+
+_EPIC = "egofeat extract --backbone mobilenetv2 --dataset epic --split train,val"
+_AVA = "egofeat roi --dataset ava"
+FIRST: dict[str, tuple[str, ...]] = {
+    "docs/annotate.md": (
+        f"{_AVA} --out annotated",
+        "egofeat fit-head roi --preset ava --store annotated --out runs/ava-roi",
+        _EPIC,
+        "egofeat fit-head lstm --store features/epic --out runs/kitchen-lstm",
+    ),
+    "docs/backbones.md": (_EPIC,),
+    "docs/heads.md": (
+        "egofeat extract --backbone mobilenetv2 --dataset epic",
+        "egofeat extract --backbone i3d --dataset epic --split train,val",
+        "egofeat extract --backbone i3d --dataset egtea --tap map",
+        "egofeat extract --backbone mobilenetv2 --dataset epic --split train,val --tap map"
+        " --out maps",
+        "egofeat extract --backbone flow_grid --dataset epic --split train,val --motion farneback"
+        " --out flow",
+    ),
+    "docs/store.md": (
+        _EPIC,
+        "egofeat extract --backbone slowfast_8x8_r50 --windows 32 --stride 16 --out dense",
+    ),
+}
+"""What a page takes for granted: done by another page before."""
+
+
+def commands(page: str) -> list[Block]:
+    return [block for block in blocks(page) if block.text.startswith("egofeat ")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
+def test_every_command_of_a_page_works(page: str, here: Path) -> None:
+    for line in FIRST.get(page, ()):
+        give(line, f"before {page}")
+    for block in commands(page):
+        where = f"{page}:{block.line}"
+        if any(words in f"{block.text} " for words in ELSEWHERE):
+            read(block.text, where)
+        else:
+            give(block.text, where)
+
+
+def test_the_page_of_options_is_what_the_command_line_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python tests/docs/make_options.py"
