@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.campaigns.kills import EXTRACT, ROI, WINDOWS
@@ -9,6 +10,8 @@ from tests.campaigns.pairs import all_pairs
 from tests.campaigns.process import Ending, Verdict
 from tests.campaigns.scene import NETWORK, READ
 from tests.campaigns.stage import Stage, Trial
+
+Factors = Mapping[str, Sequence[Any]]
 
 STORES: Mapping[str, Sequence[str]] = {
     "s/gap": (*EXTRACT, "--out", "s/gap"),
@@ -24,47 +27,80 @@ FITTED = (
     *("--device", "cpu", "--out", "runs/fitted"),
 )
 
-EXTRACTING: Mapping[str, Sequence[Sequence[str]]] = {
-    "dataset": [("few",), ("mp4",), ("frames",), ("tar",), ("people",), ("none",)],
-    "tap": [(), ("--tap", "gap"), ("--tap", "gap,map"), ("--tap", "nothing")],
-    "format": [(), ("--format", "zarr"), ("--format", "hdf5")],
-    "compress": [(), ("--compress", "gzip"), ("--compress", "zstd"), ("--compress", "lzf")],
-    "dtype": [(), ("--dtype", "float32"), ("--dtype", "int8")],
-    "views": [(), ("--frames", "1"), ("--frames", "0"), ("--clips", "2"), ("--windows", "8")],
-    "stride": [(), ("--stride", "3"), ("--fps", "7.5")],
+_EXTRACTING: Factors = {
+    "dataset": [("few",), ("mp4",), ("frames",), ("tar",)],
+    "tap": [(), ("--tap", "gap"), ("--tap", "gap,map")],
+    "format": [(), ("--format", "zarr"), ("--compress", "gzip"), ("--compress", "lzf")],
+    "dtype": [(), ("--dtype", "float32")],
+    "views": [(), ("--frames", "1"), ("--windows", "8"), ("--windows", "3", "--stride", "2")],
     "transform": [(), ("--transform", "weights"), ("--transform", "weights", "--crops", "3")],
-    "pool": [(), ("--pool-grid", "1"), ("--pool-time",)],
-    "motion": [(), ("--motion", "rgbdiff"), ("--motion", "none")],
-    "work": [(), ("--part", "2/3"), ("--part", "9/2"), ("--batch-size", "3"), ("--workers", "2")],
-    "split": [(), ("--split", "train"), ("--split", "nowhere")],
+    "pool": [(), ("--pool-grid", "1")],
+    "motion": [(), ("--motion", "none")],
+    "work": [(), ("--part", "2/3"), ("--batch-size", "3"), ("--workers", "2")],
+    "split": [(), ("--split", "train")],
     "say": [(), ("--json",), ("--dry-run",), ("--dry-run", "--json"), ("--retry-failed",)],
 }
-FITTING: Mapping[str, Sequence[Sequence[str]]] = {
-    "head": [
-        (head,)
-        for head in (
-            *("linear", "lstm", "convlstm", "conv1d", "stam", "attention_pool", "transformer"),
-            *("flow_attention", "roi"),
-        )
-    ],
-    "store": [*(("--store", store) for store in STORES), ("--store", "s/gap", "--store", "s/zarr")],
-    "preset": [(), ("--preset", "seed"), ("--preset", "stam-egtea"), ("--preset", "ava")],
-    "length": [("--epochs", "2"), ("--epochs", "0"), ("--iterations", "4", "--eval-every", "3")],
-    "batch": [("--batch-size", "4"), ("--batch-size", "1"), ("--batch-size", "3")],
-    "tap": [(), (), ("--tap", "block2")],
-    "fuse": [(), ("--fuse", "logits"), ("--fuse", "weighted")],
-    "target": [(), ("--target", "verb"), ("--target", "noun"), ("--target", "action")],
-    "split": [(), ("--val-from-train", "0.5"), ("--train-split", "val", "--val-split", "train")],
+_ODD_EXTRACTING: Sequence[Sequence[str]] = [
+    *(("--dataset", "people"), ("--dataset", "none"), ("--dataset", ""), ("--tap", "nothing")),
+    *(("--tap", ""), ("--compress", "zstd"), ("--format", "x"), ("--dtype", "int8")),
+    *(("--frames", "0"), ("--frames", "-1"), ("--clips", "2"), ("--clip-frames", "8")),
+    *(("--windows", "0"), ("--windows", "8", "--frames", "2"), ("--windows", "100000")),
+    *(("--stride", "3"), ("--fps", "nan"), ("--windows", "8", "--fps", "0.001")),
+    *(("--crops", "3"), ("--crops", "2"), ("--transform", "x"), ("--size", "0")),
+    *(("--pool-time",), ("--pool-grid", "9"), ("--motion", "rgbdiff"), ("--motion", "x")),
+    *(("--part", "9/2"), ("--part", "0/0"), ("--batch-size", "0"), ("--workers", "-1")),
+    *(("--split", "nowhere"), ("--split", ""), ("--decoder", "x"), ("--device", "cuda:9")),
+    *(("--precision", "fp8"), ("--weights", "nowhere.pth"), ("--weights", "few.csv")),
+    *(("--backbone", "x"), ("--out", "few.csv"), ("--manifest", "few.csv"), ("--manifest", ".")),
+]
+_TRAINING: Factors = {
+    "length": [("--epochs", "2"), ("--iterations", "4", "--eval-every", "3"), ("--epochs", "1")],
+    "batch": [("--batch-size", "4"), ("--batch-size", "3")],
+    "split": [(), ("--train-split", "val", "--val-split", "train")],
     "normalize": [(), ("--normalize",)],
-    "optimizer": [(), ("--optimizer", "sgd"), ("--optimizer", "ranger"), ("--optimizer", "x")],
-    "schedule": [(), ("--schedule", "cosine"), ("--schedule", "plateau"), ("--warmup", "1")],
+    "optimizer": [(), ("--optimizer", "sgd"), ("--optimizer", "ranger"), ("--optimizer", "adamw")],
+    "schedule": [
+        *((), ("--schedule", "cosine"), ("--schedule", "plateau"), ("--warmup", "1")),
+        ("--schedule", "multistep", "--lr-milestones", "1"),
+    ],
     "balance": [(), ("--sampling", "balanced"), ("--class-weights",), ("--logit-adjustment", "1")],
     "amp": [(), ("--amp", "bf16")],
     "cache": [(), ("--device-cache", "off"), ("--device-cache", "on")],
-    "clip": [(), ("--clip-norm", "0"), ("--lr", "1e9"), ("--monitor", "top1")],
-    "option": [(), ("--option", "hidden=8"), ("--option", "dropout=2"), ("--option", "x")],
+    "more": [(), ("--clip-norm", "0"), ("--monitor", "top1"), ("--patience", "1"), ("--seed", "7")],
 }
-READING: Mapping[str, Sequence[Any]] = {
+_FITTING: Sequence[Factors] = (
+    {
+        "head": [("linear",), ("lstm",), ("conv1d",), ("transformer",)],
+        "store": [
+            *(("--store", "s/gap"), ("--store", "s/gzip"), ("--store", "s/zarr")),
+            *(("--store", "s/taps", "--tap", "gap"), ("--store", "s/map")),
+            ("--store", "s/gap", "--store", "s/zarr"),
+            ("--store", "s/gap", "--store", "s/zarr", "--fuse", "logits"),
+        ],
+        **_TRAINING,
+    },
+    {
+        "head": [("convlstm",), ("stam",), ("attention_pool",), ("flow_attention",)],
+        "store": [("--store", "s/map"), ("--store", "s/map", "--store", "s/gap")],
+        **_TRAINING,
+    },
+    {
+        "head": [("roi", "--store", "s/persons", "--val-from-train", "0.5")],
+        **{name: values for name, values in _TRAINING.items() if name != "split"},
+    },
+)
+_ODD_FITTING: Sequence[Sequence[str]] = [
+    *(("--epochs", "0"), ("--epochs", "-1"), ("--batch-size", "1"), ("--batch-size", "0")),
+    *(("--target", "noun"), ("--target", ""), ("--val-from-train", "0.5"), ("--fuse", "x")),
+    *(("--optimizer", "x"), ("--lr", "1e9"), ("--lr", "nan"), ("--option", "hidden=8")),
+    *(("--option", "dropout=2"), ("--option", "x"), ("--option", "x=1"), ("--preset", "seed")),
+    *(("--preset", "stam-egtea"), ("--preset", "ava"), ("--preset", "x"), ("--tap", "block2")),
+    *(("--train-split", "nowhere"), ("--val-split", "train"), ("--gaze-weight", "1")),
+    *(("--store", "s/windows"), ("--store", "s/persons"), ("--store", "s"), ("--store", "no")),
+    *(("--store", "videos"), ("--init", "few.csv"), ("--out", "few.csv"), ("--out", "s/gap")),
+    *(("--schedule", "multistep"), ("--lr-milestones", "x"), ("--warmup", "-1"), ("--amp", "x")),
+]
+_READING: Factors = {
     "store": ["s", *STORES, "s/gap/few", "nowhere", "videos"],
     "command": [
         ("ls", "STORE"),
@@ -104,19 +140,41 @@ READING: Mapping[str, Sequence[Any]] = {
 def trials(stage: Stage) -> Iterator[Trial]:
     """Extractions, trainings, and everything that reads what they left."""
     start = stage.start("combinations", lambda: stage.do(*STORES.values(), FITTED))
-    for choice in stage.thin(all_pairs(EXTRACTING, "extract"), "extract"):
-        words = [*NETWORK, *READ, "--dataset", *(w for part in choice.values() for w in part)]
-        yield _trial(stage, "extract", ("extract", *words), start)
-    for choice in stage.thin(all_pairs(FITTING, "fit"), "fit"):
-        words = [word for part in choice.values() for word in part]
-        arguments = ("fit-head", *words, "--device", "cpu", "--out", "runs/new", "--json")
-        yield _trial(stage, "fit-head", arguments, start)
-    for choice in stage.thin(all_pairs(READING, "read"), "read"):
-        arguments = [choice["store"] if w == "STORE" else w for w in choice["command"]]
-        yield _trial(stage, "what is there", arguments, start)
+    base = ("extract", *NETWORK, *READ, "--dataset")
+    sound = [(*base, *_words(choice)) for choice in all_pairs(_EXTRACTING, "extract")]
+    odd = [(*base, "mp4", *words) for words in _ODD_EXTRACTING]
+    yield from _all(stage, "extract", [*sound, *odd], start)
+
+    last = ("--device", "cpu", "--out", "runs/new", "--json")
+    sound = [
+        ("fit-head", *_words(choice), *last)
+        for factors in _FITTING
+        for choice in all_pairs(factors, "fit")
+    ]
+    few = ("fit-head", "linear", "--store", "s/gap", "--epochs", "1", "--batch-size", "4")
+    yield from _all(
+        stage, "fit-head", [*sound, *((*few, *last, *odd) for odd in _ODD_FITTING)], start
+    )
+
+    read = [
+        tuple(choice["store"] if word == "STORE" else word for word in choice["command"])
+        for choice in all_pairs(_READING, "read")
+    ]
+    yield from _all(stage, "what is there", list(dict.fromkeys(read)), start)
 
 
-def _trial(stage: Stage, what: str, arguments: Sequence[str], start: Any) -> Trial:
+def _words(choice: Mapping[str, Sequence[str]]) -> list[str]:
+    return [word for words in choice.values() for word in words]
+
+
+def _all(
+    stage: Stage, what: str, commands: Sequence[Sequence[str]], start: Path
+) -> Iterator[Trial]:
+    for arguments in stage.thin(commands, what):
+        yield _trial(stage, what, arguments, start)
+
+
+def _trial(stage: Stage, what: str, arguments: Sequence[str], start: Path) -> Trial:
     def one() -> list[Verdict]:
         stage.begin(start)
         ending = stage.run(arguments)
