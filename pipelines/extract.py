@@ -1,7 +1,8 @@
 """`egofeat extract`: a data set's segments through frozen backbones, into stores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 
 from egofeat import console
 from egofeat.extract.decoding import passes_over
@@ -10,6 +11,7 @@ from egofeat.extract.sampling import Windows
 from egofeat.extract.shards import key_of
 from egofeat.extract.task import Task
 from egofeat.extract.video import decoder_version
+from egofeat.extract.video.files import stamp_of
 from egofeat.pipelines.choices import ExtractConfig
 from egofeat.pipelines.disk_room import refuse_full_disk
 from egofeat.pipelines.extract_forecast import forecast, forecast_jobs
@@ -19,8 +21,8 @@ from egofeat.pipelines.failure_sums import sum_up
 from egofeat.pipelines.job import Job, plan_job, together
 from egofeat.pipelines.machine import decoding_threads, device_name, suiting_batch
 from egofeat.pipelines.rates import Rate, keep_rate
-from egofeat.segments import Dataset
-from egofeat.store import StoreWriter, versions
+from egofeat.segments import Dataset, Media
+from egofeat.store import Failure, ShardRows, StoreWriter, versions
 
 __all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
 
@@ -140,6 +142,23 @@ def worker_name(part: tuple[int, int], splits: Sequence[str]) -> str:
     return "-".join([f"{part[0]}of{part[1]}", *sorted(plain)])
 
 
+@dataclass(frozen=True)
+class _Sink:
+    """A store that is also told of which file a failure was."""
+
+    writer: StoreWriter
+    media: Mapping[str, Media]
+
+    def write_shard(self, name: str, rows: ShardRows) -> object:
+        """Publish the rows of one shard."""
+        return self.writer.write_shard(name, rows)
+
+    def record_failures(self, failures: list[Failure]) -> None:
+        """Note what cannot be read, as it stands there now."""
+        files = {one.video: stamp_of(self.media[one.video].path) for one in failures}
+        self.writer.record_failures([replace(one, file=files[one.video]) for one in failures])
+
+
 def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
     """Extract what is left; with nothing left, nothing is begun."""
     left = [share.to_extract for share in shares]
@@ -153,7 +172,7 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
             transform=job.transform,
             shards=[shard for batch in share.left for shard in batch.shards],
             dtype=job.config.dtype,
-            sink=writer,
+            sink=_Sink(writer, job.dataset.media),
             batch_size=job.config.batch_size
             or suiting_batch(job.backbone.device, job.plan, job.transform),
             persons=job.persons,

@@ -100,10 +100,12 @@ def _share(job: Job, whole: list[Batch], absent: dict[str, str], seen: set[str])
     batches = part(whole, *config.part)
     wanted = segments_of(batches)
     done = standing.done - _retried(standing.failures) if config.retry_failed else standing.done
+    media = job.dataset.media
     damaged = {
         one.key
         for one in standing.failures
         if not (one.windows or one.cause != "damaged" or config.retry_failed)
+        and not (one.video in media and _is_another(media[one.video], one.file))
     }
     open_ = [s for s in wanted if key_of(s) not in done and key_of(s) not in damaged]
     for video in dict.fromkeys(segment.video for segment in open_):
@@ -148,6 +150,11 @@ def _is_changed(media: Media, then: Stamp) -> bool:
     told = media.first_frame  # what follows from the images is not looked for among them all
     firsts = (0, 1) if told is None else (first if told == "lowest" else told,)
     return first not in firsts or (media.fps is not None and micro(media.fps) != rate)
+
+
+def _is_another(media: Media, file: tuple[int, int] | None) -> bool:
+    """Whether another file stands where a damaged one was."""
+    return file is not None and stamp_of(media.path) != file
 
 
 def _retried(failures: Iterable[Failure]) -> set[Key]:

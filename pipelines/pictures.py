@@ -47,8 +47,9 @@ def loss_curves(history: Path, out: Path) -> Path:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
         # Where lines end up is known; to look for the best place takes long where there are many.
-        place = "upper right" if label == "loss" else "lower right"
-        axes.legend(fontsize=8, frameon=False, loc=place)
+        axes.legend(
+            fontsize=8, frameon=False, loc="upper right" if label == "loss" else "lower right"
+        )
     if best is not None:
         note = f"dotted: epoch {epochs[best]:g}, the lowest validation loss"
         note += f" ({columns['val/loss'][best]:.3f})"

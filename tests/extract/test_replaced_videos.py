@@ -144,3 +144,17 @@ def test_images_that_the_manifest_counts_otherwise_are_told_and_made_anew(
     assert (report.store, report.extracted) == (str(store), 1)
     assert not np.array_equal(open_store(store)[open_store(store).ids[0]], before)
     assert extract.run(SMALL).changed_videos == []
+
+
+def test_a_damaged_video_is_tried_again_when_another_stands_in_its_place(project, encoder):
+    whole = clip("b").read_bytes()
+    clip("b").write_bytes(whole[: len(whole) // 2])
+    first = extract.run(SMALL)
+    assert (first.extracted, first.failed) == (3, 1)
+    again = extract.run(SMALL)
+    assert (again.extracted, again.failed, again.frames) == (0, 1, 0)
+    clip("b").write_bytes(whole)
+    assert extract.forecast(SMALL).to_extract == 1
+    last = extract.run(SMALL)
+    assert (last.extracted, last.failed) == (1, 0)
+    assert not list(Path(last.store).glob("failures-*"))

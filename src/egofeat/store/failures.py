@@ -45,6 +45,7 @@ class _Line(BaseModel):
     reason: str
     cause: Literal["damaged", "missing", "unreadable"] | None = None
     windows: Annotated[int, Field(ge=0)] = 0
+    file: tuple[int, int] | None = None
     also: list[tuple[str, _Seconds, _Stop]] = []
 
     def failures(self) -> Iterator[Failure]:
@@ -59,6 +60,7 @@ class _Line(BaseModel):
                 reason=self.reason,
                 cause=cause,
                 windows=self.windows,
+                file=self.file,
             )
 
 
@@ -177,10 +179,11 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
 
 def _lines(failures: Iterable[Failure]) -> Iterator[str]:
     """Lines of failures, those of a video for one reason together."""
-    together: dict[tuple[str, str, str, Key | None], list[Failure]] = {}
+    together: dict[tuple[object, ...], list[Failure]] = {}
     for one in failures:
         apart = one.key if one.windows else None
-        together.setdefault((one.video, one.reason, one.cause, apart), []).append(one)
+        alike = (one.video, one.reason, one.cause, one.file, apart)
+        together.setdefault(alike, []).append(one)
     for first, *others in together.values():
         fields: dict[str, Any] = vars(first) | {"stop": _stop(first)}
         if others:

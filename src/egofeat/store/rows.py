@@ -70,6 +70,9 @@ class Failure:
     windows: int = 0
     """Of a video in dense windows whose others are kept: how many are lost, and `start` and
     `stop` are the seconds that they span; 0 where the whole segment is lost."""
+    file: tuple[int, int] | None = None
+    """Size in bytes and time of change in nanoseconds of the media's file as it failed, where that
+    is known: damage is tried again when another stands in its place."""
 
     @property
     def key(self) -> Key:
