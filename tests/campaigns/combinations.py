@@ -29,12 +29,11 @@ FITTED = (
 
 _EXTRACTING: Factors = {
     "dataset": [("few",), ("mp4",), ("frames",), ("tar",)],
-    "tap": [(), ("--tap", "gap"), ("--tap", "gap,map")],
+    "tap": [(), ("--tap", "gap"), ("--tap", "gap,map"), ("--tap", "map", "--pool-grid", "1")],
     "format": [(), ("--format", "zarr"), ("--compress", "gzip"), ("--compress", "lzf")],
     "dtype": [(), ("--dtype", "float32")],
     "views": [(), ("--frames", "1"), ("--windows", "8"), ("--windows", "3", "--stride", "2")],
     "transform": [(), ("--transform", "weights"), ("--transform", "weights", "--crops", "3")],
-    "pool": [(), ("--pool-grid", "1")],
     "motion": [(), ("--motion", "none")],
     "work": [(), ("--part", "2/3"), ("--batch-size", "3"), ("--workers", "2")],
     "split": [(), ("--split", "train")],
@@ -198,8 +197,10 @@ def judge(ending: Ending, arguments: Sequence[str]) -> Verdict:
         return Verdict("warning", bad=True, detail=f"{said}: {line[:200]}")
     if ending.code == 0:
         return Verdict("done") if _is_json(ending, arguments) else Verdict("no JSON", True, said)
-    if ending.refused or (ending.code == 2 and "Usage:" in ending.text):
+    if ending.refused:
         return Verdict("one sentence")
+    if ending.code == 2 and "Usage:" in ending.text:
+        return Verdict("no such option or value")
     if ending.code == 1:
         return Verdict("told that part of it failed")
     return Verdict("neither", bad=True, detail=f"{said}: {ending.code} {ending.last_line}")

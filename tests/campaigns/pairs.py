@@ -24,7 +24,7 @@ def all_pairs(factors: Mapping[str, Sequence[Any]], salt: str = "") -> list[Choi
     while left:
         best = max((_candidate(factors, left, rng) for _ in range(_TRIES)), key=lambda c: c[0])[1]
         left -= _met(best)
-        chosen.append({name: factors[name][index] for name, index in best.items()})
+        chosen.append({name: factors[name][best[name]] for name in names})
     return chosen
 
 
