@@ -1,10 +1,18 @@
 """Fixtures that more than one room uses."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Interruptions reach the tests, and what they start, in a process of several as in one."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_evaluate_gives_every_metric(work, run):
     for name in ("top1", "top3", "top5", "mean_class_accuracy"):
         assert 0 <= metrics[f"action/{name}"] <= 1
     said = egofeat("evaluate", run, "--split", "train", cwd=work).stdout
-    assert said.startswith("8 segments of train\naction  top-1 ")
+    assert said.startswith("8 segments of train; all 8 were trained on\naction  top-1 ")
 
 
 def test_predict_names_what_it_sees_and_what_it_cannot_read(work, run):

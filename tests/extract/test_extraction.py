@@ -223,7 +223,7 @@ class Unlucky:
 
     def __init__(self, source) -> None:
         self.source, self.times, self.stop = source, source.times, source.stop
-        self.lasting = source.lasting
+        self.lasting, self.counting = source.lasting, source.counting
 
     def __enter__(self):
         return self

@@ -66,7 +66,6 @@ KILLED_AFTER_THREE = """
     from pathlib import Path
     import numpy as np, torch
     from egofeat.heads import Examples, TrainerConfig, build_head, train
-from egofeat.heads.precision import cpu_runs_lstm
 
     class Source:
         array = np.load(sys.argv[1])
