@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -253,12 +254,15 @@ def test_a_damaged_frame_fails_the_segments_that_want_it_alone(dataset, config, 
 
 def test_damage_is_left_alone_until_it_is_asked_for(videos, config, tmp_path):
     damaged = tmp_path / "damaged.mp4"
-    damaged.write_bytes(b"not a video")
+    whole = videos[1].read_bytes()
+    damaged.write_bytes(bytes(len(whole)))
+    then = damaged.stat()
     dataset = data_set([*videos, damaged], [Segment("good", "a"), Segment("bad", "damaged")])
     first = extract.run(config, dataset)
     assert (first.extracted, first.failed) == (1, 1)
     assert any("--retry-failed" in line for line in first.lines())
-    damaged.write_bytes(videos[1].read_bytes())
+    damaged.write_bytes(whole)
+    os.utime(damaged, ns=(then.st_atime_ns, then.st_mtime_ns))  # for all that is told, the same
     second = extract.run(config, dataset)
     assert (second.extracted, second.skipped, second.failed) == (0, 1, 1)
     assert extract.forecast(config, dataset).to_extract == 0
