@@ -122,7 +122,7 @@ def shard(
 ) -> ShardRows:
     """Features like those after ReLU6; the marks `[n,C]` of what is meant stand in them faintly."""
     features = rng.standard_normal((len(segments), *SHAPE), dtype=np.float32)
-    features += 0.1 * meant[:, None]
+    features += 0.25 * meant[:, None]
     np.maximum(features, 0, out=features)
     return ShardRows(
         ids=[segment.id for segment in segments],
