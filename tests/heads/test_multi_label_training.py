@@ -161,7 +161,7 @@ def test_rows_without_any_class_train_too(actions):
 def test_a_loss_that_is_not_finite_is_still_said(actions, array_features):
     array = actions.features.array.copy()
     array[7] = np.nan
-    with pytest.raises(EgofeatError, match=r"not finite in epoch 1.*lower lr"):
+    with pytest.raises(EgofeatError, match=r"not finite in epoch 1.*lower --lr"):
         fitted(replace(actions, features=array_features(array)))
 
 

@@ -122,7 +122,7 @@ def rates_of(order_task, config):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"schedule": "multistep"}, "multistep needs option lr_milestones, as 300,1000"),
+        ({"schedule": "multistep"}, "multistep needs --lr-milestones, as 300,1000"),
         ({"lr_milestones": (3, 2)}, "--lr-milestones must ascend"),
         ({"lr_milestones": (0, 2)}, "--lr-milestones must ascend from 1"),
         ({"lr_decay_from": 0}, "--lr-decay-from must be at least 1"),

@@ -10,7 +10,7 @@ import pytest
 
 from egofeat.errors import StoreError
 from egofeat.store import FORMATS, open_store, verify, writer
-from egofeat.store.files import exchange, publish, temporary_path
+from egofeat.store.files import exchange, publish, remove, temporary_path
 
 KINDS = [(name, None) for name in FORMATS] + [
     (name, compress) for name, form in FORMATS.items() for compress in form.compressors
@@ -140,7 +140,7 @@ def test_bytes_that_are_not_those_that_were_written_are_not_published(
             assert verify(made.path) == []
             store = open_store(made.path)
             assert (store.take(store.rows()) == rows.taps["gap"]).all()
-            writer.remove(path)
+            remove(path)
         assert list((made.path / "shards").iterdir()) == []
     assert len(told) > 4
     assert all("cannot be written (it is not read back as it was written" in one for one in told)

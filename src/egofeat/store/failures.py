@@ -12,9 +12,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from egofeat.errors import CAUSES, StoreError
 from egofeat.store.damage import writing
@@ -29,39 +27,28 @@ _MOST = 64 * 2**20
 _WAS_MISSING = "does not exist: check the path, or 'media' of the manifest"
 """How lines without a cause, as there once were, said that it was `missing`."""
 
-_Seconds = Annotated[float, Field(allow_inf_nan=False)]
-_Stop = _Seconds | None
 
+def _failures_of(line: bytes) -> Iterator[Failure]:
+    """The failures that a line says.
 
-class _Line(BaseModel):
-    """What a line may be, and nothing else."""
+    Raises:
+        ValueError: it is no such line.
+    """
+    from egofeat.store.schemas import FailureLine, parse  # noqa: PLC0415
 
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    id: str
-    video: str
-    start: _Seconds
-    stop: _Stop
-    reason: str
-    cause: Literal["damaged", "missing", "unreadable"] | None = None
-    windows: Annotated[int, Field(ge=0)] = 0
-    file: tuple[int, int] | None = None
-    also: list[tuple[str, _Seconds, _Stop]] = []
-
-    def failures(self) -> Iterator[Failure]:
-        """The failures that the line says."""
-        cause = self.cause or ("missing" if self.reason.endswith(_WAS_MISSING) else "damaged")
-        for id_, start, stop in ((self.id, self.start, self.stop), *self.also):
-            yield Failure(
-                id=id_,
-                video=self.video,
-                start=start,
-                stop=math.inf if stop is None else stop,
-                reason=self.reason,
-                cause=cause,
-                windows=self.windows,
-                file=self.file,
-            )
+    said = parse(FailureLine, line)
+    cause = said.cause or ("missing" if said.reason.endswith(_WAS_MISSING) else "damaged")
+    for id_, start, stop in ((said.id, said.start, said.stop), *said.also):
+        yield Failure(
+            id=id_,
+            video=said.video,
+            start=start,
+            stop=math.inf if stop is None else stop,
+            reason=said.reason,
+            cause=cause,
+            windows=said.windows,
+            file=said.file,
+        )
 
 
 def failures_path(store: Path, worker: str) -> Path:
@@ -99,11 +86,9 @@ def read_failures(path: Path, tell: Tell = bool) -> list[Failure]:
     try:
         for line in _raw_lines(path):
             try:
-                said = _Line.model_validate_json(line)
-            except ValidationError:
+                found |= {_place(failure): failure for failure in _failures_of(line)}
+            except ValueError:
                 bad += 1
-                continue
-            found |= {_place(failure): failure for failure in said.failures()}
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}): try again") from None
     if bad:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 
 from egofeat.store.damage import writing
@@ -53,6 +54,18 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def remove_at_last(path: Path, seconds: float = 1.0) -> None:
+    """Remove what a failed write left, while threads of a library may still add to it.
+
+    What cannot be removed stays, for the worker's next run to remove.
+    """
+    end = time.monotonic() + seconds
+    while path.exists() and time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            remove(path)
+        time.sleep(0.01)
 
 
 def replace_file(path: Path, content: bytes, worker: str = "1of1") -> None:

@@ -156,6 +156,22 @@ class StoreText(Version):
     sha256: str | None = None
 
 
+class FailureLine(BaseModel):
+    """A line of failures-<worker>.jsonl."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    video: str
+    start: _Second
+    stop: _Second | None
+    reason: str
+    cause: Literal["damaged", "missing", "unreadable"] | None = None
+    windows: Annotated[int, Field(ge=0)] = 0
+    file: tuple[int, int] | None = None
+    also: list[tuple[str, _Second, _Second | None]] = []
+
+
 class SegmentsText(BaseModel):
     """segments.json."""
 

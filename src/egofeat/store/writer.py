@@ -1,6 +1,5 @@
 """Writing a store: whole shards, published one by one, with no lock and no central index."""
 
-import contextlib
 import errno
 import socket
 import threading
@@ -23,7 +22,7 @@ from egofeat.store.failures import (
     still_missing,
     write_failures,
 )
-from egofeat.store.files import publish, remove, remove_leftovers, sync_tree, temporary_path
+from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
 from egofeat.store.formats import FORMATS, open_shards
 from egofeat.store.gaze import write_gaze
 from egofeat.store.recipe import Recipe
@@ -147,8 +146,7 @@ class StoreWriter:
                 self._read_back(temporary, content)
                 publish(temporary, path, self._worker)
         except BaseException:
-            with contextlib.suppress(OSError):  # on a full disk the room is wanted
-                remove(temporary)
+            remove_at_last(temporary)  # on a full disk the room is wanted
             raise
         if rows.offsets is not None:
             self._forget_lost_windows(set(rows.ids))

@@ -70,7 +70,7 @@ def test_the_command_prints_its_report(project):
     said = CliRunner().invoke(app, COMMAND).stdout.splitlines()
     assert said[0] == (
         "4 persons in 10 key frames of 2 videos, 6 key frames without a person; "
-        "2 videos were done before"
+        "2 of the videos were done before"
     )
     assert said[-1] == report["folder"]
 
