@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import os
 import stat
 from os import fspath, strerror
 from pathlib import Path, PurePath
@@ -86,12 +87,11 @@ def read_image(path: Path) -> bytes:
         raise MediaError(f"{path} is a folder where an image should be: remove it")
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise too_large(f"{path}")
+            return file.read()
     except OSError as error:
         raise unread(path, error) from None
-    if len(content) > MOST_BYTES:
-        raise too_large(f"{path}")
-    return content
 
 
 def too_large(image: str) -> MediaError:
