@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint types imports wheel campaign clean
+.PHONY: demo test coverage lint types imports wheel campaign clean
 
 demo: .venv/installed
 	$(BIN)/egofeat demo
 
 # A process a core, four at most, and one thread in each: torch's would step on each other.
 test: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+coverage: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
 # Kills, failing disks, flipped bits, hostile input, options together: docs/reliability.md. Hours;

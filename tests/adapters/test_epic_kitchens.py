@@ -1,8 +1,5 @@
 """EPIC-KITCHENS-100: a small made annotation folder, and the real one."""
 
-import sys
-import time
-
 import pytest
 
 from egofeat.errors import ManifestError
@@ -287,14 +284,6 @@ def test_the_real_annotations(place, real_data, frames):
     assert not data.unseen & {s.group for s in data.segments if s.split == "train"}
     assert all(s.stop > s.start >= 0 for s in data.segments)
     assert all(set(s.labels) == set(sizes) for s in data.segments if s.split != "test")
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage slows what is timed")
-def test_the_real_annotations_load_in_under_three_seconds(place, real_data):
-    begin = time.process_time()
-    place.read(annotations=real_data / "data/annotations/epic100")
-    assert time.process_time() - begin < 3
 
 
 @pytest.mark.real_data
