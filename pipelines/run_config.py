@@ -12,7 +12,8 @@ from egofeat.errors import RequestError
 from egofeat.pipelines.kept import CONFIG as NAME
 from egofeat.pipelines.run_files import SUMS, compare, write_file
 from egofeat.store.bounded import read_bounded
-from egofeat.store.schemas import Count, Name, RecipeText, parse, plain
+from egofeat.store.schemas import Count, Name, RecipeText, parse
+from egofeat.words import plain
 
 _MOST = 4 << 20
 """Bytes, of some hundred thousand classes."""

@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError
 from egofeat.adapters.entry import Entry, Strict, describe, folder_name
 from egofeat.adapters.files import read_text
 from egofeat.adapters.formats import ADAPTERS
-from egofeat.adapters.words import nearest, quoted, shortened
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset
+from egofeat.words import nearest, quoted, shortened
 
 
 class _Document(Strict):

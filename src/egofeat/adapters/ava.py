@@ -16,10 +16,10 @@ from egofeat.adapters.box_table import MARGIN, parse_stamp, read_rows
 from egofeat.adapters.entry import Entry, FirstFrame, Rate, expand, takes
 from egofeat.adapters.label_map import class_names, evaluated_ids, read_label_map
 from egofeat.adapters.times import MOST_SECONDS
-from egofeat.adapters.words import nearest, quoted
 from egofeat.boxes import Boxes
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
+from egofeat.words import nearest, quoted
 
 Files = Annotated[str | list[str], takes("the name of a CSV file or a list of them")]
 

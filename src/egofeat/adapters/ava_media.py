@@ -7,9 +7,9 @@ from pathlib import Path
 
 from egofeat.adapters.entry import FirstFrame
 from egofeat.adapters.files import VIDEO_SUFFIXES
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Media
+from egofeat.words import quoted
 
 _CLIP = re.compile(r"(.+)_(\d{6})_(\d{6})", re.ASCII)
 """Name of a clip of Kinetics: the video, and the seconds that it was cut from and to."""

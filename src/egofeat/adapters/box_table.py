@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.adapters.files import read_text
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
+from egofeat.words import quoted
 
 MARGIN = 0.01
 """How far, of the frame's side, a box may reach out by rounding; it is then cut to the frame."""

@@ -12,9 +12,9 @@ from egofeat.adapters.entry import Entry, FirstFrame, Rate, Strict, expand, take
 from egofeat.adapters.files import Table, confined, read_lines, refuse_duplicates
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.adapters.times import parse_interval
-from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segment
+from egofeat.words import nearest, quoted
 
 MOST_CLASSES = 100_000
 """A larger integer in a label column is a mistake, such as a column of times."""

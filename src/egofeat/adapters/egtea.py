@@ -18,10 +18,10 @@ from egofeat.adapters.entry import Entry
 from egofeat.adapters.files import read_lines, refuse_duplicates, whole_number
 from egofeat.adapters.published import with_published
 from egofeat.adapters.resplit import Share, resplit
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.gaze import Gaze
 from egofeat.segments import Dataset, Media, Segment
+from egofeat.words import quoted
 
 CLASSES = {"action": 106, "verb": 19, "noun": 53}
 """Classes of the benchmark, in the order in which a line of a split file has their numbers."""

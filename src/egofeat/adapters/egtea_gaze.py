@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.adapters.files import read_text
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.gaze import Gaze, Kind
+from egofeat.words import quoted
 
 FPS = 24
 SIZE = (1280, 960)

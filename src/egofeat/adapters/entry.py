@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
+from egofeat.words import nearest, quoted
 
 
 def folder_name(name: str) -> str:

@@ -16,9 +16,9 @@ from egofeat.adapters.entry import Entry, FirstFrame, folder_name
 from egofeat.adapters.epic_media import Frames, fps_of, locate_media
 from egofeat.adapters.files import Table, refuse_duplicates, whole_number
 from egofeat.adapters.times import parse_interval
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
+from egofeat.words import quoted
 
 SPLITS = {
     "train": "EPIC_100_train.csv",

@@ -10,8 +10,8 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
+from egofeat.words import nearest, quoted
 
 _MOST_DIGITS = 15
 """A number of more is none that anybody counted."""

@@ -20,9 +20,9 @@ from egofeat.adapters.patterns import search_all
 from egofeat.adapters.published import with_published
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.adapters.split_lists import Listed, list_numbers, read_lists
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segment
+from egofeat.words import quoted
 
 
 def _compiles(pattern: str) -> str:

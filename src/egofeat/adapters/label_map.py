@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from egofeat.adapters.files import read_text
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
+from egofeat.words import quoted
 
 MOST_ACTIONS = 10_000
 """A larger id is a mistake: classes are numbered from 1 to the largest."""

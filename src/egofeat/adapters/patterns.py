@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
+from egofeat.words import quoted
 
 SECONDS = 10.0
 """More than a million names need with any expression that ends."""

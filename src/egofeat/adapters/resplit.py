@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import Field
 
 from egofeat.adapters.entry import takes
-from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
 from egofeat.segments import Segment
+from egofeat.words import nearest, quoted
 
 Share = Annotated[
     list[str] | Annotated[float, Field(gt=0, lt=1)],

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from egofeat.adapters.files import read_lines, whole_number
-from egofeat.adapters.words import nearest, quoted
 from egofeat.errors import ManifestError
+from egofeat.words import nearest, quoted
 
 
 @dataclass(frozen=True, slots=True)

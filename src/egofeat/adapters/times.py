@@ -3,8 +3,8 @@
 import math
 import re
 
-from egofeat.adapters.words import quoted
 from egofeat.errors import ManifestError
+from egofeat.words import quoted
 
 MOST_SECONDS = 1e9
 """Some thirty years: a later time is none."""

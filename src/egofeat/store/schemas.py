@@ -17,10 +17,11 @@ from pydantic import (
 
 from egofeat.errors import StoreError
 from egofeat.names import fault_of
+from egofeat.words import plain
 
 _Schema = TypeVar("_Schema", bound=BaseModel)
-_SHOWN = 40
-"""Characters of a stranger's text that a sentence quotes."""
+_SAID = 160
+"""Letters of what pydantic says that a sentence takes over."""
 
 
 def parse(schema: type[_Schema], content: bytes | str) -> _Schema:
@@ -33,16 +34,10 @@ def parse(schema: type[_Schema], content: bytes | str) -> _Schema:
         return schema.model_validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place, said = plain(".".join(map(str, first["loc"]))), plain(first["msg"], 4 * _SHOWN)
+        place, said = plain(".".join(map(str, first["loc"]))), plain(first["msg"], _SAID)
         said = said.removeprefix("Value error, ")
         said = said[:1].lower() + said[1:]
         raise ValueError(f"{place}: {said}" if place else said) from None
-
-
-def plain(text: str, most: int = _SHOWN) -> str:
-    """Make a stranger's text fit to stand in a sentence."""
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= most else f"{shown[:most]}…"
 
 
 def _named(name: str) -> str:
