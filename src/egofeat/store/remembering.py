@@ -70,8 +70,11 @@ class RememberingFile:
         return len(part)
 
     def read(self, size: int = -1) -> bytes:
-        """Is asked for by h5py, which never calls it."""
-        raise NotImplementedError
+        """So many bytes from the place where it stands; all to the end, if negative."""
+        left = max(0, os.fstat(self._file).st_size - self._place)
+        content = bytearray(left if size < 0 else min(size, left))
+        self.readinto(content)
+        return bytes(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Stand at an offset from the start, from the present place or from the end."""
