@@ -20,6 +20,7 @@ from egofeat.pipelines.class_pictures import confusion_matrix
 from egofeat.pipelines.coverage import coverage
 from egofeat.pipelines.evaluation import Evaluation, write_arrays
 from egofeat.pipelines.gaze import gaze_figures
+from egofeat.pipelines.labelled import split_names
 from egofeat.pipelines.persons_evaluation import evaluate_persons
 from egofeat.pipelines.run import (
     LabelledRows,
@@ -184,9 +185,8 @@ def split_rows(store: LabelledStore, split: str) -> NDArray[np.int64]:
     """
     rows = store.rows(split)
     if not len(rows):
-        names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
         raise RequestError(
-            f"store {store.path} has no split '{split}': its splits are {names}; "
+            f"store {store.path} has no split '{split}': its splits are {split_names(store)}; "
             "choose one, or extract that split"
         )
     return rows

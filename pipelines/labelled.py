@@ -77,6 +77,11 @@ def is_labelled(labels: Labels) -> NDArray[np.bool_]:
     return np.any(labels, axis=1) if labels.ndim == 2 else np.greater_equal(labels, 0)
 
 
+def split_names(store: LabelledRows) -> str:
+    """The splits that the rows of a store have, for a sentence."""
+    return ", ".join(sorted(set(map(str, store.splits)))) or "none"
+
+
 def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the rows of a split that have a label for one of the targets at least.
 
@@ -89,7 +94,7 @@ def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> 
     labelled = np.any([is_labelled(store.labels[target][rows]) for target in targets], axis=0)
     if labelled.any():
         return rows[store.annotated[rows] if isinstance(store, PersonRows) else labelled]
-    names = ", ".join(sorted(set(map(str, store.splits)))) or "none"
+    names = split_names(store)
     if isinstance(store, PersonRows):
         raise _no_persons(f"split '{split}' of store {store.path}, whose splits are {names},")
     if not len(rows):

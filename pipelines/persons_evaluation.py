@@ -16,6 +16,7 @@ from egofeat.heads.trainer import evaluation_feed, predict
 from egofeat.pipelines.ava_results import ava_results
 from egofeat.pipelines.coverage import coverage
 from egofeat.pipelines.evaluation import PersonsEvaluation, Precision, write_arrays
+from egofeat.pipelines.labelled import split_names
 from egofeat.pipelines.precision_picture import precision_bars
 from egofeat.pipelines.run_config import sources
 from egofeat.pipelines.run_files import write_file
@@ -159,10 +160,9 @@ def _split(rows: PersonRows, split: str) -> tuple[NDArray[np.int64], Truth]:
     """Rows of a split, and who is annotated in it."""
     of_split = rows.rows(split)
     if not len(of_split):
-        names = ", ".join(sorted(set(map(str, rows.splits)))) or "none"
         raise RequestError(
-            f"store {rows.path} has no persons of split '{split}': its splits are {names}; "
-            "choose one, or make features of that split with egofeat roi"
+            f"store {rows.path} has no persons of split '{split}': its splits are "
+            f"{split_names(rows)}; choose one, or make features of that split with egofeat roi"
         )
     table = rows.truth or BoxTable.of_boxes({}, frozenset())
     truth = Truth.of(table, rows.key_frames(split), len(rows.classes[TARGET]))
