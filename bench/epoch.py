@@ -25,10 +25,10 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.heads.config import TrainerConfig
-from egofeat.heads.feed import Feed
-from egofeat.heads.losses import Criterion, class_counts
-from egofeat.heads.optim import make_optimizer
 from egofeat.heads.registry import build_head
+from egofeat.heads.training.feed import Feed
+from egofeat.heads.training.losses import Criterion, class_counts
+from egofeat.heads.training.optim import make_optimizer
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import FeatureStore, Recipe, ShardRows, StoreWriter, open_store
 

@@ -23,11 +23,11 @@ from egofeat.extract.batches import Batches
 from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
 from egofeat.extract.extractor import WAITING_FRAMES
 from egofeat.extract.task import Task
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.extract import run
-from egofeat.pipelines.in_memory import Memory
-from egofeat.pipelines.job import plan_job
-from egofeat.pipelines.machine import decoding_threads, suiting_batch
+from egofeat.pipelines.extraction.extract import run
+from egofeat.pipelines.extraction.in_memory import Memory
+from egofeat.pipelines.extraction.job import plan_job
+from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 
 

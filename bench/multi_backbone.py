@@ -17,10 +17,10 @@ from pathlib import Path
 from extraction import film
 from ratios import machine, seconds
 
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.extract import run_jobs
-from egofeat.pipelines.extract_reports import JointReport
-from egofeat.pipelines.job import for_each, plan_jobs
+from egofeat.pipelines.extraction.extract import run_jobs
+from egofeat.pipelines.extraction.job import for_each, plan_jobs
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reports import JointReport
 from egofeat.segments import Dataset, Media, Segment
 
 BACKBONES = ("mobilenetv2", "resnet50")

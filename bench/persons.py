@@ -23,9 +23,9 @@ from ratios import machine, seconds
 from egofeat.boxes import Boxes, key_frame_id
 from egofeat.extract.roi import RoiAlign
 from egofeat.heads import build_head
-from egofeat.pipelines.choices import ExtractConfig, RoiConfig
-from egofeat.pipelines.extract import run
-from egofeat.pipelines.job import plan_job
+from egofeat.pipelines.extraction.extract import run
+from egofeat.pipelines.extraction.job import plan_job
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_persons
 

@@ -3,7 +3,7 @@
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.head import Head
 from egofeat.heads.registry import HEADS, PRESETS, build_head, head_options
-from egofeat.heads.trainer import Examples, train
+from egofeat.heads.training.trainer import Examples, train
 
 __all__ = [
     "HEADS",

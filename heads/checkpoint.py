@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from egofeat.errors import EgofeatError
-from egofeat.heads.history import Extent
+from egofeat.heads.training.history import Extent
 from egofeat.store.bounded import read_bounded
 from egofeat.store.files import replace_file
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import inf
 
 from egofeat.errors import RequestError
-from egofeat.heads.optim import OPTIMIZERS
-from egofeat.heads.precision import AMP_DTYPES
-from egofeat.heads.schedules import FACTORS, SCHEDULES, Decay
+from egofeat.heads.measures.precision import AMP_DTYPES
+from egofeat.heads.training.optim import OPTIMIZERS
+from egofeat.heads.training.schedules import FACTORS, SCHEDULES, Decay
 
 MONITORS = ("loss", "top1", "mean_class_accuracy", "mAP")
 SAMPLINGS = ("shuffle", "balanced")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
-from egofeat.heads.feed import Features
 from egofeat.heads.head import Head, merge_steps
-from egofeat.heads.losses import ABSENT
+from egofeat.heads.training.feed import Features
+from egofeat.heads.training.losses import ABSENT
 
 
 def concatenated_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

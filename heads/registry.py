@@ -42,8 +42,8 @@ PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
 }
 """Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions.
 
-How the presets train is in `egofeat.heads.recipes`; the `stam-egtea` ones differ in that, but
-that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's
+How the presets train is in `egofeat.heads.training.recipes`; the `stam-egtea` ones differ in that,
+but that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's
 detection head.
 """
 

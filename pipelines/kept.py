@@ -6,11 +6,11 @@ from pathlib import Path
 from egofeat.errors import RequestError
 from egofeat.store import Problem, open_store
 from egofeat.store import verify as verify_store
-from egofeat.store.annotations import NAME as SEGMENTS_JSON
-from egofeat.store.annotations import Annotations
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description, find_stores
-from egofeat.store.opening import find_deeper, some
+from egofeat.store.reading.opening import find_deeper, some
+from egofeat.store.sidecar.annotations import NAME as SEGMENTS_JSON
+from egofeat.store.sidecar.annotations import Annotations
 
 CONFIG = "config.yaml"
 """What makes a folder a run."""
@@ -49,7 +49,7 @@ def verify(path: Path) -> list[Problem]:
     """Check one store or one run; see `egofeat.store.verify` and `verify_run`."""
     if (path / STORE_JSON).exists():
         return [*verify_store(path), *_without_segments(path)]
-    from egofeat.pipelines.verify_run import verify_run  # noqa: PLC0415  torch is slow to import
+    from egofeat.pipelines.training.verify_run import verify_run  # noqa: PLC0415  torch is slow to import
 
     return verify_run(path)
 

@@ -3,17 +3,12 @@
 import difflib
 
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import (
-    flow_grid,
-    i3d,
-    mobilenetv2,
-    s3d_v1,
-    s3d_v3,
-    slowfast,
-    torchvision_images,
-    torchvision_video,
-)
+from egofeat.extract.backbones import flow_grid, mobilenetv2
 from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.inception import i3d, s3d_v1, s3d_v3
+from egofeat.extract.backbones.slowfast import networks as slowfast
+from egofeat.extract.backbones.torchvision import images as torchvision_images
+from egofeat.extract.backbones.torchvision import video as torchvision_video
 
 BACKBONES: dict[str, tuple[Spec, Builder]] = {
     mobilenetv2.SPEC.name: (mobilenetv2.SPEC, mobilenetv2.build),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.adapters.label_map import AVA_EVALUATED
+from egofeat.adapters.reading.label_map import AVA_EVALUATED
 from egofeat.boxes import stamp_of
 from egofeat.errors import ManifestError
 from egofeat.manifest import load_manifest

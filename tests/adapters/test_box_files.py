@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.adapters.box_files import annotated, detections_csv, read_detections
+from egofeat.adapters.reading.box_files import annotated, detections_csv, read_detections
 from egofeat.boxes import Boxes, boxes_digest
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment

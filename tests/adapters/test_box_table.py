@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.adapters.box_table import BoxRows, parse_stamp
+from egofeat.adapters.reading.box_table import BoxRows, parse_stamp
 from egofeat.errors import ManifestError
 
 PLAIN = {"0902": 902, "12.345": 12.345, "+.5": 0.5, "7.": 7, "1e2": 100, "2.5E-1": 0.25, "-0": 0}

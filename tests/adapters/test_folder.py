@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from egofeat.adapters import patterns
+from egofeat.adapters.reading import patterns
 from egofeat.errors import ManifestError
 from egofeat.manifest import load_manifest
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.adapters.files import Table, confined, read_lines
-from egofeat.adapters.times import parse_interval, parse_time
+from egofeat.adapters.reading.times import parse_interval, parse_time
 from egofeat.errors import ManifestError
 
 

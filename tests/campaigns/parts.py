@@ -25,15 +25,15 @@ def warm() -> None:
     import zarr
 
     import egofeat.cli
-    import egofeat.pipelines.evaluate
-    import egofeat.pipelines.export
-    import egofeat.pipelines.extract
-    import egofeat.pipelines.fit_head
-    import egofeat.pipelines.job
-    import egofeat.pipelines.predict
-    import egofeat.pipelines.prune
-    import egofeat.pipelines.refresh
-    import egofeat.pipelines.roi_from_maps
+    import egofeat.pipelines.exporting.export
+    import egofeat.pipelines.extraction.extract
+    import egofeat.pipelines.extraction.job
+    import egofeat.pipelines.extraction.prune
+    import egofeat.pipelines.extraction.refresh
+    import egofeat.pipelines.persons.roi_from_maps
+    import egofeat.pipelines.training.evaluate
+    import egofeat.pipelines.training.fit
+    import egofeat.pipelines.training.predict
     from egofeat.extract import backbones
 
     torch.set_num_threads(1)

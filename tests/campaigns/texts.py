@@ -105,7 +105,7 @@ def _load(folder: Path) -> None:
 
 
 def _boxes(folder: Path) -> None:
-    from egofeat.adapters.box_files import read_detections
+    from egofeat.adapters.reading.box_files import read_detections
     from egofeat.manifest import load_manifest
 
     segments = load_manifest(folder / "m.yaml").dataset().segments
@@ -149,7 +149,7 @@ def _open(folder: Path, others: Mapping[str, Path]) -> None:
 
 
 def _load_run(folder: Path, others: Mapping[str, Path]) -> None:
-    from egofeat.pipelines.run import load_run
+    from egofeat.pipelines.training.run import load_run
 
     _beside(folder, others)
     load_run(folder)

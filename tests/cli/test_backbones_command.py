@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from egofeat.cli import app, backbones
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES
-from egofeat.extract.backbones.torchvision_images import FAMILY as IMAGES
-from egofeat.extract.backbones.torchvision_video import FAMILY as VIDEO
-from egofeat.pipelines.backbones import listing
+from egofeat.extract.backbones.torchvision.images import FAMILY as IMAGES
+from egofeat.extract.backbones.torchvision.video import FAMILY as VIDEO
+from egofeat.pipelines.bench.listing import listing
 
 
 @pytest.fixture(autouse=True)

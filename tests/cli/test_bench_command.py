@@ -5,8 +5,8 @@ import typer
 from typer.main import get_command
 
 from egofeat.cli import app
-from egofeat.pipelines.bench_backbones import BackboneBench
-from egofeat.pipelines.bench_heads import HeadBench
+from egofeat.pipelines.bench.backbones import BackboneBench
+from egofeat.pipelines.bench.heads import HeadBench
 
 OPTIONS = {
     "backbones": {

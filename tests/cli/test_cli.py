@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.heads.config import TrainerConfig
-from egofeat.pipelines.choices import ExtractConfig, RoiConfig
-from egofeat.pipelines.fit_head import FitConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.training.fit import FitConfig
 
 
 def egofeat(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:

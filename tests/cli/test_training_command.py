@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from egofeat.cli.app import app
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
-from egofeat.heads.recipes import trainer_config
-from egofeat.pipelines import fit_head
+from egofeat.heads.training.recipes import trainer_config
+from egofeat.pipelines.training import fit as fit_head
 
 
 class Handed(Exception):

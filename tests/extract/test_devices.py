@@ -15,9 +15,9 @@ from egofeat.extract.persons import Detector
 from egofeat.extract.sampling import Uniform
 from egofeat.extract.task import Task
 from egofeat.extract.transforms import squash
-from egofeat.pipelines import extract
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.in_memory import Memory
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.in_memory import Memory
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store
 

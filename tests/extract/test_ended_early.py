@@ -13,8 +13,8 @@ from egofeat import console
 from egofeat.cli import main
 from egofeat.errors import UnreadableMediaError
 from egofeat.extract.video import open_video
-from egofeat.pipelines import extract
-from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

@@ -18,8 +18,8 @@ from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import open_video
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
-from egofeat.pipelines import disk_room, extract
-from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.extraction import disk_room, extract
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from egofeat.errors import RequestError
-from egofeat.pipelines import extract, refresh
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.job import plan_job
-from egofeat.pipelines.prune import prune
-from egofeat.pipelines.reextract import ReextractConfig
+from egofeat.pipelines.extraction import extract, refresh
+from egofeat.pipelines.extraction.job import plan_job
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.prune import prune
+from egofeat.pipelines.extraction.reextract import ReextractConfig
 from egofeat.store import is_superseded, open_store, verify
 from egofeat.store.description import Description
 from egofeat.store.files import temporary_path

@@ -19,11 +19,11 @@ from egofeat.extract.flow.tvl1 import TVL1
 from egofeat.extract.sampling import Uniform
 from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FlowSource, open_video
-from egofeat.pipelines import extract
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.job import for_each, plan_job, plan_jobs
-from egofeat.pipelines.reextract import ReextractConfig
-from egofeat.pipelines.refresh import stale_stores
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reextract import ReextractConfig
+from egofeat.pipelines.extraction.refresh import stale_stores
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import center_crop, resize
 
 from egofeat.errors import WeightsError
-from egofeat.extract.backbones import i3d, load
+from egofeat.extract.backbones import load
+from egofeat.extract.backbones.inception import i3d
 from egofeat.extract.video import open_video
 from egofeat.segments import Media
 

@@ -16,9 +16,9 @@ import os, random, signal, sys, time
 from dataclasses import replace
 from pathlib import Path
 from egofeat.extract import shards
-from egofeat.pipelines.extract import run
+from egofeat.pipelines.extraction.extract import run
 from egofeat.boxes import Boxes
-from egofeat.pipelines.choices import ExtractConfig, RoiConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.segments import Dataset, Media, Segment
 
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])

@@ -12,10 +12,10 @@ from PIL import Image
 
 from egofeat.errors import MediaError
 from egofeat.extract.video import open_video
-from egofeat.pipelines import extract, refresh
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.job import for_each, plan_job, plan_jobs
-from egofeat.pipelines.reextract import ReextractConfig
+from egofeat.pipelines.extraction import extract, refresh
+from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reextract import ReextractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

@@ -14,8 +14,8 @@ SLACK_MB = 300
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from egofeat.pipelines.extract import run
-from egofeat.pipelines.choices import ExtractConfig
+from egofeat.pipelines.extraction.extract import run
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 
 video, seconds, out = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])

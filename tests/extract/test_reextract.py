@@ -12,9 +12,9 @@ from torchvision.models import mobilenet_v2
 
 from egofeat.errors import RequestError
 from egofeat.extract.sampling import Clips, Uniform, Windows
-from egofeat.pipelines import extract, reextract, refresh
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.reextract import ReextractConfig
+from egofeat.pipelines.extraction import extract, reextract, refresh
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reextract import ReextractConfig
 from egofeat.store import is_superseded, open_store, standing
 from egofeat.store.description import find_stores
 
@@ -234,9 +234,9 @@ from dataclasses import replace
 from pathlib import Path
 from egofeat.extract import shards
 from egofeat.extract.backbones import registry
-from egofeat.pipelines.extract import run_jobs
-from egofeat.pipelines.reextract import ReextractConfig, swap
-import egofeat.pipelines.extract as pipeline
+from egofeat.pipelines.extraction.extract import run_jobs
+from egofeat.pipelines.extraction.reextract import ReextractConfig, swap
+import egofeat.pipelines.extraction.extract as pipeline
 
 spec, build = registry.BACKBONES["i3d"]
 clip = replace(spec.clip, frames=spec.clip.fewest)
@@ -263,7 +263,7 @@ print(report.stores[0].store, report.stores[0].extracted, report.stores[0].skipp
 @pytest.mark.slow
 def test_a_swap_killed_half_way_goes_on_and_a_head_is_trained_on_both(project):
     from egofeat.heads.config import TrainerConfig
-    from egofeat.pipelines.fit_head import FitConfig, fit_head
+    from egofeat.pipelines.training.fit import FitConfig, fit_head
 
     old = Path(extract.run(SMALL).store)
 

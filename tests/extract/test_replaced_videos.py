@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from egofeat.extract import shards
-from egofeat.pipelines import extract, refresh
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.reextract import ReextractConfig
+from egofeat.pipelines.extraction import extract, refresh
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reextract import ReextractConfig
 from egofeat.store import StoreWriter, is_superseded, open_store, verify
 
 SMALL = ExtractConfig(weights="random", frames=3, size=32, device="cpu", workers=1)

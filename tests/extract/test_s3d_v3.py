@@ -8,8 +8,9 @@ from torch.nn import functional as F
 from torchvision.models import googlenet, inception_v3
 
 from egofeat.errors import RequestError, WeightsError
-from egofeat.extract.backbones import load, s3d_v1, s3d_v3
-from egofeat.extract.backbones.separable import AveragePool
+from egofeat.extract.backbones import load
+from egofeat.extract.backbones.inception import s3d_v1, s3d_v3
+from egofeat.extract.backbones.inception.separable import AveragePool
 
 FAMILY = {**s3d_v3.FAMILY, **s3d_v1.FAMILY}
 

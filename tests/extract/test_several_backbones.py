@@ -12,9 +12,9 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.sampling import Clips, Uniform, Windows
 from egofeat.extract.video import open_video
-from egofeat.pipelines import extract
-from egofeat.pipelines.choices import ExtractConfig, choose_plan, choose_transform
-from egofeat.pipelines.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.options import ExtractConfig, choose_plan, choose_transform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

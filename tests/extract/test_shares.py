@@ -9,12 +9,12 @@ import pytest
 
 from egofeat.errors import RequestError
 from egofeat.extract import shards
-from egofeat.pipelines import disk_room, extract
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.job import plan_job, plan_jobs, together
+from egofeat.pipelines.extraction import disk_room, extract
+from egofeat.pipelines.extraction.job import plan_job, plan_jobs, together
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, open_store
-from egofeat.store.failures import append_failures
+from egofeat.store.sidecar.failures import append_failures
 
 SMALL = ExtractConfig(weights="random", frames=2, size=32, device="cpu", workers=1)
 DENSE = replace(SMALL, frames=None, windows=8, stride=4, fps=25.0)

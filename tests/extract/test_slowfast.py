@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones import load
-from egofeat.extract.backbones.slowfast import DESIGNS, FAMILY, published_classes
-from egofeat.extract.backbones.slowfast_network import TappedPathways, layers, take_frames
+from egofeat.extract.backbones.slowfast.network import TappedPathways, layers, take_frames
+from egofeat.extract.backbones.slowfast.networks import DESIGNS, FAMILY, published_classes
 from egofeat.extract.roi import RoiAlign
 
 FOLDER = Path(__file__).parents[1] / "golden"

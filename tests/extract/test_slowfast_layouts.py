@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from egofeat.errors import WeightsError
-from egofeat.extract.backbones.slowfast import DESIGNS, FAMILY
-from egofeat.extract.backbones.slowfast_layouts import to_pyslowfast
-from egofeat.extract.backbones.slowfast_network import layers
+from egofeat.extract.backbones.slowfast.layouts import to_pyslowfast
+from egofeat.extract.backbones.slowfast.network import layers
+from egofeat.extract.backbones.slowfast.networks import DESIGNS, FAMILY
 
 ENDINGS = {"weight": "s", "bias": "b", "running_mean": "rm", "running_var": "riv"}
 

@@ -12,7 +12,7 @@ from torchvision.transforms.functional import normalize
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import load
 from egofeat.extract.backbones.cost import multiply_adds
-from egofeat.extract.backbones.torchvision_images import FAMILY, family_of
+from egofeat.extract.backbones.torchvision.images import FAMILY, family_of
 from egofeat.extract.weights import at_hand
 
 # Folding a batch norm reorders float32 sums.
@@ -214,7 +214,7 @@ def test_random_weights_are_of_a_usual_scale(name):
 @pytest.mark.parametrize("name", list_models(module=__import__("torchvision").models))
 def test_records_are_well_formed(name):
     """Cheap for all: no network is built."""
-    from egofeat.extract.backbones.torchvision_weights import default_of, records
+    from egofeat.extract.backbones.torchvision.weights import default_of, records
 
     for record in records(name):
         assert record.url.endswith(record.file)

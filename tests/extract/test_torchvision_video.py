@@ -10,7 +10,7 @@ from torchvision.models import get_model, get_model_weights
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones import load
 from egofeat.extract.backbones.cost import multiply_adds
-from egofeat.extract.backbones.torchvision_video import FAMILY
+from egofeat.extract.backbones.torchvision.video import FAMILY
 
 # Folding a batch norm reorders float32 sums.
 RELATIVE = 1e-4

@@ -6,8 +6,8 @@ import torch
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.feed import Feed, channel_statistics, should_hold
-from egofeat.heads.sampling import balanced_odds, epoch_order
+from egofeat.heads.training.feed import Feed, channel_statistics, should_hold
+from egofeat.heads.training.sampling import balanced_odds, epoch_order
 
 CPU = torch.device("cpu")
 

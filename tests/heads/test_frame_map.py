@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.heads.frame_map import Placed, average_precisions, mean_precision, overlaps
+from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision, overlaps
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = runpy.run_path(str(GOLDEN / "ava_cases.py"))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError
 from egofeat.heads import HEADS, PRESETS, Examples, TrainerConfig, build_head, train
-from egofeat.heads.feed import channel_statistics
 from egofeat.heads.fusion import AveragedHeads, Concatenated, concatenate, concatenated_shape
 from egofeat.heads.head import Standardise
+from egofeat.heads.training.feed import channel_statistics
 
 EXTENT = st.integers(1, 7)
 

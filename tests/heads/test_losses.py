@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from egofeat.heads.losses import Criterion, class_counts, inverse_frequency, log_prior
+from egofeat.heads.training.losses import Criterion, class_counts, inverse_frequency, log_prior
 
 COUNTS = torch.tensor([6, 3, 1])
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.heads.metrics import collapse_warning, metrics, top_pairs
+from egofeat.heads.measures.metrics import collapse_warning, metrics, top_pairs
 
 
 @st.composite

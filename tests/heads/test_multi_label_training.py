@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, train
-from egofeat.heads.losses import Criterion, class_counts, positive_weights
-from egofeat.heads.metrics import metrics
-from egofeat.heads.optim import make_optimizer
-from egofeat.heads.recipes import trainer_config
-from egofeat.heads.schedules import rate_factor
+from egofeat.heads.measures.metrics import metrics
+from egofeat.heads.training.losses import Criterion, class_counts, positive_weights
+from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.training.recipes import trainer_config
+from egofeat.heads.training.schedules import rate_factor
 
 QUICK = TrainerConfig(epochs=20, lr=0.05, device="cpu", patience=0)
 

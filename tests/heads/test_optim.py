@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from egofeat.heads import TrainerConfig, build_head, train
-from egofeat.heads.optim import make_optimizer
-from egofeat.heads.ranger import Ranger
+from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.training.ranger import Ranger
 
 BETA1, BETA2, EPSILON = 0.95, 0.999, 1e-5
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from egofeat.extract.backbones import load
-from egofeat.extract.backbones.slowfast import DESIGNS, FAMILY, published_classes
-from egofeat.extract.backbones.slowfast_network import layers
+from egofeat.extract.backbones.slowfast.network import layers
+from egofeat.extract.backbones.slowfast.networks import DESIGNS, FAMILY, published_classes
 from egofeat.extract.roi import RoiAlign
 from egofeat.heads import build_head
-from egofeat.pipelines.published_heads import start_from
+from egofeat.pipelines.training.published_heads import start_from
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = json.loads((FOLDER / "slowfast.json").read_text())

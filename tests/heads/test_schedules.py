@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
-from egofeat.heads.schedules import SCHEDULES, count_plateaus, rate_factor
-from egofeat.heads.trainer import train
+from egofeat.heads.training.schedules import SCHEDULES, count_plateaus, rate_factor
+from egofeat.heads.training.trainer import train
 
 
 def factors(steps, per_epoch=1, plateaus=0, **options):

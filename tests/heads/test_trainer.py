@@ -12,7 +12,7 @@ import torch
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, train
-from egofeat.heads.precision import cpu_runs_lstm
+from egofeat.heads.measures.precision import cpu_runs_lstm
 
 QUICK = TrainerConfig(epochs=10, device="cpu", patience=0, lr=3e-3)
 

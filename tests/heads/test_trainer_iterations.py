@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig, build_head, train
-from egofeat.heads.recipes import RECIPES, trainer_config
-from egofeat.heads.sampling import BatchOrder
-from egofeat.heads.schedules import SCHEDULES
+from egofeat.heads.training.recipes import RECIPES, trainer_config
+from egofeat.heads.training.sampling import BatchOrder
+from egofeat.heads.training.schedules import SCHEDULES
 
 QUICK = TrainerConfig(epochs=3, device="cpu", patience=0, lr=3e-3, batch_size=16)
 

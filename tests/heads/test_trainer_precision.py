@@ -8,7 +8,7 @@ import torch
 
 from egofeat.errors import RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, train
-from egofeat.heads.precision import check_precision
+from egofeat.heads.measures.precision import check_precision
 
 LINEAR = build_head("linear", (2, 4), {"verb": 2})
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from egofeat.adapters.box_files import detections_csv
+from egofeat.adapters.reading.box_files import detections_csv
 from egofeat.boxes import Boxes, key_frame_id
 from egofeat.cli import app
 from egofeat.errors import ManifestError, MediaError, RequestError, WeightsError
@@ -22,21 +22,21 @@ from egofeat.extract.persons import Detector
 from egofeat.extract.video import open_video
 from egofeat.extract.video.index import read_index
 from egofeat.heads.config import TrainerConfig
-from egofeat.pipelines import annotate as pipeline
-from egofeat.pipelines import scenes as scenes_of_videos
-from egofeat.pipelines import whereabouts
-from egofeat.pipelines.annotate import AnnotateConfig, annotate
-from egofeat.pipelines.annotated_video import Written
-from egofeat.pipelines.choices import ExtractConfig, RoiConfig
-from egofeat.pipelines.extract import run as extract
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.in_memory import Memory
-from egofeat.pipelines.predict import predict
-from egofeat.pipelines.run import load_run
-from egofeat.pipelines.scenes import stretch_edges
+from egofeat.pipelines.annotated import annotate as pipeline
+from egofeat.pipelines.annotated import overlays as scenes_of_videos
+from egofeat.pipelines.annotated import people as whereabouts
+from egofeat.pipelines.annotated.annotate import AnnotateConfig, annotate
+from egofeat.pipelines.annotated.overlays import stretch_edges
+from egofeat.pipelines.annotated.video import Written
+from egofeat.pipelines.extraction.extract import run as extract
+from egofeat.pipelines.extraction.in_memory import Memory
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.predict import predict
+from egofeat.pipelines.training.run import load_run
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure
-from egofeat.store.persons import open_persons
+from egofeat.store.reading.persons import open_persons
 
 PEOPLE = {
     0: [[0.0, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0], [0.6, 0.5, 0.8, 0.9]],
@@ -294,7 +294,7 @@ def test_a_video_is_indexed_once_however_long_it_is(
         return read_index(file)
 
     monkeypatch.setattr("egofeat.extract.video.pyav_source.read_index", index)
-    monkeypatch.setattr("egofeat.pipelines.scenes.STRETCH", 1.0)
+    monkeypatch.setattr("egofeat.pipelines.annotated.overlays.STRETCH", 1.0)
     config = asked(persons_run[0], boxes=boxes) if of_persons else asked(clips_run, every=1.0)
     assert annotate(config).moments >= 3
     assert len(indexed) == 1
@@ -423,7 +423,7 @@ import sys, threading
 from pathlib import Path
 import psutil, torch
 torch.set_num_threads(1)
-from egofeat.pipelines.annotate import AnnotateConfig, annotate
+from egofeat.pipelines.annotated.annotate import AnnotateConfig, annotate
 
 warm, video, run, out = map(Path, sys.argv[1:])
 annotate(AnnotateConfig(video=warm, run=run, out=out, device="cpu"))

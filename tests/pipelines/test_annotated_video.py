@@ -10,8 +10,8 @@ from PIL import Image, ImageChops
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.extract.video.pyav_source import PyavSource
-from egofeat.pipelines.annotated_video import Scene, check_place, write_annotated
-from egofeat.pipelines.captions import Label, Tag, colour, draw_overlay
+from egofeat.pipelines.annotated.captions import Label, Tag, colour, draw_overlay
+from egofeat.pipelines.annotated.video import Scene, check_place, write_annotated
 from egofeat.segments import Media
 
 QUIET = {"x264-params": "log-level=none"}

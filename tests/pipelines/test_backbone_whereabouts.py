@@ -2,8 +2,8 @@
 
 import pytest
 
-from egofeat.extract.backbones.i3d import I3D
-from egofeat.pipelines.backbones import describe
+from egofeat.extract.backbones.inception.i3d import I3D
+from egofeat.pipelines.bench.listing import describe
 
 
 @pytest.fixture(autouse=True)

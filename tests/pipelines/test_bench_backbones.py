@@ -18,16 +18,16 @@ from egofeat.cli import app
 from egofeat.cli.bench import _say_backbones
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import BACKBONES, load, mobilenetv2
-from egofeat.pipelines import bench_backbones as bench_backbones_module
-from egofeat.pipelines import bench_speed
-from egofeat.pipelines.bench_backbones import (
+from egofeat.pipelines.bench import backbones as bench_backbones_module
+from egofeat.pipelines.bench import speed as bench_speed
+from egofeat.pipelines.bench.backbones import (
     BackboneBench,
     BackboneRow,
     bench_backbones,
     parse_views,
 )
-from egofeat.pipelines.bench_speed import SpeedJob, measure, measure_apart
-from egofeat.pipelines.measuring import host_peak_bytes
+from egofeat.pipelines.bench.speed import SpeedJob, measure, measure_apart
+from egofeat.pipelines.bench.timing import host_peak_bytes
 
 
 def job(**changes: object) -> SpeedJob:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from egofeat.cli import app
 from egofeat.errors import RequestError
-from egofeat.pipelines.bench_heads import HeadBench, bench_heads
+from egofeat.pipelines.bench.heads import HeadBench, bench_heads
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from egofeat.pipelines.bench_pictures import (
+from egofeat.pipelines.figures.costs import (
     Curve,
     Point,
     accuracy_against_cost,

@@ -9,7 +9,8 @@ import pytest
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.manifest import load_manifest
-from egofeat.pipelines import demo, demo_clips
+from egofeat.pipelines.demo import clips as demo_clips
+from egofeat.pipelines.demo import demo
 from egofeat.segments import Dataset, Segment
 
 SHIPPED = Path(__file__).parents[2] / "data_manifest.yaml"

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.demo_actions import CANVAS, NOUNS, PAIRS, VERBS, Action, pose
-from egofeat.pipelines.demo_clips import COLUMNS, FRAME, draw_demo, session_frames
-from egofeat.pipelines.demo_drawing import draw_action, draw_arms
-from egofeat.pipelines.demo_sessions import FPS, person_of, plan_sessions
+from egofeat.pipelines.demo.actions import CANVAS, NOUNS, PAIRS, VERBS, Action, pose
+from egofeat.pipelines.demo.clips import COLUMNS, FRAME, draw_demo, session_frames
+from egofeat.pipelines.demo.drawing import draw_action, draw_arms
+from egofeat.pipelines.demo.sessions import FPS, person_of, plan_sessions
 
 CLIPS = 12
 

@@ -12,10 +12,10 @@ import torch
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.epic_challenge import export_challenge, write_challenge
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run import load_run, save_head
+from egofeat.pipelines.exporting.epic_challenge import export_challenge, write_challenge
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import load_run, save_head
 from egofeat.store import open_store
 
 QUICK = TrainerConfig(epochs=6, lr=0.02, device="cpu")

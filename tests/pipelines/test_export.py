@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.errors import ManifestError, RequestError
-from egofeat.pipelines.export import ExportConfig, export
-from egofeat.pipelines.export_names import file_names
+from egofeat.pipelines.exporting.export import ExportConfig, export
+from egofeat.pipelines.exporting.names import file_names
 from egofeat.segments import Dataset, Segment
 from egofeat.store import Failure, Recipe, ShardRows, StoreWriter, open_store
 
@@ -333,7 +333,7 @@ def test_an_interrupted_export_leaves_whole_files_and_is_given_again(flat, tmp_p
     code = f"""
 import os
 from pathlib import Path
-from egofeat.pipelines import export
+from egofeat.pipelines.exporting import export
 from egofeat.store import files
 real, count = files.sync, [0]
 def sync(path):

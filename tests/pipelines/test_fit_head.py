@@ -12,8 +12,8 @@ import yaml
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run import load_run
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import load_run
 
 QUICK = TrainerConfig(epochs=12, lr=0.02, device="cpu")
 

@@ -11,18 +11,18 @@ import yaml
 from egofeat.boxes import Boxes, boxes_digest
 from egofeat.errors import RequestError, StoreError, WeightsError
 from egofeat.heads import TrainerConfig
-from egofeat.heads.recipes import trainer_config
-from egofeat.pipelines.attention_pictures import attention
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.export import ExportConfig, export
-from egofeat.pipelines.export_formats import FORMATS
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.labelled import labelled_rows
-from egofeat.pipelines.predict import predict
-from egofeat.pipelines.run import load_run, open_run_rows, open_run_store
+from egofeat.heads.training.recipes import trainer_config
+from egofeat.pipelines.exporting.export import ExportConfig, export
+from egofeat.pipelines.exporting.formats import FORMATS
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.labelled import labelled_rows
+from egofeat.pipelines.training.predict import predict
+from egofeat.pipelines.training.run import load_run, open_run_rows, open_run_store
+from egofeat.pipelines.visualize.attention import attention
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter
-from egofeat.store.persons import PersonRows, open_persons
+from egofeat.store.reading.persons import PersonRows, open_persons
 
 CLASSES = ("stand", "sit", "talk to", "listen to")
 QUICK = TrainerConfig(epochs=25, lr=0.05, device="cpu", patience=0, monitor="mAP", l2=0)

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from egofeat.errors import MediaError, RequestError
-from egofeat.pipelines import visualize
-from egofeat.pipelines.flow_pictures import draw_wheel, wheel_colours
+from egofeat.pipelines.visualize import backbones as visualize
+from egofeat.pipelines.visualize.flow import draw_wheel, wheel_colours
 
 
 def test_colours_tell_the_direction():

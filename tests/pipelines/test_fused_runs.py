@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.epic_challenge import export_challenge
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run import load_run
+from egofeat.pipelines.exporting.epic_challenge import export_challenge
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import load_run
 from egofeat.segments import Dataset
 from egofeat.store import Recipe, StoreWriter
 

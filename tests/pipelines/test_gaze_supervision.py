@@ -15,12 +15,12 @@ from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.gaze import Gaze
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines import attention_pictures
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.extract import run as extract
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.job import ExtractConfig
-from egofeat.pipelines.run import load_run
+from egofeat.pipelines.extraction.extract import run as extract
+from egofeat.pipelines.extraction.job import ExtractConfig
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import load_run
+from egofeat.pipelines.visualize import attention as attention_pictures
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter, open_store
 

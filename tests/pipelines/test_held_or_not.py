@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from egofeat.heads import HEADS, TrainerConfig
-from egofeat.pipelines.fit_head import FUSIONS, FitConfig, fit_head
+from egofeat.pipelines.training.fit import FUSIONS, FitConfig, fit_head
 
 SHORT = TrainerConfig(epochs=3, batch_size=8, device="cpu", patience=0)
 """Validation reads more rows at a time than training does."""

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.epic_challenge import export_challenge
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run_config import read_config
-from egofeat.pipelines.trained_on import NAME
+from egofeat.pipelines.exporting.epic_challenge import export_challenge
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run_config import read_config
+from egofeat.pipelines.training.trained_on import NAME
 
 QUICK = TrainerConfig(epochs=2, lr=0.02, device="cpu")
 CLASSES = {"verb": ("take", "put", "cut")}

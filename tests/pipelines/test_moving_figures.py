@@ -9,11 +9,11 @@ import pytest
 
 from egofeat.boxes import Boxes
 from egofeat.heads.config import TrainerConfig
-from egofeat.heads.frame_map import Placed, average_precisions, mean_precision
-from egofeat.pipelines import extract
-from egofeat.pipelines.choices import ExtractConfig, RoiConfig
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
+from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
 
 MADE = runpy.run_path(str(Path(__file__).with_name("moving_figures.py")))
 

@@ -11,11 +11,11 @@ import torch
 from egofeat.boxes import Boxes, boxes_digest, key_frame_id, stamp_of
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
-from egofeat.heads.frame_map import Placed, average_precisions, mean_precision, overlaps
+from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision, overlaps
 from egofeat.heads.roi import RoiHead
-from egofeat.pipelines.evaluate import evaluate, evaluate_head
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.trained_on import labels_digest
+from egofeat.pipelines.training.evaluate import evaluate, evaluate_head
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.trained_on import labels_digest
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter, open_persons
 

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from egofeat.errors import RequestError
-from egofeat.pipelines import drawing
-from egofeat.pipelines.class_pictures import confusion_matrix, instances_per_class
-from egofeat.pipelines.pictures import comparison, contact_sheet, loss_curves
+from egofeat.pipelines.figures import style as drawing
+from egofeat.pipelines.figures.classes import confusion_matrix, instances_per_class
+from egofeat.pipelines.figures.runs import comparison, contact_sheet, loss_curves
 
 CLASSES = (2, 13, 97, 300)
 

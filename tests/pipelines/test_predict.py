@@ -10,10 +10,10 @@ import torch
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.heads.config import TrainerConfig
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.extract import run
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.predict import predict
+from egofeat.pipelines.extraction.extract import run
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.predict import predict
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store
 

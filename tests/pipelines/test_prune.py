@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
-from egofeat.pipelines.prune import prune
+from egofeat.pipelines.extraction.prune import prune
 from egofeat.store import list_stores, open_store, supersede, verify
 
 
@@ -97,7 +97,7 @@ def test_a_killed_prune_leaves_no_store_and_the_next_one_finishes(make_store, tm
     code = f"""
 import os, shutil
 from pathlib import Path
-from egofeat.pipelines.prune import prune
+from egofeat.pipelines.extraction.prune import prune
 def killed(path):
     (path / "segments.json").unlink()
     os._exit(9)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from egofeat.errors import RequestError, WeightsError
 from egofeat.heads import build_head
 from egofeat.heads.fusion import AveragedHeads
-from egofeat.pipelines.published_heads import read_classifier, start_from
+from egofeat.pipelines.training.published_heads import read_classifier, start_from
 
 WEIGHT = torch.randn(80, 12, generator=torch.Generator().manual_seed(0))
 BIAS = torch.randn(80, generator=torch.Generator().manual_seed(1))

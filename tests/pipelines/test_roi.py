@@ -16,13 +16,13 @@ from egofeat.extract.backbones import load
 from egofeat.extract.batches import Batches
 from egofeat.extract.moments import frames_at
 from egofeat.extract.video import open_video
-from egofeat.pipelines import extract
-from egofeat.pipelines.choices import ExtractConfig, RoiConfig
-from egofeat.pipelines.roi_features import PersonFeatures
-from egofeat.pipelines.roi_from_maps import FromMapsConfig, cut_from_maps
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
+from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, verify
-from egofeat.store.persons import open_persons
+from egofeat.store.reading.persons import open_persons
 
 PEOPLE = {
     "wide": {"0000": [[0.0, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0]], "0001": [[0.2, 0.2, 0.3, 0.8]]},

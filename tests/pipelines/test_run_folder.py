@@ -12,10 +12,10 @@ import yaml
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run import load_run
-from egofeat.pipelines.run_claim import claim
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import load_run
+from egofeat.pipelines.training.run_claim import claim
 
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")
 COVERED = (

@@ -9,9 +9,9 @@ import yaml
 
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.set_aside import choose_groups, groups_of
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.splits import choose_groups, groups_of
 from egofeat.store import open_store
 
 QUICK = TrainerConfig(iterations=24, eval_every=7, lr=0.02, device="cpu")

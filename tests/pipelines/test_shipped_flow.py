@@ -12,12 +12,12 @@ from PIL import Image
 
 from egofeat.extract.video import open_video
 from egofeat.manifest import load_manifest
-from egofeat.pipelines import extract, refresh
-from egofeat.pipelines.choices import ExtractConfig
-from egofeat.pipelines.job import plan_job, together
-from egofeat.pipelines.reextract import ReextractConfig, swap
+from egofeat.pipelines.extraction import extract, refresh
+from egofeat.pipelines.extraction.job import plan_job, together
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reextract import ReextractConfig, swap
 from egofeat.store import open_store, verify
-from egofeat.store.joined import open_stores
+from egofeat.store.reading.joined import open_stores
 
 COLUMNS = "narration_id,participant_id,video_id,start_timestamp,stop_timestamp,start_frame,"
 COLUMNS += "stop_frame,verb_class,noun_class"

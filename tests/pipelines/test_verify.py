@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import NoStoreError, RequestError
 from egofeat.heads import TrainerConfig
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
 from egofeat.pipelines.kept import find_kept
-from egofeat.pipelines.verify_run import verify_run
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.verify_run import verify_run
 from egofeat.store import open_store
-from egofeat.store.opening import find_store
+from egofeat.store.reading.opening import find_store
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
 from egofeat.heads.registry import HEADS
-from egofeat.pipelines.evaluate import evaluate
-from egofeat.pipelines.fit_head import FitConfig, fit_head
-from egofeat.pipelines.run import load_run
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import load_run
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Recipe, ShardRows, StoreWriter, open_store
 
@@ -307,7 +307,7 @@ def test_segments_go_through_the_head_in_batches(clip_store, fitted, monkeypatch
         return embed(head, features)
 
     monkeypatch.setattr(HEADS["linear"], "embed", counted)
-    monkeypatch.setattr("egofeat.heads.trainer.EVALUATION_BYTES", 3 * 30 * 6 * 4)
+    monkeypatch.setattr("egofeat.heads.training.trainer.EVALUATION_BYTES", 3 * 30 * 6 * 4)
     evaluate(run, store=many, views=(10, 3), device="cpu")
     assert max(seen) <= 4 * 30
     assert sum(seen) == 20 * 30

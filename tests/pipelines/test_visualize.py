@@ -17,12 +17,17 @@ from egofeat.cli import app
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import BACKBONES, load
 from egofeat.extract.backbones.backbone import Clip, Spec
-from egofeat.pipelines.activation_maximisation import maximise
-from egofeat.pipelines.choices import ExtractConfig, choose_transform
-from egofeat.pipelines.feature_maps import Excerpt, draw_maps, maps_of, plan_of, read_excerpt
-from egofeat.pipelines.kernels import bottleneck_layers, convolutions, draw_kernels, find_layer
-from egofeat.pipelines.mosaics import draw_mosaic, on_lines
-from egofeat.pipelines.visualize import activation_maximisation, kernels, maps
+from egofeat.pipelines.extraction.options import ExtractConfig, choose_transform
+from egofeat.pipelines.figures.mosaics import draw_mosaic, on_lines
+from egofeat.pipelines.visualize.backbones import activation_maximisation, kernels, maps
+from egofeat.pipelines.visualize.kernels import (
+    bottleneck_layers,
+    convolutions,
+    draw_kernels,
+    find_layer,
+)
+from egofeat.pipelines.visualize.maps import Excerpt, draw_maps, maps_of, plan_of, read_excerpt
+from egofeat.pipelines.visualize.maximise import maximise
 
 
 class TwoPathways(nn.Module):
@@ -216,7 +221,7 @@ def test_the_frames_above_are_those_that_the_pathway_saw(
         assert len(of_tap) == len(excerpt.times)
         return out
 
-    monkeypatch.setattr("egofeat.pipelines.visualize.draw_maps", draw)
+    monkeypatch.setattr("egofeat.pipelines.visualize.backbones.draw_maps", draw)
     taps = ["slow_stem", "fast_stem"]
     maps("slowfast_8x8_r50", video, tmp_path, weights="random", taps=taps)
     fast = shown["fast_stem"]

@@ -8,7 +8,7 @@ import pytest
 from egofeat.boxes import stamp_of
 from egofeat.segments import Dataset, Segment
 from egofeat.store import FORMATS, Recipe, ShardRows, StoreWriter
-from egofeat.store.shards import Content
+from egofeat.store.formats.shard import Content
 
 
 class StoreMaker:

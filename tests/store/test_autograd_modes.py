@@ -9,7 +9,7 @@ import torch
 
 from egofeat.boxes import Boxes
 from egofeat.store import open_persons, open_store
-from egofeat.store.joined import join
+from egofeat.store.reading.joined import join
 
 MODES = {"training": nullcontext, "no_grad": torch.no_grad, "inference": torch.inference_mode}
 

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from egofeat.errors import CAUSES, StoreError
 from egofeat.store import Failure, list_stores
-from egofeat.store.failures import all_failures, append_failures, read_failures, write_failures
+from egofeat.store.sidecar.failures import (
+    all_failures,
+    append_failures,
+    read_failures,
+    write_failures,
+)
 
 GOOD = {"id": "a", "video": "v", "start": 0.0, "stop": None, "reason": "torn"}
 

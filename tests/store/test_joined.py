@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.store import FeatureStore
-from egofeat.store.joined import JoinedStore, open_stores
+from egofeat.store.reading.joined import JoinedStore, open_stores
 
 IDS = tuple("abcdefgh")
 OTHER = {"weights": "random:1"}

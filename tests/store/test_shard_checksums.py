@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from egofeat.boxes import Boxes
 from egofeat.errors import StoreError
 from egofeat.store import FORMATS, open_store, verify
-from egofeat.store.shards import makers
+from egofeat.store.formats.shard import makers
 
 STAMPS = np.array([[1 << 40, 1_700_000_000_123_456_789, -1, -1], [-1, -1, 1, 29_970_000]])
 

@@ -11,7 +11,7 @@ import egofeat
 from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset, Segment
 from egofeat.store import StoreWriter, list_stores, open_store, verify
-from egofeat.store.mapping import MappedRows
+from egofeat.store.reading.mapping import MappedRows
 
 
 def test_labels_come_from_the_manifest_and_need_no_extraction(make, tmp_path):
@@ -202,8 +202,8 @@ def test_pages_of_a_great_store_are_handed_back(make, tmp_path, monkeypatch):
     store = open_store(
         make.store(tmp_path, {"s": make.rows(list("abcdefgh"), taps)}, make.recipe(taps))
     )
-    monkeypatch.setattr("egofeat.store.mapping.GREAT", 50_000)
-    monkeypatch.setattr("egofeat.store.mapping.HAND_BACK", 50_000)
+    monkeypatch.setattr("egofeat.store.reading.mapping.GREAT", 50_000)
+    monkeypatch.setattr("egofeat.store.reading.mapping.HAND_BACK", 50_000)
     advised = []
     rows: MappedRows = store._rows
     monkeypatch.setattr(rows.range, "advise", lambda *advice: advised.append(advice))
@@ -213,8 +213,8 @@ def test_pages_of_a_great_store_are_handed_back(make, tmp_path, monkeypatch):
     store.advise_random(np.array([3, 1]))
     assert [len(advice) for advice in advised] == [1, 1, 1, 3, 3]
     monkeypatch.undo()  # and now with real advice
-    monkeypatch.setattr("egofeat.store.mapping.GREAT", 50_000)
-    monkeypatch.setattr("egofeat.store.mapping.HAND_BACK", 50_000)
+    monkeypatch.setattr("egofeat.store.reading.mapping.GREAT", 50_000)
+    monkeypatch.setattr("egofeat.store.reading.mapping.HAND_BACK", 50_000)
     store.advise_random(np.array([3, 1]))
     np.testing.assert_array_equal(store.take(store.rows()), before)
 

@@ -17,8 +17,8 @@ from egofeat.boxes import Boxes
 from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset, Segment
 from egofeat.store import FORMATS, Failure, list_stores, open_store, verify
-from egofeat.store.annotations import Annotations
 from egofeat.store.files import temporary_path
+from egofeat.store.sidecar.annotations import Annotations
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -15,12 +15,12 @@ from egofeat.errors import RequestError, StoreError
 from egofeat.gaze import Gaze
 from egofeat.names import check_name
 from egofeat.segments import Dataset, Segment
-from egofeat.store.annotations import Annotations
-from egofeat.store.box_table import BoxTable
 from egofeat.store.description import Description
-from egofeat.store.gaze import GazeTable
 from egofeat.store.recipe import Recipe
 from egofeat.store.seal import has_seal
+from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store.sidecar.box_table import BoxTable
+from egofeat.store.sidecar.gaze import GazeTable
 from egofeat.store.verify import verify
 
 READERS = {

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from egofeat.adapters.ava_media import AvaMedia
 from egofeat.adapters.ava_table import AvaTable, Moment
-from egofeat.adapters.box_table import MARGIN, parse_stamp, read_rows
 from egofeat.adapters.entry import Entry, FirstFrame, Rate, expand, takes
-from egofeat.adapters.label_map import class_names, evaluated_ids, read_label_map
-from egofeat.adapters.times import MOST_SECONDS
+from egofeat.adapters.reading.box_table import MARGIN, parse_stamp, read_rows
+from egofeat.adapters.reading.label_map import class_names, evaluated_ids, read_label_map
+from egofeat.adapters.reading.times import MOST_SECONDS
 from egofeat.boxes import Boxes
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment

@@ -13,8 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.adapters.box_table import MARGIN, BoxRows, Corners, by_box, parse_stamp, read_rows
 from egofeat.adapters.files import confined, whole_number
+from egofeat.adapters.reading.box_table import (
+    MARGIN,
+    BoxRows,
+    Corners,
+    by_box,
+    parse_stamp,
+    read_rows,
+)
 from egofeat.boxes import Boxes, key_frame_id
 from egofeat.errors import ManifestError
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from egofeat.adapters.entry import Entry, FirstFrame, folder_name
 from egofeat.adapters.epic_media import Frames, fps_of, locate_media
 from egofeat.adapters.files import Table, refuse_duplicates, whole_number
-from egofeat.adapters.times import parse_interval
+from egofeat.adapters.reading.times import parse_interval
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
 from egofeat.words import quoted

@@ -16,10 +16,10 @@ from pydantic import AfterValidator, Field
 
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, confined, refuse_duplicates
-from egofeat.adapters.patterns import search_all
 from egofeat.adapters.published import with_published
+from egofeat.adapters.reading.patterns import search_all
+from egofeat.adapters.reading.split_lists import Listed, list_numbers, read_lists
 from egofeat.adapters.resplit import Share, resplit
-from egofeat.adapters.split_lists import Listed, list_numbers, read_lists
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.words import quoted

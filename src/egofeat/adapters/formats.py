@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from egofeat.adapters import ava, csv_table, egtea, epic_kitchens, folder
+from egofeat.adapters import ava, egtea, epic_kitchens, folder
 from egofeat.adapters.entry import Entry
+from egofeat.adapters.reading import csv_table
 from egofeat.segments import Dataset
 
 E = TypeVar("E", bound=Entry)

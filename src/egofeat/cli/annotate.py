@@ -40,7 +40,7 @@ def annotate_command(
     as_json: Json = False,
 ) -> None:
     """Write a video with its persons and their labels, or with what is recognised in it."""
-    from egofeat.pipelines.annotate import AnnotateConfig, annotate
+    from egofeat.pipelines.annotated.annotate import AnnotateConfig, annotate
 
     config = AnnotateConfig(
         video=video,

@@ -10,7 +10,7 @@ from egofeat.cli.app import Json, app, show
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from egofeat.pipelines.backbones import Description, Listing
+    from egofeat.pipelines.bench.listing import Description, Listing
 
 
 @app.command("backbones", rich_help_panel="Features")
@@ -21,7 +21,7 @@ def backbones_command(
     as_json: Json = False,
 ) -> None:
     """List the frozen networks: parameters, cost of a view, input, taps, accuracy, weights."""
-    from egofeat.pipelines.backbones import OTHERS, describe, listing
+    from egofeat.pipelines.bench.listing import OTHERS, describe, listing
 
     if name:
         show(describe(name), as_json)

@@ -15,8 +15,8 @@ from egofeat.cli.app import Device, Json, app, names
 from egofeat.errors import RequestError
 
 if TYPE_CHECKING:
-    from egofeat.pipelines.bench_backbones import BackboneRow, BackbonesReport
-    from egofeat.pipelines.bench_heads import HeadsReport
+    from egofeat.pipelines.bench.backbones import BackboneRow, BackbonesReport
+    from egofeat.pipelines.bench.heads import HeadsReport
 
 bench = typer.Typer(
     help="Measure what backbones and heads cost on the device at hand.",
@@ -63,7 +63,7 @@ def backbones_command(
     Each backbone runs in a process of its own. Writes `backbones.csv`, `backbones.json` and,
     where accuracies are published, two pictures.
     """
-    from egofeat.pipelines.bench_backbones import BackboneBench, bench_backbones, parse_views
+    from egofeat.pipelines.bench.backbones import BackboneBench, bench_backbones, parse_views
 
     config = BackboneBench(
         backbones=tuple(backbones),
@@ -104,7 +104,7 @@ def heads_command(
 
     Writes `heads.csv`, `heads.json` and `heads.png`.
     """
-    from egofeat.pipelines.bench_heads import HeadBench, bench_heads
+    from egofeat.pipelines.bench.heads import HeadBench, bench_heads
 
     config = HeadBench(
         lengths=_numbers("--lengths", lengths),
@@ -152,7 +152,7 @@ def _counts_differ(row: "BackboneRow") -> bool:
 
 
 def _costs(rows: Sequence["BackboneRow"]) -> Table:
-    from egofeat.pipelines.bench_pictures import operations
+    from egofeat.pipelines.figures.costs import operations
 
     def count(operations_: int) -> str:
         return operations(operations_, "#.4g")

@@ -33,7 +33,7 @@ def export_command(
     and frame rate that the other project wants to know; `missing_files.txt` lists what has no
     features. After an interruption, give the same command.
     """
-    from egofeat.pipelines.export import ExportConfig, export
+    from egofeat.pipelines.exporting.export import ExportConfig, export
 
     config = ExportConfig(
         store=store,
@@ -63,6 +63,6 @@ def prune_command(
     as_json: Json = False,
 ) -> None:
     """Remove feature stores; without --yes, say which would go and how large they are."""
-    from egofeat.pipelines.prune import prune
+    from egofeat.pipelines.extraction.prune import prune
 
     show(prune(stores or [], superseded=superseded, out=out, yes=yes), as_json)

@@ -31,8 +31,8 @@ from egofeat.errors import RequestError
 from egofeat.words import counted
 
 if TYPE_CHECKING:
-    from egofeat.pipelines.extract_reports import JointForecast
-    from egofeat.pipelines.job import Job
+    from egofeat.pipelines.extraction.job import Job
+    from egofeat.pipelines.extraction.reports import JointForecast
 
 
 @app.command("extract", rich_help_panel="Features")
@@ -127,7 +127,8 @@ def extract_command(
     What is in the store already is not done again: after a kill, or when segments were
     added, give the same command.
     """
-    from egofeat.pipelines import choices, job
+    from egofeat.pipelines.extraction import job
+    from egofeat.pipelines.extraction import options as choices
 
     shared = choices.ExtractConfig(
         dataset=dataset,
@@ -165,7 +166,7 @@ def extract_command(
 
 def run_or_forecast(jobs: "Sequence[Job]", dry_run: bool, as_json: bool) -> None:
     """Do jobs or say what they would do; one alone is reported as itself."""
-    from egofeat.pipelines import extract
+    from egofeat.pipelines.extraction import extract
 
     if dry_run:
         forecast = extract.forecast_jobs(jobs)
@@ -231,7 +232,7 @@ def ls_command(
 def _none_in(folder: Path) -> str:
     """What to say of a folder without stores."""
     from egofeat.pipelines.kept import find_runs
-    from egofeat.store.opening import find_deeper, some
+    from egofeat.store.reading.opening import find_deeper, some
 
     said = [f"no feature stores in {folder}"]
     if deeper := find_deeper(folder):

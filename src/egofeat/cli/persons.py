@@ -53,7 +53,8 @@ def persons_command(
     Videos that were looked at are not looked at again: after a kill, or when key frames were
     added or moved, give the same command.
     """
-    from egofeat.pipelines import persons, persons_job
+    from egofeat.pipelines.persons import detect as persons
+    from egofeat.pipelines.persons import job as persons_job
 
     config = persons_job.PersonsConfig(
         dataset=dataset,

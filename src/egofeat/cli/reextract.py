@@ -18,7 +18,7 @@ from egofeat.cli.options import (
 from egofeat.errors import RequestError
 
 if TYPE_CHECKING:
-    from egofeat.pipelines.reextract import ReextractConfig
+    from egofeat.pipelines.extraction.reextract import ReextractConfig
 
 
 @app.command("reextract", rich_help_panel="Features")
@@ -61,7 +61,7 @@ def reextract_command(
 
     Only what is missing runs. Old stores stay until `egofeat prune` removes them.
     """
-    from egofeat.pipelines import reextract
+    from egofeat.pipelines.extraction import reextract
 
     config = reextract.ReextractConfig(
         manifest=manifest,
@@ -86,7 +86,7 @@ def reextract_command(
 
 
 def _refresh(dataset: str, config: "ReextractConfig", dry_run: bool, as_json: bool) -> None:
-    from egofeat.pipelines.refresh import forecast, refresh, stale_stores
+    from egofeat.pipelines.extraction.refresh import forecast, refresh, stale_stores
 
     stale = stale_stores(dataset, config)
     for one in stale:

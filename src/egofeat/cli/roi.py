@@ -105,7 +105,9 @@ def roi_command(
     `egofeat extract --tap slow_map,fast_map --transform squash` are cut anew, for other boxes,
     in place of videos; all options of the network are then settled.
     """
-    from egofeat.pipelines import choices, job, roi_from_maps
+    from egofeat.pipelines.extraction import job
+    from egofeat.pipelines.extraction import options as choices
+    from egofeat.pipelines.persons import roi_from_maps
 
     chosen = choices.RoiConfig(
         boxes=boxes,

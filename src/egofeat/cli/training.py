@@ -162,8 +162,8 @@ def fit_head_command(
     A training that was killed goes on where it was when the same command is given again.
     """
     from egofeat.heads.config import TrainerConfig
-    from egofeat.heads.recipes import trainer_config
-    from egofeat.pipelines.fit_head import FitConfig, fit_head
+    from egofeat.heads.training.recipes import trainer_config
+    from egofeat.pipelines.training.fit import FitConfig, fit_head
 
     # Only what the person has said: the rest is the preset's to say, then the trainer's.
     said = {
@@ -214,8 +214,8 @@ def evaluate_command(
     as_json: Json = False,
 ) -> None:
     """Evaluate a trained head on a split: metrics, predictions and confusion matrices."""
-    from egofeat.pipelines.bench_backbones import parse_views
-    from egofeat.pipelines.evaluate import evaluate
+    from egofeat.pipelines.bench.backbones import parse_views
+    from egofeat.pipelines.training.evaluate import evaluate
 
     by = parse_views(views) if views else None
     evaluation = evaluate(run, split, store, views=by, device=device)
@@ -240,7 +240,7 @@ def predict_command(
     as_json: Json = False,
 ) -> None:
     """Name what a trained head sees in videos of no data set."""
-    from egofeat.pipelines.predict import predict
+    from egofeat.pipelines.training.predict import predict
 
     if top < 1:
         raise RequestError(f"--top is {top}: give 1 or more")
@@ -262,7 +262,7 @@ def export_challenge_command(
     device: Device = "auto",
 ) -> None:
     """Write the zip that the EPIC-KITCHENS-100 action recognition challenge takes."""
-    from egofeat.pipelines.epic_challenge import export_challenge
+    from egofeat.pipelines.exporting.epic_challenge import export_challenge
 
     covered = export_challenge(run, out, split, store, incomplete=incomplete, device=device)
     console.say(f"{covered}: {out}")
@@ -278,7 +278,7 @@ def demo_command(
     as_json: Json = False,
 ) -> None:
     """Go the whole road on videos drawn here: extract, train four heads, compare them."""
-    from egofeat.pipelines.demo import demo
+    from egofeat.pipelines.demo.demo import demo
 
     show(demo(out, data), as_json)
 

@@ -35,7 +35,7 @@ def kernels_command(
     as_json: Json = False,
 ) -> None:
     """Draw the kernels of the first layer and of chosen convolutions."""
-    from egofeat.pipelines import visualize as pipeline
+    from egofeat.pipelines.visualize import backbones as pipeline
 
     show(pipeline.kernels(backbone, out, weights=weights, layers=names(layer)), as_json)
 
@@ -55,7 +55,7 @@ def maps_command(
     as_json: Json = False,
 ) -> None:
     """Draw what chosen stages make of a clip, below its frames."""
-    from egofeat.pipelines import visualize as pipeline
+    from egofeat.pipelines.visualize import backbones as pipeline
 
     drawn = pipeline.maps(
         backbone, video, out, weights=weights, taps=names(tap), start=start, device=device
@@ -78,7 +78,7 @@ def activation_maximisation_command(
     as_json: Json = False,
 ) -> None:
     """Draw the images that channels of a block answer to most."""
-    from egofeat.pipelines import visualize as pipeline
+    from egofeat.pipelines.visualize import backbones as pipeline
 
     drawn = pipeline.activation_maximisation(
         backbone,
@@ -108,7 +108,7 @@ def flow_command(
     as_json: Json = False,
 ) -> None:
     """Draw the optical flow of six frames: u, v, magnitude, and direction by the colour wheel."""
-    from egofeat.pipelines import visualize as pipeline
+    from egofeat.pipelines.visualize import backbones as pipeline
 
     show(pipeline.flow(video, out, method=method, start=start, fps=fps, device=device), as_json)
 
@@ -133,7 +133,7 @@ def attention_command(
     as_json: Json = False,
 ) -> None:
     """Draw where a head looks, beside where the wearer looked: a strip and a video."""
-    from egofeat.pipelines import attention_pictures
+    from egofeat.pipelines.visualize import attention as attention_pictures
 
     drawn = attention_pictures.attention(
         run,

@@ -1,14 +1,14 @@
 """The feature store: whole shards written by any number of workers, read memory-mapped."""
 
-from egofeat.store.box_table import BoxTable
-from egofeat.store.formats import COMPRESSORS, FORMATS
-from egofeat.store.joined import JoinedStore, open_stores
+from egofeat.store.formats.registry import COMPRESSORS, FORMATS
 from egofeat.store.listing import StoreSummary, list_stores, versions
-from egofeat.store.opening import open_store
-from egofeat.store.persons import PersonRows, open_persons
-from egofeat.store.reader import FeatureStore
+from egofeat.store.reading.joined import JoinedStore, open_stores
+from egofeat.store.reading.opening import open_store
+from egofeat.store.reading.persons import PersonRows, open_persons
+from egofeat.store.reading.reader import FeatureStore
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
+from egofeat.store.sidecar.box_table import BoxTable
 from egofeat.store.standing import begun, standing
 from egofeat.store.superseding import is_superseded, supersede
 from egofeat.store.verify import Problem, verify

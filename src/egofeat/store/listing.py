@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from egofeat.errors import StoreError
-from egofeat.store.annotations import Annotations
 from egofeat.store.description import Description, find_stores
-from egofeat.store.failures import all_failures
-from egofeat.store.flat import offsets_of
-from egofeat.store.formats import open_shards
-from egofeat.store.selection import select
-from egofeat.store.shards import makers, segments_in
+from egofeat.store.formats.registry import open_shards
+from egofeat.store.formats.shard import makers, segments_in
+from egofeat.store.reading.flat import offsets_of
+from egofeat.store.reading.selection import select
+from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store.sidecar.failures import all_failures
 from egofeat.store.superseding import is_superseded
 from egofeat.words import counted
 

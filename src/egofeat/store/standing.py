@@ -6,10 +6,10 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.store.description import NAME, Description
-from egofeat.store.failures import Tell, all_failures
-from egofeat.store.formats import check_choice, open_shards
+from egofeat.store.formats.registry import check_choice, open_shards
+from egofeat.store.formats.shard import segments_in
 from egofeat.store.rows import Failure, Key, keys
-from egofeat.store.shards import segments_in
+from egofeat.store.sidecar.failures import Tell, all_failures
 
 Stamp = tuple[int, int, int, int]
 """Of what a segment was read from: a row of `ShardRows.media_stamps`."""

@@ -8,24 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from egofeat.errors import StoreError
-from egofeat.store.annotations import NAME as SEGMENTS_JSON
-from egofeat.store.annotations import Annotations
-from egofeat.store.box_table import NAME as BOXES_NPZ
-from egofeat.store.box_table import BoxTable
 from egofeat.store.damage import reading
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, is_of_the_living
-from egofeat.store.flat import offsets_of
-from egofeat.store.formats import FORMATS, shard_paths
-from egofeat.store.gaze import NAME as GAZE_NPZ
-from egofeat.store.gaze import GazeTable
-from egofeat.store.person_columns import check_columns, wrong_rows
+from egofeat.store.formats.person_columns import check_columns, wrong_rows
+from egofeat.store.formats.registry import FORMATS, shard_paths
+from egofeat.store.formats.shard import Shard, ShardFormat
+from egofeat.store.formats.soundness import faults_of
+from egofeat.store.reading.flat import offsets_of
+from egofeat.store.reading.selection import Address, select
 from egofeat.store.recipe import Recipe
 from egofeat.store.seal import has_seal
-from egofeat.store.selection import Address, select
-from egofeat.store.shards import Shard, ShardFormat
-from egofeat.store.soundness import faults_of
+from egofeat.store.sidecar.annotations import NAME as SEGMENTS_JSON
+from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
+from egofeat.store.sidecar.box_table import BoxTable
+from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
+from egofeat.store.sidecar.gaze import GazeTable
 
 
 @dataclass(frozen=True)

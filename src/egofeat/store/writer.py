@@ -10,11 +10,17 @@ from typing import Self
 from egofeat.errors import StoreError
 from egofeat.names import check_name
 from egofeat.segments import Dataset
-from egofeat.store.annotations import Annotations
-from egofeat.store.box_table import write_boxes
 from egofeat.store.damage import writing
 from egofeat.store.description import Description
-from egofeat.store.failures import (
+from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
+from egofeat.store.formats.registry import FORMATS, open_shards
+from egofeat.store.formats.shard import Content, segments_in
+from egofeat.store.formats.soundness import faults_of
+from egofeat.store.recipe import Recipe
+from egofeat.store.rows import Failure, Key, ShardRows
+from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store.sidecar.box_table import write_boxes
+from egofeat.store.sidecar.failures import (
     all_failures,
     append_failures,
     failures_path,
@@ -22,13 +28,7 @@ from egofeat.store.failures import (
     still_missing,
     write_failures,
 )
-from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
-from egofeat.store.formats import FORMATS, open_shards
-from egofeat.store.gaze import write_gaze
-from egofeat.store.recipe import Recipe
-from egofeat.store.rows import Failure, Key, ShardRows
-from egofeat.store.shards import Content, segments_in
-from egofeat.store.soundness import faults_of
+from egofeat.store.sidecar.gaze import write_gaze
 from egofeat.store.standing import packing
 
 

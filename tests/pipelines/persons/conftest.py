@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from egofeat.pipelines import persons
-from egofeat.pipelines.persons_job import PersonsConfig, plan_persons
+from egofeat.pipelines.persons import detect as persons
+from egofeat.pipelines.persons.job import PersonsConfig, plan_persons
 from egofeat.segments import Dataset, Media, Segment
 
 WIDTH, HEIGHT, SIDE = 96, 64, 16

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from egofeat.adapters.box_files import read_detections
+from egofeat.adapters.reading.box_files import read_detections
 from egofeat.errors import EgofeatError
-from egofeat.pipelines.persons_job import plan_persons
+from egofeat.pipelines.persons.job import plan_persons
 from egofeat.segments import Segment
 
 

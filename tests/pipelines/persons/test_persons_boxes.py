@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from egofeat.adapters.box_files import read_detections
+from egofeat.adapters.reading.box_files import read_detections
 from egofeat.errors import RequestError
-from egofeat.pipelines.persons_job import plan_persons
+from egofeat.pipelines.persons.job import plan_persons
 from egofeat.segments import Segment
 
 WIDTH, HEIGHT, SIDE = 96, 64, 16

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 import egofeat.cli.persons
 from egofeat.cli import app
 from egofeat.errors import EgofeatError, RequestError
-from egofeat.pipelines import persons
-from egofeat.pipelines.persons_job import plan_persons
+from egofeat.pipelines.persons import detect as persons
+from egofeat.pipelines.persons.job import plan_persons
 
 assert egofeat.cli.persons
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from egofeat.adapters.box_files import read_detections
+from egofeat.adapters.reading.box_files import read_detections
 from egofeat.store.files import temporary_path
 
 
@@ -35,8 +35,8 @@ from pathlib import Path
 import torch
 from torch import nn
 from egofeat.extract import persons as detector
-from egofeat.pipelines import persons
-from egofeat.pipelines.persons_job import PersonsConfig, plan_persons
+from egofeat.pipelines.persons import detect as persons
+from egofeat.pipelines.persons.job import PersonsConfig, plan_persons
 from egofeat.segments import Dataset, Media, Segment
 
 class Bright(nn.Module):

@@ -1,0 +1,1 @@
+"""Inception-v1 inflated: I3D and S3D."""

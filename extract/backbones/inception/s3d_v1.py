@@ -1,0 +1,136 @@
+"""S3D-v1, top-heavy: Inception-v1 whose lower half has 2-D convolutions only.
+
+Xie et al. (2018, arXiv:1712.04851, section 4) found the top-heavy arrangement and took the
+kernels apart into space and time; Gupta, Dharmaraj and Hayes trained it with the first nine
+layers flat. Layers are counted from 1, pools too: Conv2d_1a_7x7 is the first, Mixed_4b the
+ninth, Mixed_5c the 16th. The strides along time are I3D's. Max pools look along time where
+I3D's do, flat layer or not: a still clip stays still.
+
+Nobody published weights. A 2-D state dict of torchvision's googlenet is inflated, and padding
+and pooling are that network's, so that a clip of one repeated image has its features. Its
+official weights take values in [-1, 1], as here. The auxiliary classifiers work in training
+alone; those of image weights are left out.
+"""
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.chain import build_chain
+from egofeat.extract.backbones.classifiers import KINETICS_CLASSES
+from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths
+from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
+from egofeat.extract.backbones.inception.separable import (
+    FOLD,
+    Branches,
+    Conv,
+    Layers,
+    make_separable,
+)
+
+
+def _block(widths: Widths, conv: Conv) -> Branches:
+    """The four branches of Inception-v1."""
+    return Branches(
+        {
+            "branch1": conv(widths.inputs, widths.one),
+            "branch2": nn.Sequential(
+                conv(widths.inputs, widths.three_reduced),
+                conv(widths.three_reduced, widths.three, (3, 3)),
+            ),
+            "branch3": nn.Sequential(
+                conv(widths.inputs, widths.five_reduced),
+                conv(widths.five_reduced, widths.five, (3, 3)),
+            ),
+            "branch4": nn.Sequential(
+                nn.MaxPool3d(3, 1, padding=1), conv(widths.inputs, widths.pooled)
+            ),
+        }
+    )
+
+
+def _pool(name: str) -> nn.MaxPool3d:
+    """Unpadded, and the last window may reach over the end, as googlenet's do."""
+    return nn.MaxPool3d(*POOLS[name], ceil_mode=True)
+
+
+_BLOCK_LAYERS: Layers = {name: functools.partial(_block, widths) for name, widths in BLOCKS.items()}
+_LAYERS: Layers = {
+    "Conv2d_1a_7x7": lambda conv: conv(3, 64, (7, 7), stride=2),
+    "MaxPool_2a_3x3": lambda _: _pool("2a_3x3"),
+    "Conv2d_2b_1x1": lambda conv: conv(64, 64),
+    "Conv2d_2c_3x3": lambda conv: conv(64, 192, (3, 3)),
+    "MaxPool_3a_3x3": lambda _: _pool("3a_3x3"),
+    "Mixed_3b": _BLOCK_LAYERS["Mixed_3b"],
+    "Mixed_3c": _BLOCK_LAYERS["Mixed_3c"],
+    "MaxPool_4a_3x3": lambda _: _pool("4a_3x3"),
+    "Mixed_4b": _BLOCK_LAYERS["Mixed_4b"],
+    "Mixed_4c": _BLOCK_LAYERS["Mixed_4c"],
+    "Mixed_4d": _BLOCK_LAYERS["Mixed_4d"],
+    "Mixed_4e": _BLOCK_LAYERS["Mixed_4e"],
+    "Mixed_4f": _BLOCK_LAYERS["Mixed_4f"],
+    "MaxPool_5a_2x2": lambda _: _pool("5a_2x2"),
+    "Mixed_5b": _BLOCK_LAYERS["Mixed_5b"],
+    "Mixed_5c": _BLOCK_LAYERS["Mixed_5c"],
+}
+TOP_HEAVY = 9
+"""Layers of the top-heavy network without temporal convolutions."""
+
+_FROM_GOOGLENET = {
+    "conv1": "Conv2d_1a_7x7",
+    "conv2": "Conv2d_2b_1x1",
+    "conv3": "Conv2d_2c_3x3",
+    "inception3a": "Mixed_3b",
+    "inception3b": "Mixed_3c",
+    "inception4a": "Mixed_4b",
+    "inception4b": "Mixed_4c",
+    "inception4c": "Mixed_4d",
+    "inception4d": "Mixed_4e",
+    "inception4e": "Mixed_4f",
+    "inception5a": "Mixed_5b",
+    "inception5b": "Mixed_5c",
+}
+"""Torchvision's names of the layers that have weights."""
+
+S3D_V1_TOP_HEAVY = Spec(
+    name="s3d_v1_top_heavy",
+    taps=("stem", *list(_LAYERS)[1:-1], "map", "gap", "logits"),
+    default_tap="gap",
+    weights=(),
+    parameters=7_851_696,
+    size=224,
+    squash_size=224,
+    short_side=256,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    # 25 frames a second as I3D's; from 3 on, every pool has a window.
+    clip=Clip(frames=64, stride=1, fps=25.0, fewest=3),
+)
+
+
+def make_s3d_v1(classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAVY) -> nn.Sequential:
+    """A fresh network, trainable: `[B, 3, T, H, W]` to `[B, classes]`.
+
+    Args:
+        classes: of the classifier.
+        flat_layers: so many layers from the first have no temporal convolution.
+    """
+    return make_separable(_LAYERS, flat_layers, BLOCKS["Mixed_5c"].outputs, classes)
+
+
+def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
+    if state is not None and is_of_images(state):
+        trunk = {
+            re.sub(r"^\w+", lambda layer: _FROM_GOOGLENET.get(layer[0], layer[0]), key): tensor
+            for key, tensor in state.items()
+            if not key.startswith(("aux1.", "aux2."))
+        }
+        state = inflate(trunk, make_s3d_v1)
+    return build_chain(S3D_V1_TOP_HEAVY, make_s3d_v1, "fc.weight", FOLD, taps, state, seed)
+
+
+FAMILY: dict[str, tuple[Spec, Builder]] = {S3D_V1_TOP_HEAVY.name: (S3D_V1_TOP_HEAVY, _build)}
+"""Name to spec and builder."""

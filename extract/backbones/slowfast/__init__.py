@@ -1,0 +1,1 @@
+"""SlowFast, SlowOnly and their designs."""

@@ -1,0 +1,123 @@
+"""Torchvision's image classifiers: two with named stages, and every other by its graph.
+
+ResNet-50 (He et al., 2015, arXiv:1512.03385) and Inception-v3 (Szegedy et al., 2015,
+arXiv:1512.00567) are backbones of their own; `family_of` makes one of any other classifier
+of torchvision, under `tv:NAME`, whose taps are the nodes and modules of its graph.
+"""
+
+import difflib
+import functools
+from collections.abc import Mapping, Sequence
+
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import inception_v3, list_models, resnet50
+from torchvision.models.resnet import Bottleneck
+
+from egofeat.errors import RequestError
+from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.folding import fold_batch_norms
+from egofeat.extract.backbones.freezing import damp_branches, freeze
+from egofeat.extract.backbones.stages import Stages
+from egofeat.extract.backbones.torchvision.graph import TracedModel
+from egofeat.extract.backbones.torchvision.weights import (
+    RESCALED,
+    arguments_of,
+    default_of,
+    fewest_pixels,
+    fill,
+    records,
+)
+
+_RESNET_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
+_RESNET_ROWS = (("conv1", "relu", "maxpool"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+_RESNET_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+_MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
+_INCEPTION_ROWS = (
+    ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
+    ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
+    *((f"Mixed_{block}",) for block in _MIXED),
+)
+_INCEPTION_STAGES = ("stem", "middle", *(f"mixed_{block}" for block in _MIXED))
+_ENDS = ("map", "gap", "logits")
+
+# What ImageNet's mean and deviation become after torchvision has these networks rescale them.
+_HALF = (0.5, 0.5, 0.5)
+
+
+def family_of(name: str) -> tuple[Spec, Builder]:
+    """Spec and builder of any image classifier of torchvision, `tv:NAME` of ours.
+
+    Taps are the nodes of its graph as torchvision names them, the modules that hold them
+    (their last node), and `map`, `gap` and `logits` where the network has them; each is laid
+    out as torchvision does it: tokens of transformers are `[B, N, C]`, and Swin's blocks
+    have their channels last.
+
+    Args:
+        name: of the model in torchvision, `resnet18`.
+
+    Raises:
+        RequestError: torchvision has no image classifier of that name.
+    """
+    known = list_models(module=torchvision.models)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=4, cutoff=0.4) or ("resnet18", "vit_b_16")
+        raise RequestError(
+            f"torchvision has no image classifier '{name}': choose one as tv:{' or tv:'.join(near)}"
+        )
+    return _family_of(name)
+
+
+@functools.cache
+def _family_of(name: str) -> tuple[Spec, Builder]:
+    model = TracedModel(name)
+    return _spec(f"tv:{name}", name, tuple(model.taps)), model.build
+
+
+def _spec(name: str, model: str, taps: Sequence[str]) -> Spec:
+    preset = default_of(model).transforms()
+    (size,) = preset.crop_size
+    (short_side,) = preset.resize_size
+    return Spec(
+        name=name,
+        taps=tuple(taps),
+        default_tap="gap",
+        weights=records(model),
+        parameters=default_of(model).meta["num_params"],
+        size=size,
+        squash_size=size,
+        short_side=short_side,
+        mean=_HALF if model in RESCALED else tuple(preset.mean),
+        std=_HALF if model in RESCALED else tuple(preset.std),
+    )
+
+
+def _build_resnet50(
+    taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
+) -> nn.Module:
+    network = fill(resnet50, state, seed, "fc", "logits" in taps, "resnet50")
+    if state is None:
+        damp_branches(network, Bottleneck, "bn3")
+    layers = dict(fold_batch_norms(freeze(network), _RESNET_PAIRS).named_children())
+    rows = [nn.Sequential(*(layers[name] for name in row)) for row in _RESNET_ROWS]
+    return Stages(dict(zip(_RESNET_STAGES, rows, strict=True)), layers["fc"], taps)
+
+
+def _build_inception_v3(
+    taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
+) -> nn.Module:
+    make = functools.partial(inception_v3, **arguments_of("inception_v3", state))
+    network = freeze(fill(make, state, seed, "fc", "logits" in taps, "inception_v3"))
+    layers = dict(fold_batch_norms(network, [("conv", "bn")]).named_children())
+    rows = [nn.Sequential(*(layers[name] for name in row)) for row in _INCEPTION_ROWS]
+    stages = dict(zip(_INCEPTION_STAGES, rows, strict=True))
+    return Stages(stages, layers["fc"], taps, fewest_pixels=fewest_pixels("inception_v3"))
+
+
+FAMILY: dict[str, tuple[Spec, Builder]] = {
+    "resnet50": (_spec("resnet50", "resnet50", (*_RESNET_STAGES, *_ENDS)), _build_resnet50),
+    "inception_v3": (
+        _spec("inception_v3", "inception_v3", (*_INCEPTION_STAGES, *_ENDS)),
+        _build_inception_v3,
+    ),
+}

@@ -1,0 +1,101 @@
+"""Torchvision's clip networks trained on Kinetics-400.
+
+S3D (Xie et al., 2018, arXiv:1712.04851), separable Inception: its stages bear Inception's
+names and `mixed_5c` is the `map`. R3D, MC3 and R(2+1)D of 18 layers (Tran et al., 2018,
+arXiv:1711.11248): a stem and four residual stages; `stage4` is the `map`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
+from torchvision.models.video.resnet import BasicBlock
+
+from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.folding import fold_batch_norms
+from egofeat.extract.backbones.freezing import damp_branches, freeze
+from egofeat.extract.backbones.stages import Stages, average
+from egofeat.extract.backbones.torchvision.weights import default_of, fill, records
+
+_MIXED = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
+_S3D_STAGES = ("stem", "conv_2b", "conv_2c", *(f"mixed_{name}" for name in _MIXED))
+_RESNET_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
+_RESNET_LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
+_WINDOW_THW = (2, 7, 7)
+
+
+def _spec(name: str, stages: Sequence[str], clip: Clip, **published: object) -> Spec:
+    preset = default_of(name).transforms()
+    return Spec(
+        name=name,
+        taps=(*stages, "map", "gap", "logits"),
+        default_tap="gap",
+        weights=records(name, **published),  # type: ignore[arg-type]
+        parameters=default_of(name).meta["num_params"],
+        size=preset.crop_size[0],
+        squash_size=preset.crop_size[0],
+        short_side=tuple(preset.resize_size),
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        clip=clip,
+    )
+
+
+def _build_s3d(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
+    network = freeze(fill(s3d, state, seed, "classifier.1", "logits" in taps, "s3d"))
+    features = fold_batch_norms(network.get_submodule("features"))
+    stages = dict(zip(_S3D_STAGES, _with_pools(features), strict=True))
+    convolution = network.get_submodule("classifier.1")
+    classifier = nn.Sequential(nn.Unflatten(1, (-1, 1, 1, 1)), convolution, nn.Flatten())
+    return Stages(stages, classifier, taps, pool=_average_of_windows)
+
+
+def _with_pools(features: nn.Module) -> Iterator[nn.Module]:
+    """Stages, each behind the max pool that leads into it."""
+    pool: list[nn.Module] = []
+    for module in features.children():
+        if isinstance(module, nn.MaxPool3d):
+            pool = [module]
+        else:
+            yield nn.Sequential(*pool, module)
+            pool = []
+
+
+def _average_of_windows(map_BCTHW: Tensor) -> Tensor:
+    """Mean over overlapping windows of their means, `[B, 1024]`.
+
+    Torchvision classifies every window of 2 × 7 × 7 and averages; the classifier is linear, so
+    it may as well see the average. At 224 pixels a window is as wide as the map; maps that are
+    smaller are one window.
+    """
+    window = [min(pair) for pair in zip(_WINDOW_THW, map_BCTHW.shape[2:], strict=True)]
+    return average(F.avg_pool3d(map_BCTHW.float(), window, stride=1))
+
+
+def _resnet_builder(name: str, make: Callable[..., nn.Module]) -> Builder:
+    def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
+        network = fill(make, state, seed, "fc", "logits" in taps, name)
+        if state is None:
+            damp_branches(network, BasicBlock, "conv2.1")
+        layers = dict(fold_batch_norms(freeze(network)).named_children())
+        stages = dict(zip(_RESNET_STAGES, [layers[name] for name in _RESNET_LAYERS], strict=True))
+        return Stages(stages, layers["fc"], taps)
+
+    return build
+
+
+_S3D_CLIP = Clip(frames=128, stride=1, fps=15.0, fewest=14)
+_RESNET_CLIP = Clip(frames=16, stride=1, fps=15.0, fewest=1)
+
+FAMILY: dict[str, tuple[Spec, Builder]] = {
+    # Torchvision's figure for S3D is that of 16 frames, its accuracy that of 128.
+    "s3d": (_spec("s3d", _S3D_STAGES, _S3D_CLIP, multiply_adds=False), _build_s3d),
+    **{
+        make.__name__: (
+            _spec(make.__name__, _RESNET_STAGES, _RESNET_CLIP, views=(5, 1)),
+            _resnet_builder(make.__name__, make),
+        )
+        for make in (r2plus1d_18, r3d_18, mc3_18)
+    },
+}

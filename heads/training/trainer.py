@@ -1,0 +1,305 @@
+"""The training loop: batches of a feed, validation, early stopping, resuming."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from egofeat.device import choose_device
+from egofeat.errors import EgofeatError, RequestError
+from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.gaze import taught
+from egofeat.heads.head import Head
+from egofeat.heads.measures.metrics import target_metrics
+from egofeat.heads.measures.precision import autocast, check_precision
+from egofeat.heads.training.feed import Features, Feed, row_bytes, should_hold
+from egofeat.heads.training.history import History
+from egofeat.heads.training.losses import Criterion, Labels, class_counts
+from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.training.sampling import BatchOrder, dropout_seed
+from egofeat.heads.training.schedules import count_plateaus, rate_factor
+
+EVALUATION_BYTES = 64 << 20
+"""Float32 bytes of a batch that needs no gradient."""
+FIGURES = ("top1", "mean_class_accuracy", "mAP")
+"""Of a target, those that the history holds."""
+
+
+class DivergedError(EgofeatError):
+    """The loss is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of a store, their labels, and which of them train and validate."""
+
+    features: Features
+    labels: Mapping[str, Labels]
+    """Target to the label of every row of the store, -1 where absent; or to its classes."""
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    gaze: NDArray[np.float32] | None = None
+    """Points of the training rows `[rows,T,3]`, as `egofeat.heads.gaze` has them."""
+
+    def labels_of(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, Tensor]:
+        """Return target to labels `[rows]`, or `[rows,classes]`, on a device."""
+        return {t: torch.from_numpy(values[rows]).to(device) for t, values in self.labels.items()}
+
+
+def train(
+    head: Head,
+    examples: Examples,
+    config: TrainerConfig,
+    *,
+    checkpoint: Path | None = None,
+    history: Path | None = None,
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
+) -> Progress:
+    """Train a head; it ends with the weights of its best evaluation, on the training device.
+
+    One machine, one seed and one number of threads give the same bits on a CPU, killed
+    and resumed or not, with features held or read from the map.
+
+    Args:
+        head: with its fresh weights.
+        examples: what it learns from.
+        config: how.
+        checkpoint: file that holds the state after each evaluation; if it is there, training
+            goes on from it.
+        history: file that each evaluation's record is added to, where there is a checkpoint;
+            None is the checkpoint's name with the ending `.csv`.
+        on_epoch: told the history record of each evaluation, one an epoch unless iterations
+            are counted.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+        EgofeatError: the checkpoint is not this head's.
+        RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
+            has no meaning for the labels.
+    """
+    trainer = Trainer(head, examples, config)
+    if checkpoint is None:
+        return trainer.run(None, None, on_epoch)
+    return trainer.run(checkpoint, history or checkpoint.with_suffix(".csv"), on_epoch)
+
+
+class Trainer:
+    """Head, optimiser, loss and feeds of one training."""
+
+    def __init__(self, head: Head, examples: Examples, config: TrainerConfig) -> None:
+        self.config = config
+        self.device = choose_device(config.device)
+        check_precision(config.amp, self.device, head)
+        check_labels(config, examples.labels)
+        self.head = head.to(self.device)
+        self.optimizer = make_optimizer(
+            config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
+        self.criterion = make_criterion(head, examples, config).to(self.device)
+        wanted = (len(examples.train) + len(examples.validation)) * row_bytes(examples.features)
+        held = should_hold(config.device_cache, self.device, wanted)
+        self.feed = Feed(
+            examples.features,
+            examples.train,
+            device=self.device,
+            batch_size=config.batch_size,
+            held=held,
+        )
+        self.validation = evaluation_feed(
+            examples.features, examples.validation, device=self.device, held=held
+        )
+        self.train_labels = examples.labels_of(examples.train, self.device)
+        self.validation_labels = examples.labels_of(examples.validation, self.device)
+        gaze = examples.gaze if config.gaze_weight else None
+        self.gaze = None if gaze is None else torch.from_numpy(gaze).to(self.device)
+        self.order = BatchOrder(
+            config.sampling,
+            {target: values[examples.train] for target, values in examples.labels.items()},
+            seed=config.seed,
+            batch_size=config.batch_size,
+        )
+        self.decay = config.decay(self.order.per_epoch)
+        self.length = config.iterations or config.epochs * self.order.per_epoch
+
+    def run(
+        self,
+        checkpoint: Path | None,
+        history: Path | None,
+        on_epoch: Callable[[Mapping[str, float]], None],
+    ) -> Progress:
+        """Train to the last iteration or the end of patience; both files or neither."""
+        progress = Progress()
+        records = History(history, self.order.per_epoch) if history else None
+        if checkpoint is not None and records and checkpoint.exists():
+            progress, extent = load_checkpoint(checkpoint, self.head, self.optimizer, self.scaler)
+            progress.history = records.resume(extent)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            while not self._finished(progress):
+                self._round(progress)
+                if checkpoint is not None and records:
+                    records.append(progress.history[-1])
+                    parts = (self.head, self.optimizer, self.scaler, progress, records.extent)
+                    save_checkpoint(checkpoint, *parts)
+                on_epoch(progress.history[-1])
+        if progress.best:
+            self.head.load_state_dict(progress.best)
+        self.head.eval()
+        return progress
+
+    def _finished(self, progress: Progress) -> bool:
+        patience = self.config.patience
+        waited = len(progress.history) - progress.best_round
+        return progress.iteration >= self.length or (0 < patience <= waited)
+
+    def _round(self, progress: Progress) -> None:
+        """Train to the next evaluation, validate, and write both into the progress."""
+        number, start = len(progress.history) + 1, progress.iteration
+        stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
+        values = [self._monitored(record) for record in progress.history]
+        plateaus = count_plateaus(values, self.config.lr_patience)
+        torch.manual_seed(dropout_seed(self.config.seed, number))
+        record = {
+            "epoch": stop / self.order.per_epoch,
+            "iteration": float(stop),
+            "lr": self._rate(stop, plateaus),
+            "train/loss": self._train(start, stop, plateaus),
+            **self._validate(),
+        }
+        if not (math.isfinite(record["train/loss"]) and math.isfinite(record["val/loss"])):
+            unit = self.config.unit
+            clip = self.config.clip_norm
+            limit = f"--clip-norm ({clip:g})" if clip else "clip the gradients with --clip-norm 1"
+            more = "" if self.config.amp == "off" else f", or leave --amp {self.config.amp} out"
+            raise DivergedError(
+                f"the loss is not finite in {unit} {record[unit]:.0f}: "
+                f"lower --lr ({self.config.lr:g}), or {limit}{more}"
+            )
+        value = self._monitored(record)
+        if not progress.best or value > progress.best_value:
+            progress.best_round, progress.best_value = number, value
+            state = self.head.state_dict()
+            progress.best = {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
+        progress.history.append(record)
+
+    def _rate(self, iteration: int, plateaus: int) -> float:
+        """Return the learning rate of an iteration, from 1."""
+        step = iteration if self.config.iterations else -(-iteration // self.order.per_epoch)
+        return self.config.lr * rate_factor(self.config.schedule, self.decay, step, plateaus)
+
+    def _train(self, start: int, stop: int, plateaus: int) -> float:
+        """Train on the batches `[start, stop)`; returns the mean loss of a row."""
+        config = self.config
+        batches = self.order.span(start, stop)
+        self.head.train()
+        total = torch.zeros((), device=self.device)
+        for iteration, (features, places) in enumerate(self.feed.gather(batches), start + 1):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._rate(iteration, plateaus)
+            labels = {target: values[places] for target, values in self.train_labels.items()}
+            points = None if self.gaze is None else self.gaze[places]
+            with autocast(config.amp, self.device):
+                logits, divergence = taught(self.head, features, points, config.gaze_sigma)
+            loss = self.criterion(logits, labels)
+            self.optimizer.zero_grad(set_to_none=True)
+            both = loss + config.gaze_weight * divergence
+            torch.autograd.backward(self.scaler.scale(both))
+            if config.clip_norm:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.head.parameters(), config.clip_norm)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            total += loss.detach() * len(places)
+        return float(total) / sum(map(len, batches))
+
+    def _validate(self) -> dict[str, float]:
+        logits = predict(self.head, self.validation, amp=self.config.amp)
+        on_device = {target: values.to(self.device) for target, values in logits.items()}
+        record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
+        for target, values in logits.items():
+            figures = dict(target_metrics(target, values, self.validation_labels[target].cpu(), {}))
+            for figure in FIGURES:
+                if f"{target}/{figure}" in figures:
+                    record[f"val/{target}/{figure}"] = figures[f"{target}/{figure}"]
+        return record
+
+    def _monitored(self, record: Mapping[str, float]) -> float:
+        """Return what early stopping watches, greater is better."""
+        if self.config.monitor == "loss":
+            return -record["val/loss"]
+        values = [
+            value for name, value in record.items() if name.endswith(f"/{self.config.monitor}")
+        ]
+        return sum(values) / len(values)
+
+
+def make_criterion(head: Head, examples: Examples, config: TrainerConfig) -> Criterion:
+    """Make the loss, with the class counts of the training rows."""
+    training = {target: values[examples.train] for target, values in examples.labels.items()}
+    return Criterion(
+        {
+            target: class_counts(training[target], layer.out_features)
+            for target, layer in zip(head.targets, head.classifiers, strict=True)
+            if isinstance(layer, nn.Linear)
+        },
+        several={target: len(rows) for target, rows in training.items() if rows.ndim == 2},
+        class_weights=config.class_weights,
+        class_weight_cap=config.class_weight_cap,
+        logit_adjustment=config.logit_adjustment,
+    )
+
+
+def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
+    """Refuse options that have no meaning where rows have several classes, or where they have one.
+
+    Raises:
+        RequestError: in one sentence, with what can be used instead.
+    """
+    several = [target for target, values in labels.items() if values.ndim == 2]
+    if several and config.sampling == "balanced":
+        raise RequestError(
+            f"target '{several[0]}' has several classes a row, which no drawing of rows makes come "
+            "up alike: leave --sampling balanced out, or choose --class-weights"
+        )
+    if several and config.logit_adjustment:
+        raise RequestError(
+            f"target '{several[0]}' has several classes a row, and --logit-adjustment is of the "
+            "softmax over one: leave it out, or choose --class-weights"
+        )
+    figures = {"mAP"} if several else set()
+    if len(several) < len(labels):
+        figures |= set(FIGURES) - {"mAP"}
+    if config.monitor not in figures | {"loss"}:
+        raise RequestError(
+            f"--monitor {config.monitor} is no figure of {', '.join(labels)}: "
+            f"choose one of {', '.join(['loss', *sorted(figures)])}"
+        )
+
+
+def evaluation_feed(
+    features: Features, rows: NDArray[np.int64], *, device: torch.device, held: bool = False
+) -> Feed:
+    """Make a feed whose batches are sized for passes without gradients."""
+    widened = 4 * math.prod(features.row_shape)
+    size = max(1, min(256, EVALUATION_BYTES // widened))
+    return Feed(features, rows, device=device, batch_size=size, held=held)
+
+
+def predict(head: Head, feed: Feed, *, amp: str = "off") -> dict[str, Tensor]:
+    """Return target to logits `[rows,classes]`, float32 on the CPU, in the feed's order."""
+    head.eval()
+    parts: dict[str, list[Tensor]] = {target: [] for target in head.targets}
+    with torch.inference_mode():
+        for features, _ in feed.batches(np.arange(len(feed.rows))):
+            with autocast(amp, features.device):
+                logits = head(features)
+            for target, values in logits.items():
+                parts[target].append(values.float().cpu())
+    return {target: torch.cat(values) for target, values in parts.items()}

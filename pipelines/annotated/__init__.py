@@ -1,0 +1,1 @@
+"""A video with what a trained head sees drawn into it."""

@@ -1,0 +1,207 @@
+"""`egofeat annotate`: a video with what a run's head sees written into it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from egofeat import console
+from egofeat.device import choose_device
+from egofeat.errors import RequestError
+from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.heads.fusion import AveragedHeads
+from egofeat.heads.head import Head
+from egofeat.pipelines.annotated.overlays import Choice, ClipScenes, PersonScenes, Seen
+from egofeat.pipelines.annotated.people import Detected, People, load_detector, read_people
+from egofeat.pipelines.annotated.video import Written, check_place, write_annotated
+from egofeat.pipelines.extraction.in_memory import Watched
+from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
+from egofeat.pipelines.training.predict import makers_of, weights_of_sources
+from egofeat.pipelines.training.run import load_run, reads_persons
+from egofeat.pipelines.training.run_config import sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateConfig:
+    """Everything that a person can choose about an annotated video."""
+
+    video: Path
+    run: Path
+    out: Path
+    boxes: Path | None = None
+    """CSV of detections, or a folder of such; None asks the detector."""
+    every: float | None = None
+    """Seconds; None is 1 from key frame to key frame, and 3 a stretch that is recognised."""
+    threshold: float | None = None
+    """Score of a label; None is 0.3 for persons, and 0 where all that matters is the rank."""
+    top: int = 3
+    min_score: float = 0.8
+    """Of boxes."""
+    weights: tuple[str, ...] = ()
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotated:
+    """What was written."""
+
+    out: str
+    frames: int
+    moments: int
+    """Key frames at which persons were looked for, or stretches of video that were recognised."""
+    persons: int | None
+    """At all key frames; None of a run that knows no persons."""
+    labels: int
+    remarks: tuple[str, ...]
+    """What is missing, a sentence each."""
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        looked = f"stretches {self.moments}"
+        if self.persons is not None:
+            looked = f"key frames {self.moments}, persons {self.persons}"
+        said = f"{self.out}: frames {self.frames}, {looked}, labels {self.labels}"
+        return [said, *self.remarks]
+
+
+def annotate(config: AnnotateConfig) -> Annotated:
+    """Write a video with boxes and labels of its persons, or with what is recognised in it.
+
+    A run on a store of persons labels persons, a run on a store of segments labels stretches of
+    the video.
+
+    Raises:
+        RequestError: no such run or one that cannot label a video, options that cannot be, or no
+            box of the video.
+        WeightsError: the weights of the backbone are not those of the run, or the detector's are
+            not at hand.
+        MediaError: the video cannot be read.
+    """
+    _check(config)
+    head, run = load_run(config.run)
+    of_persons = reads_persons(run)
+    if not of_persons:
+        _check_stretches(config.run, sources(run))
+    if config.boxes and not of_persons:
+        raise RequestError(
+            f"run {config.run} was trained on segments and knows no persons: leave --boxes out"
+        )
+    head = head.to(choose_device(config.device))
+    with ExitStack() as opened:
+        source = opened.enter_context(PyavSource(config.video))
+        scenes = (
+            _person_scenes(config, head, run, source, opened)
+            if of_persons
+            else _clip_scenes(config, head, run, source, opened)
+        )
+        with console.progress("annotating", len(source.times), "frames") as progress:
+            written = write_annotated(source, scenes, config.out, progress)
+    return _report(config, written, scenes.seen)
+
+
+def _person_scenes(
+    config: AnnotateConfig,
+    head: Head | AveragedHeads,
+    run: Mapping[str, Any],
+    video: PyavSource,
+    opened: ExitStack,
+) -> PersonScenes:
+    every = config.every or 1.0
+    people: People
+    if config.boxes:
+        people = read_people(config.boxes, config.video.stem, video.stop, every, config.min_score)
+    else:
+        detector = load_detector(config.min_score, config.device)
+        # Of its own: the frames that are written are read at the same time.
+        looked_at = opened.enter_context(video.again())
+        people = Detected(detector, looked_at, every)
+    (source,) = sources(run)  # persons are never joined
+    (weights,) = weights_of_sources(config.run, [source], config.weights or None)
+    return PersonScenes(
+        head=head,
+        classes=run["classes"],
+        features=PersonFeatures(source, weights, config.device),
+        others=source["feature_shape"][0] - 1,
+        people=people,
+        video=opened.enter_context(Watched(video)),
+        choice=_choice(config, every, threshold=0.3),
+        device=choose_device(config.device),
+    )
+
+
+def _clip_scenes(
+    config: AnnotateConfig,
+    head: Head | AveragedHeads,
+    run: Mapping[str, Any],
+    video: PyavSource,
+    opened: ExitStack,
+) -> ClipScenes:
+    trained_on = sources(run)
+    weights = weights_of_sources(config.run, trained_on, config.weights or None)
+    return ClipScenes(
+        head=head,
+        classes=run["classes"],
+        makers=makers_of(trained_on, weights, config.device),
+        stop=video.stop,
+        video=opened.enter_context(Watched(video)),
+        choice=_choice(config, config.every or 3.0, threshold=0.0),
+        device=choose_device(config.device),
+    )
+
+
+def _choice(config: AnnotateConfig, every: float, threshold: float) -> Choice:
+    chosen = threshold if config.threshold is None else config.threshold
+    return Choice(every=every, threshold=chosen, top=config.top)
+
+
+def _check_stretches(run: Path, trained_on: Sequence[Mapping[str, Any]]) -> None:
+    for source in trained_on:
+        sampling = source["recipe"]["plan"]["sampling"]
+        if sampling not in ("uniform", "clips"):
+            raise RequestError(
+                f"run {run} was trained on features by '{sampling}', which cannot be made of any "
+                "stretch of a video: name a run on a store of persons, or of segments"
+            )
+
+
+def _check(config: AnnotateConfig) -> None:
+    check_place(config.out, config.video)
+    if config.video.is_dir() or config.video.suffix == ".tar":
+        raise RequestError(f"{config.video} is no video file: annotate takes no frames by number")
+    if config.every is not None and not 0.04 <= config.every < math.inf:
+        raise RequestError(f"--every is {config.every:g}: give seconds, 0.04 or more, such as 1")
+    if config.top < 1:
+        raise RequestError(f"--top is {config.top}: give 1 or more")
+    for name, score in (("threshold", config.threshold), ("min-score", config.min_score)):
+        if score is not None and not 0 <= score < 1:
+            raise RequestError(f"--{name} is {score:g}: give a score from 0 to less than 1")
+
+
+def _report(config: AnnotateConfig, written: Written, seen: Seen) -> Annotated:
+    remarks = [
+        f"left out: the sound, of codec {codec}, which {config.out.suffix} does not take and "
+        "FFmpeg cannot decode"
+        for codec in written.sound_left_out
+    ]
+    if written.lost:
+        remarks.append(f"left out: {written.lost} frames that cannot be decoded")
+    if written.labels_left_out:
+        remarks.append(
+            f"left out: {written.labels_left_out} labels, the least confident where the frame had "
+            "no room for all"
+        )
+    if seen.unread:
+        remarks.append(
+            f"without labels: {len(seen.unread)} parts of the video that cannot be read, the first "
+            f"at {next(iter(seen.unread))}"
+        )
+    return Annotated(
+        out=str(config.out),
+        frames=written.frames,
+        moments=seen.moments,
+        persons=seen.persons,
+        labels=seen.labels,
+        remarks=tuple(remarks),
+    )

@@ -1,0 +1,165 @@
+"""Boxes and labels drawn over a frame: once for all the frames that show the same.
+
+Text is white on a dark, half-transparent panel whose edge has the colour of its box.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from colorsys import hsv_to_rgb
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from egofeat.pipelines.annotated.label_layout import Panel, Placed, Rectangle, Size, place_lines
+from egofeat.pipelines.figures.style import COLOURS
+
+_SMALLEST = 11
+"""Pixels of the font, below which it is hard to read."""
+_LINES_A_FRAME = 36
+"""So many lines of text would stand in a frame's height."""
+_DARK = (12, 12, 12, 170)
+_LIGHT = (255, 255, 255, 255)
+_GOLDEN = 0.618034
+"""Steps of hue by the golden ratio never come near an earlier one soon."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One line: a class and how sure the head is of it."""
+
+    name: str
+    score: float
+    """In [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """The labels of one person, or of the whole frame."""
+
+    labels: tuple[Label, ...]
+    """In the order in which they are kept; of a person without any, the box alone is drawn."""
+    box: tuple[float, float, float, float] | None = None
+    """x1, y1, x2, y2 in fractions of the frame's sides; None: they speak of the whole frame, and
+    stand in its top left corner."""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What is drawn over frames of one size."""
+
+    picture: Image.Image
+    """RGBA."""
+    left_out: int
+    """Labels for which there was no room."""
+
+    def paint(self, frame: Image.Image) -> None:
+        """Draw over an RGB frame of the same size, in place."""
+        frame.paste(self.picture, (0, 0), self.picture)
+
+
+def draw_overlay(tags: Sequence[Tag], frame: Size) -> Overlay:
+    """Draw the boxes of tags, and their labels where they cover no other.
+
+    Persons take their colours from left to right, so that they keep them while nobody enters.
+
+    Args:
+        tags: what is known of the frame.
+        frame: its width and height.
+    """
+    ordered = sorted(tags, key=lambda tag: tag.box or ())
+    writing = _Writing.of(frame)
+    boxes = [tag.box and _pixels(tag.box, frame) for tag in ordered]
+    labelled = [number for number, tag in enumerate(ordered) if tag.labels]
+    panels = [writing.panel(ordered[n], boxes[n] or (0, 0, 0, 0)) for n in labelled]
+    picture = Image.new("RGBA", frame)
+    draw = ImageDraw.Draw(picture)
+    for number, box in enumerate(boxes):
+        if box:
+            draw.rectangle(_drawn(box), outline=colour(number), width=writing.edge + 1)
+    left_out = 0
+    for number, placed in zip(labelled, place_lines(panels, frame), strict=True):
+        tag = ordered[number]
+        left_out += len(tag.labels) - (placed.lines if placed else 0)
+        if placed:
+            writing.write(draw, tag, placed, colour(number))
+    return Overlay(picture, left_out)
+
+
+def colour(rank: int) -> tuple[int, int, int, int]:
+    """Bright colours, RGBA, each unlike the ones before: first those of all pictures."""
+    if rank < len(COLOURS):
+        red, green, blue = bytes.fromhex(COLOURS[-1 - rank][1:])
+    else:
+        light = hsv_to_rgb(rank * _GOLDEN % 1, 0.7, 1.0)
+        red, green, blue = (round(255 * value) for value in light)
+    return red, green, blue, 255
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """How labels are written on frames of one size."""
+
+    font: ImageFont.FreeTypeFont
+    height: int
+    """Pixels from line to line."""
+    pad: int
+    """Pixels around the lines of a panel."""
+    edge: int
+    """Pixels of a panel's edge."""
+    room: int
+    """Pixels that a line may be long."""
+
+    @classmethod
+    def of(cls, frame: Size) -> "_Writing":
+        size = max(_SMALLEST, round(frame[1] / _LINES_A_FRAME))
+        font = ImageFont.load_default(size)
+        assert isinstance(font, ImageFont.FreeTypeFont)
+        edge = max(1, size // 10)
+        pad = edge + max(2, size // 5)
+        return cls(font, sum(font.getmetrics()), pad, edge, frame[0] - 2 * pad)
+
+    def panel(self, tag: Tag, box: Rectangle) -> Panel:
+        widths = itertools.accumulate((self._width(line) for line in self._lines(tag)), max)
+        sizes = [
+            (width + 2 * self.pad, count * self.height + 2 * self.pad)
+            for count, width in enumerate(widths, start=1)
+        ]
+        return Panel(box, tuple(label.score for label in tag.labels), tuple(sizes))
+
+    def write(
+        self, draw: ImageDraw.ImageDraw, tag: Tag, placed: Placed, edge: tuple[int, int, int, int]
+    ) -> None:
+        left, top, *_ = placed.place
+        draw.rectangle(_drawn(placed.place), fill=_DARK, outline=edge, width=self.edge)
+        for number, line in enumerate(self._lines(tag)[: placed.lines]):
+            corner = left + self.pad, top + self.pad + number * self.height
+            draw.text(corner, line, font=self.font, fill=_LIGHT)
+
+    def _lines(self, tag: Tag) -> list[str]:
+        return [self._short(label.name, f": {label.score:.2f}") for label in tag.labels]
+
+    def _short(self, name: str, score: str) -> str:
+        """A line that is cut, but for its score, where it is longer than there is room."""
+        line = name + score
+        while name and self._width(line) > self.room:
+            name = name[:-1]
+            line = f"{name}…{score}"
+        return line
+
+    def _width(self, line: str) -> int:
+        return math.ceil(self.font.getlength(line))
+
+
+def _pixels(box: tuple[float, float, float, float], frame: Size) -> Rectangle:
+    """The pixels of a box, one at least."""
+    width, height = frame
+    left, top = (min(int(at * side), side - 1) for at, side in zip(box[:2], frame, strict=True))
+    right, bottom = max(left + 1, round(box[2] * width)), max(top + 1, round(box[3] * height))
+    return left, top, right, bottom
+
+
+def _drawn(rectangle: Rectangle) -> Rectangle:
+    """As Pillow has it, whose right and bottom pixels are drawn too."""
+    left, top, right, bottom = rectangle
+    return left, top, right - 1, bottom - 1

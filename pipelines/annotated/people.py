@@ -1,0 +1,166 @@
+"""Who stands where in one video: boxes of persons out of a file, or by the detector."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from egofeat import console
+from egofeat.adapters.reading.box_files import read_detections
+from egofeat.adapters.reading.box_table import parse_stamp, read_rows
+from egofeat.boxes import Boxes
+from egofeat.device import choose_device
+from egofeat.errors import MediaError, RequestError, WeightsError
+from egofeat.extract import persons
+from egofeat.extract.moments import frames_at
+from egofeat.extract.persons import Detector
+from egofeat.extract.video import FrameSource
+from egofeat.segments import Segment
+
+_NAMED = 5
+"""Videos that an error names."""
+_CLOCK = 1e-6
+"""Seconds by which key frames may stand too near each other."""
+
+
+class People(Protocol):
+    """Who stands where at the key frames of one video."""
+
+    @property
+    def moments(self) -> Sequence[float]:
+        """Seconds of the key frames, rising."""
+
+    def at(self, moments: Sequence[float]) -> dict[float, Boxes]:
+        """Persons at some of the key frames, of which those that cannot be read are absent."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Persons of a file."""
+
+    boxes: Mapping[float, Boxes]
+    """Second to its persons, rising."""
+
+    @property
+    def moments(self) -> Sequence[float]:
+        """Seconds of the key frames, rising."""
+        return list(self.boxes)
+
+    def at(self, moments: Sequence[float]) -> dict[float, Boxes]:
+        """Persons at some of the key frames."""
+        return {moment: self.boxes[moment] for moment in moments}
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Persons whom the detector finds, on frames `every` seconds apart."""
+
+    detector: Detector
+    source: FrameSource
+    every: float
+
+    @property
+    def moments(self) -> Sequence[float]:
+        """Seconds of the key frames, rising."""
+        count = int(np.ceil(self.source.stop / self.every))
+        return [round(number * self.every, 6) for number in range(count)]
+
+    def at(self, moments: Sequence[float]) -> dict[float, Boxes]:
+        """Persons at some of the key frames, of which those that cannot be decoded are absent."""
+        found = {}
+        for moment in moments:
+            index = int(frames_at(np.array(moment), self.source.times))
+            try:
+                frame = self.source.frames([index])[0]
+            except MediaError:
+                continue
+            (found[moment],) = self.detector([frame])
+        return found
+
+
+def load_detector(min_score: float, device: str) -> Detector:
+    """The detector of persons.
+
+    Raises:
+        WeightsError: its weights are not at hand.
+    """
+    try:
+        return persons.load(
+            threshold=min_score, min_size=0.0, device=choose_device(device), note=console.note
+        )
+    except WeightsError as error:
+        said = str(error).removesuffix(", or name the file with --weights")
+        raise WeightsError(
+            f"{said}, or say where the persons are with --boxes, a CSV of detections"
+        ) from None
+
+
+def read_people(path: Path, video: str, stop: float, every: float, min_score: float) -> Given:
+    """Read the boxes of one video out of a CSV of detections, or a folder of them.
+
+    Its key frames are those of the file that lie within the video, none nearer to the one before
+    than `every` seconds.
+
+    Args:
+        path: see `read_detections`; in a folder that has `<video>.csv`, it alone is read.
+        video: its name in the file.
+        stop: second at which it ends, exclusive.
+        every: seconds.
+        min_score: of the boxes that are kept.
+
+    Raises:
+        ManifestError: there is no such file, or a line of it is no box.
+        RequestError: it has no box of the video that can be used.
+    """
+    alone = path / f"{video}.csv"
+    chosen = alone if alone.is_file() else path
+    listed = dict.fromkeys(_listed(chosen))
+    own = {f"{name}_{second!r}": second for name, second in listed if name == video}
+    if not own:
+        raise RequestError(f"{path} has no box of a video '{video}': {_of_others(listed)}")
+    inside = {id_: second for id_, second in own.items() if second < stop}
+    if not inside:
+        raise RequestError(
+            f"the boxes of '{video}' in {path} stand at {min(own.values()):g} s and later, and the "
+            f"video ends at {stop:g} s: give seconds of the file itself"
+        )
+    frames = [Segment(f"{name}_{second!r}", name, second) for name, second in listed]
+    read = read_detections(chosen, frames, min_score)
+    found = {second: read.boxes[id_] for id_, second in inside.items() if id_ in read.boxes}
+    if len(found) < len(own):
+        console.note(
+            f"{path}: of {len(own)} key frames of '{video}', {len(found)} are within the video and "
+            f"have a box of {min_score:g} or surer"
+        )
+    if not found:
+        raise RequestError(
+            f"no box of '{video}' in {path} can be used: give a --min-score lower than "
+            f"{min_score:g}, or boxes that lie within the frame"
+        )
+    return Given({second: found[second] for second in _apart(sorted(found), every)})
+
+
+def _listed(path: Path) -> Iterator[tuple[str, float]]:
+    """Video and second of each row."""
+    for file in sorted(path.glob("*.csv")) if path.is_dir() else [path]:
+        for line, cells in read_rows(file):
+            if len(cells) > 1:
+                yield cells[0], parse_stamp(cells[1], f"{file} line {line}")
+
+
+def _of_others(listed: Mapping[tuple[str, float], None]) -> str:
+    videos = sorted({name for name, _ in listed})
+    if not videos:
+        return "it has none at all"
+    more = f" and {len(videos) - _NAMED} more" if len(videos) > _NAMED else ""
+    return f"it has those of {', '.join(videos[:_NAMED])}{more}; call the video as one of them"
+
+
+def _apart(moments: Sequence[float], every: float) -> Iterator[float]:
+    last = -np.inf
+    for moment in moments:
+        if moment - last >= every - _CLOCK:
+            yield moment
+            last = moment

@@ -1,0 +1,1 @@
+"""Costs of backbones and heads, measured on the machine at hand."""

@@ -1,0 +1,236 @@
+"""`egofeat demo`: the whole road on videos that it draws, or on a person's own class folders.
+
+One extraction, then the baseline that sees no order and three heads that do, a table of
+them against chance, and pictures. Each step is the command of the same name, which is
+said before it runs, so that the demo can be gone through by hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from egofeat import console
+from egofeat.errors import EgofeatError, MediaError, RequestError
+from egofeat.extract.sampling import Uniform
+from egofeat.extract.video import open_video
+from egofeat.heads.config import TrainerConfig
+from egofeat.manifest import load_manifest
+from egofeat.pipelines.demo.clips import draw_demo
+from egofeat.pipelines.demo.sessions import plan_sessions
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.figures.runs import comparison, contact_sheet
+from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.segments import Dataset
+
+CLIPS = 240
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A head of the demo, and how it is trained."""
+
+    head: str
+    tap: str
+    epochs: int
+    options: Mapping[str, int]
+
+
+TRIALS = (
+    Trial("linear", "gap", 60, {}),
+    Trial("lstm", "gap", 60, {}),
+    Trial("conv1d", "gap", 60, {}),
+    # ConvLSTM works on maps; few filters, so that two cores train it in half a minute.
+    Trial("convlstm", "block15", 12, {"filters": 16}),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoReport:
+    """What the demo found; the object that `--json` prints."""
+
+    store: str
+    segments: int
+    frames_per_second: float
+    results: dict[str, dict[str, float]]
+    """Head (and `chance`) to metric to fraction in 0…1."""
+    pictures: list[str]
+
+    def lines(self) -> list[str]:
+        """The table and where the pictures are."""
+        names = list(self.results["linear"])
+        titles = [name.replace("/top1", " top-1").split("/")[-1] for name in names]
+        titles = ["mean" if title == "mean_class_accuracy" else title for title in titles]
+        rows = [["head", *titles]] + [
+            [head, *(f"{100 * values[name]:.1f}" for name in names)]
+            for head, values in self.results.items()
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        table = [
+            "  ".join(
+                [row[0].ljust(widths[0])]
+                + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            )
+            for row in rows
+        ]
+        note = "percent of the validation segments; mean: over classes; linear sees no order"
+        return ["", *table, note, "", *self.pictures]
+
+
+def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
+    """Draw, extract, train, compare.
+
+    Args:
+        out: folder of everything that the demo makes.
+        data: a person's own `<split>/<class>/<clip>` or `<class>/<clip>` in place of drawn videos.
+
+    Raises:
+        RequestError: the folder holds no clips.
+        EgofeatError: not one segment could be read.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = _manifest(out, data)
+    dataset = load_manifest(manifest).dataset()
+    if not {"train", "val"} <= set(dataset.splits):
+        raise RequestError(
+            f"the demo trains on 'train' and compares on 'val', and {data} has the splits "
+            f"{', '.join(dataset.splits)}: rename them, or keep <class>/<clip> alone"
+        )
+    config = ExtractConfig(
+        manifest=manifest, out=out / "features", taps=tuple({trial.tap for trial in TRIALS})
+    )
+    taps = ",".join(sorted(config.taps))
+    console.note(
+        f"$ egofeat extract --backbone mobilenetv2 --tap {taps} "
+        f"--manifest {manifest} --out {config.out}"
+    )
+    report = extract.run(config, dataset)
+    if report.failed:
+        console.note(report.failures_line())
+    if report.failed == report.segments:
+        raise EgofeatError(f"no segment of {dataset.name} could be read: see {report.store}")
+    store = Path(report.store)
+    results = {"chance": chance(dataset)}
+    pictures: list[str] = []
+    for trial in TRIALS:
+        results[trial.head], of_run = _try(trial, store, out / "runs" / trial.head)
+        pictures += of_run
+    drawn = [comparison(_top1(results), out / "heads.png"), sheet(dataset, out / "clips.png")]
+    return DemoReport(
+        store=report.store,
+        segments=report.segments,
+        frames_per_second=report.frames_per_second,
+        results=results,
+        pictures=[*map(str, drawn), *pictures],
+    )
+
+
+def chance(dataset: Dataset) -> dict[str, float]:
+    """What always naming the classes most frequent in `train` gives on `val`, as fractions."""
+    labels = {
+        split: {
+            target: np.array([s.labels[target] for s in dataset.segments if s.split == split])
+            for target in dataset.classes
+        }
+        for split in ("train", "val")
+    }
+    guess = {target: np.bincount(train).argmax() for target, train in labels["train"].items()}
+    hits = {target: values == guess[target] for target, values in labels["val"].items()}
+    metrics = {}
+    for target, values in labels["val"].items():
+        metrics[f"{target}/top1"] = float(hits[target].mean())
+        metrics[f"{target}/mean_class_accuracy"] = 1 / len(np.unique(values))
+    if {"verb", "noun"} <= set(hits):
+        pairs = np.stack([labels["val"]["verb"], labels["val"]["noun"]])
+        metrics["action/top1"] = float((hits["verb"] & hits["noun"]).mean())
+        metrics["action/mean_class_accuracy"] = 1 / len(np.unique(pairs, axis=1).T)
+    return metrics
+
+
+def _top1(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        head: {name: value for name, value in metrics.items() if name.endswith("/top1")}
+        for head, metrics in results.items()
+    }
+
+
+def sheet(dataset: Dataset, out: Path, columns: int = 6) -> Path:
+    """Draw a line of frames for the first readable segment of each class of the first target."""
+    target = next(iter(dataset.classes))
+    frames, titles, shown = [], [], set[int]()
+    for segment in dataset.segments:
+        if segment.labels[target] in shown or len(shown) == 8:
+            continue
+        try:
+            with open_video(dataset.media[segment.video]) as source:
+                plan = Uniform(columns).plan(segment.start, segment.stop, source.times, source.stop)
+                frames += [frame for i in plan.indices[:, 0] for frame in source.frames([i])]
+        except MediaError:
+            continue
+        shown.add(segment.labels[target])
+        title = " ".join(dataset.classes[t][label] for t, label in segment.labels.items())
+        titles += [title] + [f"{time - segment.start:.1f} s" for time in plan.times[1:]]
+    return contact_sheet(frames, titles, out, columns)
+
+
+def _manifest(out: Path, data: Path | None) -> Path:
+    """Write the demo's manifest, drawing the videos first where they are to be drawn."""
+    if data is None:
+        console.note(f"drawing first-person videos into {out / 'data'}")
+        _draw(out / "data")
+        columns = {
+            "video": "video",
+            "start": "start",
+            "stop": "stop",
+            "split": "split",
+            "labels": {"verb": "verb", "noun": "noun"},
+            "group": "participant",
+        }
+        entry = {
+            "format": "csv",
+            "media": "data/videos",
+            "annotations": "data/segments.csv",
+            "columns": columns,
+        }
+    else:
+        if not data.is_dir():
+            raise RequestError(f"there is no folder {data}: give one of class folders of clips")
+        entry = {"format": "folder", "media": str(data.resolve())}
+        if not any(data.glob("val/*/*")):
+            entry["resplit"] = {"val": 0.25}
+    path = out / "data_manifest.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "datasets": {"demo": entry}}, sort_keys=False))
+    return path
+
+
+def _draw(folder: Path) -> None:
+    with console.progress("drawing", len(plan_sessions(CLIPS, seed=0)), "videos") as progress:
+        draw_demo(folder, clips=CLIPS, progress=lambda _done, _total: progress(1))
+
+
+def _try(trial: Trial, store: Path, out: Path) -> tuple[dict[str, float], list[str]]:
+    """Train and evaluate one head; the metrics that the table shows, and the run's pictures."""
+    words = f"$ egofeat fit-head {trial.head} --store {store} --tap {trial.tap}"
+    options = [f" --option {name}={value}" for name, value in trial.options.items()]
+    console.note(f"{words} --epochs {trial.epochs}{''.join(options)} --out {out}")
+    with console.progress(f"training {trial.head}", trial.epochs, "epochs") as progress:
+        run = fit_head(
+            FitConfig(
+                head=trial.head,
+                store=store,
+                tap=trial.tap,
+                options=trial.options,
+                trainer=TrainerConfig(epochs=trial.epochs),
+                out=out,
+            ),
+            on_epoch=lambda _: progress(1),
+        )
+    shown = {
+        name: value
+        for name, value in run.evaluation.metrics.items()
+        if name.endswith(("/top1", "/mean_class_accuracy")) and name.count("/") == 1
+    }
+    return shown, [str(picture) for picture in sorted(out.glob("*.png"))]

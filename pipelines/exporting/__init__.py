@@ -1,0 +1,1 @@
+"""Features and predictions as the files that other projects read."""

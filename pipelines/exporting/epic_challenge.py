@@ -1,0 +1,113 @@
+"""The EPIC-KITCHENS action recognition challenge's file, from a run's predictions.
+
+One deflated `test.json` in a zip; for every segment the score of every verb and noun
+class under string keys (challenge format 0.2). Actions are left for the server to make.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from egofeat.device import choose_device
+from egofeat.errors import RequestError
+from egofeat.heads.fusion import fuse_logits
+from egofeat.pipelines.training.coverage import Coverage, coverage
+from egofeat.pipelines.training.evaluate import predict_split, split_rows
+from egofeat.pipelines.training.run import Places, load_run, open_run_store
+from egofeat.store.damage import writing
+from egofeat.store.files import sync, temporary_path
+
+CLASSES = {"verb": 97, "noun": 300}
+SUPERVISION = {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
+"""Levels of supervision, as the challenge scales them: pretraining, training labels, data."""
+
+
+def export_challenge(
+    run: Path,
+    out: Path,
+    split: str = "test",
+    store: Places | None = None,
+    *,
+    incomplete: bool = False,
+    device: str = "auto",
+) -> Coverage:
+    """Write the challenge's zip for a split and return how many segments it holds.
+
+    Args:
+        run: folder of a head with the 97 verbs and 300 nouns as targets.
+        out: the zip.
+        split: whose segments; they need no labels.
+        store: where the store lies, if no longer where it was; of a run on several stores,
+            each of them in the order of its config.
+        incomplete: whether segments may be missing for want of features.
+        device: where to run.
+
+    Raises:
+        RequestError: the head has other targets, or the store lacks the split, or a part of it.
+        StoreError: the store is absent, or holds features of another recipe.
+    """
+    head, config = load_run(run)
+    classes = {target: len(names) for target, names in config["classes"].items()}
+    if any(classes.get(target) != count for target, count in CLASSES.items()):
+        has = ", ".join(f"{count} {target} classes" for target, count in classes.items())
+        raise RequestError(
+            f"the challenge wants a head with 97 verb and 300 noun classes and run {run} has {has}:"
+            " fit one with --target verb,noun on EPIC-KITCHENS-100"
+        )
+    opened = open_run_store(run, config, store)
+    split_rows(opened, split)
+    covered = coverage(opened, split, config)
+    if covered.missing and not incomplete:
+        raise RequestError(
+            f"{covered}, and the challenge scores every segment: extract them, or give "
+            "--incomplete for a file of those that there are"
+        )
+    rows, parts = predict_split(head.to(choose_device(device)), opened, split)
+    write_challenge(out, [opened.ids[row] for row in rows], fuse_logits(head, parts))
+    return covered
+
+
+def write_challenge(out: Path, ids: list[str], logits: Mapping[str, Tensor]) -> None:
+    """Write `test.json`, deflated, alone in a zip.
+
+    Args:
+        out: the zip; replaced when it is whole.
+        ids: narration ids `[N]`.
+        logits: `verb` `[N,97]` and `noun` `[N,300]`.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(out, "challenge")
+        try:
+            with (
+                zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+                archive.open("test.json", "w", force_zip64=True) as file,
+            ):
+                for text in _pieces(ids, logits):
+                    file.write(text.encode())
+            sync(temporary)
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _pieces(ids: list[str], logits: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield the JSON text a segment at a time: the whole test set is some 100 MB of it."""
+    head = json.dumps({"version": "0.2", "challenge": "action_recognition", **SUPERVISION})
+    yield head[:-1] + ', "results": {'
+    scores = {target: logits[target].double().tolist() for target in CLASSES}
+    for number, segment in enumerate(ids):
+        entry = {
+            target: {
+                str(k): float(f"{score:.6g}") for k, score in enumerate(scores[target][number])
+            }
+            for target in CLASSES
+        }
+        yield (", " if number else "") + f"{json.dumps(segment)}: {json.dumps(entry)}"
+    yield "}}"

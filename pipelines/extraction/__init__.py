@@ -1,0 +1,1 @@
+"""Stage one: a data set through frozen backbones, into stores."""

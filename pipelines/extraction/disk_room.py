@@ -1,0 +1,89 @@
+"""Whether the disk has room for what an extraction will write."""
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from egofeat import console
+from egofeat.errors import MediaError, RequestError
+from egofeat.extract.sampling import Windows
+from egofeat.extract.video import open_video
+from egofeat.pipelines.extraction.job import Job
+from egofeat.pipelines.extraction.share import Share
+from egofeat.segments import Media
+
+
+def refuse_full_disk(shares: Sequence[Share]) -> None:
+    """Refuse what does not fit, before anything is written; what is compressed may still fit.
+
+    Raises:
+        RequestError: naming the folder that has too little room.
+    """
+    for out in dict.fromkeys(share.job.config.out for share in shares):
+        own = [s for s in shares if s.job.config.out == out and s.compress is None]
+        free = free_bytes(out)
+        needed = sum(map(bytes_said, own))
+        if needed > free:  # lengths that headers say are not always true
+            needed = sum(map(bytes_left, own))
+        if needed > free:
+            raise RequestError(
+                f"the features take {console.size(needed)} and {out} has {console.size(free)} "
+                "free: make room or give another --out"
+            )
+
+
+def bytes_left(share: Share) -> int:
+    """Bytes of what is left to extract, uncompressed."""
+    job = share.job
+    if isinstance(job.plan, Windows):
+        rows = sum(count for count, _ in windows_of(job, share))
+    else:
+        rows = job.rows_of(share.to_extract)
+    return rows * job.recipe.row_bytes
+
+
+def bytes_said(share: Share) -> int:
+    """The same, of dense windows by the lengths that the videos' headers say: no index is read."""
+    job = share.job
+    if not isinstance(job.plan, Windows):
+        return bytes_left(share)
+    a_second = job.plan.fps / job.plan.stride
+    seconds = sum(_seconds(job.dataset.media[one.video]) for one in share.to_extract)
+    return math.ceil(seconds * a_second) * job.recipe.row_bytes
+
+
+def windows_of(job: Job, share: Share) -> list[tuple[int, int]]:
+    """Windows and frames of each video that is left: its index is read, nothing is decoded."""
+    assert isinstance(job.plan, Windows)
+    counts = []
+    for segment in share.to_extract:
+        try:
+            with open_video(job.dataset.media[segment.video]) as source:
+                plan = job.plan.plan(
+                    0.0, math.inf, source.times, source.stop, job.transform.beside, source.lasting
+                )
+        except MediaError:
+            continue
+        counts.append((len(plan.indices), len(np.unique(plan.indices))))
+    return counts
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _seconds(media: Media) -> float:
+    """How long a video file says that it is; 0 of what does not say it."""
+    try:
+        if not media.path.is_file():
+            return 0.0
+        with av.open(str(media.path.absolute()), metadata_errors="replace") as container:
+            return (container.duration or 0) / av.time_base
+    except (av.FFmpegError, OSError, ValueError):
+        return 0.0

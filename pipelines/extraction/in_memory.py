@@ -1,0 +1,145 @@
+"""Features in memory, made as those of a store of a run were."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.errors import MediaError
+from egofeat.extract.decoding import passes_over
+from egofeat.extract.extractor import extract
+from egofeat.extract.roi import Persons
+from egofeat.extract.sampling import plan_from_description
+from egofeat.extract.shards import cut
+from egofeat.extract.task import Task
+from egofeat.extract.transforms import Transform
+from egofeat.extract.video import FrameSource, open_video
+from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
+from egofeat.pipelines.extraction.recipe_weights import backbone_of
+from egofeat.segments import Media, Segment
+from egofeat.store import Failure, Recipe, ShardRows
+
+
+@dataclass
+class Memory:
+    """A sink that keeps rows where a store would write them."""
+
+    tap: str
+    features: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Id of a segment to its row, or to its rows `[n, …]` where it has a number of its own."""
+    failures: list[Failure] = field(default_factory=list)
+
+    def write_shard(self, name: str, rows: ShardRows) -> None:
+        """Keep the rows of one shard."""
+        of_tap = rows.taps[self.tap]
+        features = of_tap if rows.offsets is None else np.split(of_tap, rows.offsets[1:-1])
+        self.features.update(zip(rows.ids, features, strict=True))
+
+    def record_failures(self, failures: list[Failure]) -> None:
+        """Keep what could not be read."""
+        self.failures += failures
+
+
+class Maker:
+    """Makes features as one store of a run has them.
+
+    Args:
+        source: of the run: `recipe` and `tap` of the store.
+        weights: backbone weights file, where the store's were a user's own.
+        device: where to run.
+        maps: of persons, the backbone's taps that they are cut out of; else the tap is its own.
+
+    Raises:
+        WeightsError: the backbone's weights are not those of the store.
+    """
+
+    def __init__(
+        self,
+        source: Mapping[str, Any],
+        weights: str | None,
+        device: str,
+        maps: Sequence[str] = (),
+    ) -> None:
+        self.recipe = Recipe.from_dict(source["recipe"])
+        self.tap: str = source["tap"]
+        self._backbone = backbone_of(self.recipe, maps or [self.tap], weights, device)
+        self._plan = plan_from_description(self.recipe.plan)
+        self._transform = Transform.from_description(self.recipe.transform)
+
+    def task(self, segments: Sequence[Segment], memory: Memory, persons: Persons | None) -> Task:
+        """What the extractor is to do."""
+        return Task(
+            backbone=self._backbone,
+            plan=self._plan,
+            transform=self._transform,
+            shards=[s for batch in cut(segments, self.recipe.row_bytes) for s in batch.shards],
+            dtype=self.recipe.dtype,
+            sink=memory,
+            batch_size=suiting_batch(self._backbone.device, self._plan, self._transform),
+            persons=persons,
+        )
+
+
+class Watched:
+    """One video of which features are made again and again: opened once for each decoder.
+
+    Args:
+        source: the video; its index is that of all who read it by PyAV.
+    """
+
+    def __init__(self, source: PyavSource) -> None:
+        self.path = source.path
+        self._first = source
+        self._opened: dict[str, FrameSource] = {}
+
+    def by(self, decoder: str) -> Media | FrameSource:
+        """It, opened; or where it is, if the decoder does not open it and is to say why."""
+        if decoder not in self._opened:
+            try:
+                self._opened[decoder] = (
+                    self._first.again()
+                    if decoder == "pyav"
+                    else open_video(Media(self.path), decoder)
+                )
+            except MediaError:
+                return Media(self.path)
+        return self._opened[decoder]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for source in self._opened.values():
+            source.close()
+
+
+def make_features(
+    makers: Sequence[Maker],
+    segments: Sequence[Segment],
+    media: Mapping[str, Media | Watched],
+    persons: Persons | None = None,
+) -> list[Memory]:
+    """Features of segments by each maker; those of one decoder share one decode.
+
+    Args:
+        makers: one a store.
+        segments: of any videos.
+        media: name of a video, as segments have it, to what it is, or to itself, opened.
+        persons: whose features are made, by makers of persons.
+    """
+    memories = [Memory(maker.tap) for maker in makers]
+    by_decoder: dict[str, list[Task]] = {}
+    for maker, memory in zip(makers, memories, strict=True):
+        task = maker.task(segments, memory, persons)
+        by_decoder.setdefault(maker.recipe.decoder, []).append(task)
+    for decoder, tasks in by_decoder.items():
+        given = {
+            name: one.by(decoder) if isinstance(one, Watched) else one
+            for name, one in media.items()
+        }
+        passes = passes_over([segments] * len(tasks), given)
+        extract(passes, tasks, decoder=decoder, workers=decoding_threads())
+    return memories

@@ -1,0 +1,182 @@
+"""`egofeat reextract --from`: another backbone over the very segments of a store."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from egofeat import console
+from egofeat.errors import ManifestError, RequestError
+from egofeat.extract.backbones import spec_of
+from egofeat.extract.sampling import Clips, Uniform, Windows, plan_from_description
+from egofeat.extract.shards import key_of
+from egofeat.manifest import Manifest, load_manifest
+from egofeat.pipelines.extraction.job import Job, for_each, plan_job
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.segments import Dataset
+from egofeat.store import Key, Recipe, standing
+from egofeat.store.description import Description
+from egofeat.store.reading.opening import find_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReextractConfig:
+    """What a person can choose about a new extraction; the rest is the old one's."""
+
+    manifest: Path = Path("data_manifest.yaml")
+    out: Path | None = None
+    """Folder of the feature stores; None means where the old one is."""
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    retry_failed: bool = False
+
+
+def swap(
+    store: Path,
+    backbones: Sequence[str],
+    config: ReextractConfig,
+    *,
+    weights: Sequence[str] = (),
+    taps: Sequence[tuple[str, ...]] = (),
+) -> list[Job]:
+    """Plan other backbones over the very segments of a store.
+
+    Args:
+        store: folder of the store to follow.
+        backbones: names; their stores stand beside it.
+        config: what else was chosen.
+        weights: one for each backbone, or one for all; none means their default.
+        taps: likewise.
+
+    Raises:
+        RequestError: what cannot be, or a data set that the manifest does not have.
+        StoreError: there is no such store.
+    """
+    description = Description.read(path := find_store(store))
+    if description.recipe.of_persons:
+        raise RequestError(
+            f"{path} holds features of persons: give `egofeat roi` the other backbone, with their "
+            "boxes"
+        )
+    done, failures = standing(path)
+    only = frozenset(done | {failure.key for failure in failures})
+    manifest = load_manifest(config.manifest)
+    dataset = dataset_of(path, description, only, manifest, manifest.dataset)
+    shared = settings(path, description, config)
+    return [
+        plan_job(_like(description.recipe, own), dataset, only)
+        for own in for_each(shared, backbones, weights, taps)
+    ]
+
+
+def dataset_of(
+    path: Path,
+    description: Description,
+    segments: Collection[Key],
+    manifest: Manifest,
+    read: Callable[[str], Dataset],
+) -> Dataset:
+    """The data set that a store was extracted from, by whichever entry reads it now.
+
+    Several entries may read one data set: its colours and its shipped flow, at times that differ
+    a little.
+
+    Args:
+        path: of the store.
+        description: of it.
+        segments: that it has, or failed at.
+        manifest: with the entries.
+        read: an entry's data set, by the entry's name.
+
+    Raises:
+        RequestError: no entry reads it, or none has any of its segments.
+    """
+    motion = description.recipe.transform.get("motion") or {}
+    of_flow = motion.get("method") == "frames"
+    names = manifest.entries_of(description.dataset)
+    alike = [n for n in names if manifest.reads_flow(n) == of_flow] or list(names)
+    found = []
+    for name in alike:
+        try:
+            found.append(read(name))
+        except ManifestError:
+            if name == alike[-1] and not found:
+                raise
+    dataset = max(found, key=lambda one: len(_known(one).intersection(segments)))
+    if segments and _known(dataset).isdisjoint(segments):
+        raise RequestError(
+            f"none of the segments of {path} is in the data set '{description.dataset}' as "
+            f"{manifest.path} has it now: correct the manifest, or extract the store's features "
+            "with `egofeat extract`"
+        )
+    return dataset
+
+
+def _known(dataset: Dataset) -> set[Key]:
+    """Segments that a store of a data set may have: its own, or whole videos."""
+    return {key_of(s) for s in dataset.segments} | {(v, 0.0, math.inf) for v in dataset.media}
+
+
+def differences(then: Recipe, now: Recipe) -> list[str]:
+    """Fields of two recipes that differ, a line each: `field: then → now`."""
+    old, new = _flat(then), _flat(now)
+    return [
+        f"{field}: {old.get(field, 'none')} → {new.get(field, 'none')}"
+        for field in sorted({*old, *new})
+        if old.get(field) != new.get(field)
+    ]
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in vars(recipe).items():
+        if isinstance(value, dict):
+            fields |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            fields[name] = value[:19] if name == "weights" else value
+    return fields
+
+
+def settings(path: Path, description: Description, config: ReextractConfig) -> ExtractConfig:
+    """What a new extraction shares with an old one, whatever its backbone."""
+    recipe = description.recipe
+    return ExtractConfig(
+        dataset=description.dataset,
+        manifest=config.manifest,
+        out=config.out or path.parent.parent,
+        dtype=recipe.dtype,
+        precision=recipe.precision,
+        decoder=recipe.decoder,
+        format=description.format,
+        compress=description.compress,
+        device=config.device,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        retry_failed=config.retry_failed,
+    )
+
+
+def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
+    """The old plan and transform, as far as another backbone can follow them."""
+    spec = spec_of(config.backbone)
+    both_images = spec.clip is None and spec_of(recipe.backbone).clip is None
+    squashed = recipe.transform["resize"] == "squash"
+    name = ("squash" if squashed else "weights") if both_images else spec.transform
+    crops = 1 if name == "squash" else recipe.transform["crops"]
+    config = replace(config, transform=name, crops=crops)
+    match plan_from_description(recipe.plan):
+        case Windows(size, stride, fps):
+            return replace(config, windows=size, stride=stride, fps=fps)
+        case Uniform(frames) if spec.clip is None:
+            return replace(config, frames=frames)
+        case Clips(clips) if spec.clip is not None:
+            return replace(config, clips=clips)
+    return config
+
+
+def say_changes(old: Path, job: Job) -> None:
+    """Tell a person, before work starts, what the new store has otherwise than the old one."""
+    changes = differences(Description.read(find_store(old)).recipe, job.recipe)
+    console.note("\n  ".join([f"{old}\n→ {job.store}", *changes]))

@@ -1,0 +1,231 @@
+"""What an extraction says when it is done, or of what it would do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from egofeat import console
+from egofeat.pipelines.extraction.failure_sums import FailureSum, failure_lines, mend_of
+from egofeat.words import counted
+
+_MUCH_MEMORY = 10**9
+"""Bytes that are worth a word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractReport:
+    """What an extraction did; the object that `--json` prints."""
+
+    store: str
+    segments: int
+    """Wanted, in this part."""
+    splits: Mapping[str, int]
+    """Split to how many of those are of it."""
+    extracted: int
+    skipped: int
+    """In the store already."""
+    failed: int
+    """Could not be read, now or earlier."""
+    lost_windows: int
+    """Could not be read, now or earlier, of videos whose other windows are in the store."""
+    failures: tuple[FailureSum, ...]
+    """The same, summed up."""
+    changed_videos: Sequence[str]
+    """Whose file is another than their features were made of."""
+    renewed_by: str
+    """What makes their features anew."""
+    frames: int
+    """Decoded for this store, each once."""
+    views: int
+    """Frames or clips run through the network, each crop counted."""
+    seconds: float
+    frames_per_second: float
+    unit: str = "segments"
+    """What segments are, for people."""
+    idle: str = ""
+    """Why there is nothing to do for this part, where there is for others."""
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something could not be read."""
+        return self.failed > 0 or self.lost_windows > 0
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        if self.idle:
+            return [self.idle, self.store]
+        if self.extracted or self.frames:
+            said = [
+                f"{self.extracted:,} of {self.segments:,} {self.unit} extracted, {self.skipped:,} "
+                f"were there already: {counted(self.frames, 'frames')} in {self.seconds:.1f} s, "
+                f"{self.frames_per_second:.1f} frames/s"
+            ]
+        else:
+            said = [
+                f"nothing to extract: {self.skipped:,} of {self.segments:,} {self.unit} are there"
+            ]
+        said += [self.store, *splits_lines(self.splits)]
+        said += changed_lines(self.changed_videos, self.renewed_by)
+        said += failure_lines(self.failures, self.unit)
+        if self.incomplete:
+            said.append(self.failures_line())
+        return said
+
+    def failures_line(self) -> str:
+        """One line that says where the reasons of the failures are."""
+        lost = [counted(self.failed, self.unit)] if self.failed else []
+        lost += [counted(self.lost_windows, "windows")] if self.lost_windows else []
+        return (
+            f"{' and '.join(lost)} could not be read: the reasons are in "
+            f"{self.store}/failures-*.jsonl; {mend_of(self.failures)}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointReport:
+    """What one decode for several backbones did; the object that `--json` prints."""
+
+    stores: tuple[ExtractReport, ...]
+    decoded: int
+    """Frames, each once, for however many backbones."""
+    seconds: float
+
+    @property
+    def failed(self) -> int:
+        """Segments that could not be read, summed over the stores."""
+        return sum(store.failed for store in self.stores)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something could not be read."""
+        return any(store.incomplete for store in self.stores)
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        said = [line for store in self.stores for line in store.lines()]
+        if self.decoded:
+            taken = sum(store.frames for store in self.stores)
+            said.append(
+                f"{counted(self.decoded, 'frames')} were decoded, once, for the {taken:,} "
+                "that were taken"
+            )
+        return said
+
+    def failures_line(self) -> str:
+        """Where the reasons of the failures are, a line a store."""
+        return "\n".join(store.failures_line() for store in self.stores if store.incomplete)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What an extraction would do; the object that `--dry-run --json` prints."""
+
+    store: str
+    segments: int
+    """Wanted, in this part."""
+    splits: Mapping[str, int]
+    """Split to how many of those are of it."""
+    present: int
+    failed: int
+    """Damaged earlier, and left alone without `--retry-failed`."""
+    to_extract: int
+    """Of videos that are there."""
+    videos: int
+    """To be opened."""
+    missing_segments: int
+    """Of videos that are not there."""
+    missing_videos: int
+    frames: int
+    """To be decoded at most: segments that overlap share frames."""
+    bytes_to_write: int
+    bytes_missing: int | None
+    """What the missing segments would take; None where the length of the videos decides."""
+    bytes_present: int
+    bytes_free: int
+    fits: bool
+    """Whether what would be written has room."""
+    memory: int
+    """Bytes of windows that wait until their videos are whole, at most."""
+    seconds: float | None
+    """About how long it would take, by what was measured here; None where nothing was."""
+    changed_videos: Sequence[str]
+    """Whose file is another than their features were made of."""
+    renewed_by: str
+    """What makes their features anew."""
+    unit: str = "segments"
+    """What segments are, for people."""
+    idle: str = ""
+    """Why there is nothing to do for this part, where there is for others."""
+
+    def lines(self) -> list[str]:
+        """The forecast for people."""
+        if self.idle:
+            return [self.idle, self.store]
+        said = [
+            f"{self.to_extract:,} of {self.segments:,} {self.unit} would be extracted from "
+            f"{counted(self.videos, 'videos')}, at most "
+            f"{counted(self.frames, 'frames')}; {self.present:,} are there already",
+            *splits_lines(self.splits),
+            f"{console.size(self.bytes_to_write)} would be written beside the "
+            f"{console.size(self.bytes_present)} that are there; "
+            f"{console.size(self.bytes_free)} are free",
+            self.store,
+        ]
+        if self.seconds is not None and self.to_extract:
+            said.append(f"about {_duration(self.seconds)}, by what was measured here")
+        if self.memory >= _MUCH_MEMORY:
+            said.append(
+                f"up to {console.size(self.memory)} of memory for windows of videos at work: "
+                "fewer --workers take less"
+            )
+        if self.missing_segments:
+            size = "" if self.bytes_missing is None else f" ({console.size(self.bytes_missing)})"
+            be = "is" if self.missing_segments == 1 else "are"
+            said.append(
+                f"{counted(self.missing_segments, self.unit)} of "
+                f"{counted(self.missing_videos, 'videos')} {be} missing and not counted in "
+                f"that{size}: check 'media'"
+            )
+        if not self.fits:
+            said.append("there is not enough room: give another --out")
+        if self.failed:
+            said.append(
+                f"{counted(self.failed, self.unit)} failed earlier: add --retry-failed to try them"
+            )
+        return said + changed_lines(self.changed_videos, self.renewed_by)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointForecast:
+    """What one decode for several backbones would do; the object that `--dry-run --json` prints."""
+
+    stores: tuple[Forecast, ...]
+
+    def lines(self) -> list[str]:
+        """The forecasts for people."""
+        return [line for store in self.stores for line in store.lines()]
+
+
+def splits_lines(splits: Mapping[str, int]) -> list[str]:
+    """Which splits are counted, where the data set has splits."""
+    if not any(splits):
+        return []
+    return ["of " + ", ".join(f"{name or 'no split'} {n:,}" for name, n in splits.items())]
+
+
+def changed_lines(videos: Sequence[str], renewed_by: str) -> list[str]:
+    """What is said of videos that were replaced."""
+    if not videos:
+        return []
+    named = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
+    return [
+        f"{counted(len(videos), 'videos')} changed since the features were made: {named}; "
+        f"{renewed_by} makes them anew"
+    ]
+
+
+def _duration(seconds: float) -> str:
+    """A time for people: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

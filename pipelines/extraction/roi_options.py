@@ -1,0 +1,85 @@
+"""Which persons an extraction keeps the features of, and how they are cut out of maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from egofeat import console
+from egofeat.adapters.reading.box_files import Detections, annotated, read_detections
+from egofeat.errors import RequestError
+from egofeat.extract.backbones import Backbone, Spec
+from egofeat.extract.roi import TAPS, RoiAlign, strides_of
+from egofeat.pipelines.extraction.options import RoiConfig
+from egofeat.segments import Dataset
+
+_SIDE = 256
+"""Pixels of the input by which the strides of maps are found."""
+
+
+def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
+    """The boxes of a data set's key frames; what is left out of them is said.
+
+    Raises:
+        RequestError: the data set has no key frames, or none of them has a box.
+        ManifestError: a file that is not what it must be.
+    """
+    if not dataset.key_frames:
+        raise RequestError(
+            f"the data set '{dataset.name}' has segments and no key frames, at which persons have "
+            "boxes: describe it with `format: ava`, or use `egofeat extract`"
+        )
+    if config.boxes == "annotated":
+        found = annotated(dataset)
+    elif Path(config.boxes).exists():
+        found = read_detections(Path(config.boxes), dataset.segments, config.min_score)
+    else:
+        raise RequestError(
+            f"--boxes {config.boxes} is neither a file nor a folder of boxes: give one, or "
+            "'annotated' for those of the data set"
+        )
+    for remark in found.remarks:
+        console.note(remark)
+    if not found.boxes:
+        raise RequestError(
+            f"--boxes {config.boxes} has no box for a key frame of '{dataset.name}': give boxes of "
+            "its videos and times, or see above what was left out"
+        )
+    return found
+
+
+def choose_maps(spec: Spec, config: RoiConfig) -> tuple[str, ...]:
+    """The taps that boxes are cut out of.
+
+    Raises:
+        RequestError: none is named, and the backbone has none that is plain.
+    """
+    maps = config.maps or tuple(tap for tap in spec.taps if tap == "map" or tap.endswith("_map"))
+    if not maps:
+        raise RequestError(
+            f"{spec.name} has no maps to cut boxes from: choose another --backbone, as "
+            "slowfast_32x2_r50_ava"
+        )
+    return maps
+
+
+def choose_person_taps(taps: Sequence[str]) -> tuple[str, ...]:
+    """What is kept of each person, `roi` by default.
+
+    Raises:
+        RequestError: a tap that persons do not have.
+    """
+    for tap in taps:
+        if tap not in TAPS:
+            raise RequestError(f"persons have no tap '{tap}': choose from {', '.join(TAPS)}")
+    return tuple(tap for tap in TAPS if tap in (taps or TAPS[:1]))
+
+
+def choose_align(backbone: Backbone, frames: int, config: RoiConfig) -> RoiAlign:
+    """How boxes are cut out of the maps of a backbone.
+
+    Raises:
+        RequestError: a tap without maps.
+    """
+    shapes = backbone.tap_shapes(_SIDE, frames)
+    return RoiAlign(
+        tuple(shapes), strides_of(shapes, _SIDE), sampling=config.sampling, aligned=config.aligned
+    )

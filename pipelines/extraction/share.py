@@ -1,0 +1,173 @@
+"""What there is to do of an extraction: this part's share, what of it is there, what is left."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from egofeat import console
+from egofeat.errors import MediaError, MissingMediaError
+from egofeat.extract.sampling import Windows
+from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
+from egofeat.extract.video.files import is_folder, stamp_of
+from egofeat.extract.video.image_source import micro
+from egofeat.pipelines.extraction.job import Job
+from egofeat.segments import Media, Segment
+from egofeat.store import Failure, Key
+from egofeat.store.standing import Stamp, Standing, packing, survey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """One job's share for this part, and how far it is."""
+
+    job: Job
+    batches: list[Batch]
+    parts_with_work: int
+    """Of the parts that there are; each has a batch or more."""
+    compress: str | None
+    standing: Standing
+    left: list[Batch]
+    """To be decoded: neither there, nor damaged, nor missing."""
+    missing: list[Failure]
+    """Of segments that are not there because their media are not."""
+    changed: list[str]
+    """Videos whose file is no longer the one that its features were made of."""
+
+    @cached_property
+    def wanted(self) -> list[Segment]:
+        """Every segment of the share."""
+        return segments_of(self.batches)
+
+    @cached_property
+    def to_extract(self) -> list[Segment]:
+        """Those that are left."""
+        return segments_of(self.left)
+
+    @property
+    def idle(self) -> str:
+        """Why the share is empty though others are not; empty where it is not."""
+        number, parts = self.job.config.part
+        if self.wanted or not self.parts_with_work:
+            return ""
+        have = "1 part has" if self.parts_with_work == 1 else f"{self.parts_with_work} parts have"
+        return f"part {number}/{parts} has no {self.job.unit}: {have} all of them"
+
+    @property
+    def renewed_by(self) -> str:
+        """What makes the features of changed videos anew."""
+        if self.job.persons:
+            return f"`egofeat prune {self.job.store}` and the same command"
+        return f"`egofeat reextract --all {self.job.dataset.name}`"
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split to how many segments of it are in the share."""
+        counts: dict[str, int] = {}
+        for segment in self.wanted:
+            counts[segment.split] = counts.get(segment.split, 0) + 1
+        return counts
+
+
+def shares_of(jobs: Sequence[Job]) -> list[Share]:
+    """The share of each job's cut that is this part's, and what is left of it.
+
+    Jobs that share a decode share the cut, so that each part has whole videos of all.
+
+    Raises:
+        RequestError: a store has its shards in another format than is asked for.
+        StoreError: a store is damaged.
+    """
+    if isinstance(jobs[0].plan, Windows):
+        row_bytes = MAX_BYTES  # a shard a video
+    else:
+        row_bytes = max(job.segment_bytes for job in jobs)
+    absent: dict[str, str] = {}
+    seen: set[str] = set()
+    return [_share(job, cut(job.segments, row_bytes), absent, seen) for job in jobs]
+
+
+def segments_of(batches: Iterable[Batch]) -> list[Segment]:
+    """Segments of batches, in order."""
+    return [s for batch in batches for shard in batch.shards for s in shard.segments]
+
+
+def _share(job: Job, whole: list[Batch], absent: dict[str, str], seen: set[str]) -> Share:
+    config = job.config
+    _, compress = packing(job.store, config.format, config.compress)
+    if compress and config.compress is None:
+        console.note(f"{job.store} was begun with --compress {compress}, and goes on so")
+    standing = survey(job.store, console.note)
+    batches = part(whole, *config.part)
+    wanted = segments_of(batches)
+    done = standing.done - _retried(standing.failures) if config.retry_failed else standing.done
+    media = job.dataset.media
+    damaged = {
+        one.key
+        for one in standing.failures
+        if not (one.windows or one.cause != "damaged" or config.retry_failed)
+        and not (one.video in media and _is_another(media[one.video], one.file))
+    }
+    open_ = [s for s in wanted if key_of(s) not in done and key_of(s) not in damaged]
+    for video in dict.fromkeys(segment.video for segment in open_):
+        if video not in seen:
+            seen.add(video)
+            if reason := _absence(job.dataset.media[video]):
+                absent[video] = reason
+    without_media = [segment for segment in open_ if segment.video in absent]
+    return Share(
+        job=job,
+        batches=batches,
+        parts_with_work=min(config.part[1], len(whole)),
+        compress=compress,
+        standing=standing,
+        left=without(batches, done, damaged | {key_of(s) for s in without_media}),
+        missing=[
+            Failure(s.id, s.video, s.start, s.stop, absent[s.video], MissingMediaError.cause)
+            for s in without_media
+            if key_of(s) not in standing.done
+        ],
+        changed=changed_videos(job, wanted, standing),
+    )
+
+
+def changed_videos(job: Job, segments: Iterable[Segment], standing: Standing) -> list[str]:
+    """Videos of which a segment was read from another file than now stands there, by name.
+
+    Or from images that the manifest counts otherwise now.
+    """
+    stamps = {(s.video, standing.stamps.get(key_of(s))) for s in segments}
+    media = job.dataset.media
+    return sorted({video for video, stamp in stamps if stamp and _is_changed(media[video], stamp)})
+
+
+def _is_changed(media: Media, then: Stamp) -> bool:
+    *file, first, rate = then
+    now = stamp_of(media.path)
+    if file[0] >= 0 and now[0] >= 0 and now != tuple(file):
+        return True
+    if rate < 0:  # a video carries its own times
+        return False
+    told = media.first_frame  # what follows from the images is not looked for among them all
+    firsts = (0, 1) if told is None else (first if told == "lowest" else told,)
+    return first not in firsts or (media.fps is not None and micro(media.fps) != rate)
+
+
+def _is_another(media: Media, file: tuple[int, int] | None) -> bool:
+    """Whether another file stands where a damaged one was."""
+    return file is not None and stamp_of(media.path) != file
+
+
+def _retried(failures: Iterable[Failure]) -> set[Key]:
+    """Whole videos that are there but for windows, which are tried again with all of it."""
+    return {(one.id, 0.0, float("inf")) for one in failures if one.windows}
+
+
+def _absence(media: Media) -> str | None:
+    """Why media are not there; None where they are, readable or not."""
+    try:
+        is_folder(media.path)
+    except MissingMediaError as error:
+        return str(error)
+    except MediaError:
+        return None
+    return None

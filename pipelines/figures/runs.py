@@ -1,0 +1,149 @@
+"""Pictures of a run: curves, heads side by side, frames.
+
+Every function writes one PNG and returns its path; folders above it are made. Accuracies
+are fractions and are shown in per cent.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from egofeat.errors import RequestError
+from egofeat.pipelines.figures import style
+
+_SCORES = {"top1": "top-1 accuracy, %", "mAP": "mAP of boxes, %"}
+"""Figure of a history to its axis."""
+
+
+def loss_curves(history: Path, out: Path) -> Path:
+    """Draw loss and top-1 accuracy, or mAP, over epochs from a run's `history.csv`.
+
+    Uses the columns `epoch`, `<split>/loss` and `<split>/<target>/top1` or `…/mAP` that are there;
+    empty cells are left out. The epoch with the lowest `val/loss` is marked.
+
+    Raises RequestError for a history without an epoch.
+    """
+    columns = _columns(history)
+    epochs = columns["epoch"]
+    losses = {name: values for name, values in columns.items() if name.endswith("/loss")}
+    panels = [("loss", losses)]
+    for figure_name, label in _SCORES.items():
+        of_name = {n: v * 100 for n, v in columns.items() if n.endswith(f"/{figure_name}")}
+        panels.append((label, of_name))
+    panels = [(label, lines) for label, lines in panels if lines]
+    figure = style.figure(5.2 * len(panels) + 0.2, 3.9)
+    best = _best_epoch(columns)
+    for number, (label, lines) in enumerate(panels, start=1):
+        axes = style.style(figure.add_subplot(1, len(panels), number), "", "epoch", label)
+        _draw_lines(axes, epochs, lines)
+        if best is not None:
+            axes.axvline(epochs[best], color=style.FAINT, linewidth=1, linestyle=":", zorder=1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
+        # Where lines end up is known; to look for the best place takes long where there are many.
+        axes.legend(
+            fontsize=8, frameon=False, loc="upper right" if label == "loss" else "lower right"
+        )
+    if best is not None:
+        note = f"dotted: epoch {epochs[best]:g}, the lowest validation loss"
+        note += f" ({columns['val/loss'][best]:.3f})"
+        style.note(figure, note)
+    return style.save(figure, out)
+
+
+def _columns(history: Path) -> dict[str, NDArray[np.float64]]:
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "epoch" not in rows[0]:
+        raise RequestError(f"{history} has no epochs to draw: train the head for one or more")
+    return {
+        name: np.array([float(row[name] or "nan") for row in rows])
+        for name in rows[0]
+        if name == "epoch" or name.rpartition("/")[2] in {"loss", *_SCORES}
+    }
+
+
+def _best_epoch(columns: Mapping[str, NDArray[np.float64]]) -> int | None:
+    losses = columns.get("val/loss")
+    if losses is None or np.isnan(losses).all():
+        return None
+    return int(np.nanargmin(losses))
+
+
+def _draw_lines(
+    axes: Axes, epochs: NDArray[np.float64], lines: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Draw a colour for each target and ink for the sum; training is dashed."""
+    targets = list(dict.fromkeys(name.split("/")[1] for name in lines if name.count("/") > 1))
+    for name, values in lines.items():
+        split, *target, _ = name.split("/")
+        known = ~np.isnan(values)
+        place = targets.index(target[0]) % len(style.COLOURS) if target else -1
+        axes.plot(
+            epochs[known],
+            values[known],
+            color=style.COLOURS[place] if target else style.INK,
+            linestyle="--" if split == "train" else "-",
+            marker="o" if len(epochs) < 3 else "",
+            linewidth=1.8,
+            label=" ".join([*target, split]),
+        )
+
+
+def comparison(
+    results: Mapping[str, Mapping[str, float]], out: Path, title: str = "heads side by side"
+) -> Path:
+    """Draw each metric of each head as a bar, a panel a metric.
+
+    results: head to metric to fraction; the entry `chance`, where there is one, is drawn
+    as a line that the bars should pass. A metric that a head lacks is left out.
+    """
+    chance = results.get("chance", {})
+    heads = [head for head in results if head != "chance"]
+    metrics = list(dict.fromkeys(metric for head in heads for metric in results[head]))
+    columns = min(3, len(metrics))
+    lines = math.ceil(len(metrics) / columns)
+    figure = style.figure(3.5 * columns + 1.0, lines * (0.36 * len(heads) + 0.8) + 0.7)
+    figure.suptitle(title, fontsize=style.TEXT + 2, color=style.INK, parse_math=False)
+    for number, metric in enumerate(metrics):
+        axes = style.style(figure.add_subplot(lines, columns, number + 1), metric, "", "")
+        axes.grid(visible=False, axis="y")
+        values = [100 * results[head].get(metric, math.nan) for head in heads]
+        colours = [style.COLOURS[place % len(style.COLOURS)] for place in range(len(heads))]
+        bars = axes.barh(range(len(heads)), np.nan_to_num(values), 0.68, color=colours)
+        words = ["" if math.isnan(value) else f"{value:.1f} %" for value in values]
+        axes.bar_label(bars, words, padding=3, fontsize=8, color=style.INK)
+        if metric in chance:
+            label = f"chance {100 * chance[metric]:.1f} %"
+            axes.axvline(100 * chance[metric], color=style.INK, linewidth=1.4, linestyle="--")
+            axes.set_xlabel(f"dashed: {label}", fontsize=8, color=style.FAINT)
+        first = number % columns == 0
+        axes.set_yticks(range(len(heads)), heads if first else [""] * len(heads), parse_math=False)
+        axes.set_ylim(len(heads) - 0.5, -0.5)
+        axes.set_xlim(0, 118)
+        axes.set_xticks(range(0, 101, 25))
+    return style.save(figure, out)
+
+
+def contact_sheet(
+    frames: Sequence[NDArray[np.uint8]], titles: Sequence[str], out: Path, columns: int = 6
+) -> Path:
+    """Lay frames [H, W, 3] (RGB) side by side, `columns` a line, each under its title."""
+    columns = min(columns, len(frames))
+    lines = math.ceil(len(frames) / columns)
+    ratio = max(frame.shape[0] / frame.shape[1] for frame in frames)
+    figure = style.figure(2.1 * columns, lines * (2.0 * ratio + 0.26))
+    for number, (frame, title) in enumerate(zip(frames, titles, strict=True), start=1):
+        axes = figure.add_subplot(lines, columns, number)
+        axes.imshow(frame)
+        axes.set_axis_off()
+        axes.set_title(
+            style.short(title), fontsize=style.TEXT, color=style.INK, pad=3, parse_math=False
+        )
+    return style.save(figure, out)

@@ -1,0 +1,1 @@
+"""Boxes of persons, and features cut out of kept maps."""

@@ -1,0 +1,1 @@
+"""Stage two: heads trained on features, and what they are worth."""

@@ -1,0 +1,132 @@
+"""Which folder a training goes to, and that it is the only one there."""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+from egofeat.errors import EgofeatError, RequestError
+from egofeat.heads.checkpoint import WORKER
+from egofeat.names import check_name
+from egofeat.pipelines.training.run_config import read_config, sources
+from egofeat.store.files import PREFIX, remove_leftovers
+
+_LOCK = ".lock"
+_TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+@contextlib.contextmanager
+def claim(out: Path | None, description: Mapping[str, Any]) -> Iterator[Path]:
+    """Hold a run's folder: the one named, or the first that is free or this run's own.
+
+    The lock is the system's, and gone with the process that has it, however that ends. Where a
+    file system has no locks, two trainings of one folder are not told apart.
+
+    Args:
+        out: the one named; None means `runs/<dataset>-<head>`, numbered when that is another run's.
+        description: what its config.yaml is to say.
+
+    Raises:
+        RequestError: the folder named holds something else, or another process trains there.
+    """
+    for path in _candidates(out, description):
+        if not _fits(path, description):
+            continue
+        with _locked(path / _LOCK) as held:
+            if not held and (out is not None or _is_same(path, description)):
+                raise RequestError(
+                    f"another process is training in {path}: wait for it, or name another folder "
+                    "with --out"
+                )
+            if held and _fits(path, description):
+                remove_leftovers(path, WORKER)
+                yield path
+                return
+    raise RequestError(
+        f"{out} holds another run, or none: name another folder with --out, or remove it"
+    )
+
+
+def _candidates(out: Path | None, description: Mapping[str, Any]) -> Iterator[Path]:
+    """Folders to look at, one after the other."""
+    if out is not None:
+        yield out
+        return
+    words = (description[key] for key in ("dataset", "head", "preset"))
+    stem = check_name("-".join(filter(None, words)), "run")
+    number = 1
+    while True:
+        yield Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        number += 1
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a lock file, which goes when it is let go; False where another process has it."""
+    file = _open_locked(path)
+    try:
+        yield file is not None
+    finally:
+        if file is not None:
+            path.unlink(missing_ok=True)  # who has opened it meanwhile sees that it is gone
+            file.close()
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # of a request that was refused, nothing stays
+
+
+def _open_locked(path: Path) -> BinaryIO | None:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("ab")
+        except FileNotFoundError:  # the folder went with another's lock
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                return file  # the file system has no locks
+            file.close()
+            return None
+        file.close()
+
+
+def _fits(path: Path, description: Mapping[str, Any]) -> bool:
+    return _is_free(path) or _is_same(path, description)
+
+
+def _is_free(path: Path) -> bool:
+    """Say whether there is nothing, or what a training leaves that is killed at once."""
+    if not path.is_dir():
+        return not path.exists()
+    return all(_is_remains(one.name) for one in path.iterdir())
+
+
+def _is_remains(name: str) -> bool:
+    of_before = name.startswith(".") and name.endswith(".tmp")
+    return name == _LOCK or name.startswith(PREFIX) or of_before
+
+
+def _is_same(path: Path, description: Mapping[str, Any]) -> bool:
+    """Say whether the folder's config asks for this very training, wherever the files lie."""
+    try:
+        there = read_config(path)
+    except EgofeatError:
+        return False
+    here = yaml.safe_load(yaml.safe_dump(dict(description)))
+    return _placeless(there) == _placeless(here)
+
+
+def _placeless(config: Mapping[str, Any]) -> dict[str, Any]:
+    config = {**config, "init": {**config.get("init", {}), "file": ""}}
+    stores = [{**source, "store": ""} for source in sources(config)]
+    return {**config, "store": "", "stores": stores}

@@ -1,0 +1,152 @@
+"""Which segments a run was trained on, kept in its folder and held against what it is judged on.
+
+Splits are the manifest's to change, and features outlive them: what was trained on once may be of
+the test split tomorrow.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from egofeat.errors import RequestError
+from egofeat.names import check_name
+from egofeat.pipelines.training.run import LabelledRows, RunFolder
+from egofeat.pipelines.training.run_files import compare, write_file
+from egofeat.store.bounded import read_bounded
+from egofeat.store.reading.persons import PersonRows
+
+NAME = "trained-on.json"
+_MOST = 256 << 20
+"""Bytes, of some five million segments."""
+
+
+class _Text(BaseModel):
+    train: list[str]
+    judged: str
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What trained a run, and which rows its own figures are of."""
+
+    ids: frozenset[str]
+    """Of the segments, or key frames, that trained."""
+    judged: str
+    """Digest of the rows of its validation split, see `digest_of`."""
+
+    @classmethod
+    def of(
+        cls, store: LabelledRows, rows: NDArray[np.int64], val_split: str, targets: Sequence[str]
+    ) -> Self:
+        """What a training on some rows of a store is to remember."""
+        return cls(ids_of(store, rows), digest_of(store, val_split, targets))
+
+    def write(self, folder: Path) -> None:
+        """Put trained-on.json into a run's folder."""
+        text = _Text(train=sorted(self.ids), judged=self.judged)
+        write_file(folder / NAME, (text.model_dump_json() + "\n").encode())
+
+    @classmethod
+    def recall(cls, folder: Path, config: Mapping[str, Any], store: LabelledRows) -> Self | None:
+        """What a run was trained on; None where that is not known any more.
+
+        A run without the file was made before there was one: it was trained on what the store
+        says, as long as ids, splits and labels are still the same.
+
+        Raises:
+            RequestError: the file is damaged.
+            EgofeatError: it was altered after it was written.
+        """
+        targets = list(config["classes"])
+        mend = "give the command of its egofeat fit-head again, which writes it anew"
+        try:
+            content = read_bounded(folder / NAME, _MOST)
+            compare(folder / NAME, content, mend)
+            text = _Text.model_validate_json(content)
+        except FileNotFoundError:
+            if config.get("labels_digest") != labels_digest(store, targets):
+                return None
+            return cls.of(store, store.rows(config["train_split"]), config["val_split"], targets)
+        except ValueError:
+            raise RequestError(
+                f"{folder / NAME} is damaged, and tells what the run was trained on: {mend}"
+            ) from None
+        return cls(frozenset(text.train), text.judged)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a run stands to the rows of a split that it is judged on."""
+
+    seen: int | None
+    """Segments of them, or key frames, that it was trained on; None where that is not known."""
+    suffix: str
+    """What the names of files about them end in: nothing of the rows that the run's own figures
+    are of, else the split."""
+
+
+def judge(folder: Path, config: Mapping[str, Any], store: LabelledRows, split: str) -> Judged:
+    """See whether rows of a split may be judged by a run, and what files about them are called.
+
+    Args:
+        folder: of the run.
+        config: what its config.yaml says.
+        store: what it is judged on.
+        split: of the store.
+
+    Raises:
+        RequestError: some of them trained it, and the split is not the one that it trained on; or
+            the split's name cannot be part of a file's.
+    """
+    check_name(split, "split")
+    trained = TrainedOn.recall(folder, config, store)
+    here = ids_of(store, store.rows(split))
+    seen = None if trained is None else len(here & trained.ids)
+    if seen and split != config["train_split"]:
+        unit = "key frames" if isinstance(store, PersonRows) else "segments"
+        raise RequestError(
+            f"run {folder} was trained on {seen:,} of {len(here):,} {unit} of split '{split}' in "
+            f"store {store.path}, whose splits have changed since: judge it on another with "
+            "--split, or fit the head again"
+        )
+    own = split == config["val_split"]
+    if own and RunFolder(folder).metrics.exists():
+        targets = list(config["classes"])
+        own = trained is not None and trained.judged == digest_of(store, split, targets)
+    return Judged(seen, "" if own else f"-{split}")
+
+
+def ids_of(store: LabelledRows, rows: NDArray[np.int64]) -> frozenset[str]:
+    """Ids of rows; of persons, of their key frames."""
+    return frozenset(store.ids[row] for row in rows.tolist())
+
+
+def labels_digest(store: LabelledRows, targets: Collection[str]) -> str:
+    """Hexadecimal sha256 of the ids, splits and labels of all rows of a store."""
+    digest = hashlib.sha256("\n".join([*store.ids, *map(str, store.splits)]).encode())
+    for target in targets:
+        digest.update(store.labels[target].tobytes())
+    return digest.hexdigest()
+
+
+def digest_of(store: LabelledRows, split: str, targets: Collection[str]) -> str:
+    """Hexadecimal sha256 of the ids and labels of a split's rows, in the order of the ids.
+
+    Of persons, of the key frames that the data set has: their boxes may be others.
+    """
+    if isinstance(store, PersonRows):
+        return hashlib.sha256(json.dumps(sorted(store.key_frames(split))).encode()).hexdigest()
+    rows = store.rows(split)
+    ids = [store.ids[row] for row in rows.tolist()]
+    order = np.argsort(np.array(ids, dtype=np.str_), kind="stable")
+    digest = hashlib.sha256(json.dumps(sorted(ids)).encode())
+    for target in targets:
+        digest.update(store.labels[target][rows[order]].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,163 @@
+"""Optical flow drawn: u, v, magnitude, and direction by the colour wheel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.colors import hsv_to_rgb
+from numpy.typing import NDArray
+from torchvision.transforms.v2.functional import resize
+
+from egofeat import console
+from egofeat.errors import MediaError
+from egofeat.extract.flow.encoding import decode
+from egofeat.extract.flow.motion import Method, Motion
+from egofeat.extract.sampling import Uniform
+from egofeat.extract.video import FlowSource, open_video
+from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
+from egofeat.segments import Media
+
+_MOMENTS = 6
+"""Columns of a picture."""
+_APART = 0.25
+"""Seconds from one column to the next."""
+_SHORT_SIDE = 256
+"""Pixels that larger frames are made before flow is computed, as for most networks."""
+_TILE = 160
+"""Height of a tile, pixels."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Frames, and where their pixels go until the next."""
+
+    frames_NHWC: NDArray[np.uint8] | None
+    """RGB; None where the media are flow."""
+    flows_NHWC: NDArray[np.float32]
+    """(u, v), pixels at a short side of 256, or the frame's own where that is smaller; of shipped
+    flow, as shipped."""
+    times: NDArray[np.float64]
+    """`[N]` seconds."""
+
+
+def read_moments(media: Media, method: Method, start: float, device: torch.device) -> Moments:
+    """Six moments a quarter of a second apart, from `start` seconds on, fewer near the end.
+
+    Raises:
+        MediaError: the video cannot be read, ends before, or is not what the method takes.
+        RequestError: the method's library is not there.
+        WeightsError: RAFT's weights are not there.
+    """
+    motion = Motion(method, values="float32")
+    with open_video(media) as source:
+        if isinstance(source, FlowSource) != motion.of_flow_frames:
+            holds = (
+                "flow: give --method frames"
+                if isinstance(source, FlowSource)
+                else "colours, and no flow"
+            )
+            raise MediaError(f"{media.path} holds {holds}")
+        stop = min(start + _MOMENTS * _APART, source.stop)
+        plan = Uniform(_MOMENTS).plan(
+            start, stop, source.times, source.stop, motion.beside, source.lasting
+        )
+        views = np.unique(plan.indices, axis=0)
+        frames = _scaled(source.frames(views.ravel().tolist()), motion.of_flow_frames)
+        times = source.times[views[:, 0]]
+    if motion.of_flow_frames:
+        return Moments(None, decode(frames[..., :2]), times)
+    move, on_device = motion.beside_decoder(), motion.on_device(device)
+    flows = []
+    with console.progress("computing flow", len(views), "frames") as progress:
+        for number, view in enumerate(views.tolist()):
+            pair = frames[2 * number : 2 * number + 2, np.newaxis]
+            moved = on_device(torch.from_numpy(move(tuple(view), pair)[np.newaxis]).to(device))
+            flows.append(decode(moved[0, 0, 0].cpu().numpy()))
+            progress(1)
+    return Moments(frames[::2], np.stack(flows), times)
+
+
+def draw_flow(moments: Moments, out: Path, title: str) -> Path:
+    """Draw one column a moment; below the last row's title, the wheel that its colours are of.
+
+    The strongest colours stand for the 99th percentile of the magnitude, 1 pixel at least.
+
+    Args:
+        moments: what is drawn.
+        out: PNG to write.
+        title: above the picture.
+    """
+    flows = moments.flows_NHWC
+    magnitude: NDArray[np.float32] = np.hypot(flows[..., 0], flows[..., 1])
+    strongest = max(1.0, float(np.percentile(magnitude, 99)))
+    scaled = (flows / np.float32(strongest)).astype(np.float32)
+    rows: dict[str, Pixels] = {
+        "u, to the right": coloured(_centred(scaled[..., 0]), "RdBu_r"),
+        "v, downwards": coloured(_centred(scaled[..., 1]), "RdBu_r"),
+        "magnitude": coloured(np.hypot(scaled[..., 0], scaled[..., 1]), "magma"),
+        "direction": wheel_colours(scaled),
+    }
+    if moments.frames_NHWC is not None:
+        frames: Pixels = moments.frames_NHWC.astype(np.float32) / np.float32(255)
+        rows = {"frame": frames, **rows}
+    tiles = np.stack([_tiles(row) for row in rows.values()])
+    legend = np.full_like(tiles[:, :1], np.nan)
+    wheel = draw_wheel(min(tiles.shape[2:4]))
+    top, left = ((side - len(wheel)) // 2 for side in tiles.shape[2:4])
+    legend[-1, 0, top : top + len(wheel), left : left + len(wheel)] = wheel
+    return draw_mosaic(
+        np.concatenate([tiles, legend], axis=1),
+        out,
+        title=title,
+        rows=list(rows),
+        columns=[*(f"{time:.2f} s" for time in moments.times), "the wheel"],
+        note=f"pixels to the next frame; the strongest colours are {strongest:.1f} pixels: "
+        "u and v red to the right and down, blue to the left and up",
+        gap=4,
+    )
+
+
+def wheel_colours(flows: NDArray[np.float32]) -> Pixels:
+    """Hue by direction, saturation by length: `[..., 2]`, 1 the longest, to RGB `[..., 3]`.
+
+    Red points to the right; clockwise, as the eye sees it, follow yellow, green, blue.
+    """
+    hue = np.arctan2(flows[..., 1], flows[..., 0]) / (2 * np.pi) % 1
+    saturation = np.hypot(flows[..., 0], flows[..., 1]).clip(0, 1)
+    colours = hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
+    painted: Pixels = colours.clip(0, 1)  # rounding goes beyond, by a millionth
+    return painted.astype(np.float32)
+
+
+def draw_wheel(side: int) -> Pixels:
+    """The wheel itself, `[side, side, 3]`: what colour stands for the way from the middle."""
+    ways = np.linspace(-1, 1, side, dtype=np.float32)
+    flows = np.stack(np.meshgrid(ways, ways), axis=-1)
+    wheel = wheel_colours(flows)
+    wheel[np.hypot(flows[..., 0], flows[..., 1]) > 1] = np.nan
+    return wheel
+
+
+def _centred(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From [-1, 1] to [0, 1]."""
+    return (values + np.float32(1)) / np.float32(2)
+
+
+def _scaled(frames_NHWC: NDArray[np.uint8], as_they_are: bool) -> NDArray[np.uint8]:
+    if as_they_are or min(frames_NHWC.shape[1:3]) <= _SHORT_SIDE:
+        return frames_NHWC
+    frames = torch.from_numpy(frames_NHWC).permute(0, 3, 1, 2)
+    scaled: NDArray[np.uint8] = (
+        resize(frames, [_SHORT_SIDE], antialias=True).permute(0, 2, 3, 1).numpy()
+    )
+    return scaled
+
+
+def _tiles(pictures_NHWC: Pixels) -> Pixels:
+    pictures = torch.from_numpy(pictures_NHWC).permute(0, 3, 1, 2)
+    height, width = pictures.shape[-2:]
+    sides = [_TILE, round(_TILE * width / height)]
+    resized = resize(pictures, sides, antialias=True).clamp(0, 1)  # rounding goes beyond 1
+    tiles: Pixels = resized.permute(0, 2, 3, 1).numpy()
+    return tiles

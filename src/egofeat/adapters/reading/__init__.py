@@ -1,0 +1,1 @@
+"""Tables and lists that data sets are annotated in."""

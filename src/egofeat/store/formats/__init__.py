@@ -1,0 +1,1 @@
+"""How a shard's arrays stand on disk."""

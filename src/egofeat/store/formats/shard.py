@@ -1,0 +1,250 @@
+"""What a shard format must do, so that HDF5 and Zarr are read and written alike.
+
+A shard holds for each tap one array [rows, *row_shape] with the times of each row and the
+crc32 of its bytes and, a segment each, what it is: id, video, start, stop, clipped. A segment
+is one row, or in a flat store those that the offsets say. Where rows are persons there is a box
+and a score each, with the crc32 of their bytes. What made the shard stands in it too, and a
+checksum of everything but the features, whose rows have their own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.store.damage import reading
+from egofeat.store.formats.checksums import check, checksum, checksums
+from egofeat.store.rows import Key, ShardRows, keys
+
+PERSON_COLUMNS: Mapping[str, tuple[int, ...]] = {"boxes": (4,), "scores": ()}
+"""What a shard of persons has beside its taps, float32, to the shape of a row's part."""
+
+_DTYPES = {
+    "start": "<f8",
+    "stop": "<f8",
+    "clipped": "|b1",
+    "times": "<f8",
+    "offsets": "<i8",
+    "media_stamps": "<i8",
+    "boxes": "<f4",
+    "scores": "<f4",
+}
+
+OPENED = (
+    *("ids", "videos", "start", "stop", "clipped", "offsets", "media_stamps"),
+    *("made_with", "taps"),
+)
+"""What is read, and held against its checksum, when a shard is opened."""
+
+
+def dtype_of(column: str) -> np.dtype[Any]:
+    """What the numbers of a column are."""
+    return np.dtype("<u4" if column.startswith("crc32/") else _DTYPES[column])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of an array lie, one after the other in C order, little endian."""
+
+    file: Path
+    offset: int
+
+
+@dataclass(frozen=True)
+class TapArray:
+    """An array of a shard, not yet read; it takes no more room than its file has bytes for."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    place: Place | None
+    """None: compressed or chunked, and so readable through the library only."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that is laid down in a shard, in this order."""
+
+    texts: Mapping[str, Sequence[str]]
+    columns: Mapping[str, NDArray[Any]]
+    """In the dtypes of `dtype_of`."""
+    taps: Mapping[str, NDArray[Any]]
+    """Little endian."""
+    made_with: Mapping[str, str]
+    checksums: Mapping[str, int]
+    """Of `texts`, `columns`, `made_with` and what the taps are."""
+
+    @classmethod
+    def of(cls, rows: ShardRows, made_with: Mapping[str, str]) -> Self:
+        """Lay out rows."""
+        taps = {
+            tap: values.astype(values.dtype.newbyteorder("<"), copy=False)
+            for tap, values in rows.taps.items()
+        }
+        columns: dict[str, NDArray[Any] | None] = {
+            "start": rows.starts,
+            "stop": rows.stops,
+            "clipped": rows.clipped,
+            "times": rows.times,
+            "offsets": rows.offsets,
+            "media_stamps": rows.media_stamps,
+            **{f"crc32/{name}": checksums(column) for name, column in rows.of_persons.items()},
+            **rows.of_persons,
+            **{f"crc32/{tap}": checksums(values) for tap, values in taps.items()},
+        }
+        texts = {"ids": list(rows.ids), "videos": list(rows.videos)}
+        laid = {
+            name: np.ascontiguousarray(column, dtype_of(name))
+            for name, column in columns.items()
+            if column is not None
+        }
+        said: dict[str, Any] = {**texts, **laid, "made_with": dict(made_with), "taps": _kinds(taps)}
+        return cls(texts, laid, taps, made_with, {name: checksum(of) for name, of in said.items()})
+
+
+def _kinds(taps: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {tap: [array.dtype.str, *array.shape] for tap, array in taps.items()}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a shard says that it holds; its columns have the lengths that they must."""
+
+    path: Path
+    ids: Sequence[str]
+    videos: Sequence[str]
+    starts: NDArray[np.float64]
+    stops: NDArray[np.float64]
+    clipped: NDArray[np.bool_]
+    taps: Mapping[str, TapArray]
+    offsets: NDArray[np.int64] | None
+    """Of a flat store; they rise from 0 to the number of rows."""
+    of_persons: Mapping[str, TapArray]
+    """What there is of `PERSON_COLUMNS`."""
+    media_stamps: NDArray[np.int64] | None
+    """[segments, 4] as `ShardRows` has them; None where they are not known."""
+    made_with: Mapping[str, str]
+    """What made it: versions of libraries, device, host; empty where it does not say."""
+    checksums: Mapping[str, int] | None
+    """Of everything but the features; None in a shard that was written before there were any."""
+
+    @property
+    def name(self) -> str:
+        """Name of the shard, without the format's suffix."""
+        return self.path.stem
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return len(self.ids) if self.offsets is None else int(self.offsets[-1])
+
+
+@dataclass(frozen=True)
+class ShardFormat:
+    """A way to lay a shard on the disk."""
+
+    suffix: str
+    compressors: tuple[str, ...]
+    write: Callable[[Path, Content, str | None], None]
+    """Write to a path where nothing stands, compressed or not. Same content, same bytes. What
+    the system refuses is an OSError."""
+    open: Callable[[Path], Shard]
+    read: Callable[[Path, str, NDArray[np.int64] | slice | None], NDArray[Any]]
+    """Read rows (None: all) of the array `times`, `boxes`, `scores`, `crc32/<tap>`, `crc32/boxes`,
+    `crc32/scores` or `taps/<tap>`, not held against a checksum."""
+
+
+def assemble(
+    path: Path,
+    column: Callable[[str], Any],
+    taps: Mapping[str, TapArray],
+    of_persons: Mapping[str, TapArray],
+    said: Mapping[str, Any],
+) -> Shard:
+    """Make a shard of what a format finds in it.
+
+    Args:
+        path: of the shard.
+        column: reads a column by its name, list of texts or array; None where there is none.
+        taps: what there is of taps.
+        of_persons: what there is of `PERSON_COLUMNS`.
+        said: `made_with` and `checksums`, absent in shards that were written before they were.
+
+    Raises:
+        ValueError: a column was altered, or has not the length of the others.
+    """
+    recorded, made_with = said.get("checksums"), said.get("made_with")
+    columns: dict[str, Any] = {"made_with": made_with, "taps": _kinds(taps)}
+    found = {name: column(name) for name in OPENED if name not in columns}
+    columns |= found
+    for name, values in columns.items():
+        check(recorded, name, values)
+    shard = Shard(
+        path=path,
+        ids=found["ids"],
+        videos=found["videos"],
+        starts=found["start"],
+        stops=found["stop"],
+        clipped=found["clipped"],
+        taps=taps,
+        offsets=found["offsets"],
+        of_persons=of_persons,
+        media_stamps=found["media_stamps"],
+        made_with=made_with or {},
+        checksums=recorded,
+    )
+    _check_lengths(shard)
+    return shard
+
+
+def _check_lengths(shard: Shard) -> None:
+    count, offsets = len(shard.ids), shard.offsets
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+        "videos": ((len(shard.videos),), (count,)),
+        "start": (shard.starts.shape, (count,)),
+        "stop": (shard.stops.shape, (count,)),
+        "clipped": (shard.clipped.shape, (count,)),
+    }
+    if shard.media_stamps is not None:
+        shapes["media_stamps"] = (shard.media_stamps.shape, (count, 4))
+    if offsets is not None:
+        shapes["offsets"] = (offsets.shape, (count + 1,))
+    for name, (shape, expected) in shapes.items():
+        if shape != expected:
+            raise ValueError(f"its {name} is {shape}, not {expected}")
+    # The bytes of a mapped row are found by these: a wrong one would read beyond the file.
+    if offsets is not None and (offsets[0] != 0 or (offsets[1:] <= offsets[:-1]).any()):
+        raise ValueError("its offsets do not rise from 0")
+    for name, array in {**shard.taps, **shard.of_persons}.items():
+        if array.shape[:1] != (shard.rows,):
+            raise ValueError(f"its {name} is {array.shape}, and it has {shard.rows} rows")
+
+
+def read_column(form: ShardFormat, shard: Shard, name: str) -> NDArray[Any]:
+    """Read a column of a part a row, [rows, …]: `times`, `boxes`, `scores` or `crc32/…`.
+
+    Raises:
+        StoreError: it is not there, was altered, or has another length.
+    """
+    values = form.read(shard.path, name, None)
+    with reading(shard.path):
+        check(shard.checksums, name, values)
+        if len(values) != shard.rows:
+            raise ValueError(f"its {name} is {values.shape}, and it has {shard.rows} rows")
+    return values
+
+
+def segments_in(shards: Iterable[Shard]) -> set[Key]:
+    """Every segment that stands in one of the shards."""
+    return {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
+
+
+def makers(shards: Iterable[Shard]) -> list[Mapping[str, str]]:
+    """What made the shards, each once, in their order; nothing of those that do not say."""
+    found: list[Mapping[str, str]] = []
+    for shard in shards:
+        if shard.made_with and shard.made_with not in found:
+            found.append(shard.made_with)
+    return found

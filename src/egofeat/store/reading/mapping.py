@@ -1,0 +1,214 @@
+"""Rows of many mapped files as one range of addresses, gathered by one call.
+
+Python's own `mmap` keeps a file descriptor open for each mapping (until 3.13), and a
+store may have more shards than a process may have descriptors. So the C library is
+asked directly: all files lie one after the other in one reserved range, no descriptor
+stays open, and a row is the number of bytes from the range's start.
+"""
+
+import ctypes
+import functools
+import itertools
+import math
+import mmap
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.store.damage import open_plain, reading
+from egofeat.store.formats.shard import Place, TapArray
+from egofeat.store.reading.selection import Addresses
+
+GREAT = 1 << 30
+"""Bytes from which a store is great: its pages are handed back to the system now and then."""
+HAND_BACK = 1 << 28
+"""Bytes that are gathered from a great store in between."""
+_BLOCK = 4 << 20
+"""Bytes copied before they are widened: few enough to stay in the processor's cache, and not so
+few that starting two parallel steps a piece counts (1 to 4 MB gather alike, 32 MB 1.25 times
+as long)."""
+_PROT_NONE = 0
+_MAP_FIXED = 0x10
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+def _map(address: int | None, size: int, access: int, flags: int, file: tuple[int, int]) -> int:
+    mapped: int | None = _libc.mmap(address, size, access, flags, *file)
+    if mapped in (None, ctypes.c_void_p(-1).value):
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot map {size} bytes: {os.strerror(number)}")
+    assert mapped is not None
+    return mapped
+
+
+class AddressRange:
+    """Files mapped read-only, one after the other; unmapped when nothing refers to them."""
+
+    def __init__(self, pieces: Sequence[tuple[Place, int]]) -> None:
+        """Map each piece: where its bytes lie in which file, and how many they are.
+
+        Raises:
+            StoreError: a file is shorter than that, or the system refuses.
+        """
+        page = mmap.PAGESIZE
+        heads = [place.offset % page for place, _ in pieces]
+        spans = [
+            -(-(head + size) // page) * page for head, (_, size) in zip(heads, pieces, strict=True)
+        ]
+        firsts = list(itertools.accumulate(spans, initial=0))[:-1]
+        self.offsets: NDArray[np.int64] = np.array(firsts, np.int64) + np.array(heads, np.int64)
+        """[pieces] bytes from the range's start to the piece's first byte."""
+        self.size = max(page, sum(spans))
+        reserve = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self.address = _map(None, self.size, _PROT_NONE, reserve, (-1, 0))
+        # At exit the system unmaps, when surely nothing reads any more.
+        weakref.finalize(self, _libc.munmap, self.address, self.size).atexit = False
+        for (place, size), head, first in zip(pieces, heads, firsts, strict=True):
+            with reading(place.file):
+                self._map_piece(place, size, head, self.address + first)
+
+    @staticmethod
+    def _map_piece(place: Place, size: int, head: int, where: int) -> None:
+        file, length = open_plain(place.file)
+        try:
+            # Beyond a file's end a mapping is a bus error. A file that is cut while it is mapped
+            # cannot be helped.
+            if place.offset + size > length:
+                raise ValueError(f"it is {length} bytes, and should be {place.offset + size}")
+            flags = mmap.MAP_SHARED | _MAP_FIXED
+            _map(where, head + size, mmap.PROT_READ, flags, (file, place.offset - head))
+        finally:
+            os.close(file)
+
+    def array(
+        self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, writable: bool = False
+    ) -> NDArray[Any]:
+        """View of the bytes from `offset`; it keeps the range alive."""
+        return np.asarray(_Block(self, self.address + offset, shape, dtype, writable))
+
+    def advise(self, advice: int, offset: int = 0, size: int | None = None) -> None:
+        """Tell the system how the pages of a stretch will be used (`madvise`)."""
+        first = offset - offset % mmap.PAGESIZE
+        stop = self.size if size is None else offset + size
+        _libc.madvise(self.address + first, stop - first, advice)
+
+
+class _Block:
+    """Speaks NumPy's array interface for a stretch of an address range."""
+
+    def __init__(
+        self,
+        owner: AddressRange,
+        address: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        writable: bool,
+    ) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address, not writable),
+            "shape": shape,
+            "typestr": dtype.str,
+        }
+
+
+class MappedRows:
+    """Selected rows of one tap over all shards, straight from the mapped files."""
+
+    mapped = True
+
+    def __init__(
+        self,
+        arrays: Sequence[TapArray],
+        addresses: Addresses,
+        row_shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.row_shape = row_shape
+        self.dtype = dtype
+        self.row_bytes = math.prod(row_shape) * dtype.itemsize
+        self.range = AddressRange(
+            [(array.place, array.shape[0] * self.row_bytes) for array in arrays if array.place]
+        )
+        firsts = self.range.offsets[addresses.shard_of]
+        self.starts: NDArray[np.int64] = firsts + addresses.row_of * self.row_bytes
+        """[rows] bytes from the range's start to each row's first byte."""
+        self._buffers = threading.local()
+        self._gathered = 0
+        self._random = False
+
+    def row(self, number: int) -> NDArray[Any]:
+        """Read-only view of one row; nothing is copied."""
+        return self.range.array(int(self.starts[number]), self.row_shape, self.dtype)
+
+    def stretch(self, first: int, count: int) -> NDArray[Any]:
+        """Read-only view of rows that stand one after the other in a shard, at least one."""
+        shape = (count, *self.row_shape)
+        return self.range.array(int(self.starts[first]), shape, self.dtype)
+
+    @functools.cached_property
+    def _memory(self) -> NDArray[Any]:
+        """The whole range, [items]."""
+        # PyTorch has no read-only tensors and warns at read-only arrays; only take reads this.
+        items = self.range.size // self.dtype.itemsize
+        return self.range.array(0, (items,), self.dtype, writable=True)
+
+    def take(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Copy rows into `out` [n, *row_shape], widening them when it is wider."""
+        import torch  # noqa: PLC0415
+
+        # Tensors are made in each call and arrays are what is kept: a tensor keeps the autograd
+        # mode of its making, and the next call may have another.
+        row = math.prod(self.row_shape)
+        # Every run of a row's length in the range, overlapping: a row begins where it will.
+        windows = torch.from_numpy(self._memory).as_strided(
+            (len(self._memory) - row + 1, row), (1, 1)
+        )
+        starts = torch.from_numpy(self.starts[rows] // self.dtype.itemsize)
+        target = torch.from_numpy(out).view(len(rows), -1)
+        if out.dtype == self.dtype:
+            torch.index_select(windows, 0, starts, out=target)
+        else:
+            block = max(1, _BLOCK // self.row_bytes)
+            staging = torch.from_numpy(self._staging(min(block, len(rows))))
+            for part, wide in zip(
+                torch.split(starts, block), torch.split(target, block), strict=True
+            ):
+                narrow = staging[: len(part)]
+                torch.index_select(windows, 0, part, out=narrow)
+                wide.copy_(narrow)
+        self._hand_back(len(rows) * self.row_bytes)
+
+    def _staging(self, rows: int) -> NDArray[Any]:
+        """Buffer of at least `rows` rows in the stored dtype, kept for this thread's next batch."""
+        kept: NDArray[Any] | None = getattr(self._buffers, "staging", None)
+        if kept is None or len(kept) < rows:
+            kept = np.empty((rows, math.prod(self.row_shape)), self.dtype)
+            self._buffers.staging = kept
+        return kept
+
+    def _hand_back(self, gathered: int) -> None:
+        """Keep the resident part of a great store small; its pages stay in the system's cache."""
+        self._gathered += gathered
+        if self._gathered > HAND_BACK and self.range.size > GREAT:
+            self.range.advise(mmap.MADV_DONTNEED)
+            self._gathered = 0
+
+    def advise(self, rows: NDArray[np.int64]) -> None:
+        """Ask the system to read rows ahead of their `take`, and no others around them."""
+        if not self._random:
+            self.range.advise(mmap.MADV_RANDOM)
+            self._random = True
+        for start in np.sort(self.starts[rows]).tolist():
+            self.range.advise(mmap.MADV_WILLNEED, start, self.row_bytes)
