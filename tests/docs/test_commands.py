@@ -8,10 +8,10 @@ from tests.docs.giving import give, read
 from tests.docs.make_options import PAGE, page
 
 ELSEWHERE = {
-    "bench backbones": "tests/pipelines/test_bench_backbones.py: each in a process of its own",
-    "demo": "tests/pipelines/test_demo.py, and .ci/run gives it as it stands",
-    "--init ": "tests/pipelines/test_published_heads.py: a file of published weights",
-    "--motion raft": "tests/extract/test_flow_methods.py: RAFT's published weights",
+    "bench backbones": "tests/pipelines/bench/test_backbones.py: each in a process of its own",
+    "demo": "tests/pipelines/demo/test_demo.py, and .ci/run gives it as it stands",
+    "--init ": "tests/pipelines/training/test_published_heads.py: a file of published weights",
+    "--motion raft": "tests/extract/flow/test_methods.py: RAFT's published weights",
     "features/handwash": "docs/results.md: trained on real videos, with real weights",
     "--dataset handwash": "docs/results.md: extracted of real videos, with real weights",
 }

@@ -13,7 +13,7 @@ from egofeat.pipelines.demo import clips as demo_clips
 from egofeat.pipelines.demo import demo
 from egofeat.segments import Dataset, Segment
 
-SHIPPED = Path(__file__).parents[2] / "data_manifest.yaml"
+SHIPPED = Path(__file__).parents[3] / "data_manifest.yaml"
 
 
 @pytest.fixture

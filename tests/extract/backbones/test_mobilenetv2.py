@@ -158,7 +158,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 def test_the_golden_numbers_of_torchvision():
     """Made by tests/golden/make_mobilenetv2.py, which knows nothing of egofeat."""
-    folder = Path(__file__).parents[1] / "golden"
+    folder = Path(__file__).parents[2] / "golden"
     golden = json.loads((folder / "mobilenetv2.json").read_text())
     spec = importlib.util.spec_from_file_location("picture", folder / "picture.py")
     module = importlib.util.module_from_spec(spec)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision, overlaps
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 CASES = runpy.run_path(str(GOLDEN / "ava_cases.py"))
 PUBLIC = json.loads((GOLDEN / "ava_map.json").read_text())
 

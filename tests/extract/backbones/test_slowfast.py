@@ -23,7 +23,7 @@ from egofeat.extract.backbones.slowfast.network import TappedPathways, layers, t
 from egofeat.extract.backbones.slowfast.networks import DESIGNS, FAMILY, published_classes
 from egofeat.extract.roi import RoiAlign
 
-FOLDER = Path(__file__).parents[1] / "golden"
+FOLDER = Path(__file__).parents[2] / "golden"
 GOLDEN = json.loads((FOLDER / "slowfast.json").read_text())
 FILLED = runpy.run_path(str(FOLDER / "filled.py"))
 fill, made_clip = FILLED["fill"], FILLED["made_clip"]
