@@ -1,66 +1,72 @@
 """Shards as HDF5 files: contiguous datasets, so that the bytes of a tap can be mapped."""
 
+import contextlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.damage import RATIO, PlainFiles, reading
+from egofeat.store.damage import RATIO, PlainFiles
 from egofeat.store.description import SCHEMA
 from egofeat.store.formats.remembering import RememberingFile
-from egofeat.store.formats.shard import (
-    PERSON_COLUMNS,
-    Content,
-    Place,
-    Shard,
-    ShardFormat,
-    TapArray,
-    assemble,
-    dtype_of,
-)
+from egofeat.store.formats.shard import Content, Place, ShardFile, ShardFormat, TapArray
 
-_TEXTS = ("ids", "videos")
-_OPTIONAL = ("offsets", "media_stamps")
 _ALIGNMENT = 8
 """Bytes; no dtype of ours is wider."""
 
 
-def _write(path: Path, content: Content, compress: str | None) -> None:
-    import h5py  # noqa: PLC0415
+class Hdf5Format(ShardFormat):
+    """One file a shard; h5py is imported when it is first needed."""
 
-    # libver "earliest" and h5py's default of no track_times keep the bytes free of dates;
-    # HDF5 by itself does not align, and a mapped array of halves must start at an even byte.
-    with (
-        RememberingFile(path) as target,
-        h5py.File(
-            target,
-            "w",
-            libver="earliest",
-            alignment_threshold=1,
-            alignment_interval=_ALIGNMENT,
-        ) as file,
-    ):
-        file.attrs["schema"] = SCHEMA
-        for note in ("made_with", "checksums"):
-            file.attrs[note] = np.bytes_(json.dumps(dict(getattr(content, note)), sort_keys=True))
-        for name, text in content.texts.items():
-            file[name] = _text(text)
-        for name, values in content.columns.items():
-            file[name] = values
-        for tap, values in content.taps.items():
-            options: dict[str, Any] = {}
-            if compress:
-                # A chunk a row: a random row costs one row's decompression.
-                options = {
-                    "chunks": (1, *values.shape[1:]),
-                    "compression": compress,
-                    "shuffle": True,
-                }
-            file.create_dataset(f"taps/{tap}", data=values, **options)
+    suffix = ".h5"
+    compressors = ("gzip", "lzf")
+
+    def write(self, path: Path, content: Content, compress: str | None) -> None:
+        """Write every array as a dataset, contiguous unless it is compressed."""
+        import h5py  # noqa: PLC0415
+
+        # libver "earliest" and h5py's default of no track_times keep the bytes free of dates;
+        # HDF5 by itself does not align, and a mapped array of halves must start at an even byte.
+        with (
+            RememberingFile(path) as target,
+            h5py.File(
+                target,
+                "w",
+                libver="earliest",
+                alignment_threshold=1,
+                alignment_interval=_ALIGNMENT,
+            ) as file,
+        ):
+            file.attrs["schema"] = SCHEMA
+            for name, note in content.notes.items():
+                file.attrs[name] = np.bytes_(json.dumps(note, sort_keys=True))
+            for name, text in content.texts.items():
+                file[name] = _text(text)
+            for name, values in content.columns.items():
+                file[name] = values
+            for tap, values in content.taps.items():
+                options: dict[str, Any] = {}
+                if compress:
+                    # A chunk a row: a random row costs one row's decompression.
+                    options = {
+                        "chunks": (1, *values.shape[1:]),
+                        "compression": compress,
+                        "shuffle": True,
+                    }
+                file.create_dataset(f"taps/{tap}", data=values, **options)
+
+    @contextlib.contextmanager
+    def opened(self, path: Path) -> Iterator[ShardFile]:
+        """Open a file that other processes may read too."""
+        import h5py  # noqa: PLC0415
+
+        size = PlainFiles(path).size()
+        with h5py.File(path, "r", locking=False) as file:
+            yield _Hdf5File(path, file.id, size)
 
 
 def _text(column: Sequence[str]) -> NDArray[np.bytes_]:
@@ -72,58 +78,60 @@ def _text(column: Sequence[str]) -> NDArray[np.bytes_]:
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
 
 
-def _open(path: Path) -> Shard:
-    import h5py  # noqa: PLC0415
-    from h5py import h5g  # noqa: PLC0415
+class _Hdf5File:
+    """Read by h5py's low-level interface: opening a store is mostly this."""
 
-    with reading(path):
-        size = PlainFiles(path).size()
-        with h5py.File(path, "r", locking=False) as file:
-            root = file.id
+    def __init__(self, path: Path, root: Any, size: int) -> None:
+        self._path = path
+        self._root = root
+        self._size = size
 
-            def column(name: str) -> Any:
-                if name in _OPTIONAL and name.encode() not in root:
-                    return None
-                values = _column(root, name, size)
-                return [text.decode() for text in values.tolist()] if name in _TEXTS else values
+    def names(self) -> list[str]:
+        from h5py import h5g  # noqa: PLC0415
 
-            _refuse_link(root, b"taps")
-            taps = [tap.decode() for tap in h5g.open(root, b"taps")]
-            persons = [name for name in PERSON_COLUMNS if name.encode() in root]
-            return assemble(
-                path,
-                column,
-                {tap: _tap(path, root, f"taps/{tap}", size) for tap in taps},
-                {name: _tap(path, root, name, size) for name in persons},
-                {note: _note(root, note, size) for note in ("made_with", "checksums")},
-            )
+        _refuse_link(self._root, b"taps")
+        taps = [f"taps/{tap.decode()}" for tap in h5g.open(self._root, b"taps")]
+        return [*(name.decode() for name in self._root), *taps]
 
+    def array(self, name: str) -> TapArray:
+        dataset, offset = _dataset(self._root, name, self._size)
+        dtype = dataset.dtype
+        aligned = offset and offset % dtype.itemsize == 0
+        place = Place(self._path, offset) if offset and aligned else None
+        return TapArray(dataset.shape, dtype, place)
 
-def _note(root: Any, name: str, size: int) -> Any:
-    """What an attribute says in JSON; None where there is none."""
-    from h5py import h5a  # noqa: PLC0415
+    def read(self, name: str, rows: NDArray[np.int64] | slice | None = None) -> NDArray[Any]:
+        import h5py  # noqa: PLC0415
+        from h5py import h5s  # noqa: PLC0415
 
-    if not h5a.exists(root, name.encode()):
-        return None
-    attribute = h5a.open(root, name.encode())
-    if attribute.shape != () or attribute.dtype.kind != "S" or attribute.dtype.itemsize > size:
-        raise ValueError(f"its {name} is no text")
-    text = np.empty((), attribute.dtype)
-    attribute.read(text)
-    return json.loads(bytes(text[()]))
+        dataset, _ = _dataset(self._root, name, self._size)
+        if rows is None:
+            values = np.empty(dataset.shape, dataset.dtype)
+            dataset.read(h5s.ALL, h5s.ALL, values)
+            return values
+        stored = h5py.Dataset(dataset)
+        if isinstance(rows, slice):
+            return np.asarray(stored[rows])
+        # A loop over rows: h5py's own list indexing is thirty times slower.
+        return np.stack([stored[row] for row in rows])
 
+    def text(self, name: str) -> list[str]:
+        if (dtype := _dataset(self._root, name, self._size)[0].dtype).kind != "S":
+            raise ValueError(f"its {name} is {dtype}")
+        return [text.decode() for text in self.read(name).tolist()]
 
-def _column(root: Any, name: str, size: int) -> NDArray[Any]:
-    """Read a small array by h5py's low-level interface: opening a store is mostly this."""
-    from h5py import h5s  # noqa: PLC0415
+    def note(self, name: str) -> Any:
+        from h5py import h5a  # noqa: PLC0415
 
-    dataset, _ = _dataset(root, name, size)
-    dtype = dataset.dtype
-    if dtype.kind != "S" if name in _TEXTS else dtype != dtype_of(name):
-        raise ValueError(f"its {name} is {dtype}")
-    values = np.empty(dataset.shape, dtype)
-    dataset.read(h5s.ALL, h5s.ALL, values)
-    return values
+        if not h5a.exists(self._root, name.encode()):
+            return None
+        attribute = h5a.open(self._root, name.encode())
+        of_text = attribute.shape == () and attribute.dtype.kind == "S"
+        if not of_text or attribute.dtype.itemsize > self._size:
+            raise ValueError(f"its {name} is no text")
+        text = np.empty((), attribute.dtype)
+        attribute.read(text)
+        return json.loads(bytes(text[()]))
 
 
 def _dataset(root: Any, name: str, size: int) -> tuple[Any, int | None]:
@@ -163,28 +171,3 @@ def _refuse_link(root: Any, name: bytes) -> None:
 
     if root.links.get_info(name).type != h5l.TYPE_HARD:
         raise ValueError(f"its {name.decode()} is a link")
-
-
-def _tap(path: Path, root: Any, name: str, size: int) -> TapArray:
-    dataset, offset = _dataset(root, name, size)
-    dtype = dataset.dtype
-    plain = offset is not None and offset % dtype.itemsize == 0
-    return TapArray(dataset.shape, dtype, Place(path, offset) if plain and offset else None)
-
-
-def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDArray[Any]:
-    import h5py  # noqa: PLC0415
-
-    with reading(path):
-        size = PlainFiles(path).size()
-        with h5py.File(path, "r", locking=False) as file:
-            if not array.startswith("taps/"):
-                return _column(file.id, array, size)
-            dataset = h5py.Dataset(_dataset(file.id, array, size)[0])
-            if rows is None or isinstance(rows, slice):
-                return np.asarray(dataset[() if rows is None else rows])
-            # A loop over rows: h5py's own list indexing is thirty times slower.
-            return np.stack([dataset[row] for row in rows])
-
-
-HDF5 = ShardFormat(".h5", ("gzip", "lzf"), _write, _open, _read)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.store.description import Description
-from egofeat.store.formats.hdf5 import HDF5
+from egofeat.store.formats.hdf5 import Hdf5Format
 from egofeat.store.formats.shard import Shard, ShardFormat
-from egofeat.store.formats.zarr import ZARR
+from egofeat.store.formats.zarr import ZarrFormat
 
-FORMATS: dict[str, ShardFormat] = {"hdf5": HDF5, "zarr": ZARR}
+FORMATS: dict[str, ShardFormat] = {"hdf5": Hdf5Format(), "zarr": ZarrFormat()}
 COMPRESSORS: tuple[str, ...] = tuple(
     dict.fromkeys(name for form in FORMATS.values() for name in form.compressors)
 )

@@ -7,16 +7,18 @@ and a score each, with the crc32 of their bytes. What made the shard stands in i
 checksum of everything but the features, whose rows have their own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.store.damage import reading
-from egofeat.store.formats.checksums import check, checksum, checksums
+from egofeat.store.formats.checksums import Column, check, checksum, checksums
 from egofeat.store.rows import Key, ShardRows, keys
 
 PERSON_COLUMNS: Mapping[str, tuple[int, ...]] = {"boxes": (4,), "scores": ()}
@@ -33,15 +35,14 @@ _DTYPES = {
     "scores": "<f4",
 }
 
-OPENED = (
-    *("ids", "videos", "start", "stop", "clipped", "offsets", "media_stamps"),
-    *("made_with", "taps"),
-)
+_TEXTS = ("ids", "videos")
+_OPTIONAL = ("offsets", "media_stamps")
+_SEGMENTS = (*_TEXTS, "start", "stop", "clipped", *_OPTIONAL)
+OPENED = (*_SEGMENTS, "made_with", "taps")
 """What is read, and held against its checksum, when a shard is opened."""
 
 
-def dtype_of(column: str) -> np.dtype[Any]:
-    """What the numbers of a column are."""
+def _dtype_of(column: str) -> np.dtype[Any]:
     return np.dtype("<u4" if column.startswith("crc32/") else _DTYPES[column])
 
 
@@ -69,12 +70,17 @@ class Content:
 
     texts: Mapping[str, Sequence[str]]
     columns: Mapping[str, NDArray[Any]]
-    """In the dtypes of `dtype_of`."""
+    """A part a segment or a row each, never compressed."""
     taps: Mapping[str, NDArray[Any]]
-    """Little endian."""
+    """The features; their arrays are named `taps/<tap>`. All numbers are little endian."""
     made_with: Mapping[str, str]
     checksums: Mapping[str, int]
     """Of `texts`, `columns`, `made_with` and what the taps are."""
+
+    @property
+    def notes(self) -> dict[str, dict[str, Any]]:
+        """What JSON can say of the shard as a whole, by name."""
+        return {"made_with": dict(self.made_with), "checksums": dict(self.checksums)}
 
     @classmethod
     def of(cls, rows: ShardRows, made_with: Mapping[str, str]) -> Self:
@@ -96,7 +102,7 @@ class Content:
         }
         texts = {"ids": list(rows.ids), "videos": list(rows.videos)}
         laid = {
-            name: np.ascontiguousarray(column, dtype_of(name))
+            name: np.ascontiguousarray(column, _dtype_of(name))
             for name, column in columns.items()
             if column is not None
         }
@@ -141,45 +147,90 @@ class Shard:
         return len(self.ids) if self.offsets is None else int(self.offsets[-1])
 
 
-@dataclass(frozen=True)
-class ShardFormat:
-    """A way to lay a shard on the disk."""
+class ShardFile(Protocol):
+    """A shard that is open for reading.
+
+    A stranger may have made it: nothing may be believed to be larger than its file has bytes for.
+    What is wrong may raise anything; whoever asks names the shard.
+    """
+
+    def names(self) -> Collection[str]:
+        """Names of all arrays, `start` and `taps/<tap>` among them."""
+
+    def array(self, name: str) -> TapArray:
+        """What an array is and where its bytes lie, without reading it."""
+
+    def read(self, name: str, rows: NDArray[np.int64] | slice | None = None) -> NDArray[Any]:
+        """Read rows of an array; None reads all."""
+
+    def text(self, name: str) -> list[str]:
+        """Read a column of texts."""
+
+    def note(self, name: str) -> Any:
+        """What was noted under a name; None where nothing was."""
+
+
+class ShardFormat(ABC):
+    """A way to lay arrays, texts and notes on the disk; which there are is not its concern."""
 
     suffix: str
-    compressors: tuple[str, ...]
-    write: Callable[[Path, Content, str | None], None]
-    """Write to a path where nothing stands, compressed or not. Same content, same bytes. What
-    the system refuses is an OSError."""
-    open: Callable[[Path], Shard]
-    read: Callable[[Path, str, NDArray[np.int64] | slice | None], NDArray[Any]]
-    """Read rows (None: all) of the array `times`, `boxes`, `scores`, `crc32/<tap>`, `crc32/boxes`,
-    `crc32/scores` or `taps/<tap>`, not held against a checksum."""
+    """Of a shard's file or folder, with the dot."""
+    compressors: tuple[str, ...] = ()
+
+    @abstractmethod
+    def write(self, path: Path, content: Content, compress: str | None) -> None:
+        """Write to a path where nothing stands, `content.taps` compressed or not.
+
+        Same content, same bytes. What the system refuses is an OSError.
+        """
+
+    @abstractmethod
+    def opened(self, path: Path) -> AbstractContextManager[ShardFile]:
+        """Open a shard for reading."""
+
+    def open(self, path: Path) -> Shard:
+        """See what a shard holds.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        with reading(path), self.opened(path) as file:
+            return _shard(path, file)
+
+    def read(
+        self, path: Path, name: str, rows: NDArray[np.int64] | slice | None = None
+    ) -> NDArray[Any]:
+        """Read rows of an array, not held against a checksum; None reads all.
+
+        Raises:
+            StoreError: the shard is damaged.
+        """
+        with reading(path), self.opened(path) as file:
+            if not name.startswith("taps/"):
+                _check_dtype(file, name)
+            return file.read(name, rows)
 
 
-def assemble(
-    path: Path,
-    column: Callable[[str], Any],
-    taps: Mapping[str, TapArray],
-    of_persons: Mapping[str, TapArray],
-    said: Mapping[str, Any],
-) -> Shard:
-    """Make a shard of what a format finds in it.
+def _check_dtype(file: ShardFile, name: str) -> None:
+    if (found := file.array(name).dtype) != _dtype_of(name):
+        raise ValueError(f"its {name} is {found}")
 
-    Args:
-        path: of the shard.
-        column: reads a column by its name, list of texts or array; None where there is none.
-        taps: what there is of taps.
-        of_persons: what there is of `PERSON_COLUMNS`.
-        said: `made_with` and `checksums`, absent in shards that were written before they were.
 
-    Raises:
-        ValueError: a column was altered, or has not the length of the others.
-    """
-    recorded, made_with = said.get("checksums"), said.get("made_with")
-    columns: dict[str, Any] = {"made_with": made_with, "taps": _kinds(taps)}
-    found = {name: column(name) for name in OPENED if name not in columns}
-    columns |= found
-    for name, values in columns.items():
+def _column(file: ShardFile, name: str, there: Collection[str]) -> Column | None:
+    if name in _TEXTS:
+        return file.text(name)
+    if name in _OPTIONAL and name not in there:
+        return None
+    _check_dtype(file, name)
+    return file.read(name)
+
+
+def _shard(path: Path, file: ShardFile) -> Shard:
+    recorded, made_with = file.note("checksums"), file.note("made_with")
+    there = sorted(file.names())
+    taps = {name[5:]: file.array(name) for name in there if name.startswith("taps/")}
+    found: dict[str, Any] = {name: _column(file, name, there) for name in _SEGMENTS}
+    for name, values in {"made_with": made_with, "taps": _kinds(taps), **found}.items():
         check(recorded, name, values)
     shard = Shard(
         path=path,
@@ -190,7 +241,7 @@ def assemble(
         clipped=found["clipped"],
         taps=taps,
         offsets=found["offsets"],
-        of_persons=of_persons,
+        of_persons={name: file.array(name) for name in PERSON_COLUMNS if name in there},
         media_stamps=found["media_stamps"],
         made_with=made_with or {},
         checksums=recorded,

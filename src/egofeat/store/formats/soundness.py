@@ -60,4 +60,4 @@ def _blocks(shard: Shard, form: ShardFormat, name: str) -> Iterator[NDArray[Any]
             values = np.fromfile(array.place.file, array.dtype, length * row, offset=start)
             yield values.reshape(length, *array.shape[1:])
         else:
-            yield form.read(shard.path, f"taps/{name}", part)
+            yield form.read(shard.path, f"taps/{name}" if name in shard.taps else name, part)

@@ -5,45 +5,42 @@ home. Uncompressed arrays are read without the zarr package, whose general machi
 would make opening a store of many shards fifty times slower.
 """
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.damage import RATIO, PlainFiles, reading
+from egofeat.store.damage import RATIO, PlainFiles
 from egofeat.store.description import SCHEMA
-from egofeat.store.formats.shard import (
-    PERSON_COLUMNS,
-    Content,
-    Place,
-    Shard,
-    ShardFormat,
-    TapArray,
-    assemble,
-    dtype_of,
-)
-
-_TEXTS = ("ids", "videos")
+from egofeat.store.formats.shard import Content, Place, ShardFile, ShardFormat, TapArray
 
 
-def _write(path: Path, content: Content, compress: str | None) -> None:
-    import zarr  # noqa: PLC0415
+class ZarrFormat(ShardFormat):
+    """One group a shard; the zarr package is imported when it is first needed."""
 
-    attributes = {
-        "schema": SCHEMA,
-        **content.texts,
-        "made_with": dict(content.made_with),
-        "checksums": dict(content.checksums),
-    }
-    group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    for name, values in content.columns.items():
-        _add(group, name, values, None)
-    for tap, values in content.taps.items():
-        _add(group, f"taps/{tap}", values, compress)
+    suffix = ".zarr"
+    compressors = ("zstd",)
+
+    def write(self, path: Path, content: Content, compress: str | None) -> None:
+        """Write every array as one file, and the texts and notes as attributes of the group."""
+        import zarr  # noqa: PLC0415
+
+        attributes = {"schema": SCHEMA, **content.texts, **content.notes}
+        group = zarr.create_group(path, zarr_format=3, attributes=attributes)
+        for name, values in content.columns.items():
+            _add(group, name, values, None)
+        for tap, values in content.taps.items():
+            _add(group, f"taps/{tap}", values, compress)
+
+    @contextlib.contextmanager
+    def opened(self, path: Path) -> Iterator[ShardFile]:
+        """Read the group's attributes; arrays are looked at when they are asked for."""
+        yield _ZarrGroup(path)
 
 
 def _add(group: Any, name: str, values: NDArray[Any], compress: str | None) -> None:
@@ -67,46 +64,44 @@ def _add(group: Any, name: str, values: NDArray[Any], compress: str | None) -> N
     array[...] = values
 
 
-def _open(path: Path) -> Shard:
-    with reading(path):
-        files = PlainFiles(path)
-        said = _json(files, "zarr.json")["attributes"]
-        there = {file.name for file in path.iterdir()}
+class _ZarrGroup:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = PlainFiles(path)
+        self._said: Mapping[str, Any] = _json(self._files, "zarr.json")["attributes"]
 
-        def column(name: str) -> Any:
-            if name in _TEXTS:
-                return _texts(said, name)
-            return _column(files, name) if name in there else None
+    def names(self) -> set[str]:
+        here = {file.name for file in self._path.iterdir()}
+        taps = {f"taps/{file.name}" for file in (self._path / "taps").iterdir()}
+        return here | (taps - {"taps/zarr.json"})
 
-        taps = sorted({file.name for file in (path / "taps").iterdir()} - {"zarr.json"})
-        persons = [name for name in PERSON_COLUMNS if name in there]
-        return assemble(
-            path,
-            column,
-            {tap: _array(files, f"taps/{tap}") for tap in taps},
-            {name: _array(files, name) for name in persons},
-            said,
-        )
+    def array(self, name: str) -> TapArray:
+        return _array(self._files, name)
+
+    def read(self, name: str, rows: NDArray[np.int64] | slice | None = None) -> NDArray[Any]:
+        array = _array(self._files, name)
+        if array.place:
+            values = np.fromfile(array.place.file, array.dtype).reshape(array.shape)
+            return values if rows is None else values[rows]
+        import zarr  # noqa: PLC0415
+
+        stored = zarr.open_array(self._path / name, mode="r")
+        return np.asarray(stored[...] if rows is None else stored.oindex[rows])
+
+    def text(self, name: str) -> list[str]:
+        texts = self._said[name]
+        if not isinstance(texts, list):
+            raise ValueError(f"its {name} is no list")
+        "".join(texts)  # which refuses what is no text, and quickly
+        return texts
+
+    def note(self, name: str) -> Any:
+        return self._said.get(name)
 
 
 def _json(files: PlainFiles, name: str) -> Any:
     files.size(name)
     return json.loads((files.root / name).read_bytes())
-
-
-def _texts(said: Mapping[str, Any], name: str) -> list[str]:
-    texts = said[name]
-    if not isinstance(texts, list):
-        raise ValueError(f"its {name} is no list")
-    "".join(texts)  # which refuses what is no text, and quickly
-    return texts
-
-
-def _column(files: PlainFiles, name: str) -> NDArray[Any]:
-    array = _array(files, name)
-    if array.place is None or array.dtype != dtype_of(name):
-        raise ValueError(f"its {name} is {array.dtype}, or compressed")
-    return np.fromfile(array.place.file, array.dtype).reshape(array.shape)
 
 
 def _array(files: PlainFiles, name: str) -> TapArray:
@@ -134,21 +129,3 @@ def _array(files: PlainFiles, name: str) -> TapArray:
     if size != needed if plain else needed > size * RATIO:
         raise ValueError(f"its {name} has {size} bytes, not those of {shape}")
     return TapArray(shape, dtype, Place(files.root / chunk, 0) if plain else None)
-
-
-def _read(path: Path, array: str, rows: NDArray[np.int64] | slice | None) -> NDArray[Any]:
-    with reading(path):
-        files = PlainFiles(path)
-        if not array.startswith("taps/"):
-            return _column(files, array)
-        tap = _array(files, array)
-        if tap.place:
-            values = np.fromfile(tap.place.file, tap.dtype).reshape(tap.shape)
-            return values if rows is None else values[rows]
-        import zarr  # noqa: PLC0415
-
-        stored = zarr.open_array(path / array, mode="r")
-        return np.asarray(stored[...] if rows is None else stored.oindex[rows])
-
-
-ZARR = ShardFormat(".zarr", ("zstd",), _write, _open, _read)
