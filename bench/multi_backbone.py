@@ -57,7 +57,10 @@ def main() -> None:
                 out = next(fresh)
                 jobs = plan_jobs([replace(own, out=out) for own in configs], dataset)  # noqa: B023
                 groups = [[job] for job in jobs] if alone else [jobs]
-                reports: list[JointReport] = [run_jobs(group) for group in groups]
+                reports: list[JointReport] = [
+                    run_jobs(group, config)  # noqa: B023
+                    for group in groups
+                ]
                 return sum(report.decoded for report in reports)
 
             def one_pass() -> None:

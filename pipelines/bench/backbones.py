@@ -20,7 +20,7 @@ from egofeat.pipelines.bench.publications import Publication, publication
 from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure_apart
 from egofeat.pipelines.bench.tables import write_report
 from egofeat.pipelines.bench.timing import machine
-from egofeat.pipelines.extraction.options import check_clip_frames
+from egofeat.pipelines.extraction.choices import check_clip_frames
 from egofeat.pipelines.figures.costs import Point, accuracy_against_cost, accuracy_per_parameter
 
 

@@ -21,6 +21,7 @@ from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.rates import Rate, keep_rate
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
 from egofeat.pipelines.extraction.share import Share, shares_of
+from egofeat.pipelines.options import Compute
 from egofeat.segments import Dataset, Media
 from egofeat.store import Failure, ShardRows, StoreWriter, versions
 
@@ -29,25 +30,29 @@ __all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
 
 def run(config: ExtractConfig, dataset: Dataset | None = None) -> ExtractReport:
     """Extract what is missing from the store; see `plan_job`."""
-    return run_jobs([plan_job(config, dataset)]).stores[0]
+    return run_jobs([plan_job(config, dataset)], config).stores[0]
 
 
-def run_jobs(jobs: Sequence[Job]) -> JointReport:
+def run_jobs(jobs: Sequence[Job], compute: Compute) -> JointReport:
     """Extract what is missing from the stores of several jobs.
 
     Those that can share it have one decode of each video: `together` says which.
+
+    Args:
+        jobs: planned; the device is that of their backbones.
+        compute: how the pass is done, for all of them.
 
     Raises:
         RequestError: the disk has no room, or a store is of another format than is asked for.
         StoreError: a store is damaged.
     """
     groups = [[jobs[place] for place in places] for places in together(jobs)]
-    shares = [shares_of(group) for group in groups]
+    shares = [shares_of(group, compute) for group in groups]
     refuse_full_disk([share for group in shares for share in group])
     of_store: dict[int, ExtractReport] = {}
     decoded, seconds = 0, 0.0
     for places, group in zip(together(jobs), shares, strict=True):
-        tally, reports = _run_together(group)
+        tally, reports = _run_together(group, compute)
         of_store |= dict(zip(places, reports, strict=True))
         decoded += tally.decoded
         seconds += tally.seconds
@@ -58,17 +63,17 @@ def run_jobs(jobs: Sequence[Job]) -> JointReport:
     )
 
 
-def _run_together(shares: Sequence[Share]) -> tuple[Tally, list[ExtractReport]]:
+def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, list[ExtractReport]]:
     """Extract what is left of shares that have one decode."""
     with ExitStack() as stack:
-        writers = [stack.enter_context(closing(_writer(share))) for share in shares]
+        writers = [stack.enter_context(closing(_writer(share.job, compute))) for share in shares]
         for share, writer in zip(shares, writers, strict=True):
-            if share.job.config.retry_failed:
+            if compute.retry_failed:
                 writer.clear_failures({key_of(segment) for segment in share.wanted})
-            known = set() if share.job.config.retry_failed else set(share.standing.failures)
+            known = set() if compute.retry_failed else set(share.standing.failures)
             if fresh := [failure for failure in share.missing if failure not in known]:
                 writer.record_failures(fresh)
-        tally = _extract(shares, writers)
+        tally = _extract(shares, writers, compute)
         reports = [
             _report(share, writer, done, tally.seconds)
             for share, writer, done in zip(shares, writers, tally.tasks, strict=True)
@@ -113,11 +118,11 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
     )
 
 
-def _writer(share: Share) -> StoreWriter:
-    job, config = share.job, share.job.config
+def _writer(job: Job, compute: Compute) -> StoreWriter:
+    config = job.config
     official = job.backbone.official
     made_with = versions()
-    made_with["decoder"] = decoder_version(config.decoder)
+    made_with["decoder"] = decoder_version(job.recipe.decoder)
     made_with["device"] = device_name(job.backbone.device)
     named = official.name if official and config.weights == "default" else config.weights
     made_with["weights"] = named
@@ -132,7 +137,7 @@ def _writer(share: Share) -> StoreWriter:
         format=config.format,
         compress=config.compress,
         made_with=made_with,
-        worker=worker_name(config.part, config.splits),
+        worker=worker_name(compute.part, config.splits),
     )
 
 
@@ -159,7 +164,7 @@ class _Sink:
         self.writer.record_failures([replace(one, file=files[one.video]) for one in failures])
 
 
-def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
+def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter], compute: Compute) -> Tally:
     """Extract what is left; with nothing left, nothing is begun."""
     left = [share.to_extract for share in shares]
     if not any(left):
@@ -173,7 +178,7 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
             shards=[shard for batch in share.left for shard in batch.shards],
             dtype=job.config.dtype,
             sink=_Sink(writer, job.dataset.media),
-            batch_size=job.config.batch_size
+            batch_size=compute.batch_size
             or suiting_batch(job.backbone.device, job.plan, job.transform),
             persons=job.persons,
         )
@@ -187,7 +192,7 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter]) -> Tally:
         return extract(
             passes_over(left, first.dataset.media),
             tasks,
-            decoder=first.config.decoder,
-            workers=first.config.workers or decoding_threads(),
+            decoder=first.recipe.decoder,
+            workers=compute.workers or decoding_threads(),
             progress=progress,
         )

@@ -14,23 +14,25 @@ from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.rates import find_rate
 from egofeat.pipelines.extraction.reports import Forecast, JointForecast
 from egofeat.pipelines.extraction.share import Share, shares_of
+from egofeat.pipelines.options import Compute
 from egofeat.segments import Dataset
 
 
 def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
     """What `run` would do; see `plan_job`."""
-    return forecast_jobs([plan_job(config, dataset)]).stores[0]
+    return forecast_jobs([plan_job(config, dataset)], config).stores[0]
 
 
-def forecast_jobs(jobs: Sequence[Job]) -> JointForecast:
+def forecast_jobs(jobs: Sequence[Job], compute: Compute) -> JointForecast:
     """What `run_jobs` would do, and refuse: but for room on the disk, which is said."""
     of_store: dict[int, Forecast] = {}
     needed: Counter[Path] = Counter()
     for places in together(jobs):
-        shares = shares_of([jobs[place] for place in places])
+        shares = shares_of([jobs[place] for place in places], compute)
         company = sorted(share.job.config.backbone for share in shares if share.left)
         of_store |= {
-            place: _forecast(share, company) for place, share in zip(places, shares, strict=True)
+            place: _forecast(share, company, compute.workers or decoding_threads())
+            for place, share in zip(places, shares, strict=True)
         }
         for place, share in zip(places, shares, strict=True):
             if share.compress is None:  # what is compressed may still fit
@@ -53,9 +55,9 @@ class _Amount:
     """Bytes of the rows that wait until their video is whole."""
 
 
-def _forecast(share: Share, company: Sequence[str]) -> Forecast:
+def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
-    amount = _amount(share)
+    amount = _amount(share, threads)
     there = [segment for segment in share.wanted if key_of(segment) in share.standing.done]
     missing = {one.key for one in share.missing}
     if isinstance(job.plan, Windows):
@@ -93,12 +95,12 @@ def _forecast(share: Share, company: Sequence[str]) -> Forecast:
     )
 
 
-def _amount(share: Share) -> _Amount:
+def _amount(share: Share, threads: int) -> _Amount:
     job, left = share.job, share.to_extract
     if isinstance(job.plan, Windows):
         counts = windows_of(job, share)
         rows = [count for count, _ in counts]
-        at_once = sorted(rows)[-(job.config.workers or decoding_threads()) :]
+        at_once = sorted(rows)[-threads:]
         memory = sum(at_once) * job.recipe.row_bytes
         return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows), memory)
     a_view = job.plan.view_frames + sum(job.transform.beside)

@@ -16,15 +16,15 @@ from egofeat.extract.roi import Persons
 from egofeat.extract.sampling import KeyFrames, Plan, Windows
 from egofeat.extract.transforms import Transform
 from egofeat.manifest import load_manifest
-from egofeat.pipelines.extraction.options import (
+from egofeat.pipelines.extraction.choices import (
     CLIP_OPTIONS,
     IMAGE_OPTIONS,
-    ExtractConfig,
     check,
     check_transform,
     choose_plan,
     choose_transform,
 )
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.roi_options import (
     choose_align,
     choose_maps,
@@ -180,15 +180,14 @@ def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) 
 def together(jobs: Sequence[Job]) -> list[list[int]]:
     """Places of the jobs that can share one decode, group by group.
 
-    They have one data set, read from the same media, and one decoder, device, part and number of
-    threads; and all are dense windows, whose segments are whole videos, or none is.
+    They have one data set, read from the same media, one decoder and one device; and all are dense
+    windows, whose segments are whole videos, or none is.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     media = [job.dataset.media for job in jobs]
     for place, job in enumerate(jobs):
-        config = job.config
         of = (job.dataset.name, media.index(media[place]), isinstance(job.plan, Windows))
-        how = (config.decoder, job.backbone.device, config.part, config.workers)
+        how = (job.recipe.decoder, job.backbone.device)
         groups.setdefault((*of, *how), []).append(place)
     return list(groups.values())
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,11 @@ from egofeat.extract.sampling import Clips, Uniform, Windows, plan_from_descript
 from egofeat.extract.shards import key_of
 from egofeat.manifest import Manifest, load_manifest
 from egofeat.pipelines.extraction.job import Job, for_each, plan_job
-from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.segments import Dataset
 from egofeat.store import Key, Recipe, standing
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReextractConfig:
-    """What a person can choose about a new extraction; the rest is the old one's."""
-
-    manifest: Path = Path("data_manifest.yaml")
-    out: Path | None = None
-    """Folder of the feature stores; None means where the old one is."""
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    retry_failed: bool = False
 
 
 def swap(
@@ -152,9 +139,6 @@ def settings(path: Path, description: Description, config: ReextractConfig) -> E
         format=description.format,
         compress=description.compress,
         device=config.device,
-        batch_size=config.batch_size,
-        workers=config.workers,
-        retry_failed=config.retry_failed,
     )
 
 

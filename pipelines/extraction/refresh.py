@@ -25,16 +25,16 @@ from egofeat.extract.video import decoder_version
 from egofeat.manifest import Manifest, load_manifest
 from egofeat.pipelines.extraction.extract import forecast_jobs, run_jobs
 from egofeat.pipelines.extraction.job import Job, plan_job
-from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.recipe_weights import named_weights
 from egofeat.pipelines.extraction.reextract import (
-    ReextractConfig,
     dataset_of,
     differences,
     settings,
 )
 from egofeat.pipelines.extraction.reports import JointForecast, JointReport
 from egofeat.pipelines.extraction.share import changed_videos
+from egofeat.pipelines.options import Compute
 from egofeat.segments import Dataset
 from egofeat.store import Recipe, begun, standing, supersede
 from egofeat.store.description import Description, find_stores
@@ -100,12 +100,12 @@ def stale_stores(dataset: str, config: ReextractConfig) -> list[Stale]:
     return list(stale.values())
 
 
-def refresh(stale: Sequence[Stale]) -> JointReport:
+def refresh(stale: Sequence[Stale], compute: Compute) -> JointReport:
     """Make stale stores anew, those that can share it in one decode, and put them in place."""
     for one in stale:
         if one.replaced:
             _take_over(one)
-    report = run_jobs([one.job for one in stale])
+    report = run_jobs([one.job for one in stale], compute)
     for one in stale:
         had = set().union(*(standing(path)[0] for path in one.paths))
         missing = had - standing(one.job.store)[0]
@@ -125,9 +125,9 @@ def refresh(stale: Sequence[Stale]) -> JointReport:
     )
 
 
-def forecast(stale: Sequence[Stale]) -> JointForecast:
+def forecast(stale: Sequence[Stale], compute: Compute) -> JointForecast:
     """What `refresh` would do; the stores are named by where they will stand."""
-    forecasts = forecast_jobs([one.job for one in stale]).stores
+    forecasts = forecast_jobs([one.job for one in stale], compute).stores
     return JointForecast(
         stores=tuple(
             replace(forecast, store=str(one.target))

@@ -11,6 +11,7 @@ from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
 from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.job import Job
+from egofeat.pipelines.options import Compute
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Key
 from egofeat.store.standing import Stamp, Standing, packing, survey
@@ -21,6 +22,8 @@ class Share:
     """One job's share for this part, and how far it is."""
 
     job: Job
+    part: tuple[int, int]
+    """Number of this part, from 1, and how many parts there are."""
     batches: list[Batch]
     parts_with_work: int
     """Of the parts that there are; each has a batch or more."""
@@ -46,7 +49,7 @@ class Share:
     @property
     def idle(self) -> str:
         """Why the share is empty though others are not; empty where it is not."""
-        number, parts = self.job.config.part
+        number, parts = self.part
         if self.wanted or not self.parts_with_work:
             return ""
         have = "1 part has" if self.parts_with_work == 1 else f"{self.parts_with_work} parts have"
@@ -68,7 +71,7 @@ class Share:
         return counts
 
 
-def shares_of(jobs: Sequence[Job]) -> list[Share]:
+def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
     """The share of each job's cut that is this part's, and what is left of it.
 
     Jobs that share a decode share the cut, so that each part has whole videos of all.
@@ -83,7 +86,7 @@ def shares_of(jobs: Sequence[Job]) -> list[Share]:
         row_bytes = max(job.segment_bytes for job in jobs)
     absent: dict[str, str] = {}
     seen: set[str] = set()
-    return [_share(job, cut(job.segments, row_bytes), absent, seen) for job in jobs]
+    return [_share(job, compute, cut(job.segments, row_bytes), absent, seen) for job in jobs]
 
 
 def segments_of(batches: Iterable[Batch]) -> list[Segment]:
@@ -91,20 +94,22 @@ def segments_of(batches: Iterable[Batch]) -> list[Segment]:
     return [s for batch in batches for shard in batch.shards for s in shard.segments]
 
 
-def _share(job: Job, whole: list[Batch], absent: dict[str, str], seen: set[str]) -> Share:
+def _share(
+    job: Job, compute: Compute, whole: list[Batch], absent: dict[str, str], seen: set[str]
+) -> Share:
     config = job.config
     _, compress = packing(job.store, config.format, config.compress)
     if compress and config.compress is None:
         console.note(f"{job.store} was begun with --compress {compress}, and goes on so")
     standing = survey(job.store, console.note)
-    batches = part(whole, *config.part)
+    batches = part(whole, *compute.part)
     wanted = segments_of(batches)
-    done = standing.done - _retried(standing.failures) if config.retry_failed else standing.done
+    done = standing.done - _retried(standing.failures) if compute.retry_failed else standing.done
     media = job.dataset.media
     damaged = {
         one.key
         for one in standing.failures
-        if not (one.windows or one.cause != "damaged" or config.retry_failed)
+        if not (one.windows or one.cause != "damaged" or compute.retry_failed)
         and not (one.video in media and _is_another(media[one.video], one.file))
     }
     open_ = [s for s in wanted if key_of(s) not in done and key_of(s) not in damaged]
@@ -116,8 +121,9 @@ def _share(job: Job, whole: list[Batch], absent: dict[str, str], seen: set[str])
     without_media = [segment for segment in open_ if segment.video in absent]
     return Share(
         job=job,
+        part=compute.part,
         batches=batches,
-        parts_with_work=min(config.part[1], len(whole)),
+        parts_with_work=min(compute.part[1], len(whole)),
         compress=compress,
         standing=standing,
         left=without(batches, done, damaged | {key_of(s) for s in without_media}),

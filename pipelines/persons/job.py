@@ -1,9 +1,7 @@
 """A detection of persons, planned: which frames are looked at, by what, and what was before."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from egofeat import console
 from egofeat.device import choose_device
@@ -13,35 +11,9 @@ from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Wanted
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.extraction.job import read_dataset
-from egofeat.pipelines.extraction.options import check_part
 from egofeat.pipelines.persons.box_folder import BoxFolder, Detection, Looked
+from egofeat.pipelines.persons.options import PersonsConfig
 from egofeat.segments import Dataset
-
-_MILLISECOND = 0.001
-"""Time stamps are no finer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PersonsConfig:
-    """Everything that a person can choose about the detection of persons."""
-
-    dataset: str | None = None
-    manifest: Path = Path("data_manifest.yaml")
-    out: Path = Path("boxes")
-    splits: tuple[str, ...] = ()
-    """Empty means all; of a video with a segment in one of them, all key frames are looked at."""
-    every: float | None = None
-    """Seconds from one frame to the next, over whole videos, where there are no key frames."""
-    threshold: float = 0.8
-    min_size: float = 0.0
-    weights: str = "default"
-    device: str = "auto"
-    decoder: str = "pyav"
-    batch_size: int | None = None
-    workers: int | None = None
-    part: tuple[int, int] = (1, 1)
-    """Number of this part, from 1, and how many parts there are."""
-    retry_failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +41,7 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
     Raises:
         RequestError: any choice that cannot be.
     """
-    _check(config)
+    decoder_version(config.decoder)  # refuses one that is unknown or not installed
     if dataset is None:
         dataset = read_dataset(config.manifest, config.dataset)
     number, parts = config.part
@@ -148,20 +120,3 @@ def _videos(dataset: Dataset, config: PersonsConfig) -> list[Wanted]:
         )
         for video in sorted(chosen)
     ]
-
-
-def _check(config: PersonsConfig) -> None:
-    decoder_version(config.decoder)  # refuses one that is unknown or not installed
-    check_part(config.part)
-    if not 0 <= config.threshold < 1:
-        raise RequestError(f"--threshold {config.threshold:g} is no score: give 0 to less than 1")
-    if not 0 <= config.min_size < math.inf:
-        raise RequestError(f"--min-size {config.min_size:g} cannot be: give 0 pixels or more")
-    if config.every is not None and not _MILLISECOND <= config.every < math.inf:
-        raise RequestError(
-            f"--every {config.every:g} cannot be: give seconds, 0.001 or more, such as 1"
-        )
-    for name in ("batch_size", "workers"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise RequestError(f"--{name.replace('_', '-')} is {value}: give 1 or more")

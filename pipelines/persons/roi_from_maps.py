@@ -1,9 +1,9 @@
-"""`egofeat roi --store`: features of persons out of maps that are kept; nothing is decoded."""
+"""`egofeat roi-from-maps`: features of persons out of maps that are kept; nothing is decoded."""
 
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from egofeat.pipelines.extraction.extract import worker_name
 from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.extraction.options import RoiConfig
 from egofeat.pipelines.extraction.roi_options import choose_person_taps, find_boxes
+from egofeat.pipelines.persons.options import FromMapsConfig
 from egofeat.store import FeatureStore, Key, Recipe, ShardRows, StoreWriter, open_store, versions
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store
@@ -32,21 +33,6 @@ from egofeat.words import counted
 
 _AT_ONCE = 4
 """Key frames whose maps are in memory together: 50 MB each of a detection network's, whole."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FromMapsConfig:
-    """Everything that a person can choose where the maps are there."""
-
-    store: Path
-    """Of key frames' maps."""
-    roi: RoiConfig = field(default_factory=RoiConfig)
-    taps: tuple[str, ...] = ()
-    manifest: Path = Path("data_manifest.yaml")
-    out: Path | None = None
-    """Folder of the feature stores; None means where the maps are."""
-    splits: tuple[str, ...] = ()
-    device: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +145,7 @@ def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
     Raises:
         RequestError: the store has none of whole frames at key frames.
     """
-    fresh = "or leave --store out, to run the network"
+    fresh = "or run the network with `egofeat roi`"
     if recipe.plan["sampling"] != "key-frames" or recipe.of_persons:
         raise RequestError(
             f"{path} holds no clips around key frames: name a store that does, {fresh}"

@@ -12,7 +12,8 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
 from egofeat.extract.backbones.backbone import check_taps
 from egofeat.extract.flow import choose_motion
-from egofeat.pipelines.extraction.options import ExtractConfig, choose_transform
+from egofeat.pipelines.extraction.choices import choose_transform
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.figures.mosaics import Pixels, draw_mosaic, on_lines
 from egofeat.pipelines.visualize.flow import draw_flow, read_moments
 from egofeat.pipelines.visualize.kernels import (

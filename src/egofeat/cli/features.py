@@ -33,6 +33,7 @@ from egofeat.words import counted
 if TYPE_CHECKING:
     from egofeat.pipelines.extraction.job import Job
     from egofeat.pipelines.extraction.reports import JointForecast
+    from egofeat.pipelines.options import Compute
 
 
 @app.command("extract", rich_help_panel="Features")
@@ -159,20 +160,23 @@ def extract_command(
         part=read_part(part),
         retry_failed=retry_failed,
     )
-    backbones = backbone or [shared.backbone]
-    configs = job.for_each(shared, backbones, weights or (), [names(taps) for taps in tap or ()])
-    run_or_forecast(job.plan_jobs(configs), dry_run, as_json)
+    configs = job.for_each(
+        shared, backbone or [shared.backbone], weights or (), [names(taps) for taps in tap or ()]
+    )
+    run_or_forecast(job.plan_jobs(configs), shared, dry_run, as_json)
 
 
-def run_or_forecast(jobs: "Sequence[Job]", dry_run: bool, as_json: bool) -> None:
+def run_or_forecast(
+    jobs: "Sequence[Job]", compute: "Compute", dry_run: bool, as_json: bool
+) -> None:
     """Do jobs or say what they would do; one alone is reported as itself."""
     from egofeat.pipelines.extraction import extract
 
     if dry_run:
-        forecast = extract.forecast_jobs(jobs)
+        forecast = extract.forecast_jobs(jobs, compute)
         show_forecast(forecast, as_json)
         return
-    report = extract.run_jobs(jobs)
+    report = extract.run_jobs(jobs, compute)
     finish(report if len(jobs) > 1 else report.stores[0], as_json)
 
 

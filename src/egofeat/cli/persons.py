@@ -55,8 +55,9 @@ def persons_command(
     """
     from egofeat.pipelines.persons import detect as persons
     from egofeat.pipelines.persons import job as persons_job
+    from egofeat.pipelines.persons.options import PersonsConfig
 
-    config = persons_job.PersonsConfig(
+    config = PersonsConfig(
         dataset=dataset,
         manifest=manifest,
         out=out,

@@ -18,7 +18,7 @@ from egofeat.cli.options import (
 from egofeat.errors import RequestError
 
 if TYPE_CHECKING:
-    from egofeat.pipelines.extraction.reextract import ReextractConfig
+    from egofeat.pipelines.extraction.options import ReextractConfig
 
 
 @app.command("reextract", rich_help_panel="Features")
@@ -62,8 +62,9 @@ def reextract_command(
     Only what is missing runs. Old stores stay until `egofeat prune` removes them.
     """
     from egofeat.pipelines.extraction import reextract
+    from egofeat.pipelines.extraction.options import ReextractConfig
 
-    config = reextract.ReextractConfig(
+    config = ReextractConfig(
         manifest=manifest,
         out=out,
         device=device,
@@ -80,7 +81,7 @@ def reextract_command(
         jobs = reextract.swap(source, backbone, config, weights=weights or (), taps=taps)
         for job in jobs:
             reextract.say_changes(source, job)
-        run_or_forecast(jobs, dry_run, as_json)
+        run_or_forecast(jobs, config, dry_run, as_json)
     else:
         raise RequestError("give --from STORE with --backbone NAME, or --all DATASET")
 
@@ -96,6 +97,6 @@ def _refresh(dataset: str, config: "ReextractConfig", dry_run: bool, as_json: bo
     if not stale and not as_json:
         return
     if dry_run:
-        show_forecast(forecast(stale), as_json)
+        show_forecast(forecast(stale, config), as_json)
     else:
-        finish(refresh(stale), as_json)
+        finish(refresh(stale, config), as_json)

@@ -108,6 +108,7 @@ def roi_command(
     from egofeat.pipelines.extraction import job
     from egofeat.pipelines.extraction import options as choices
     from egofeat.pipelines.persons import roi_from_maps
+    from egofeat.pipelines.persons.options import FromMapsConfig
 
     chosen = choices.RoiConfig(
         boxes=boxes,
@@ -123,7 +124,7 @@ def roi_command(
                     f"--{option.replace('_', '-')} does not go with --store, whose maps are made: "
                     "leave one of them out"
                 )
-        config = roi_from_maps.FromMapsConfig(
+        config = FromMapsConfig(
             store=store,
             roi=chosen,
             taps=names(tap),
@@ -157,4 +158,4 @@ def roi_command(
         part=read_part(part),
         retry_failed=retry_failed,
     )
-    run_or_forecast([job.plan_job(config_of_all)], dry_run, as_json)
+    run_or_forecast([job.plan_job(config_of_all)], config_of_all, dry_run, as_json)

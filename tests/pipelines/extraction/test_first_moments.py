@@ -8,9 +8,8 @@ import pytest
 from egofeat.errors import RequestError
 from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.job import plan_job
-from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.prune import prune
-from egofeat.pipelines.extraction.reextract import ReextractConfig
 from egofeat.store import is_superseded, open_store, verify
 from egofeat.store.description import Description
 from egofeat.store.files import temporary_path
@@ -53,8 +52,8 @@ SHELLS = pytest.mark.parametrize("leave", [empty, with_shards, half_written])
 def test_an_extraction_that_was_killed_at_once_begins_anew(project, leave):
     job = plan_job(SMALL)
     leave(job.store)
-    assert extract.forecast_jobs([job]).stores[0].to_extract == 2
-    (report,) = extract.run_jobs([job]).stores
+    assert extract.forecast_jobs([job], SMALL).stores[0].to_extract == 2
+    (report,) = extract.run_jobs([job], SMALL).stores
     assert (report.extracted, report.failed) == (2, 0)
     assert verify(Path(report.store)) == []
 
@@ -67,7 +66,7 @@ def test_a_refresh_that_was_killed_at_once_begins_anew(project, leave, monkeypat
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     leave(stale.job.store)
     (stale,) = refresh.stale_stores("mine", ON_CPU)
-    (report,) = refresh.refresh([stale]).stores
+    (report,) = refresh.refresh([stale], ON_CPU).stores
     assert (Path(report.store), report.extracted) == (old, 2)
     assert len([path for path in old.parent.iterdir() if is_superseded(path)]) == 1
 
@@ -83,7 +82,7 @@ def test_a_refresh_takes_the_place_that_a_killed_extraction_kept(project, leave)
         job=replace(job, config=replace(job.config, out=job.config.out / ".refresh")),
         changes=("weights",),
     )
-    (report,) = refresh.refresh([stale]).stores
+    (report,) = refresh.refresh([stale], ON_CPU).stores
     assert Path(report.store) == job.store
     assert len(open_store(job.store)) == 2
 

@@ -21,8 +21,7 @@ from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
-from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.reextract import ReextractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.refresh import stale_stores
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
@@ -143,7 +142,7 @@ def test_colours_and_flow_share_a_decode(dataset, config):
     assert (
         for_each(replace(config, motion="rgbdiff"), ["mobilenetv2", "flow_grid"])[1].motion is None
     )
-    joint = extract.run_jobs(plan_jobs(configs, dataset))
+    joint = extract.run_jobs(plan_jobs(configs, dataset), config)
     colours, flow = joint.stores
     assert joint.decoded == flow.frames > colours.frames
     assert (colours.extracted, flow.extracted) == (4, 4)

@@ -14,8 +14,7 @@ from egofeat.errors import MediaError
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
-from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.reextract import ReextractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 
@@ -128,14 +127,14 @@ def test_a_damaged_frame_costs_the_windows_that_want_it_in_every_lane(films, con
         jobs = [plan_job(replace(config, backbone="i3d_flow", windows=10, motion=motion), dataset)]
     else:
         jobs = plan_jobs(for_each(config, ["r3d_18", "mobilenetv2"]), dataset)
-    report = extract.run_jobs(jobs)
+    report = extract.run_jobs(jobs, config)
     lost = []
     for done, job in zip(report.stores, jobs, strict=True):
         assert (done.extracted, done.skipped) == (2, 0)
         lost.append(check_kept(done.store, job, films))
     if not motion:
         assert lost[0] > lost[1], "an image network wants one frame of each window"
-    again = extract.run_jobs(jobs)
+    again = extract.run_jobs(jobs, config)
     assert again.decoded == 0, "damage is not tried again by itself"
     assert [store.extracted for store in again.stores] == [0] * len(jobs)
 
@@ -205,6 +204,6 @@ def test_features_that_are_taken_over_keep_what_they_lost(films, config, tmp_pat
     assert first.lost_windows > 0
     os.utime(tmp_path / "whole.mp4", (1, 1))
     again = ReextractConfig(manifest=manifest, out=config.out, device="cpu", workers=1)
-    (report,) = refresh.refresh(refresh.stale_stores("mine", again)).stores
+    (report,) = refresh.refresh(refresh.stale_stores("mine", again), again).stores
     assert (report.store, report.extracted, report.skipped) == (first.store, 1, 1)
     assert report.lost_windows == extract.run(own).lost_windows == first.lost_windows

@@ -13,8 +13,7 @@ from torchvision.models import mobilenet_v2
 from egofeat.errors import RequestError
 from egofeat.extract.sampling import Clips, Uniform, Windows
 from egofeat.pipelines.extraction import extract, reextract, refresh
-from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.reextract import ReextractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.store import is_superseded, open_store, standing
 from egofeat.store.description import find_stores
 
@@ -54,9 +53,9 @@ def test_another_backbone_takes_the_same_segments_and_only_those(project, monkey
     (job,) = reextract.swap(old, ["r3d_18"], ON_CPU, weights=["random"])
     assert {segment.id for segment in job.segments} == set(open_store(old).ids)
     assert isinstance(job.plan, Clips)
-    first = extract.run_jobs([job])
+    first = extract.run_jobs([job], ON_CPU)
     assert [store.extracted for store in first.stores] == [2]
-    again = extract.run_jobs(reextract.swap(old, ["r3d_18"], ON_CPU, weights=["random"]))
+    again = extract.run_jobs(reextract.swap(old, ["r3d_18"], ON_CPU, weights=["random"]), ON_CPU)
     assert (again.decoded, again.stores[0].skipped) == (0, 2)
     assert old.exists()
     assert Path(again.stores[0].store).parent == old.parent
@@ -115,7 +114,7 @@ def test_a_store_whose_decoder_changed_is_made_anew_and_the_old_one_stays(projec
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert stale.paths == (old,)
     assert "→ pyav 99" in stale.changes[-1]
-    report = refresh.refresh([stale])
+    report = refresh.refresh([stale], ON_CPU)
     assert report.stores[0].extracted == 4
     assert report.stores[0].store == str(old)
     aside = [path for path in old.parent.iterdir() if is_superseded(path)]
@@ -137,7 +136,7 @@ def test_a_store_whose_weights_changed_is_made_anew_beside_the_old_one(project):
             old = Path(extract.run(replace(SMALL, weights=str(weights))).store)
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert any(change.startswith("weights: sha256:") for change in stale.changes)
-    report = refresh.refresh([stale])
+    report = refresh.refresh([stale], ON_CPU)
     new = Path(report.stores[0].store)
     assert new != old
     assert not old.exists()
@@ -157,7 +156,7 @@ def test_old_stores_that_become_one_give_it_all_their_segments(project):
             olds.append(Path(extract.run(own).store))
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert set(stale.paths) == set(olds)
-    (report,) = refresh.refresh([stale]).stores
+    (report,) = refresh.refresh([stale], ON_CPU).stores
     assert len(standing(Path(report.store))[0]) == 4
     assert not any(old.exists() for old in olds)
 
@@ -175,9 +174,9 @@ def test_a_refresh_that_was_killed_goes_on(project, monkeypatch, step):
 
         killed.setattr(refresh, step, kill)
         with pytest.raises(KeyboardInterrupt):
-            refresh.refresh([stale])
+            refresh.refresh([stale], ON_CPU)
     again = refresh.stale_stores("mine", ON_CPU)
-    extracted = [store.extracted for store in refresh.refresh(again).stores]
+    extracted = [store.extracted for store in refresh.refresh(again, ON_CPU).stores]
     assert extracted == {"run_jobs": [4], "supersede": [0], "_move": []}[step]
     assert current(project / "features") == [project / old]
     assert len(open_store(old)) == 4
@@ -188,7 +187,7 @@ def test_a_store_that_cannot_be_made_anew_whole_stays_in_use(project, monkeypatc
     old = Path(extract.run(SMALL).store)
     new_decoder(monkeypatch)
     (project / "clips/val/brighter/2.mp4").write_bytes(b"damaged")
-    report = refresh.refresh(refresh.stale_stores("mine", ON_CPU))
+    report = refresh.refresh(refresh.stale_stores("mine", ON_CPU), ON_CPU)
     assert report.failed == 1
     assert "stays in use: 1 of its segments could not be made anew" in capsys.readouterr().err
     assert len(open_store(old)) == 4
@@ -200,9 +199,9 @@ def test_what_never_could_be_read_does_not_hold_a_refresh_up(project, monkeypatc
     old = Path(extract.run(SMALL).store)
     new_decoder(monkeypatch)
     stale = refresh.stale_stores("mine", ON_CPU)
-    (forecast,) = refresh.forecast(stale).stores
+    (forecast,) = refresh.forecast(stale, ON_CPU).stores
     assert forecast.store == str(old)
-    (report,) = refresh.refresh(stale).stores
+    (report,) = refresh.refresh(stale, ON_CPU).stores
     assert (report.extracted, report.failed) == (forecast.to_extract - 1, 1) == (3, 1)
     assert refresh.stale_stores("mine", ON_CPU) == []
 
@@ -235,7 +234,8 @@ from pathlib import Path
 from egofeat.extract import shards
 from egofeat.extract.backbones import registry
 from egofeat.pipelines.extraction.extract import run_jobs
-from egofeat.pipelines.extraction.reextract import ReextractConfig, swap
+from egofeat.pipelines.extraction.options import ReextractConfig
+from egofeat.pipelines.extraction.reextract import swap
 import egofeat.pipelines.extraction.extract as pipeline
 
 spec, build = registry.BACKBONES["i3d"]
@@ -255,7 +255,7 @@ def counted(self, name, rows):
 
 pipeline.StoreWriter.write_shard = counted
 config = ReextractConfig(device="cpu")
-report = run_jobs(swap(Path(sys.argv[1]), ["i3d"], config, weights=["random"]))
+report = run_jobs(swap(Path(sys.argv[1]), ["i3d"], config, weights=["random"]), config)
 print(report.stores[0].store, report.stores[0].extracted, report.stores[0].skipped)
 """
 

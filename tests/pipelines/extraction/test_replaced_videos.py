@@ -12,8 +12,7 @@ from PIL import Image
 
 from egofeat.extract import shards
 from egofeat.pipelines.extraction import extract, refresh
-from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.reextract import ReextractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.store import StoreWriter, is_superseded, open_store, verify
 
 SMALL = ExtractConfig(weights="random", frames=3, size=32, device="cpu", workers=1)
@@ -58,7 +57,7 @@ def test_a_replaced_video_is_told_and_made_anew(project, encoder, form):
     assert extract.forecast(config).changed_videos == told.changed_videos
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert stale.changes[0].startswith("1 video changed: ")
-    (report,) = refresh.refresh([stale]).stores
+    (report,) = refresh.refresh([stale], ON_CPU).stores
     assert (report.store, report.extracted, report.skipped) == (str(store), 1, 3)
     assert verify(store) == []
     after = open_store(store)
@@ -101,8 +100,8 @@ def test_a_refresh_that_was_killed_after_it_took_shards_over_goes_on(project, en
     with monkeypatch.context() as killed:
         killed.setattr(refresh, "run_jobs", kill)
         with pytest.raises(KeyboardInterrupt):
-            refresh.refresh([stale])
-    (report,) = refresh.refresh(refresh.stale_stores("mine", ON_CPU)).stores
+            refresh.refresh([stale], ON_CPU)
+    (report,) = refresh.refresh(refresh.stale_stores("mine", ON_CPU), ON_CPU).stores
     assert report.extracted == 1
     assert json.loads((store / "store.json").read_text())["dataset"] == "mine"
     assert len(open_store(store)) == 4
@@ -140,7 +139,7 @@ def test_images_that_the_manifest_counts_otherwise_are_told_and_made_anew(
         manifest(**said)
         assert extract.run(SMALL).changed_videos == [name]
     manifest(fps=25, first_frame=4)
-    (report,) = refresh.refresh(refresh.stale_stores("mine", ON_CPU)).stores
+    (report,) = refresh.refresh(refresh.stale_stores("mine", ON_CPU), ON_CPU).stores
     assert (report.store, report.extracted) == (str(store), 1)
     assert not np.array_equal(open_store(store)[open_store(store).ids[0]], before)
     assert extract.run(SMALL).changed_videos == []

@@ -13,8 +13,9 @@ from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.sampling import Clips, Uniform, Windows
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.choices import choose_plan, choose_transform
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
-from egofeat.pipelines.extraction.options import ExtractConfig, choose_plan, choose_transform
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 
@@ -77,7 +78,7 @@ def frames_wanted(config: ExtractConfig, dataset: Dataset) -> dict[str, set[int]
 def test_one_decode_feeds_two_backbones(dataset, config):
     """Promise 2: a frame that several backbones need is decoded once."""
     configs = both(config)
-    report = extract.run_jobs(plan_jobs(configs, dataset))
+    report = extract.run_jobs(plan_jobs(configs, dataset), config)
     wanted = [frames_wanted(own, dataset) for own in configs]
     union = sum(len(wanted[0][video] | wanted[1][video]) for video in dataset.media)
     alone = [sum(map(len, frames.values())) for frames in wanted]
@@ -89,7 +90,7 @@ def test_one_decode_feeds_two_backbones(dataset, config):
 
 def test_sharing_a_decode_changes_no_bit(dataset, config, tmp_path):
     configs = both(config)
-    together = extract.run_jobs(plan_jobs(configs, dataset)).stores
+    together = extract.run_jobs(plan_jobs(configs, dataset), config).stores
     for own, shared in zip(configs, together, strict=True):
         alone = open_store(extract.run(replace(own, out=tmp_path / "alone"), dataset).store)
         with_other = open_store(shared.store)
@@ -101,9 +102,9 @@ def test_sharing_a_decode_changes_no_bit(dataset, config, tmp_path):
 def test_what_one_backbone_has_already_is_not_done_again(dataset, config):
     image, clip = both(config)
     extract.run(image, replace(dataset, segments=dataset.segments[:2]))
-    report = extract.run_jobs(plan_jobs([image, clip], dataset))
+    report = extract.run_jobs(plan_jobs([image, clip], dataset), config)
     assert [(s.extracted, s.skipped) for s in report.stores] == [(4, 2), (6, 0)]
-    again = extract.run_jobs(plan_jobs([image, clip], dataset))
+    again = extract.run_jobs(plan_jobs([image, clip], dataset), config)
     assert again.decoded == 0
     assert [(s.extracted, s.skipped) for s in again.stores] == [(0, 6), (0, 6)]
 
@@ -154,7 +155,7 @@ def test_crops_reach_both_ends_of_the_longer_side():
 def test_dense_windows_run_over_whole_videos(dataset, config, form):
     own = replace(config, windows=8, stride=4, fps=25.0, format=form)
     jobs = plan_jobs(for_each(own, [CLIP, IMAGE]), dataset)
-    report = extract.run_jobs(jobs)
+    report = extract.run_jobs(jobs, config)
     for done, job in zip(report.stores, jobs, strict=True):
         assert done.segments == 2
         assert not verify(Path(done.store))
@@ -204,7 +205,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
     monkeypatch.setattr("egofeat.extract.decoding.open_video", broken)
     image, clip = both(config)
     jobs = plan_jobs([image, clip], dataset)
-    report = extract.run_jobs(jobs)
+    report = extract.run_jobs(jobs, config)
     assert [(s.extracted, s.failed) for s in report.stores] == [(6, 0), (4, 2)]
     _, failures = standing(jobs[1].store)
     assert {failure.id for failure in failures} == {"a2", "b2"}

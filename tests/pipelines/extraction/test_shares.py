@@ -12,6 +12,7 @@ from egofeat.extract import shards
 from egofeat.pipelines.extraction import disk_room, extract
 from egofeat.pipelines.extraction.job import plan_job, plan_jobs, together
 from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.options import Compute
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, open_store
 from egofeat.store.sidecar.failures import append_failures
@@ -61,22 +62,24 @@ def test_splits_are_counted(dataset, tmp_path):
 
 
 def test_jobs_that_differ_each_do_their_own(dataset, tmp_path, monkeypatch):
-    """Batch sizes and kinds of segments of their own, in one call, as each alone."""
+    """Decoders and kinds of segments of their own, in one call, as each alone."""
     configs = [
-        replace(SMALL, out=tmp_path, batch_size=3),
-        replace(SMALL, out=tmp_path, weights="random:1", batch_size=5, workers=2),
-        replace(DENSE, out=tmp_path, batch_size=7),
+        replace(SMALL, out=tmp_path),
+        replace(SMALL, out=tmp_path, weights="random:1", decoder="decord"),
+        replace(DENSE, out=tmp_path),
     ]
     jobs = plan_jobs(configs, dataset)
-    assert together(jobs) == [[0], [1], [2]]
-    assert together(plan_jobs([configs[0], replace(configs[1], workers=1)], dataset)) == [[0, 1]]
+    assert together(jobs) == [[0], [1], [2]], "each decoder reads what is recorded as its own"
+    assert together(plan_jobs([configs[0], replace(configs[1], decoder="pyav")], dataset)) == [
+        [0, 1]
+    ]
     sizes = []
     task = extract.Task
     monkeypatch.setattr(
         extract, "Task", lambda **fields: sizes.append(fields["batch_size"]) or task(**fields)
     )
-    report = extract.run_jobs(jobs)
-    assert sizes == [3, 5, 7]
+    report = extract.run_jobs(jobs, Compute(device="cpu", batch_size=5))
+    assert sizes == [5, 5, 5]
     assert [store.extracted for store in report.stores] == [4, 4, 2]
     for config, store in zip(configs, report.stores, strict=True):
         alone = open_store(extract.run(replace(config, out=tmp_path / "alone"), dataset).store)
@@ -132,6 +135,6 @@ def test_a_time_is_told_where_one_was_measured(dataset, tmp_path):
 
 def test_the_parts_are_those_that_have_batches(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "MAX_ROWS", 2)
-    job = plan_job(replace(SMALL, out=tmp_path, part=(3, 3)), dataset)
-    (forecast,) = extract.forecast_jobs([job]).stores
+    config = replace(SMALL, out=tmp_path, part=(3, 3))
+    (forecast,) = extract.forecast_jobs([plan_job(config, dataset)], config).stores
     assert forecast.idle == "part 3/3 has no segments: 2 parts have all of them"

@@ -14,8 +14,8 @@ from egofeat.extract.video import open_video
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.job import plan_job, together
-from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.reextract import ReextractConfig, swap
+from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
+from egofeat.pipelines.extraction.reextract import swap
 from egofeat.store import open_store, verify
 from egofeat.store.reading.joined import open_stores
 
@@ -125,5 +125,5 @@ def test_flow_is_extracted_again_from_flow(manifest: Path, tmp_path: Path) -> No
     assert together([job, colours]) == [[0], [1]]
     os.utime(tar, (1, 1))
     (stale,) = refresh.stale_stores("epic", own)
-    (report,) = refresh.refresh([stale]).stores
+    (report,) = refresh.refresh([stale], own).stores
     assert (report.store, report.extracted, report.failed) == (flow.store, 2, 0)

@@ -17,7 +17,8 @@ from egofeat.cli import app
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import BACKBONES, load
 from egofeat.extract.backbones.backbone import Clip, Spec
-from egofeat.pipelines.extraction.options import ExtractConfig, choose_transform
+from egofeat.pipelines.extraction.choices import choose_transform
+from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.figures.mosaics import draw_mosaic, on_lines
 from egofeat.pipelines.visualize.backbones import activation_maximisation, kernels, maps
 from egofeat.pipelines.visualize.kernels import (

@@ -1,0 +1,192 @@
+"""Which choices of an extraction go together, and what they come to for a backbone."""
+
+from dataclasses import replace
+from typing import Any
+
+from egofeat.errors import RequestError
+from egofeat.extract import transforms
+from egofeat.extract.backbones import Spec
+from egofeat.extract.flow import Motion
+from egofeat.extract.sampling import Clips, KeyFrames, Plan, Uniform, Windows
+from egofeat.extract.transforms import Transform
+from egofeat.extract.video import decoder_version
+from egofeat.extract.weights import Weights
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.store.formats.registry import check_choice
+
+IMAGE_OPTIONS = ("frames",)
+"""Options of networks of images alone."""
+CLIP_OPTIONS = ("clips", "clip_frames")
+"""Options of networks of clips alone."""
+
+
+def choose_plan(
+    spec: Spec,
+    config: ExtractConfig,
+    official: Weights | None = None,
+    *,
+    key_frames: bool = False,
+) -> Plan:
+    """The plan that the options ask of a backbone.
+
+    Args:
+        spec: of the backbone.
+        config: the options.
+        official: record of its weights.
+        key_frames: whether the segments are moments; a number of frames or clips asked for
+            samples the second that follows each.
+
+    Raises:
+        RequestError: options that do not go together, or that the backbone cannot take.
+    """
+    refused = CLIP_OPTIONS if spec.clip is None else IMAGE_OPTIONS
+    for name in refused:
+        if getattr(config, name) is not None:
+            takes = "single images, with --frames" if spec.clip is None else "clips, with --clips"
+            raise RequestError(f"--{_option(name)} does not suit {spec.name}, which takes {takes}")
+    if config.windows is not None:
+        return _choose_windows(spec, config, config.windows)
+    if config.stride is not None:
+        raise RequestError("--stride is of windows: give --windows as well, or leave it out")
+    if key_frames and config.frames is None and config.clips is None:
+        return _choose_key_frames(spec, config, official)
+    if spec.clip is None:
+        if config.fps is not None:
+            raise RequestError(
+                f"--fps does not suit the frames that {spec.name} takes of a segment: it goes with "
+                "--windows"
+            )
+        return Uniform(20 if config.frames is None else config.frames)
+    return Clips(
+        clips=config.clips or 1,
+        frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
+        stride=spec.clip.stride,
+        fps=config.fps or (official and official.fps) or spec.clip.fps,
+    )
+
+
+def _choose_key_frames(spec: Spec, config: ExtractConfig, official: Weights | None) -> KeyFrames:
+    if spec.clip is None:
+        return KeyFrames(1, 1, config.fps or 30.0)
+    return KeyFrames(
+        frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
+        stride=spec.clip.stride,
+        fps=config.fps or (official and official.fps) or spec.clip.fps,
+    )
+
+
+def _choose_windows(spec: Spec, config: ExtractConfig, size: int) -> Windows:
+    for name in ("frames", "clips"):
+        if getattr(config, name) is not None:
+            raise RequestError(f"--windows and --{name} exclude each other: leave one out")
+    if config.crops != 1:
+        raise RequestError("--windows takes one crop: leave --crops out")
+    frames = 1
+    if spec.clip:
+        most = min(spec.clip.frames, size)
+        rounded = most - most % spec.clip.multiple
+        if config.clip_frames is None and rounded < spec.clip.fewest:
+            rounded = size  # to be refused by the number that was given
+        frames = check_clip_frames(spec, config.clip_frames or rounded)
+        if frames > size:
+            raise RequestError(f"--clip-frames {frames} is more than --windows {size}: give fewer")
+    return Windows(
+        size=size, stride=config.stride or max(1, size // 2), fps=config.fps or 30.0, frames=frames
+    )
+
+
+def check_clip_frames(spec: Spec, frames: int) -> int:
+    """Refuse clips that the network cannot take.
+
+    Raises:
+        RequestError: too few frames, or not the multiple that it needs.
+    """
+    assert spec.clip is not None
+    if frames < spec.clip.fewest or frames % spec.clip.multiple:
+        multiple = f", a multiple of {spec.clip.multiple}" if spec.clip.multiple > 1 else ""
+        raise RequestError(
+            f"{spec.name} takes clips of {spec.clip.fewest} frames or more{multiple}, not "
+            f"{frames}: give such a number"
+        )
+    return frames
+
+
+def check_transform(spec: Spec, config: ExtractConfig) -> str:
+    """The name of the transform that the options ask of a backbone.
+
+    Raises:
+        RequestError: there is none of that name, or it cannot be cropped or sized so.
+    """
+    if config.size is not None:
+        transforms.check_size(config.size)
+    name = config.transform or ("weights" if config.crops > 1 else spec.transform)
+    known = ("squash", "weights")
+    if config.roi:
+        name, known = config.transform or "whole", ("whole", "squash")
+    if name not in known:
+        raise RequestError(f"there is no transform '{name}': choose {' or '.join(known)}")
+    if name == "squash" and config.crops != 1:
+        raise RequestError("--crops 3 cuts frames that squash keeps whole: --transform weights")
+    return name
+
+
+def choose_transform(
+    spec: Spec, config: ExtractConfig, official: Weights | None, motion: Motion | None = None
+) -> Transform:
+    """The transform that the options ask of a backbone with its weights; see `check_transform`.
+
+    Args:
+        spec: of the backbone.
+        config: the options.
+        official: record of its weights.
+        motion: what the network sees; None means colours.
+    """
+    name = check_transform(spec, config)
+    if name == "squash":
+        side = config.size or spec.squash_size
+        chosen = transforms.squash(side, mean=spec.mean, std=spec.std)
+    else:
+        record = official or (spec.weights[0] if spec.weights else None)
+        resize = record.resize if record else spec.short_side
+        colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
+        colours["interpolation"] = record.interpolation if record else "bilinear-antialias"
+        if name == "whole":
+            chosen = transforms.whole(resize, config.size, **colours)
+        else:
+            chosen = transforms.as_published(
+                spec.size, resize, config.size, **colours, crops=config.crops
+            )
+    chosen = replace(chosen, motion=motion, pool_grid=config.pool_grid, pool_time=config.pool_time)
+    if spec.channels != 3:
+        return replace(chosen, channels="UV")
+    if motion:
+        # Differences have no mean, and on their scale a level is half as high as a colour's.
+        halved = tuple(deviation / 2 for deviation in spec.std)
+        chosen = replace(chosen, mean=(0.5, 0.5, 0.5), std=halved)
+    return replace(chosen, channels=official.channels if official else "RGB")
+
+
+def check(config: ExtractConfig) -> None:
+    """Refuse values that no backbone can take.
+
+    Raises:
+        RequestError: naming the option.
+    """
+    if config.roi:
+        _check_roi(config)
+    check_choice(config.format or "hdf5", config.compress if config.format else None)
+    decoder_version(config.decoder)  # refuses one that is unknown or not installed
+
+
+def _check_roi(config: ExtractConfig) -> None:
+    of_segments = ("frames", "clips", "windows", "stride", "pool_grid", "pool_time")
+    given = [name for name in of_segments if getattr(config, name)]
+    if given or config.crops != 1:
+        raise RequestError(
+            f"--{_option(given[0]) if given else 'crops'} does not go with features of persons, "
+            "which are of one clip around each key frame: leave it out"
+        )
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
