@@ -55,7 +55,7 @@ class Option:
         lower = _bound("", self.least) or _bound("more than ", self.above)
         upper = _bound("", self.most) or _bound("less than ", self.below)
         if lower and upper:
-            return f"{lower} to {upper}"
+            return f"{lower} to {upper}" if self.above is None else f"{lower}, up to {upper}"
         return f"{lower} or more" if self.least is not None else lower
 
     def allows(self, value: Any) -> bool:

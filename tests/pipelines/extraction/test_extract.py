@@ -325,7 +325,7 @@ def mobile_state() -> dict[str, torch.Tensor]:
     [
         ({"splits": ("trian",)}, "no split 'trian': choose from train"),
         ({"decoder": "cv2"}, "no decoder 'cv2': choose from pyav"),
-        ({"dtype": "int8"}, "no dtype 'int8'"),
+        ({"dtype": "int8"}, "--dtype is int8: choose float16 or float32"),
         ({"frames": 0}, "--frames is 0"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"part": (4, 3)}, "--part 4/3 is no part: give 1/3 to 3/3"),

@@ -284,8 +284,6 @@ def test_cropped_maps_are_refused(config, manifest):
         ({"crops": 3, "transform": "weights"}, "--crops does not go with features of persons"),
         ({"taps": ("gap",)}, "persons have no tap 'gap': choose from roi, roi_map"),
         ({"roi": RoiConfig(maps=("gap",))}, "tap gap has no maps"),
-        ({"roi": RoiConfig(min_score=80)}, "--min-score 80 cannot be"),
-        ({"roi": RoiConfig(sampling=-1)}, "--sampling is -1"),
         ({"transform": "weights"}, "no transform 'weights': choose whole or squash"),
         ({"backbone": "flow_grid", "motion": "farneback"}, "flow_grid has no maps"),
     ],
@@ -293,6 +291,15 @@ def test_cropped_maps_are_refused(config, manifest):
 def test_what_cannot_be_is_refused(config, dataset, change, said):
     with pytest.raises(RequestError, match=said):
         extract.run(replace(config, **change), dataset)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"min_score": 80}, "--min-score is 80: give 0 to 1"), ({"sampling": -1}, "--sampling is -1")],
+)
+def test_boxes_that_cannot_be_are_refused(change, said):
+    with pytest.raises(RequestError, match=said):
+        RoiConfig(**change)
 
 
 def test_a_data_set_of_segments_has_no_persons(config, dataset):

@@ -229,7 +229,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
         ("i3d_flow", {"motion": "none"}, "takes optical flow"),
         (CLIP, {"transform": "crop"}, "no transform 'crop': choose squash or weights"),
         (CLIP, {"clips": 0}, "--clips is 0: give 1 or more"),
-        (CLIP, {"fps": 0.0}, "--fps 0 cannot be"),
+        (CLIP, {"fps": 0.0}, "--fps is 0: give more than 0, up to 1000"),
         ("r3d", {}, "no backbone 'r3d': did you mean .*r3d_18"),
     ],
 )
