@@ -1,7 +1,7 @@
 """`egofeat annotate`: a video with what a run's head sees written into it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,9 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.video.pyav_source import PyavSource
-from egofeat.heads.fusion import AveragedHeads
-from egofeat.heads.head import Head
-from egofeat.pipelines.annotated.overlays import Choice, ClipScenes, PersonScenes, Seen
-from egofeat.pipelines.annotated.people import Detected, People, load_detector, read_people
-from egofeat.pipelines.annotated.video import Written, check_place, write_annotated
+from egofeat.pipelines.annotated.overlays import Recogniser, Seen, clip_scenes, person_scenes
+from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
+from egofeat.pipelines.annotated.video import Scene, Written, check_place, write_annotated
 from egofeat.pipelines.extraction.in_memory import Watched
 from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.training.predict import makers_of, weights_of_sources
@@ -88,72 +86,64 @@ def annotate(config: AnnotateConfig) -> Annotated:
         raise RequestError(
             f"run {config.run} was trained on segments and knows no persons: leave --boxes out"
         )
-    head = head.to(choose_device(config.device))
+    device, usual = choose_device(config.device), 0.3 if of_persons else 0.0
+    recogniser = Recogniser(
+        head=head.to(device),
+        classes=run["classes"],
+        every=config.every or (1.0 if of_persons else 3.0),
+        threshold=usual if config.threshold is None else config.threshold,
+        top=config.top,
+        device=device,
+    )
+    seen = Seen()
     with ExitStack() as opened:
         source = opened.enter_context(PyavSource(config.video))
-        scenes = (
-            _person_scenes(config, head, run, source, opened)
-            if of_persons
-            else _clip_scenes(config, head, run, source, opened)
-        )
+        make = _person_scenes if of_persons else _clip_scenes
+        scenes = make(config, recogniser, sources(run), source, seen, opened)
         with console.progress("annotating", len(source.times), "frames") as progress:
             written = write_annotated(source, scenes, config.out, progress)
-    return _report(config, written, scenes.seen)
+    return _report(config, written, seen)
 
 
 def _person_scenes(
     config: AnnotateConfig,
-    head: Head | AveragedHeads,
-    run: Mapping[str, Any],
+    recogniser: Recogniser,
+    trained_on: Sequence[Mapping[str, Any]],
     video: PyavSource,
+    seen: Seen,
     opened: ExitStack,
-) -> PersonScenes:
-    every = config.every or 1.0
-    people: People
+) -> Iterator[Scene]:
+    every, min_score = recogniser.every, config.min_score
     if config.boxes:
-        people = read_people(config.boxes, config.video.stem, video.stop, every, config.min_score)
+        people = read_people(config.boxes, config.video.stem, video.stop, every, min_score)
     else:
-        detector = load_detector(config.min_score, config.device)
+        detector = load_detector(min_score, config.device)
         # Of its own: the frames that are written are read at the same time.
-        looked_at = opened.enter_context(video.again())
-        people = Detected(detector, looked_at, every)
-    (source,) = sources(run)  # persons are never joined
+        people = detect_people(detector, opened.enter_context(video.again()), every)
+    (source,) = trained_on  # persons are never joined
     (weights,) = weights_of_sources(config.run, [source], config.weights or None)
-    return PersonScenes(
-        head=head,
-        classes=run["classes"],
-        features=PersonFeatures(source, weights, config.device),
+    return person_scenes(
+        recogniser,
+        opened.enter_context(Watched(video)),
+        people,
+        PersonFeatures(source, weights, config.device),
         others=source["feature_shape"][0] - 1,
-        people=people,
-        video=opened.enter_context(Watched(video)),
-        choice=_choice(config, every, threshold=0.3),
-        device=choose_device(config.device),
+        seen=seen,
     )
 
 
 def _clip_scenes(
     config: AnnotateConfig,
-    head: Head | AveragedHeads,
-    run: Mapping[str, Any],
+    recogniser: Recogniser,
+    trained_on: Sequence[Mapping[str, Any]],
     video: PyavSource,
+    seen: Seen,
     opened: ExitStack,
-) -> ClipScenes:
-    trained_on = sources(run)
+) -> Iterator[Scene]:
     weights = weights_of_sources(config.run, trained_on, config.weights or None)
-    return ClipScenes(
-        head=head,
-        classes=run["classes"],
-        makers=makers_of(trained_on, weights, config.device),
-        stop=video.stop,
-        video=opened.enter_context(Watched(video)),
-        choice=_choice(config, config.every or 3.0, threshold=0.0),
-        device=choose_device(config.device),
-    )
-
-
-def _choice(config: AnnotateConfig, every: float, threshold: float) -> Choice:
-    chosen = threshold if config.threshold is None else config.threshold
-    return Choice(every=every, threshold=chosen, top=config.top)
+    makers = makers_of(trained_on, weights, config.device)
+    watched = opened.enter_context(Watched(video))
+    return clip_scenes(recogniser, watched, video.stop, makers, seen)
 
 
 def _check_stretches(run: Path, trained_on: Sequence[Mapping[str, Any]]) -> None:
@@ -181,8 +171,7 @@ def _check(config: AnnotateConfig) -> None:
 
 def _report(config: AnnotateConfig, written: Written, seen: Seen) -> Annotated:
     remarks = [
-        f"left out: the sound, of codec {codec}, which {config.out.suffix} does not take and "
-        "FFmpeg cannot decode"
+        f"left out: the sound, of codec {codec}, which {config.out.suffix} does not take"
         for codec in written.sound_left_out
     ]
     if written.lost:

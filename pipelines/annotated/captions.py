@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from egofeat.pipelines.annotated.label_layout import Panel, Placed, Rectangle, Size, place_lines
+from egofeat.pipelines.figures.label_layout import Panel, Placed, Rectangle, Size, place_lines
 from egofeat.pipelines.figures.style import COLOURS
 
 _SMALLEST = 11

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from egofeat.boxes import Boxes
 from egofeat.errors import RequestError
 from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
@@ -27,20 +27,27 @@ STRETCH = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which labels are drawn, and how often they are made."""
+class Recogniser:
+    """A run's head, and which labels of it are drawn how often."""
 
+    head: Head | AveragedHeads
+    classes: Mapping[str, Sequence[str]]
     every: float
     """Seconds from one key frame to the next, or of a stretch that is recognised."""
     threshold: float
     """Score that a label has at least."""
     top: int
     """Labels of a person, or of a target, at most."""
+    device: torch.device
+
+    def logits(self, rows: Sequence[NDArray[Any]]) -> dict[str, Tensor]:
+        """Of the head, for an array `[n, …]` of each store that it was trained on."""
+        return logits_of(self.head, [torch.from_numpy(one) for one in rows], self.device)
 
 
 @dataclass
 class Seen:
-    """What has been seen so far."""
+    """Counts of what has been seen so far."""
 
     moments: int = 0
     """Key frames, or stretches that were recognised."""
@@ -51,59 +58,52 @@ class Seen:
     """Stretch that could not be read to the reason."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PersonScenes:
-    """Persons at key frames, each with what it does; a scene holds around its key frame."""
+def person_scenes(
+    recogniser: Recogniser,
+    video: Watched,
+    people: People,
+    features: PersonFeatures,
+    others: int,
+    seen: Seen,
+) -> Iterator[Scene]:
+    """Persons at key frames, each with what it does; a scene lasts around its key frame.
 
-    head: Head | AveragedHeads
-    classes: Mapping[str, Sequence[str]]
-    features: PersonFeatures
-    others: int
-    """Persons of the same key frame that the head sees beside each."""
-    people: People
-    video: Watched
-    choice: Choice
-    device: torch.device
-    seen: Seen = field(default_factory=Seen)
+    Args:
+        recogniser: of a run on persons.
+        video: opened.
+        people: who stands where.
+        features: makes those of the persons.
+        others: persons of the same key frame that the head sees beside each.
+        seen: counts on.
+    """
+    seen.persons, half = 0, recogniser.every / 2
+    for _, moments in groupby(people.moments, lambda moment: moment // STRETCH):
+        wanted = list(moments)
+        boxes = people.at(wanted)
+        seen.moments += len(boxes)
+        lost = {moment: "its frame cannot be decoded" for moment in wanted if moment not in boxes}
+        there = {moment: of for moment, of in boxes.items() if len(of)}
+        made, unread = features.at(video, there) if there else ({}, {})
+        seen.unread |= {f"{moment:g} s": why for moment, why in (lost | unread).items()}
+        for moment in filter(made.__contains__, there):
+            of_moment = there[moment]
+            logits = recogniser.logits([beside(made[moment], of_moment.scores, others)])
+            scores = torch.cat([of.sigmoid().cpu() for of in logits.values()], dim=1)
+            tags = [
+                Tag(_labels(of_person, [*logits], recogniser), tuple(corners))
+                for corners, of_person in zip(of_moment.corners.tolist(), scores, strict=True)
+            ]
+            seen.persons += len(tags)
+            seen.labels += sum(len(tag.labels) for tag in tags)
+            yield Scene(moment - half, moment + half, tuple(tags))
 
-    def __iter__(self) -> Iterator[Scene]:
-        self.seen.persons = 0
-        for _, moments in groupby(self.people.moments, lambda moment: moment // STRETCH):
-            wanted = list(moments)
-            boxes = self.people.at(wanted)
-            self.seen.moments += len(boxes)
-            lost = [f"{moment:g} s" for moment in wanted if moment not in boxes]
-            self.seen.unread.update(dict.fromkeys(lost, "its frame cannot be decoded"))
-            there = {moment: of for moment, of in boxes.items() if len(of)}
-            if not there:
-                continue
-            features, unread = self.features.at(self.video, there)
-            self.seen.unread.update({f"{moment:g} s": why for moment, why in unread.items()})
-            half = self.choice.every / 2
-            for moment, of_moment in there.items():
-                if moment not in features:
-                    continue
-                rows = beside(features[moment], of_moment.scores, self.others)
-                logits = logits_of(self.head, [torch.from_numpy(rows)], self.device)
-                scores = {target: of.sigmoid().cpu().numpy() for target, of in logits.items()}
-                yield Scene(moment - half, moment + half, self._tags(of_moment, scores))
 
-    def _tags(self, boxes: Boxes, scores: Mapping[str, NDArray[np.float32]]) -> tuple[Tag, ...]:
-        names = [name for target in scores for name in self.classes[target]]
-        of_all = np.concatenate(list(scores.values()), axis=1)
-        tags = []
-        for corners, of_person in zip(boxes.corners, of_all, strict=True):
-            best = np.argsort(-of_person, kind="stable")[: self.choice.top]
-            labels = tuple(
-                Label(names[number], float(of_person[number]))
-                for number in best
-                if of_person[number] >= self.choice.threshold
-            )
-            left, top, right, bottom = corners.tolist()
-            tags.append(Tag(labels, (left, top, right, bottom)))
-            self.seen.labels += len(labels)
-        self.seen.persons = (self.seen.persons or 0) + len(tags)
-        return tuple(tags)
+def _labels(scores: Tensor, targets: Sequence[str], recogniser: Recogniser) -> tuple[Label, ...]:
+    """The highest of the scores `[C]` of all targets' classes, side by side."""
+    names = [name for target in targets for name in recogniser.classes[target]]
+    best = scores.argsort(descending=True, stable=True)[: recogniser.top].tolist()
+    labels = (Label(names[number], float(scores[number])) for number in best)
+    return tuple(label for label in labels if label.score >= recogniser.threshold)
 
 
 def beside(features: NDArray[Any], scores: NDArray[np.float32], others: int) -> NDArray[Any]:
@@ -117,54 +117,48 @@ def beside(features: NDArray[Any], scores: NDArray[np.float32], others: int) -> 
     return together
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClipScenes:
-    """Stretches of video, each with what is recognised in it."""
+def clip_scenes(
+    recogniser: Recogniser, video: Watched, stop: float, makers: Sequence[Maker], seen: Seen
+) -> Iterator[Scene]:
+    """Stretches of video, each with what is recognised in it.
 
-    head: Head | AveragedHeads
-    classes: Mapping[str, Sequence[str]]
-    makers: Sequence[Maker]
-    """Of the features of each store of the run."""
-    stop: float
-    """Second at which the video ends, exclusive."""
-    video: Watched
-    choice: Choice
-    device: torch.device
-    seen: Seen = field(default_factory=Seen)
+    Args:
+        recogniser: of a run on segments.
+        video: opened.
+        stop: second at which it ends, exclusive.
+        makers: of the features of each store of the run.
+        seen: counts on.
 
-    def __iter__(self) -> Iterator[Scene]:
-        video = str(self.video.path)
-        at_once = max(1, int(STRETCH / self.choice.every))
-        edges = stretch_edges(self.stop, self.choice.every)
-        for first in range(0, len(edges) - 1, at_once):
-            inner = edges[first : first + at_once + 1]
-            segments = [
-                Segment(f"{start:.2f} to {stop:.2f} s", video, start, stop)
-                for start, stop in pairwise(inner)
-            ]
-            memories = make_features(self.makers, segments, {video: self.video})
-            for memory in memories:
-                self.seen.unread.update({one.id: one.reason for one in memory.failures})
-            read = [s for s in segments if s.id not in self.seen.unread]
-            if not first and not read:
-                reason = next(iter(self.seen.unread.values()))
-                raise RequestError(f"{video} could not be read: {reason}")
-            for segment in read:
-                rows = [torch.from_numpy(memory.features[segment.id])[None] for memory in memories]
-                tag = self._tag(logits_of(self.head, rows, self.device))
-                yield Scene(segment.start, segment.stop, (tag,))
-
-    def _tag(self, logits: Mapping[str, torch.Tensor]) -> Tag:
-        guesses = guesses_of(logits, self.classes, self.choice.top)
-        labels = tuple(
-            Label(f"{target}: {guess.name}" if len(guesses) > 1 else guess.name, guess.probability)
-            for target, of_target in guesses.items()
-            for guess in of_target
-            if guess.probability >= self.choice.threshold
-        )
-        self.seen.moments += 1
-        self.seen.labels += len(labels)
-        return Tag(labels)
+    Raises:
+        RequestError: not one of the first stretches can be read.
+    """
+    name = str(video.path)
+    at_once = max(1, int(STRETCH / recogniser.every))
+    edges = stretch_edges(stop, recogniser.every)
+    for first in range(0, len(edges) - 1, at_once):
+        segments = [
+            Segment(f"{start:.2f} to {end:.2f} s", name, start, end)
+            for start, end in pairwise(edges[first : first + at_once + 1])
+        ]
+        memories = make_features(makers, segments, {name: video})
+        for memory in memories:
+            seen.unread.update({one.id: one.reason for one in memory.failures})
+        read = [segment for segment in segments if segment.id not in seen.unread]
+        if not first and not read:
+            reason = next(iter(seen.unread.values()))
+            raise RequestError(f"{name} could not be read: {reason}")
+        for segment in read:
+            rows = [memory.features[segment.id][np.newaxis] for memory in memories]
+            guesses = guesses_of(recogniser.logits(rows), recogniser.classes, recogniser.top)
+            labels = tuple(
+                Label(f"{target}: {one.name}" if len(guesses) > 1 else one.name, one.probability)
+                for target, of_target in guesses.items()
+                for one in of_target
+                if one.probability >= recogniser.threshold
+            )
+            seen.moments += 1
+            seen.labels += len(labels)
+            yield Scene(segment.start, segment.stop, (Tag(labels),))
 
 
 def stretch_edges(stop: float, every: float) -> list[float]:

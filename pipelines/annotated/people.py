@@ -1,9 +1,8 @@
 """Who stands where in one video: boxes of persons out of a file, or by the detector."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -25,59 +24,32 @@ _CLOCK = 1e-6
 """Seconds by which key frames may stand too near each other."""
 
 
-class People(Protocol):
+@dataclass(frozen=True)
+class People:
     """Who stands where at the key frames of one video."""
 
-    @property
-    def moments(self) -> Sequence[float]:
-        """Seconds of the key frames, rising."""
-
-    def at(self, moments: Sequence[float]) -> dict[float, Boxes]:
-        """Persons at some of the key frames, of which those that cannot be read are absent."""
+    moments: Sequence[float]
+    """Seconds of the key frames, rising."""
+    at: Callable[[Sequence[float]], dict[float, Boxes]]
+    """Persons at some of the key frames; those that cannot be read are absent."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """Persons of a file."""
-
-    boxes: Mapping[float, Boxes]
-    """Second to its persons, rising."""
-
-    @property
-    def moments(self) -> Sequence[float]:
-        """Seconds of the key frames, rising."""
-        return list(self.boxes)
-
-    def at(self, moments: Sequence[float]) -> dict[float, Boxes]:
-        """Persons at some of the key frames."""
-        return {moment: self.boxes[moment] for moment in moments}
-
-
-@dataclass(frozen=True)
-class Detected:
+def detect_people(detector: Detector, source: FrameSource, every: float) -> People:
     """Persons whom the detector finds, on frames `every` seconds apart."""
 
-    detector: Detector
-    source: FrameSource
-    every: float
-
-    @property
-    def moments(self) -> Sequence[float]:
-        """Seconds of the key frames, rising."""
-        count = int(np.ceil(self.source.stop / self.every))
-        return [round(number * self.every, 6) for number in range(count)]
-
-    def at(self, moments: Sequence[float]) -> dict[float, Boxes]:
-        """Persons at some of the key frames, of which those that cannot be decoded are absent."""
+    def at(moments: Sequence[float]) -> dict[float, Boxes]:
         found = {}
         for moment in moments:
-            index = int(frames_at(np.array(moment), self.source.times))
+            index = int(frames_at(np.array(moment), source.times))
             try:
-                frame = self.source.frames([index])[0]
+                frame = source.frames([index])[0]
             except MediaError:
                 continue
-            (found[moment],) = self.detector([frame])
+            (found[moment],) = detector([frame])
         return found
+
+    count = int(np.ceil(source.stop / every))
+    return People([round(number * every, 6) for number in range(count)], at)
 
 
 def load_detector(min_score: float, device: str) -> Detector:
@@ -97,7 +69,7 @@ def load_detector(min_score: float, device: str) -> Detector:
         ) from None
 
 
-def read_people(path: Path, video: str, stop: float, every: float, min_score: float) -> Given:
+def read_people(path: Path, video: str, stop: float, every: float, min_score: float) -> People:
     """Read the boxes of one video out of a CSV of detections, or a folder of them.
 
     Its key frames are those of the file that lie within the video, none nearer to the one before
@@ -139,7 +111,8 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
             f"no box of '{video}' in {path} can be used: give a --min-score lower than "
             f"{min_score:g}, or boxes that lie within the frame"
         )
-    return Given({second: found[second] for second in _apart(sorted(found), every)})
+    moments = list(_apart(sorted(found), every))
+    return People(moments, lambda some: {second: found[second] for second in some})
 
 
 def _listed(path: Path) -> Iterator[tuple[str, float]]:

@@ -125,12 +125,12 @@ def _write(
                 opened.callback(sound.close)
             picture = pictures.fitted(frame)
             drawer.draw(picture, float(source.times[index]))
-            sound.read_to(float(source.times[index]))
+            sound.copy_until(float(source.times[index]))
             pictures.add(index, picture)
         if pictures is None or sound is None:
             raise MediaError(f"{source.path} is damaged: not one of its frames can be decoded")
         pictures.finish()
-        sound.finish()
+        sound.copy_until()
         return Written(
             len(source.times) - lost, lost, drawer.labels_left_out, tuple(sound.left_out)
         )

@@ -18,8 +18,7 @@ from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
-from egofeat.pipelines.demo.clips import draw_demo
-from egofeat.pipelines.demo.sessions import plan_sessions
+from egofeat.pipelines.demo.clips import draw_demo, plan_sessions
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.figures.runs import comparison, contact_sheet
@@ -180,20 +179,15 @@ def _manifest(out: Path, data: Path | None) -> Path:
     """Write the demo's manifest, drawing the videos first where they are to be drawn."""
     if data is None:
         console.note(f"drawing first-person videos into {out / 'data'}")
-        _draw(out / "data")
-        columns = {
-            "video": "video",
-            "start": "start",
-            "stop": "stop",
-            "split": "split",
-            "labels": {"verb": "verb", "noun": "noun"},
-            "group": "participant",
-        }
+        with console.progress("drawing", len(plan_sessions(CLIPS)), "videos") as progress:
+            draw_demo(out / "data", CLIPS, progress)
+        labels = {"verb": "verb", "noun": "noun"}
+        columns = {name: name for name in ("video", "start", "stop", "split")}
         entry = {
             "format": "csv",
             "media": "data/videos",
             "annotations": "data/segments.csv",
-            "columns": columns,
+            "columns": {**columns, "labels": labels, "group": "participant"},
         }
     else:
         if not data.is_dir():
@@ -204,11 +198,6 @@ def _manifest(out: Path, data: Path | None) -> Path:
     path = out / "data_manifest.yaml"
     path.write_text(yaml.safe_dump({"version": 1, "datasets": {"demo": entry}}, sort_keys=False))
     return path
-
-
-def _draw(folder: Path) -> None:
-    with console.progress("drawing", len(plan_sessions(CLIPS, seed=0)), "videos") as progress:
-        draw_demo(folder, clips=CLIPS, progress=lambda _done, _total: progress(1))
 
 
 def _try(trial: Trial, store: Path, out: Path) -> tuple[dict[str, float], list[str]]:

@@ -7,27 +7,26 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-from matplotlib.transforms import Bbox, BboxBase
 
 from egofeat.pipelines.figures import style
+from egofeat.pipelines.figures.label_layout import Corners, Panel, Size, place_panels
 
 _MARKERS = "osD^vPX*"
 _DISTANCES = (8.0, 13.0, 19.0, 26.0, 34.0, 43.0, 53.0, 65.0, 80.0, 100.0)
 """Points from a mark to its label; the nearest free place is taken."""
-_LINE_FROM = 15.0
-"""Points from which on a line leads to the mark."""
+_MARK = 4.0
+"""Points of half a mark's side; a name that is farther from it has a line to it."""
 _DIRECTIONS = (0, 180, 90, 270, 35, 145, 325, 215, 60, 120, 240, 300)
 """Degrees from a mark to its label, in order of preference."""
-
-Side = Literal["left", "center", "right"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,66 +150,57 @@ def operations(count: float, form: str = ".3g") -> str:
 
 
 def _label(figure: Figure, axes: Axes, points: Sequence[Point], heights: Sequence[float]) -> None:
-    """Write each name near its mark, where it covers no other mark or name."""
+    """Write each name near its mark, where it covers no other name and the fewest marks."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the axes stay where the labels are measured
     spots = [(point.multiply_adds, up) for point, up in zip(points, heights, strict=True)]
-    marks = axes.transData.transform(spots)
-    half = 5 * figure.dpi / 72
-    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in marks]
-    for point, spot, mark in zip(points, spots, marks, strict=True):
-        text = axes.annotate(
+    texts = [
+        axes.annotate(
             point.name,
             spot,
             (0, 0),
-            textcoords="offset points",
-            va="center",
+            textcoords="axes pixels",
+            va="top",
             fontsize=8,
             color=style.INK,
             parse_math=False,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
             arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.7, "shrinkB": 3},
-            zorder=2.9,  # lines to marks pass below names that need none
         )
-        size = Text.get_window_extent(text)  # an annotation's own extent has the line in it
-        places = _places(mark, size.width, size.height, figure.dpi / 72)
-        faults = [
-            sum(box.overlaps(other) for other in taken) + 99 * (not _inside(box, axes.bbox))
-            for _, _, box in places
-        ]
-        offset, side, box = places[faults.index(min(faults))]
-        text.xyann = offset
-        text.set_horizontalalignment(side)
-        if math.hypot(*offset) < _LINE_FROM:
+        for point, spot in zip(points, spots, strict=True)
+    ]
+    scale, high = figure.dpi / 72, round(axes.bbox.height)
+    panels = []
+    for text, mark in zip(texts, axes.transData.transform(spots) - axes.bbox.min, strict=True):
+        size = Text.get_window_extent(text).size  # an annotation's own extent has the line in it
+        x, y, half = round(mark[0]), high - round(mark[1]), round(_MARK * scale)
+        box = x - half, y - half, x + half, y + half
+        panels.append(Panel(box, (0.0,), ((math.ceil(size[0]), math.ceil(size[1])),)))
+    frame = round(axes.bbox.width), high
+    places = place_panels(panels, frame, partial(_around, scale))
+    for text, panel, place in zip(texts, panels, places or [None] * len(texts), strict=True):
+        text.set_visible(place is not None)
+        if place:
+            text.xyann = place[0], high - place[1]
+            left, top, right, bottom = panel.box
+            apart = max(left - place[2], place[0] - right, top - place[3], place[1] - bottom)
             assert text.arrow_patch is not None
-            text.arrow_patch.set_visible(False)
-            text.set_zorder(3)
-        taken.append(box)
+            text.arrow_patch.set_visible(apart > _MARK * scale)
 
 
-def _places(
-    mark: Sequence[float], width: float, height: float, scale: float
-) -> list[tuple[tuple[float, float], Side, Bbox]]:
-    """Where a name can stand, nearest first: points from its mark, alignment, box in pixels.
+def _around(scale: float, panel: Panel, _frame: Size) -> Corners:
+    """Top left corners of a name around its mark, the nearest first, `[n, 2]`.
 
     Args:
-        mark: pixels.
-        width: of the name, in pixels.
-        height: of the name, in pixels.
         scale: pixels to a point.
+        panel: whose box is the mark.
     """
-    places = []
+    width, height = panel.size
+    x, y = (panel.box[0] + panel.box[2]) / 2, (panel.box[1] + panel.box[3]) / 2
+    corners = []
     for distance, degrees in itertools.product(_DISTANCES, _DIRECTIONS):
-        x = distance * math.cos(math.radians(degrees))
-        y = distance * math.sin(math.radians(degrees))
-        side: Side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
-        before = {"left": 0.0, "center": width / 2, "right": width}[side]
-        left, bottom = mark[0] + x * scale - before, mark[1] + y * scale - height / 2
-        places.append(((x, y), side, Bbox.from_bounds(left, bottom, width, height)))
-    return places
-
-
-def _inside(box: Bbox, frame: BboxBase) -> bool:
-    return bool(
-        frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-    )
+        across = scale * distance * math.cos(math.radians(degrees))
+        up = scale * (distance + _MARK) * math.sin(math.radians(degrees))
+        before = width / 2 if abs(across) < scale else width * (across < 0)
+        corners.append((x + across - before, y - up - height / 2))
+    return np.array(corners).round().astype(np.int64)

@@ -23,8 +23,7 @@ from egofeat.extract.video import open_video
 from egofeat.extract.video.index import read_index
 from egofeat.heads.config import TrainerConfig
 from egofeat.pipelines.annotated import annotate as pipeline
-from egofeat.pipelines.annotated import overlays as scenes_of_videos
-from egofeat.pipelines.annotated import people as whereabouts
+from egofeat.pipelines.annotated import overlays, people
 from egofeat.pipelines.annotated.annotate import AnnotateConfig, annotate
 from egofeat.pipelines.annotated.overlays import stretch_edges
 from egofeat.pipelines.annotated.video import Written
@@ -248,7 +247,7 @@ def test_persons_are_detected_where_no_boxes_are_given(persons_run, asked, scene
             device=torch.device("cpu"),
         )
 
-    monkeypatch.setattr(whereabouts.persons, "load", load)
+    monkeypatch.setattr(people.persons, "load", load)
     scenes = scenes_of(asked(run, every=1.5, threshold=0.0))
     assert [scene.start + 0.75 for scene in scenes] == [0.0, 1.5, 3.0]
     assert all(len(scene.tags) == 1 for scene in scenes)
@@ -259,7 +258,7 @@ def test_a_detector_without_weights_names_the_other_way(persons_run, asked, monk
     def load(**_):
         raise WeightsError("the weights are not at hand: download them")
 
-    monkeypatch.setattr(whereabouts.persons, "load", load)
+    monkeypatch.setattr(people.persons, "load", load)
     with pytest.raises(WeightsError, match=r"not at hand: download them, or say .* with --boxes"):
         annotate(asked(persons_run[0]))
 
@@ -332,7 +331,7 @@ def test_moments_that_cannot_be_read_have_nobody(folder):
         return [Boxes.of([]) for _ in frames]
 
     with open_video(Media(folder / "room.mp4")) as source:
-        detected = whereabouts.Detected(nobody, Torn(source), 1.0)
+        detected = people.detect_people(nobody, Torn(source), 1.0)
         assert detected.moments == [0.0, 1.0, 2.0, 3.0]
         assert list(detected.at(detected.moments)) == [0.0, 1.0]
 
@@ -343,7 +342,7 @@ def test_a_video_of_which_nothing_can_be_read_is_refused(clips_run, asked, folde
         memory.failures = [Failure(s.id, s.video, s.start, s.stop, "damaged") for s in segments]
         return [memory]
 
-    monkeypatch.setattr(scenes_of_videos, "make_features", fail)
+    monkeypatch.setattr(overlays, "make_features", fail)
     with pytest.raises(RequestError, match=r"room\.mp4 could not be read: damaged"):
         annotate(asked(clips_run))
 

@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.pipelines.annotated.label_layout import Panel, Placed, place_lines, place_panels
+from egofeat.pipelines.figures.label_layout import Panel, Placed, place_lines, place_panels
 
 FRAME = (120, 90)
 

@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parents[3] / "data_manifest.yaml"
 @pytest.fixture
 def folders(tmp_path):
     """Two classes of four clips, no splits."""
-    csv = demo_clips.draw_demo(tmp_path / "drawn", clips=10)
+    csv = demo_clips.draw_demo(tmp_path / "drawn", 10)
     (clip,) = (csv.parent / "videos").glob("P01*.mp4")
     for name in ("one", "two"):
         (tmp_path / "mine" / name).mkdir(parents=True)

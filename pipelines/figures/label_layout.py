@@ -1,10 +1,11 @@
-"""Where the labels of a frame stand: pure geometry, nothing is drawn.
+"""Where the labels of a picture stand: pure geometry, nothing is drawn.
 
 Pixels are counted from the top left corner. A rectangle is left, top, right, bottom, half-open.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,9 @@ def place_lines(panels: Sequence[Panel], frame: Size) -> list[Placed | None]:
     return placed
 
 
-def place_panels(panels: Sequence[Panel], frame: Size) -> list[Rectangle] | None:
+def place_panels(
+    panels: Sequence[Panel], frame: Size, around: Callable[[Panel, Size], Corners] | None = None
+) -> list[Rectangle] | None:
     """Place all panels whole, or none: inside the frame, and none over another.
 
     The most confident chooses first: above its box, else below, inside or beside it, else the
@@ -83,6 +86,8 @@ def place_panels(panels: Sequence[Panel], frame: Size) -> list[Rectangle] | None
     Args:
         panels: what is to stand in the frame.
         frame: width and height of the frame.
+        around: top left corners `[n, 2]` that a panel tries first, the best first, in place of
+            those above, below, inside and beside its box.
 
     Returns:
         The place of each panel, or None where neither way has room.
@@ -90,7 +95,7 @@ def place_panels(panels: Sequence[Panel], frame: Size) -> list[Rectangle] | None
     if sum(width * height for width, height in (p.size for p in panels)) > frame[0] * frame[1]:
         return None
     order = sorted(range(len(panels)), key=lambda number: panels[number].rank)
-    places = _one_by_one(panels, order, frame, _near_box)
+    places = _one_by_one(panels, order, frame, partial(_near_box, around or _beside_box))
     if places is None:
         by_size = sorted(order, key=lambda number: panels[number].size[::-1], reverse=True)
         places = _one_by_one(panels, by_size, frame, _from_top_left)
@@ -132,13 +137,15 @@ def _first_free(
     return left, top, right, bottom
 
 
-def _near_box(panel: Panel, frame: Size, standing: Corners) -> list[Corners]:
+def _near_box(
+    around: Callable[[Panel, Size], Corners], panel: Panel, frame: Size, standing: Corners
+) -> list[Corners]:
     touching = _touching(panel.size, frame, standing)
     left, top, right, bottom = panel.box
     # Twice the distance from middle to middle stays whole, so that ties stay ties.
     away = 2 * touching + panel.size - np.array([left + right, top + bottom])
     nearest = np.argsort((away**2).sum(axis=1), kind="stable")
-    return [_beside_box(panel, frame), touching[nearest]]
+    return [around(panel, frame), touching[nearest]]
 
 
 def _from_top_left(panel: Panel, frame: Size, standing: Corners) -> list[Corners]:
