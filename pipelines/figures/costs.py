@@ -178,14 +178,13 @@ def _label(figure: Figure, axes: Axes, points: Sequence[Point], heights: Sequenc
         panels.append(Panel(box, (0.0,), ((math.ceil(size[0]), math.ceil(size[1])),)))
     frame = round(axes.bbox.width), high
     places = place_panels(panels, frame, partial(_around, scale))
-    for text, panel, place in zip(texts, panels, places or [None] * len(texts), strict=True):
-        text.set_visible(place is not None)
-        if place:
-            text.xyann = place[0], high - place[1]
-            left, top, right, bottom = panel.box
-            apart = max(left - place[2], place[0] - right, top - place[3], place[1] - bottom)
-            assert text.arrow_patch is not None
-            text.arrow_patch.set_visible(apart > _MARK * scale)
+    assert places is not None  # tens of short names have room on a sheet
+    for text, panel, place in zip(texts, panels, places, strict=True):
+        text.xyann = place[0], high - place[1]
+        left, top, right, bottom = panel.box
+        apart = max(left - place[2], place[0] - right, top - place[3], place[1] - bottom)
+        assert text.arrow_patch is not None
+        text.arrow_patch.set_visible(apart > _MARK * scale)
 
 
 def _around(scale: float, panel: Panel, _frame: Size) -> Corners:

@@ -2,7 +2,7 @@
 
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egofeat.pipelines.figures.label_layout import Panel, Placed, place_lines, place_panels
@@ -35,6 +35,7 @@ def described(wanted, placed):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(panels(), max_size=12))
 def test_no_panel_covers_another_or_leaves_the_frame(wanted):
     placed = place_lines(wanted, FRAME)
@@ -48,6 +49,7 @@ def test_no_panel_covers_another_or_leaves_the_frame(wanted):
             assert (right - left, bottom - top) == panel.sizes[done.lines - 1]
 
 
+@settings(deadline=None)
 @given(st.lists(panels(), max_size=10).flatmap(lambda a: st.tuples(st.just(a), st.permutations(a))))
 def test_the_order_of_the_panels_does_not_matter(pair):
     wanted, shuffled = pair
@@ -56,6 +58,7 @@ def test_the_order_of_the_panels_does_not_matter(pair):
     assert described(shuffled, place_lines(shuffled, FRAME)) == described(wanted, first)
 
 
+@settings(deadline=None)
 @given(st.lists(panels(), max_size=10))
 def test_only_the_least_confident_lines_go(wanted):
     placed = place_lines(wanted, FRAME)
