@@ -5,7 +5,7 @@ The frames of these videos carry their own number.
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, BLOCK, BITS = 128, 96, 16, 8
@@ -23,6 +24,24 @@ def _interruptible() -> None:
     """Interruptions reach the tests, and what they start, in a process of several as in one."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced() -> Iterator[None]:
+    """Nothing here outlives a loss of power: do not wait for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _blank_sheets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save figures without drawing them, which takes most of a small training's time.
+
+    A test marked `drawn` looks at its pictures.
+    """
+    if not request.node.get_closest_marker("drawn"):
+        monkeypatch.setattr(Figure, "savefig", lambda sheet, out, **how: out.write_bytes(b""))
 
 
 @pytest.fixture(scope="session")

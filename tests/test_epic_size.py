@@ -25,8 +25,7 @@ def bench():
     del sys.modules["epic_size"]
 
 
-def test_every_step_of_the_road_is_walked(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *of, **how: None)
+def test_every_step_of_the_road_is_walked(bench, tmp_path):
     bench.write_store(tmp_path / "features", 130, 30)
     steps = list(bench.road(tmp_path, ("linear",), 2))
     said = {}

@@ -29,6 +29,8 @@ from egofeat.pipelines.bench.backbones import (
 from egofeat.pipelines.bench.speed import SpeedJob, measure, measure_apart
 from egofeat.pipelines.bench.timing import host_peak_bytes
 
+pytestmark = pytest.mark.drawn
+
 
 def job(**changes: object) -> SpeedJob:
     fields = {

@@ -10,6 +10,8 @@ from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.pipelines.bench.heads import HeadBench, bench_heads
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):

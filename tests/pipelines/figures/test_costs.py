@@ -15,6 +15,8 @@ from egofeat.pipelines.figures.costs import (
     operations,
 )
 
+pytestmark = pytest.mark.drawn
+
 
 def crowd(count: int) -> list[Point]:
     """Backbones much alike, as those of one family are."""

@@ -10,6 +10,8 @@ from egofeat.pipelines.figures import style as drawing
 from egofeat.pipelines.figures.classes import confusion_matrix, instances_per_class
 from egofeat.pipelines.figures.runs import comparison, contact_sheet, loss_curves
 
+pytestmark = pytest.mark.drawn
+
 CLASSES = (2, 13, 97, 300)
 
 

@@ -189,6 +189,7 @@ def test_perfect_detections_are_perfect(write, judge, truth, known):
     assert last.endswith("detections.csv")
 
 
+@pytest.mark.drawn
 def test_what_is_written_says_the_same(write, judge, truth, known):
     evaluation = judge(write(truth, truth, known))
     folder = evaluation.run

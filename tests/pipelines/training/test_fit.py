@@ -29,6 +29,7 @@ def config(verb_noun_store, tmp_path):
     )
 
 
+@pytest.mark.drawn
 def test_a_run_folder_holds_everything_to_do_it_again(config):
     seen = []
     run = fit_head(replace(config, targets=()), on_epoch=seen.append)

@@ -15,12 +15,6 @@ ROW = {"convlstm": MAPS, "stam": MAPS, "flow_attention": MAPS}
 KEPT = ("head.safetensors", "history*.csv", "predictions.npz", "metrics.json")
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """They take most of the time of so short a run, and are none of its bits."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *of, **how: None)
-
-
 def kept(path):
     files = sorted(file for pattern in KEPT for file in path.glob(pattern))
     assert len(files) >= len(KEPT)

@@ -20,11 +20,6 @@ QUICK = TrainerConfig(epochs=2, lr=0.02, device="cpu")
 CLASSES = {"verb": ("take", "put", "cut")}
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *of, **how: None)
-
-
 @pytest.fixture
 def published(labelled_store):
     """A data set of 12 segments under one of its published splits; features are kept."""

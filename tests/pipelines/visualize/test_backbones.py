@@ -30,6 +30,8 @@ from egofeat.pipelines.visualize.kernels import (
 from egofeat.pipelines.visualize.maps import Excerpt, draw_maps, maps_of, plan_of, read_excerpt
 from egofeat.pipelines.visualize.maximise import maximise
 
+pytestmark = pytest.mark.drawn
+
 
 class TwoPathways(nn.Module):
     """A bottleneck of every frame, and a convolution of every second one."""

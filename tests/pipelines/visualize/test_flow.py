@@ -8,6 +8,8 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.pipelines.visualize import backbones as visualize
 from egofeat.pipelines.visualize.flow import draw_wheel, wheel_colours
 
+pytestmark = pytest.mark.drawn
+
 
 def test_colours_tell_the_direction():
     ways = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]], np.float32)
