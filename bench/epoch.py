@@ -30,7 +30,7 @@ from egofeat.heads.training.feed import Feed
 from egofeat.heads.training.losses import Criterion, class_counts
 from egofeat.heads.training.optim import make_optimizer
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import FeatureStore, Recipe, ShardRows, StoreWriter, open_store
+from egofeat.store import Recipe, SegmentStore, ShardRows, StoreWriter, open_store
 
 CLASSES = {"verb": 97, "noun": 300}
 SHAPE = (20, 1280)
@@ -39,7 +39,7 @@ A_VIDEO = 136
 Batches = Iterator[tuple[Tensor, NDArray[np.int64]]]
 
 
-def write_both(folder: Path, rows: int) -> FeatureStore:
+def write_both(folder: Path, rows: int) -> SegmentStore:
     rng = np.random.default_rng(0)
     videos = {f"video_{start // A_VIDEO:04d}": start for start in range(0, rows, A_VIDEO)}
     segments = tuple(
@@ -78,10 +78,10 @@ def write_both(folder: Path, rows: int) -> FeatureStore:
             ),
         )
     writer.close()
-    return open_store(writer.path)
+    return open_store(writer.path).of_kind(SegmentStore)
 
 
-def from_store(store: FeatureStore, device: torch.device, cache: bool) -> Callable[[int], Batches]:
+def from_store(store: SegmentStore, device: torch.device, cache: bool) -> Callable[[int], Batches]:
     feed = Feed(store, np.arange(len(store)), device=device, batch_size=32, held=cache)
 
     def epoch(seed: int) -> Batches:

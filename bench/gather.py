@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from egofeat.segments import Dataset as SegmentDataset
 from egofeat.segments import Segment
-from egofeat.store import FeatureStore, Recipe, ShardRows, StoreWriter, open_store
+from egofeat.store import Recipe, SegmentStore, ShardRows, StoreWriter, open_store
 
 ROW = (20, 1280)
 BATCH = 256
@@ -72,7 +72,7 @@ class Items(Dataset[torch.Tensor]):
         return torch.from_numpy(self.values[self.order[item]].astype(np.float32))
 
 
-def ways(stores: dict[str, FeatureStore], flat: Path, rows: int) -> Iterator[tuple[str, Gather]]:
+def ways(stores: dict[str, SegmentStore], flat: Path, rows: int) -> Iterator[tuple[str, Gather]]:
     """Name and function of each way to gather a batch from mapped files."""
     plain = np.memmap(flat, np.float16, "r", shape=(rows, *ROW))
     with warnings.catch_warnings():
@@ -100,7 +100,7 @@ def ways(stores: dict[str, FeatureStore], flat: Path, rows: int) -> Iterator[tup
     yield "memmap: torch.index_select and copy_, reused buffers", reused_torch
 
 
-def _take(store: FeatureStore, out: NDArray[np.float32], batch: NDArray[np.int64]) -> None:
+def _take(store: SegmentStore, out: NDArray[np.float32], batch: NDArray[np.int64]) -> None:
     store.take(batch, out)
 
 
@@ -144,7 +144,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         stores = {
-            form: open_store(make_store(folder, options.rows, options.shards, form))
+            form: open_store(make_store(folder, options.rows, options.shards, form)).of_kind(
+                SegmentStore
+            )
             for form in ("hdf5", "zarr")
         }
         flat = folder / "flat.bin"

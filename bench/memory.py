@@ -17,7 +17,7 @@ import torch
 from epoch import from_store, trained, write_both
 from ratios import machine
 
-from egofeat.store import open_store
+from egofeat.store import SegmentStore, open_store
 
 
 def private_bytes() -> dict[str, int]:
@@ -31,7 +31,7 @@ def private_bytes() -> dict[str, int]:
 
 def epoch_peak(folder: Path) -> None:
     """Train one epoch and print the peaks, sampled every 20 ms."""
-    store = open_store(folder)
+    store = open_store(folder).of_kind(SegmentStore)
     peaks = {"Private_Dirty": 0, "both": 0}
     done = threading.Event()
 

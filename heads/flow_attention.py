@@ -48,6 +48,8 @@ class FlowAttentionHead(_Flow, Conv1dHead):
         RequestError: the features are not maps with a channel for the flow.
     """
 
+    reads = "maps+flow"
+
     def __init__(
         self,
         feature_shape: tuple[int, ...],
@@ -72,6 +74,8 @@ class SeedFlowAttentionHead(_Flow, SeedConv1dHead):
     Raises:
         RequestError: the features are not maps with a channel for the flow, or not of 20 frames.
     """
+
+    reads = "maps+flow"
 
     def __init__(
         self,

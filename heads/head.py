@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,10 @@ class Head(nn.Module, ABC):
     dropout, and one linear classifier a target. Maps of clips have two axes of time, V clips
     of t steps: a head sees them as T = V·t steps.
     """
+
+    reads: ClassVar[Literal["segments", "persons", "maps+flow"]] = "segments"
+    """What rows it takes: `persons` of key frames, `maps+flow` of which the last channel is a grid
+    of flow, or any `segments`."""
 
     def __init__(self, width: int, classes: Mapping[str, int], dropout: float) -> None:
         super().__init__()

@@ -89,6 +89,16 @@ def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -
     return read_options(name, build, {**preset_options, **options})
 
 
+def reads(name: str, preset: str | None = None) -> str:
+    """Return what a head reads, a word of `egofeat.heads.head.Head.reads`.
+
+    Raises:
+        RequestError: unknown head or preset.
+    """
+    build, _ = _choose(name, preset)
+    return str(getattr(build, "reads", Head.reads))
+
+
 def head_options(name: str, preset: str | None = None) -> dict[str, Any]:
     """Return option to default of a head, under a preset if one is named.
 

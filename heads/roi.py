@@ -27,6 +27,8 @@ class RoiHead(Head):
         RequestError: another pool than max on vectors, or fewer persons a row than wanted.
     """
 
+    reads = "persons"
+
     def __init__(
         self,
         feature_shape: tuple[int, ...],

@@ -9,8 +9,7 @@ from egofeat.store import verify as verify_store
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description, find_stores
 from egofeat.store.reading.opening import find_deeper, some
-from egofeat.store.sidecar.annotations import NAME as SEGMENTS_JSON
-from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 
 CONFIG = "config.yaml"
 """What makes a folder a run."""
@@ -59,16 +58,14 @@ def lacking(path: Path) -> str:
 
     A shard that is gone leaves no trace but this.
     """
-    annotations = Annotations.read(path) if (path / STORE_JSON).exists() else None
-    if annotations is None:
+    if not (path / STORE_JSON).exists():
         return ""
-    tap = next(iter(Description.read(path).recipe.taps))
-    there = set(open_store(path, tap).ids)
-    count = sum(segment not in there for segment in annotations.ids)
-    if not count:
+    store = open_store(path, next(iter(Description.read(path).recipe.taps)))
+    count = 0 if store.asked is None else len(store.asked) - len(store)
+    if store.asked is None or not count:
         return ""
     return (
-        f"; of the {len(annotations.ids):,} segments of the manifest {count:,} are without "
+        f"; of the {len(store.asked):,} segments of the manifest {count:,} are without "
         "features: not extracted, failed, or lost with their shards"
     )
 

@@ -20,7 +20,7 @@ READ_BLOCK = 16 << 20
 
 
 class Features(Protocol):
-    """What a head is fed from; `egofeat.store.FeatureStore` is one."""
+    """What a head is fed from; `egofeat.store.SegmentStore` is one."""
 
     @property
     def row_shape(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from egofeat.store.reading.neighbours import company
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,7 +21,6 @@ from egofeat.pipelines.extraction.in_memory import Maker, Watched, make_features
 from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.training.predict import guesses_of, logits_of
 from egofeat.segments import Segment
-from egofeat.store.reading.neighbours import company
 
 STRETCH = 30.0
 """Seconds of video that are known of at once: what is further on takes no memory yet."""

@@ -8,8 +8,7 @@ from typing import Any
 from egofeat.errors import RequestError
 from egofeat.pipelines.exporting.formats import AnnotationStyle
 from egofeat.segments import Dataset, Segment
-from egofeat.store import FeatureStore
-from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store import FeatureStore, WindowStore
 
 Wanted = Mapping[str, tuple[str, ...]]
 """Id of each segment of the store that is asked for, to its splits."""
@@ -21,11 +20,8 @@ def wanted_of_store(store: FeatureStore, splits: Sequence[str]) -> Wanted:
     Raises:
         RequestError: there is no such split.
     """
-    annotations = Annotations.read(store.path)
-    if annotations is None:  # nobody says what is missing
-        pairs = [(id_, "") for id_ in store.ids]
-    else:
-        pairs = list(zip(annotations.ids, annotations.splits, strict=True))
+    asked = store.table if store.asked is None else store.asked  # else nobody says what is missing
+    pairs = list(zip(asked.ids.tolist(), asked.splits.tolist(), strict=True))
     _check_splits(store.dataset, dict.fromkeys(split for _, split in pairs), splits)
     return {id_: (split,) for id_, split in pairs if not splits or split in splits}
 
@@ -77,11 +73,12 @@ def annotation_files(
         RequestError: a video has segments of several splits, or a class has a name of two lines
             where classes are listed a line each.
     """
+    windows = store.of_kind(WindowStore)
     fps = store.recipe.plan["fps"]
     videos = {}
     for video, splits in wanted.items():
         if video in store:
-            seconds = float(store.spans(video)[:, 2].max())
+            seconds = float(windows.spans(video)[:, 2].max())
             split = _only_split(video, splits)
             about = {"subset": style.subsets.get(split, split), "duration": seconds, "fps": fps}
             videos[video] = about | {"frame": round(seconds * fps)}

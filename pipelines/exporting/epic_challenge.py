@@ -59,14 +59,14 @@ def export_challenge(
         )
     opened = open_run_store(run, config, store)
     split_rows(opened, split)
-    covered = coverage(opened, split, config)
+    covered = coverage(opened, split)
     if covered.missing and not incomplete:
         raise RequestError(
             f"{covered}, and the challenge scores every segment: extract them, or give "
             "--incomplete for a file of those that there are"
         )
     rows, parts = predict_split(head.to(choose_device(device)), opened, split)
-    write_challenge(out, [opened.ids[row] for row in rows], fuse_logits(head, parts))
+    write_challenge(out, opened.ids[rows].tolist(), fuse_logits(head, parts))
     return covered
 
 

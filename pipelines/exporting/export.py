@@ -25,7 +25,7 @@ from egofeat.pipelines.exporting.annotations import (
 from egofeat.pipelines.exporting.formats import FORMATS, ExportFormat
 from egofeat.pipelines.exporting.names import file_names
 from egofeat.segments import Dataset
-from egofeat.store import FeatureStore, open_store
+from egofeat.store import FeatureStore, PersonStore, open_store
 from egofeat.store.files import PREFIX, remove_leftovers, replace_file
 
 _WORKER = "export"
@@ -128,7 +128,7 @@ def export(config: ExportConfig) -> ExportReport:
 
 
 def _check_fits(store: FeatureStore, form: ExportFormat, config: ExportConfig) -> None:
-    if store.recipe.of_persons:
+    if isinstance(store, PersonStore):
         raise RequestError(
             f"{store.path} holds persons of key frames, whose boxes no format of export has: read "
             "them with egofeat.store.open_persons, as docs/store.md shows"
@@ -221,7 +221,6 @@ def _write_features(
     out: Path, form: ExportFormat, store: FeatureStore, names: Mapping[str, str]
 ) -> int:
     """Write a file a segment, and index.csv when all stand; return the rows in them."""
-    numbers = {id_: number for number, id_ in enumerate(store.ids)}
     rows = 0
     index = io.StringIO()
     table = csv.writer(index, lineterminator="\n")
@@ -230,7 +229,7 @@ def _write_features(
         for id_, name in names.items():
             file = name + form.suffix
             replace_file(out / file, form.encode(store[id_]), _WORKER)
-            number = numbers[id_]
+            number = store.table.numbers[id_]
             stop, length = float(store.stops[number]), int(store.lengths[number])
             table.writerow(
                 [id_, store.videos[number], float(store.starts[number]),

@@ -26,7 +26,7 @@ from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.extraction.options import RoiConfig
 from egofeat.pipelines.extraction.roi_options import choose_person_taps, find_boxes
 from egofeat.pipelines.persons.options import FromMapsConfig
-from egofeat.store import FeatureStore, Key, Recipe, ShardRows, StoreWriter, open_store, versions
+from egofeat.store import Recipe, SegmentStore, ShardRows, StoreWriter, open_store, versions
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store
 from egofeat.words import counted
@@ -77,11 +77,12 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
     began = time.perf_counter()
     path = find_store(config.store)
     description = Description.read(path)
-    maps = [open_store(path, tap) for tap in _map_taps(path, description.recipe, config.roi)]
+    taps = _map_taps(path, description.recipe, config.roi)
+    maps = [open_store(path, tap).of_kind(SegmentStore) for tap in taps]
     dataset = read_dataset(config.manifest, description.dataset)
     found = find_boxes(config.roi, dataset)
     wanted = [s for s in dataset.of_splits(config.splits) if s.id in found.boxes]
-    without_maps = {key_of(s) for s in wanted} - _keys(maps)
+    without_maps = {key_of(s) for s in wanted} - set(maps[0].table.keys)
     shapes = {one.tap: one.row_shape for one in maps}
     align = RoiAlign(
         tuple(shapes),
@@ -133,12 +134,6 @@ def _write(
     return persons
 
 
-def _keys(maps: Sequence[FeatureStore]) -> set[Key]:
-    """Key frames of the maps, at the moments at which they were made."""
-    one = maps[0]
-    return set(zip(one.ids, one.starts.tolist(), one.stops.tolist(), strict=True))
-
-
 def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
     """The taps of maps to cut out of.
 
@@ -165,7 +160,7 @@ def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
 
 
 def _recipe(
-    of_maps: Recipe, align: RoiAlign, maps: Sequence[FeatureStore], taps: Sequence[str], digest: str
+    of_maps: Recipe, align: RoiAlign, maps: Sequence[SegmentStore], taps: Sequence[str], digest: str
 ) -> Recipe:
     """What makes the numbers: the maps' own recipe, how they were kept, and the boxes."""
     shapes = align.shapes({one.tap: one.row_shape for one in maps})
@@ -182,7 +177,7 @@ class _Cutter:
 
     def __init__(
         self,
-        maps: Sequence[FeatureStore],
+        maps: Sequence[SegmentStore],
         align: RoiAlign,
         recipe: Recipe,
         device: torch.device,
@@ -194,12 +189,11 @@ class _Cutter:
         plan = plan_from_description(recipe.plan)
         assert isinstance(plan, KeyFrames)
         self._plan = plan
-        self._numbers = {id_: number for number, id_ in enumerate(maps[0].ids)}
 
     def rows(self, shard: Shard, boxes: Sequence[Boxes]) -> ShardRows:
         """The persons of the key frames of a shard."""
         segments = shard.segments
-        numbers = np.array([self._numbers[segment.id] for segment in segments])
+        numbers = self._maps[0].table.of([segment.id for segment in segments])
         parts = [
             self._persons(numbers[at : at + _AT_ONCE], boxes[at : at + _AT_ONCE])
             for at in range(0, len(segments), _AT_ONCE)

@@ -23,8 +23,6 @@ from egofeat.pipelines.training.evaluation import Evaluation, write_arrays
 from egofeat.pipelines.training.gaze import gaze_figures
 from egofeat.pipelines.training.labelled import split_names
 from egofeat.pipelines.training.run import (
-    LabelledRows,
-    LabelledStore,
     Places,
     branches,
     load_run,
@@ -33,8 +31,7 @@ from egofeat.pipelines.training.run import (
 from egofeat.pipelines.training.run_files import write_file
 from egofeat.pipelines.training.trained_on import judge
 from egofeat.pipelines.training.views import Views, head_of_a_view, open_views, predict_views
-from egofeat.store import PersonRows
-from egofeat.store.reading.joined import JoinedStore
+from egofeat.store import PersonRows, Rows
 
 
 def evaluate(
@@ -65,7 +62,7 @@ def evaluate(
     head, config = load_run(run)
     by = Views(*views) if views else None
     if by:
-        opened: LabelledRows = open_views(run, config, store, by)
+        opened = open_views(run, config, store, by)
         head = head_of_a_view(run, config, head)
     else:
         opened = open_run_rows(run, config, store)
@@ -77,7 +74,7 @@ def evaluate(
 def evaluate_head(
     head: Head | AveragedHeads,
     config: Mapping[str, Any],
-    store: LabelledRows,
+    store: Rows,
     folder: Path,
     split: str,
     views: Views | None = None,
@@ -95,7 +92,7 @@ def evaluate_head(
     rows, parts = predict_split(head, store, split, views)
     logits = fuse_logits(head, parts)
     labels = {target: torch.from_numpy(store.labels[target][rows]) for target in logits}
-    unseen = torch.from_numpy(np.isin(np.asarray(store.groups)[rows], sorted(store.unseen)))
+    unseen = torch.from_numpy(np.isin(store.groups[rows], sorted(store.unseen)))
     figures, *of_parts = (
         dict(metrics(values, labels, tail=store.tail, unseen=unseen))
         for values in (logits, *(parts if len(parts) > 1 else ()))
@@ -113,7 +110,7 @@ def evaluate_head(
         for target, weights in head.weights().items():
             for of_branch, weight in zip(of_parts, weights.tolist(), strict=True):
                 of_branch[f"{target}/weight"] = weight
-    stores = [part.name for part in store.parts] if isinstance(store, JoinedStore) else []
+    stores = [one.name for one in store.stores]
     warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
     suffix, said = judged.suffix, split
     if views:
@@ -123,7 +120,7 @@ def evaluate_head(
         run=folder,
         split=split,
         segments=len(rows),
-        segments_of_split=coverage(store, split, config).of_split,
+        segments_of_split=coverage(store, split).of_split,
         trained_on=judged.seen,
         metrics=figures,
         warnings=tuple(filter(None, warnings)),
@@ -158,7 +155,7 @@ def draw_confusions(
 
 
 def predict_split(
-    head: Head | AveragedHeads, store: LabelledStore, split: str, views: Views | None = None
+    head: Head | AveragedHeads, store: Rows, split: str, views: Views | None = None
 ) -> tuple[NDArray[np.int64], list[dict[str, Tensor]]]:
     """Return the rows of a split and each head's logits for them, target to `[rows,classes]`.
 
@@ -177,7 +174,7 @@ def predict_split(
     ]
 
 
-def split_rows(store: LabelledStore, split: str) -> NDArray[np.int64]:
+def split_rows(store: Rows, split: str) -> NDArray[np.int64]:
     """Return the rows of a split.
 
     Raises:
@@ -194,13 +191,13 @@ def split_rows(store: LabelledStore, split: str) -> NDArray[np.int64]:
 
 def write_predictions(
     path: Path,
-    store: LabelledStore,
+    store: Rows,
     rows: NDArray[np.int64],
     logits: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],
 ) -> None:
     """Write ids, `logits_<target>` float32 `[rows,classes]` and `labels_<target>` (-1: none)."""
-    arrays: dict[str, NDArray[Any]] = {"ids": np.array([store.ids[row] for row in rows])}
+    arrays: dict[str, NDArray[Any]] = {"ids": np.array(store.ids[rows].tolist())}
     arrays |= {f"logits_{target}": values.numpy() for target, values in logits.items()}
     arrays |= {f"labels_{target}": values.numpy() for target, values in labels.items()}
     write_arrays(path, arrays)

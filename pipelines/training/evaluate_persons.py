@@ -108,7 +108,7 @@ def evaluate_persons(
     """
     of_split, truth = _split(rows, split)
     judged = judge(folder, config, rows, split)
-    ids, corners = [rows.ids[row] for row in of_split], rows.boxes[of_split]
+    ids, corners = rows.ids[of_split].tolist(), rows.boxes[of_split]
     feed = evaluation_feed(rows, of_split, device=next(head.parameters()).device)
     # In singles, those that are very sure would be equal.
     scores = predict(head, feed)[TARGET].double().sigmoid().numpy()
@@ -125,7 +125,7 @@ def evaluate_persons(
         segments=int(truth.frames.sum()),
         segments_of_split=len(rows.key_frames(split)),
         trained_on=judged.seen,
-        empty=coverage(rows, split, config).missing,
+        empty=coverage(rows, split).missing,
         metrics={
             f"{TARGET}/mAP": mean_precision(precisions),
             f"{TARGET}/box_recall": box_recall(truth.boxes, found),
@@ -151,7 +151,7 @@ def evaluate_persons(
 
 def boxes_suffix(rows: PersonRows, config: Mapping[str, Any]) -> str:
     """What the names of files about these boxes end in, `-boxes-0a1b2c3d`; nothing of its own."""
-    boxes = rows.recipe.plan["boxes"]
+    boxes = rows.store.recipe.plan["boxes"]
     own = sources(config)[0]["recipe"]["plan"]["boxes"]
     return "" if boxes == own else f"-boxes-{boxes.removeprefix('sha256:')[:8]}"
 

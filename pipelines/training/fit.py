@@ -18,7 +18,7 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.measures.precision import check_precision
-from egofeat.heads.registry import resolve_options
+from egofeat.heads.registry import reads, resolve_options
 from egofeat.heads.training.losses import class_counts
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.heads.training.trainer import DivergedError, Examples, check_labels
@@ -36,7 +36,6 @@ from egofeat.pipelines.training.labelled import (
 from egofeat.pipelines.training.members import fit_members
 from egofeat.pipelines.training.published_heads import start_from
 from egofeat.pipelines.training.run import (
-    LabelledRows,
     Places,
     RunFolder,
     branches,
@@ -47,12 +46,11 @@ from egofeat.pipelines.training.run import (
 from egofeat.pipelines.training.run_claim import claim
 from egofeat.pipelines.training.run_config import sources, write_config
 from egofeat.pipelines.training.run_files import SUMS
-from egofeat.pipelines.training.run_origin import describe_file, describe_store
-from egofeat.pipelines.training.splits import choose_groups, choose_published, set_aside
+from egofeat.pipelines.training.run_origin import describe_file, describe_stores
+from egofeat.pipelines.training.splits import by_published, choose_groups, hold_out
 from egofeat.pipelines.training.trained_on import NAME as TRAINED_ON
 from egofeat.pipelines.training.trained_on import TrainedOn, labels_digest
-from egofeat.store.reading.joined import JoinedStore
-from egofeat.store.reading.persons import PersonRows
+from egofeat.store import Rows
 
 FUSIONS = ("features", "logits", "weighted")
 
@@ -148,21 +146,21 @@ def fit_head(
     trainer = config.trainer or trainer_config(config.preset)
     store = open_rows(config)
     targets = choose_targets(store, config.targets)
-    val_groups = divide(config, store, targets, trainer.seed)
+    store, val_groups = divide(config, store, targets, trainer.seed)
     train_rows = labelled_rows(store, config.train_split, targets)
     labelled_rows(store, config.val_split, targets)  # which must have some
     check_taught(store, train_rows, config.train_split, targets)
     if len(train_rows) < 2:
         raise RequestError(
             f"split '{config.train_split}' of store {store.path} has one labelled "
-            f"{unit(store)}: a head needs two at least"
+            f"{store.unit.removesuffix('s')}: a head needs two at least"
         )
     labels = {target: store.labels[target] for target in targets}
     check_labels(trainer, labels)
     description = describe(config, trainer, store, targets) | val_groups
     check_precision(trainer.amp, choose_device(trainer.device), make_head(description))
     for split in dict.fromkeys((config.train_split, config.val_split)):
-        covered = coverage(store, split, description)
+        covered = coverage(store, split)
         if covered.missing:
             console.note(f"{covered}")
     with claim(config.out, description) as path:
@@ -173,7 +171,7 @@ def _fit_in(
     folder: RunFolder,
     config: FitConfig,
     description: Mapping[str, Any],
-    store: LabelledRows,
+    store: Rows,
     labels: Mapping[str, NDArray[Any]],
     on_epoch: Callable[[Mapping[str, float]], None],
     shown: bool,
@@ -230,7 +228,7 @@ def withdraw(folder: RunFolder) -> None:
         path.unlink()
 
 
-def open_rows(config: FitConfig) -> LabelledRows:
+def open_rows(config: FitConfig) -> Rows:
     """Open the rows that a head is to learn from.
 
     Raises:
@@ -240,52 +238,44 @@ def open_rows(config: FitConfig) -> LabelledRows:
     """
     options = resolve_options(config.head, config.preset, config.options)
     store = open_labelled(config.store, config.tap, options)
-    if config.head == "roi" and not isinstance(store, PersonRows):
+    if reads(config.head, config.preset) == "persons" and store.unit != "persons":
         raise RequestError(
-            f"head 'roi' reads persons of key frames, and store {store.path} holds segments: make "
-            "one of persons with egofeat roi, or choose another head"
+            f"head '{config.head}' reads persons of key frames, and store {store.path} holds "
+            "segments: make one of persons with egofeat roi, or choose another head"
         )
     if config.published_split is not None:
-        choose_published(store, config.published_split)
+        store = by_published(store, config.published_split)
     return store
 
 
-def unit(store: LabelledRows) -> str:
-    """What a row of the store is, for people."""
-    return "person" if isinstance(store, PersonRows) else "segment"
-
-
 def divide(
-    config: FitConfig, store: LabelledRows, targets: tuple[str, ...], seed: int
-) -> dict[str, Any]:
-    """Set the validation part aside, if one is wanted; return what config.yaml says of it.
+    config: FitConfig, store: Rows, targets: tuple[str, ...], seed: int
+) -> tuple[Rows, dict[str, Any]]:
+    """Hold the validation part out, if one is wanted; return what config.yaml says of it too.
 
     Raises:
         RequestError: the split cannot be divided, or there is a validation split already.
     """
     if not config.val_from_train:
-        return {}
-    if isinstance(store, PersonRows):
+        return store, {}
+    if store.unit == "persons":
         raise RequestError(
             "--val-from-train divides segments, and persons are judged by all key frames of a "
             f"split that the data set itself has: give {store.dataset} one in the manifest"
         )
     rows = labelled_rows(store, config.train_split, targets)
     groups = choose_groups(store, rows, config.val_from_train, seed)
-    set_aside(store, groups, config.train_split, config.val_split)
-    return {"val_from_train": config.val_from_train, "val_groups": groups}
+    store = hold_out(store, groups, config.train_split, config.val_split)
+    return store, {"val_from_train": config.val_from_train, "val_groups": groups}
 
 
 def describe(
-    config: FitConfig, trainer: TrainerConfig, store: LabelledRows, targets: tuple[str, ...]
+    config: FitConfig, trainer: TrainerConfig, store: Rows, targets: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return what config.yaml says: plain values only."""
     options = resolve_options(config.head, config.preset, config.options)
-    origin = (
-        {"fuse": config.fuse, "stores": [describe_store(one) for one in store.stores]}
-        if isinstance(store, JoinedStore)
-        else describe_store(store)
-    )
+    stores = describe_stores(store)
+    origin = {"fuse": config.fuse, "stores": stores} if len(stores) > 1 else stores[0]
     description = {
         "egofeat": version("egofeat"),
         "head": config.head,
@@ -307,7 +297,7 @@ def describe(
         description["init"] = describe_file(config.init)
     _refuse_more_than_memory(description)
     make_head(description)  # a head that cannot be is refused before anything is written
-    if config.head == "flow_attention":
+    if reads(config.head, config.preset) == "maps+flow":
         _refuse_without_flow(description)
     return description
 
@@ -330,13 +320,14 @@ def _refuse_without_flow(description: Mapping[str, Any]) -> None:
     last = sources(description)[-1]
     if description.get("fuse") != "features" or last["feature_shape"][-3] != 1:
         raise RequestError(
-            "head 'flow_attention' weighs maps by a grid of flow beside them: name the store of "
-            "maps first, then that of backbone flow_grid, with --store each and --fuse features"
+            f"head '{description['head']}' weighs maps by a grid of flow beside them: name the "
+            "store of maps first, then that of backbone flow_grid, with --store each and --fuse "
+            "features"
         )
 
 
 def draw_instances(
-    store: LabelledRows,
+    store: Rows,
     targets: tuple[str, ...],
     splits: Mapping[str, NDArray[np.int64]],
     out: Path,
@@ -357,5 +348,5 @@ def draw_instances(
         }
         picture = out / f"instances-{target}.png"
         # A person may do several things at once, and is then counted with each.
-        counted = "labels of persons" if isinstance(store, PersonRows) else "segments"
+        counted = "labels of persons" if store.unit == "persons" else "segments"
         instances_per_class(counts, names, picture, f"{counted} a class: {target}", counted)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import Concatenated
 from egofeat.heads.gaze import Attentive, Teachable, gaze_metrics
 from egofeat.heads.head import Head
 from egofeat.heads.training.feed import Features
@@ -28,8 +27,6 @@ class _Gazed(Protocol):
 
 def points_of(features: Features, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
     """Return where the wearer looked at each step of rows, `[n,T,3]`; None without gaze."""
-    if isinstance(features, Concatenated):
-        features = features.longest
     if isinstance(features, _Gazed) and features.has_gaze:
         return features.gaze_points(rows)
     return None

@@ -8,15 +8,13 @@ from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
 from egofeat.heads.training.losses import Labels
-from egofeat.pipelines.training.run import LabelledRows, Places, as_rows, listed, tell_left_out
-from egofeat.store import FeatureStore
-from egofeat.store.reading.joined import open_stores
-from egofeat.store.reading.persons import PersonRows
+from egofeat.pipelines.training.run import Places, listed, tell_left_out
+from egofeat.store import Rows, open_stores
 
 
 def open_labelled(
     places: Places, tap: str | None, options: Mapping[str, Any] | None = None
-) -> LabelledRows:
+) -> Rows:
     """Open the store, or the stores as one, and say which segments the join leaves out.
 
     A store of persons is opened as rows of persons.
@@ -31,18 +29,12 @@ def open_labelled(
         StoreError: a store cannot be read, or the stores disagree on their segments.
     """
     taps = [name.strip() for name in tap.split(",")] if tap else []
-    opened = open_stores(listed(places), taps)
-    for store in [opened] if isinstance(opened, FeatureStore) else opened.stores:
-        if store.flat and not store.recipe.of_persons:
-            raise RequestError(
-                f"{store.path} holds windows over whole videos, and a head learns from labelled "
-                "segments: extract those, without --windows"
-            )
+    opened = open_stores(listed(places), taps, others=int((options or {}).get("others", 0)))
     tell_left_out(opened)
-    return as_rows(opened, {"options": options or {}})
+    return opened
 
 
-def choose_targets(store: LabelledRows, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def choose_targets(store: Rows, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return the targets to train: those wanted, else those that the data set's benchmark judges.
 
     Where it has none, verb and noun, else all that are labelled.
@@ -51,13 +43,8 @@ def choose_targets(store: LabelledRows, wanted: tuple[str, ...]) -> tuple[str, .
         RequestError: a target that the store has no labels for.
     """
     labelled = tuple(t for t, values in store.labels.items() if is_labelled(values).any())
-    if not labelled and isinstance(store, PersonRows):
-        raise _no_persons(f"store {store.path}")
     if not labelled:
-        raise RequestError(
-            f"store {store.path} has no labels: run egofeat extract again with a manifest that "
-            "gives them (features are kept)"
-        )
+        raise RequestError(f"store {store.path} {store.unlabelled}")
     for target in wanted:
         if target not in labelled:
             raise RequestError(
@@ -77,12 +64,12 @@ def is_labelled(labels: Labels) -> NDArray[np.bool_]:
     return np.any(labels, axis=1) if labels.ndim == 2 else np.greater_equal(labels, 0)
 
 
-def split_names(store: LabelledRows) -> str:
+def split_names(store: Rows) -> str:
     """The splits that the rows of a store have, for a sentence."""
     return ", ".join(sorted(set(map(str, store.splits)))) or "none"
 
 
-def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> NDArray[np.int64]:
+def labelled_rows(store: Rows, split: str, targets: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the rows of a split that have a label for one of the targets at least.
 
     Of persons, those with an annotated box, whatever they do.
@@ -91,12 +78,13 @@ def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> 
         RequestError: there are none; the message names the splits that there are.
     """
     rows = store.rows(split)
-    labelled = np.any([is_labelled(store.labels[target][rows]) for target in targets], axis=0)
-    if labelled.any():
-        return rows[store.annotated[rows] if isinstance(store, PersonRows) else labelled]
+    if any(is_labelled(store.labels[target][rows]).any() for target in targets):
+        return rows[store.teaching(targets)[rows]]
     names = split_names(store)
-    if isinstance(store, PersonRows):
-        raise _no_persons(f"split '{split}' of store {store.path}, whose splits are {names},")
+    if store.unit == "persons":
+        raise RequestError(
+            f"split '{split}' of store {store.path}, whose splits are {names}, {store.unlabelled}"
+        )
     if not len(rows):
         raise RequestError(
             f"split '{split}' of store {store.path} has no labelled segments: its splits are "
@@ -112,7 +100,7 @@ def labelled_rows(store: LabelledRows, split: str, targets: tuple[str, ...]) -> 
 
 
 def check_taught(
-    store: LabelledRows, rows: NDArray[np.int64], split: str, targets: tuple[str, ...]
+    store: Rows, rows: NDArray[np.int64], split: str, targets: tuple[str, ...]
 ) -> None:
     """Refuse a target that no row to learn from has a label for.
 
@@ -131,11 +119,3 @@ def check_taught(
 
 def _named(targets: tuple[str, ...]) -> str:
     return f"target{'s' if len(targets) > 1 else ''} {' or '.join(map(repr, targets))}"
-
-
-def _no_persons(where: str) -> RequestError:
-    return RequestError(
-        f"{where} has no annotated persons that do anything, and heads learn from these: make a "
-        "store of them with egofeat roi --boxes annotated (one of detected persons is for "
-        "evaluation), or choose splits with --train-split and --val-split"
-    )

@@ -16,7 +16,7 @@ from egofeat.heads.training.trainer import Examples, evaluation_feed, predict, t
 from egofeat.pipelines.figures.runs import loss_curves
 from egofeat.pipelines.training.run import RunFolder
 from egofeat.pipelines.training.run_files import forget, remember
-from egofeat.store.reading.persons import PersonRows
+from egofeat.store import PersonRows
 
 FIGURES_EVERY_S = 2.0
 """Seconds between lines of figures while a head trains, at least."""
@@ -78,8 +78,8 @@ def fit_member(
     """
     if isinstance(head.standardise, Standardise):
         features = examples.features
-        if isinstance(features, PersonRows):  # each alone: nobody is all zeros
-            features = PersonRows(features.store)
+        if isinstance(features, PersonRows):  # nobody is all zeros
+            features = features.alone
         mean, std = channel_statistics(features, examples.train)
         head.standardise.mean.copy_(torch.from_numpy(mean))
         head.standardise.std.copy_(torch.from_numpy(std))

@@ -29,16 +29,10 @@ from egofeat.heads.registry import build_head
 from egofeat.heads.training.feed import Features
 from egofeat.pipelines.training.run_config import read_config, sources
 from egofeat.pipelines.training.run_files import compare, write_file
-from egofeat.pipelines.training.splits import choose_published, set_aside
-from egofeat.store import FeatureStore, Recipe, open_store
+from egofeat.pipelines.training.splits import by_published, hold_out
+from egofeat.store import FeatureStore, Recipe, Rows, join, open_store
 from egofeat.store.bounded import read_bounded
-from egofeat.store.reading.joined import JoinedStore, join
-from egofeat.store.reading.persons import PersonRows
 
-LabelledStore = FeatureStore | JoinedStore
-"""Segments that a head is trained and judged on: of one store, or several of one data set."""
-LabelledRows = LabelledStore | PersonRows
-"""The same, or the persons of key frames."""
 Places = Path | Sequence[Path]
 """Where a store lies, or several."""
 
@@ -136,12 +130,11 @@ def _fresh_head(config: Mapping[str, Any], shape: tuple[int, ...]) -> Head:
     return head
 
 
-def branches(head: Head | AveragedHeads, store: LabelledRows) -> list[tuple[Head, Features]]:
-    """Pair each head of a run with the features that it reads, in the rows of the store."""
+def branches(head: Head | AveragedHeads, rows: Rows) -> list[tuple[Head, Features]]:
+    """Pair each head of a run with the features that it reads of the rows."""
     if isinstance(head, AveragedHeads):
-        assert isinstance(store, JoinedStore)
-        return list(zip(head.members, store.parts, strict=True))
-    return [(head, Concatenated(store.parts) if isinstance(store, JoinedStore) else store)]
+        return list(zip(head.members, rows.parts, strict=True))
+    return [(head, Concatenated(rows.parts) if len(rows.parts) > 1 else rows.parts[0])]
 
 
 def listed(places: Places | None) -> list[Path]:
@@ -151,9 +144,7 @@ def listed(places: Places | None) -> list[Path]:
     return [places] if isinstance(places, Path) else list(places)
 
 
-def open_run_store(
-    path: Path, config: Mapping[str, Any], store: Places | None = None
-) -> LabelledStore:
+def open_run_store(path: Path, config: Mapping[str, Any], store: Places | None = None) -> Rows:
     """Open the store of segments that a run was trained on, or another place where it lies now.
 
     Args:
@@ -167,9 +158,7 @@ def open_run_store(
             are no longer those that the head tells apart.
     """
     refuse_persons(path, config)
-    opened = open_run_rows(path, config, store)
-    assert not isinstance(opened, PersonRows)
-    return opened
+    return open_run_rows(path, config, store)
 
 
 def reads_persons(config: Mapping[str, Any]) -> bool:
@@ -190,9 +179,7 @@ def refuse_persons(path: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def open_run_rows(
-    path: Path, config: Mapping[str, Any], store: Places | None = None
-) -> LabelledRows:
+def open_run_rows(path: Path, config: Mapping[str, Any], store: Places | None = None) -> Rows:
     """Open what a run was trained on, segments or persons, or another place where it lies now.
 
     The persons may be others than those that it was trained on, as a detector's are: their features
@@ -216,13 +203,14 @@ def open_run_rows(
             "give --store once for each, in the order of its config.yaml"
         )
     pairs = zip(trained_on, places, strict=True)
-    opened = as_rows(join([_open_source(path, source, place) for source, place in pairs]), config)
+    stores = [_open_source(path, source, place) for source, place in pairs]
+    opened = join(stores, others=int(config["options"].get("others", 0)))
     tell_left_out(opened)
     if "published_split" in config:
-        choose_published(opened, config["published_split"])
+        opened = by_published(opened, config["published_split"])
     if "val_groups" in config:
-        assert not isinstance(opened, PersonRows)  # whose splits are never divided
-        set_aside(opened, config["val_groups"], config["train_split"], config["val_split"])
+        splits = config["train_split"], config["val_split"]
+        opened = hold_out(opened, config["val_groups"], *splits)
     for target, names in config["classes"].items():
         if list(opened.classes.get(target, ())) != names:
             raise StoreError(
@@ -231,26 +219,6 @@ def open_run_rows(
                 "the manifest and run egofeat extract (features are kept)"
             )
     return opened
-
-
-def as_rows(store: LabelledStore, config: Mapping[str, Any]) -> LabelledRows:
-    """A store of persons as one row a person, with as many others as the head's options want.
-
-    Args:
-        store: as it was opened.
-        config: with the head's `options`.
-
-    Raises:
-        RequestError: persons are joined with other stores.
-    """
-    stores = [store] if isinstance(store, FeatureStore) else store.stores
-    if not any(one.recipe.of_persons for one in stores):
-        return store
-    if not isinstance(store, FeatureStore):
-        raise RequestError(
-            f"{store.path} hold persons of key frames, and these are not joined: name one store"
-        )
-    return PersonRows(store, int(config["options"].get("others", 0)))
 
 
 def _open_source(path: Path, source: Mapping[str, Any], place: Path) -> FeatureStore:
@@ -277,9 +245,9 @@ def _of_other_persons(recipe: Recipe, source: Mapping[str, Any]) -> bool:
     return recipe.of_persons and there == own
 
 
-def tell_left_out(store: LabelledRows) -> None:
+def tell_left_out(rows: Rows) -> None:
     """Say how many segments of joined stores do not stand in all of them, if any."""
-    if isinstance(store, JoinedStore) and any(store.left_out):
-        pairs = zip(store.left_out, store.stores, strict=True)
+    if any(rows.left_out):
+        pairs = zip(rows.left_out, rows.stores, strict=True)
         left_out = ", ".join(f"{count} of {one.path}" for count, one in pairs)
-        console.note(f"{len(store)} segments stand in all stores; left out: {left_out}")
+        console.note(f"{len(rows)} segments stand in all stores; left out: {left_out}")

@@ -7,8 +7,7 @@ import yaml
 
 from egofeat.errors import WeightsError
 from egofeat.extract.weights import sha256_of
-from egofeat.store import FeatureStore
-from egofeat.store.reading.persons import PersonRows
+from egofeat.store import Rows
 
 
 def describe_file(path: Path) -> dict[str, str]:
@@ -22,12 +21,15 @@ def describe_file(path: Path) -> dict[str, str]:
     return {"file": str(path.resolve()), "sha256": sha256_of(path)}
 
 
-def describe_store(store: FeatureStore | PersonRows) -> dict[str, Any]:
-    """Return where a store lies and what its features are."""
-    return {
-        "store": str(Path(store.path).resolve()),
-        "store_digest": store.digest,
-        "tap": store.tap,
-        "feature_shape": list(store.row_shape),
-        "recipe": yaml.safe_load(store.recipe.to_json()),
-    }
+def describe_stores(rows: Rows) -> list[dict[str, Any]]:
+    """Return where each store of some rows lies and what its features are."""
+    return [
+        {
+            "store": str(store.path.resolve()),
+            "store_digest": store.digest,
+            "tap": store.tap,
+            "feature_shape": list(part.row_shape),
+            "recipe": yaml.safe_load(store.recipe.to_json()),
+        }
+        for store, part in zip(rows.stores, rows.parts, strict=True)
+    ]

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 
 from egofeat.errors import RequestError
 from egofeat.names import check_name
-from egofeat.pipelines.training.run import LabelledRows, RunFolder
+from egofeat.pipelines.training.run import RunFolder
 from egofeat.pipelines.training.run_files import compare, write_file
+from egofeat.store import PersonRows, Rows
 from egofeat.store.bounded import read_bounded
-from egofeat.store.reading.persons import PersonRows
 
 NAME = "trained-on.json"
 _MOST = 256 << 20
@@ -43,7 +43,7 @@ class TrainedOn:
 
     @classmethod
     def of(
-        cls, store: LabelledRows, rows: NDArray[np.int64], val_split: str, targets: Sequence[str]
+        cls, store: Rows, rows: NDArray[np.int64], val_split: str, targets: Sequence[str]
     ) -> Self:
         """What a training on some rows of a store is to remember."""
         return cls(ids_of(store, rows), digest_of(store, val_split, targets))
@@ -54,7 +54,7 @@ class TrainedOn:
         write_file(folder / NAME, (text.model_dump_json() + "\n").encode())
 
     @classmethod
-    def recall(cls, folder: Path, config: Mapping[str, Any], store: LabelledRows) -> Self | None:
+    def recall(cls, folder: Path, config: Mapping[str, Any], store: Rows) -> Self | None:
         """What a run was trained on; None where that is not known any more.
 
         A run without the file was made before there was one: it was trained on what the store
@@ -92,7 +92,7 @@ class Judged:
     are of, else the split."""
 
 
-def judge(folder: Path, config: Mapping[str, Any], store: LabelledRows, split: str) -> Judged:
+def judge(folder: Path, config: Mapping[str, Any], store: Rows, split: str) -> Judged:
     """See whether rows of a split may be judged by a run, and what files about them are called.
 
     Args:
@@ -110,11 +110,10 @@ def judge(folder: Path, config: Mapping[str, Any], store: LabelledRows, split: s
     here = ids_of(store, store.rows(split))
     seen = None if trained is None else len(here & trained.ids)
     if seen and split != config["train_split"]:
-        unit = "key frames" if isinstance(store, PersonRows) else "segments"
         raise RequestError(
-            f"run {folder} was trained on {seen:,} of {len(here):,} {unit} of split '{split}' in "
-            f"store {store.path}, whose splits have changed since: judge it on another with "
-            "--split, or fit the head again"
+            f"run {folder} was trained on {seen:,} of {len(here):,} {store.counted} of split "
+            f"'{split}' in store {store.path}, whose splits have changed since: judge it on "
+            "another with --split, or fit the head again"
         )
     own = split == config["val_split"]
     if own and RunFolder(folder).metrics.exists():
@@ -123,20 +122,20 @@ def judge(folder: Path, config: Mapping[str, Any], store: LabelledRows, split: s
     return Judged(seen, "" if own else f"-{split}")
 
 
-def ids_of(store: LabelledRows, rows: NDArray[np.int64]) -> frozenset[str]:
+def ids_of(store: Rows, rows: NDArray[np.int64]) -> frozenset[str]:
     """Ids of rows; of persons, of their key frames."""
-    return frozenset(store.ids[row] for row in rows.tolist())
+    return frozenset(store.ids[rows].tolist())
 
 
-def labels_digest(store: LabelledRows, targets: Collection[str]) -> str:
+def labels_digest(store: Rows, targets: Collection[str]) -> str:
     """Hexadecimal sha256 of the ids, splits and labels of all rows of a store."""
-    digest = hashlib.sha256("\n".join([*store.ids, *map(str, store.splits)]).encode())
+    digest = hashlib.sha256("\n".join([*store.ids.tolist(), *store.splits.tolist()]).encode())
     for target in targets:
         digest.update(store.labels[target].tobytes())
     return digest.hexdigest()
 
 
-def digest_of(store: LabelledRows, split: str, targets: Collection[str]) -> str:
+def digest_of(store: Rows, split: str, targets: Collection[str]) -> str:
     """Hexadecimal sha256 of the ids and labels of a split's rows, in the order of the ids.
 
     Of persons, of the key frames that the data set has: their boxes may be others.
@@ -144,9 +143,9 @@ def digest_of(store: LabelledRows, split: str, targets: Collection[str]) -> str:
     if isinstance(store, PersonRows):
         return hashlib.sha256(json.dumps(sorted(store.key_frames(split))).encode()).hexdigest()
     rows = store.rows(split)
-    ids = [store.ids[row] for row in rows.tolist()]
-    order = np.argsort(np.array(ids, dtype=np.str_), kind="stable")
-    digest = hashlib.sha256(json.dumps(sorted(ids)).encode())
+    ids = store.ids[rows]
+    order = np.argsort(ids, kind="stable")
+    digest = hashlib.sha256(json.dumps(sorted(ids.tolist())).encode())
     for target in targets:
         digest.update(store.labels[target][rows[order]].tobytes())
     return digest.hexdigest()

@@ -21,9 +21,9 @@ from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.training.feed import Features
 from egofeat.heads.training.trainer import evaluation_feed
-from egofeat.pipelines.training.run import LabelledStore, Places, listed, make_head, open_run_store
+from egofeat.pipelines.training.run import Places, listed, make_head, open_run_store
 from egofeat.pipelines.training.run_config import sources
-from egofeat.store import Recipe, open_store
+from egofeat.store import Recipe, Rows, open_store
 
 _COUNTED_BY = {"clips": "clips", "uniform": "frames"}
 """Sampling to the entry of the plan that counts clips, or the frames of an image network."""
@@ -56,9 +56,7 @@ class Views:
         return cls(recipe.plan[count], recipe.transform.get("crops", 1)) if count else None
 
 
-def open_views(
-    run: Path, config: Mapping[str, Any], store: Places | None, views: Views
-) -> LabelledStore:
+def open_views(run: Path, config: Mapping[str, Any], store: Places | None, views: Views) -> Rows:
     """Open the store that a run is judged on by views: its own, or one of another number of them.
 
     Args:

@@ -27,7 +27,6 @@ from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.training.gaze import attend, points_of
 from egofeat.pipelines.training.predict import features_of
 from egofeat.pipelines.training.run import (
-    LabelledStore,
     Places,
     branches,
     load_run,
@@ -37,7 +36,7 @@ from egofeat.pipelines.training.run import (
 from egofeat.pipelines.training.run_config import sources
 from egofeat.pipelines.visualize.backbones import Pictures
 from egofeat.segments import Media
-from egofeat.store import FeatureStore
+from egofeat.store import Rows
 from egofeat.store.reading.steps import stretches
 
 _COLUMNS = 8
@@ -143,22 +142,21 @@ def attention(
 def _of_segment(
     head: Head | AveragedHeads,
     config: Mapping[str, Any],
-    store: LabelledStore,
+    store: Rows,
     segment: str,
     manifest: Path,
 ) -> list[Looked]:
-    if segment not in store.ids:
+    row = store.table.of([segment])
+    if row[0] < 0:
         raise RequestError(f"store {store.path} has no segment '{segment}'")
-    row = np.array([store.ids.index(segment)])
-    stores = [store] if isinstance(store, FeatureStore) else list(store.stores)
     dataset = load_manifest(manifest).dataset(store.dataset)
     looked = []
     for (member, features), of, source in zip(
-        branches(head, store), stores, sources(config), strict=False
+        branches(head, store), store.stores, sources(config), strict=False
     ):
         if not isinstance(member, Attentive):
             continue
-        there = of.ids.index(segment)
+        (there,) = of.table.of([segment])
         points = points_of(features, row)
         steps = _of_middle_crop(source)
         looked.append(

@@ -18,14 +18,14 @@ from egofeat.segments import Dataset, Segment
 from egofeat.store.description import Description
 from egofeat.store.recipe import Recipe
 from egofeat.store.seal import has_seal
-from egofeat.store.sidecar.annotations import Annotations
 from egofeat.store.sidecar.box_table import BoxTable
 from egofeat.store.sidecar.gaze import GazeTable
+from egofeat.store.sidecar.segments import read_segments
 from egofeat.store.verify import verify
 
 READERS = {
     "store.json": Description.read,
-    "segments.json": Annotations.read,
+    "segments.json": read_segments,
     "gaze.npz": GazeTable.read,
     "boxes.npz": BoxTable.read,
 }
@@ -131,7 +131,7 @@ def test_columns_of_another_length_are_told(store, column, change):
     owner[key] = owner[key][:-1] if change == "short" else [*owner[key], owner[key][0]]
     path.write_text(json.dumps(fields))
     with pytest.raises(StoreError, match=rf"segments\.json is damaged \({column}.*delete it"):
-        Annotations.read(store)
+        read_segments(store)
 
 
 def test_a_text_of_before_seals_is_read(store):

@@ -2,15 +2,17 @@
 
 from egofeat.store.formats.registry import COMPRESSORS, FORMATS
 from egofeat.store.listing import StoreSummary, list_stores, versions
-from egofeat.store.reading.joined import JoinedStore, open_stores
+from egofeat.store.reading.joined import join, open_persons, open_stores
 from egofeat.store.reading.opening import open_store
-from egofeat.store.reading.persons import PersonRows, open_persons
-from egofeat.store.reading.reader import FeatureStore
+from egofeat.store.reading.persons import PersonRows
+from egofeat.store.reading.rows import Rows
+from egofeat.store.reading.stores import FeatureStore, PersonStore, SegmentStore, WindowStore
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.sidecar.box_table import BoxTable
 from egofeat.store.standing import begun, standing
 from egofeat.store.superseding import is_superseded, supersede
+from egofeat.store.table import Table
 from egofeat.store.verify import Problem, verify
 from egofeat.store.writer import StoreWriter
 
@@ -20,16 +22,21 @@ __all__ = [
     "BoxTable",
     "Failure",
     "FeatureStore",
-    "JoinedStore",
     "Key",
     "PersonRows",
+    "PersonStore",
     "Problem",
     "Recipe",
+    "Rows",
+    "SegmentStore",
     "ShardRows",
     "StoreSummary",
     "StoreWriter",
+    "Table",
+    "WindowStore",
     "begun",
     "is_superseded",
+    "join",
     "list_stores",
     "open_persons",
     "open_store",

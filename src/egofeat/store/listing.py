@@ -10,11 +10,10 @@ import numpy as np
 from egofeat.errors import StoreError
 from egofeat.store.description import Description, find_stores
 from egofeat.store.formats.registry import open_shards
-from egofeat.store.formats.shard import makers, segments_in
-from egofeat.store.reading.flat import offsets_of
+from egofeat.store.formats.shard import makers, offsets_of, segments_in
 from egofeat.store.reading.selection import select
-from egofeat.store.sidecar.annotations import Annotations
 from egofeat.store.sidecar.failures import all_failures
+from egofeat.store.sidecar.segments import read_segments
 from egofeat.store.superseding import is_superseded
 from egofeat.words import counted
 
@@ -96,15 +95,15 @@ def _summary(path: Path) -> StoreSummary:
     remarks: list[str] = []
     try:
         shards = open_shards(path, description)
-        annotations = Annotations.read(path)
-        selection = select(shards, annotations)
+        asked = read_segments(path)
+        selection = select(shards, asked)
         remarks += _differences(makers(shards))
         segments, stale = len(selection.row_of), len(selection.stale)
         if description.recipe.flat:
-            lengths = [np.diff(offsets_of(shard)) for shard in shards]
+            lengths = [np.diff(offsets_of(shard, flat=True)) for shard in shards]
             rows = int(selection.column(lengths, np.dtype(np.int64)).sum())
         done = segments_in(shards)
-        wanted = annotations.positions().keys() if annotations else None
+        wanted = set(asked.keys) if asked is not None else None
         failures = len(all_failures(path, done, wanted, remarks.append))
     except StoreError as error:
         problem = str(error)

@@ -14,9 +14,9 @@ from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, sync, temporary_path
 from egofeat.store.formats.registry import FORMATS
-from egofeat.store.sidecar.annotations import NAME as SEGMENTS_JSON
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
+from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 
 _WORKER = "prune"
 _KNOWN = (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ, "shards")

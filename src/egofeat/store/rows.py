@@ -45,7 +45,7 @@ class ShardRows:
     at second 0 and their rate in millionths a second, -1 of a video. None where it is not known."""
 
     @property
-    def of_persons(self) -> dict[str, NDArray[np.float32]]:
+    def person_columns(self) -> dict[str, NDArray[np.float32]]:
         """Boxes and scores by name, little endian, where there are any."""
         columns = {"boxes": self.boxes, "scores": self.scores}
         return {

@@ -14,18 +14,17 @@ from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, is_of_the_living
 from egofeat.store.formats.person_columns import check_columns, wrong_rows
 from egofeat.store.formats.registry import FORMATS, shard_paths
-from egofeat.store.formats.shard import Shard, ShardFormat
+from egofeat.store.formats.shard import Shard, ShardFormat, offsets_of
 from egofeat.store.formats.soundness import faults_of
-from egofeat.store.reading.flat import offsets_of
 from egofeat.store.reading.selection import Address, select
 from egofeat.store.recipe import Recipe
 from egofeat.store.seal import has_seal
-from egofeat.store.sidecar.annotations import NAME as SEGMENTS_JSON
-from egofeat.store.sidecar.annotations import Annotations
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.box_table import BoxTable
 from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
 from egofeat.store.sidecar.gaze import GazeTable
+from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
+from egofeat.store.sidecar.segments import read_segments
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ def verify(path: Path | str) -> list[Problem]:
         description = Description.read(store)
     if problems:
         return problems
-    annotations = None
+    wanted = None
     with _noting(problems):
-        annotations = Annotations.read(store)
+        wanted = read_segments(store)
     for table in (GazeTable, BoxTable):
         with _noting(problems):
             table.read(store)
@@ -68,7 +67,7 @@ def verify(path: Path | str) -> list[Problem]:
             shards.append(shard)
             problems += _damage(shard, form, description.recipe)
     problems += _unchecked(shards)
-    selection = select(shards, annotations)
+    selection = select(shards, wanted)
     problems += _rows(
         shards,
         selection.duplicates,
@@ -117,17 +116,18 @@ def _leftovers(store: Path) -> Iterator[Problem]:
 
 def _damage(shard: Shard, form: ShardFormat, recipe: Recipe) -> Iterator[Problem]:
     name = shard.path.name
-    count = int(offsets_of(shard)[-1]) if recipe.flat else len(shard.ids)
+    offsets = offsets_of(shard, flat=recipe.flat)
     for tap, row_shape in recipe.taps.items():
-        array, shape = shard.taps.get(tap), (count, *row_shape)
-        if array is None or array.shape != shape or array.dtype != recipe.dtype:
-            yield Problem(name, None, f"its tap {tap} is not {recipe.dtype} {shape}")
+        try:
+            shard.tap(tap, row_shape, recipe.dtype)
+        except ValueError as error:
+            yield Problem(name, None, str(error))
     mend = f"delete the shard and run `egofeat {'roi' if recipe.of_persons else 'extract'}` again"
     for segment, wrong in faults_of(shard, form):
         yield Problem(name, segment, f"{wrong}: {mend}")
     if recipe.of_persons:
-        check_columns(shard, count)
-        owners = np.repeat(np.arange(len(shard.ids)), np.diff(offsets_of(shard)))
+        check_columns(shard)
+        owners = np.repeat(np.arange(len(shard.ids)), np.diff(offsets))
         for rows, wrong in wrong_rows(shard, form):
             for number in np.unique(owners[rows]).tolist():
                 yield Problem(name, shard.ids[number], f"{wrong}: {mend}")

@@ -18,7 +18,6 @@ from egofeat.store.formats.shard import Content, segments_in
 from egofeat.store.formats.soundness import faults_of
 from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
-from egofeat.store.sidecar.annotations import Annotations
 from egofeat.store.sidecar.box_table import write_boxes
 from egofeat.store.sidecar.failures import (
     all_failures,
@@ -29,7 +28,9 @@ from egofeat.store.sidecar.failures import (
     write_failures,
 )
 from egofeat.store.sidecar.gaze import write_gaze
+from egofeat.store.sidecar.segments import write_segments
 from egofeat.store.standing import packing
+from egofeat.store.table import Table
 
 
 class StoreWriter:
@@ -106,11 +107,11 @@ class StoreWriter:
             made_with=dict(made_with),
         ).create(path, worker)
         packing(path, format, compress)  # another worker may have been the first
-        annotations = Annotations.of(dataset)
-        annotations.write(path, worker)
+        table = Table.of_dataset(dataset)
+        write_segments(table, path, worker)
         write_gaze(path, dataset.gaze, worker)
         write_boxes(path, dataset, worker)
-        writer = cls(path, description, annotations.positions().keys(), worker, made_with)
+        writer = cls(path, description, set(table.keys), worker, made_with)
         writer._tidy_failures(None)
         return writer
 

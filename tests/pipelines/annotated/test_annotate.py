@@ -34,8 +34,7 @@ from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.predict import predict
 from egofeat.pipelines.training.run import load_run
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Failure
-from egofeat.store.reading.persons import open_persons
+from egofeat.store import Failure, open_persons
 
 PEOPLE = {
     0: [[0.0, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0], [0.6, 0.5, 0.8, 0.9]],

@@ -176,7 +176,7 @@ def test_a_moved_segment_is_extracted_again(dataset, config):
     report = extract.run(config, changed)
     assert (report.extracted, report.skipped) == (1, 8)
     store = open_store(report.store, "gap")
-    assert store.starts[store.ids.index(moved.id)] == 0.2
+    assert store.starts[store.table.numbers[moved.id]] == 0.2
 
 
 def test_what_makes_the_numbers_makes_another_store(dataset, config):

@@ -21,8 +21,7 @@ from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_store, verify
-from egofeat.store.reading.persons import open_persons
+from egofeat.store import open_persons, open_store, verify
 
 PEOPLE = {
     "wide": {"0000": [[0.0, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0]], "0001": [[0.2, 0.2, 0.3, 0.8]]},
@@ -177,7 +176,7 @@ def test_a_second_run_does_nothing_and_other_boxes_are_another_store(config, dat
     other = extract.run(replace(config, roi=RoiConfig(boxes=str(csv))), dataset)
     assert other.store != first.store
     rows = open_persons(other.store, "roi")
-    assert rows.ids == ["wide_0000"]
+    assert rows.ids.tolist() == ["wide_0000"]
     assert rows.scores.tolist() == [np.float32(0.95)]
     assert not rows.annotated.any()
     assert not rows.labels["action"].any()
@@ -376,7 +375,7 @@ def test_a_frame_that_cannot_be_read_fails_all_who_want_it(config, dataset):
     )
     report = extract.run(config, broken)
     assert (report.extracted, report.failed) == (2, 2)
-    assert open_store(report.store, "roi").ids == ["f_0", "f_2"]
+    assert open_store(report.store, "roi").ids.tolist() == ["f_0", "f_2"]
     Image.fromarray(np.full((64, 80, 3), 120, np.uint8)).save(folder / "f_2.png")
     mended = extract.run(replace(config, retry_failed=True), broken)
     assert (mended.extracted, mended.failed) == (2, 0)

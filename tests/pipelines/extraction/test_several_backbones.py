@@ -126,7 +126,7 @@ def test_a_clip_is_what_the_network_gives_for_its_frames(dataset, config):
     maps = open_store(report.store, "map")
     assert maps.row_shape == (3, *features["map"].shape[1:])
     np.testing.assert_allclose(maps[segment.id][2], features["map"][0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(store.times[store.ids.index(segment.id)], frames.times)
+    np.testing.assert_allclose(store.times[store.table.numbers[segment.id]], frames.times)
 
 
 def test_three_crops_are_three_views_of_each_clip(dataset, config):

@@ -119,7 +119,7 @@ def judge(tmp_path):
         with torch.no_grad():
             head.classifiers[0].weight.copy_(torch.eye(len(NAMES)))
             head.classifiers[0].bias.zero_()
-        recipe = json.loads(open_persons(own or store).recipe.to_json())
+        recipe = json.loads(open_persons(own or store).store.recipe.to_json())
         config = {
             "val_split": "val",
             "train_split": "train",
@@ -314,7 +314,7 @@ def test_a_run_is_judged_on_boxes_of_both_kinds(run, write, truth):
     detected = write(truth, *noisy(truth), "detected")
     evaluation = evaluate(run.path, store=detected, device="cpu")
     assert evaluation.boxes == "detected"
-    digest = open_persons(detected).recipe.plan["boxes"][7:15]
+    digest = open_persons(detected).store.recipe.plan["boxes"][7:15]
     names = {path.name for path in run.path.iterdir()}
     for stem in ("metrics{}.json", "predictions{}.npz", "detections{}.csv"):
         assert {stem.format(""), stem.format(f"-boxes-{digest}")} <= names

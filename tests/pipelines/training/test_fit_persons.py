@@ -21,8 +21,7 @@ from egofeat.pipelines.training.predict import predict
 from egofeat.pipelines.training.run import load_run, open_run_rows, open_run_store
 from egofeat.pipelines.visualize.attention import attention
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter
-from egofeat.store.reading.persons import PersonRows, open_persons
+from egofeat.store import PersonRows, Recipe, ShardRows, StoreWriter, open_persons
 
 CLASSES = ("stand", "sit", "talk to", "listen to")
 QUICK = TrainerConfig(epochs=25, lr=0.05, device="cpu", patience=0, monitor="mAP", l2=0)

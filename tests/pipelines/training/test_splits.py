@@ -11,7 +11,7 @@ from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.splits import choose_groups, groups_of
+from egofeat.pipelines.training.splits import choose_groups
 from egofeat.store import open_store
 
 QUICK = TrainerConfig(iterations=24, eval_every=7, lr=0.02, device="cpu")
@@ -86,7 +86,7 @@ def test_the_same_request_is_the_same_run_and_another_seed_divides_otherwise(con
 def test_segments_without_a_group_go_with_their_video(sessions):
     """The video of a row is that of its number: even ones in one, odd ones in the other."""
     store = open_store(sessions(groups=[""] * 100))
-    assert set(groups_of(store)) == {"video_0", "video_1"}
+    assert set(store.table.sessions) == {"video_0", "video_1"}
     assert len(choose_groups(store, store.rows("train"), 0.1, 0)) == 1
 
 

@@ -70,7 +70,7 @@ def test_what_is_written_is_read(make, tmp_path_factory, form, compress, made, s
         store = open_store(path, tap)
         expected = np.concatenate([rows.taps[tap] for rows in parts])
         assert store.mapped == (compress is None)
-        assert store.ids == [id_ for rows in parts for id_ in rows.ids]
+        assert store.ids.tolist() == [id_ for rows in parts for id_ in rows.ids]
         assert store.videos.tolist() == [video for rows in parts for video in rows.videos]
         for name in ("starts", "stops", "clipped", "times"):
             column = np.concatenate([getattr(rows, name) for rows in parts])

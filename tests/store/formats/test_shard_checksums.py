@@ -38,7 +38,7 @@ def _everything(path, form):
     (shard,) = _shards(path, form)
     columns = (store.videos, store.starts, store.stops, store.clipped, store.times)
     columns += (store.boxes, store.scores, store.lengths, store.media_stamps)
-    seen = [store.ids, dict(shard.made_with), store.row_shape, str(store.dtype)]
+    seen = [store.ids.tolist(), dict(shard.made_with), store.row_shape, str(store.dtype)]
     return seen + [column.tolist() for column in (*columns, *(store[id_] for id_ in store.ids))]
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from egofeat.boxes import Boxes
-from egofeat.store import open_persons, open_store
-from egofeat.store.reading.joined import join
+from egofeat.store import join, open_persons, open_store
 
 MODES = {"training": nullcontext, "no_grad": torch.no_grad, "inference": torch.inference_mode}
 

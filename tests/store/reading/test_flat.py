@@ -51,7 +51,7 @@ def test_segments_come_back_as_the_offsets_cut_them(
     store = open_store(path, tap)
     assert (store.flat, store.mapped) == (True, compress is None)
     assert (store.row_shape, len(store)) == (taps[tap], len(lengths))
-    assert dict(zip(store.ids, store.lengths.tolist(), strict=True)) == lengths
+    assert dict(zip(store.ids.tolist(), store.lengths.tolist(), strict=True)) == lengths
     assert store.nbytes == sum(rows.taps[tap].nbytes for rows in shards.values())
     for rows in shards.values():
         for number, id_ in enumerate(rows.ids):
@@ -120,14 +120,15 @@ def test_a_segment_is_a_view_of_the_mapped_file(make, tmp_path):
     assert first.__array_interface__["data"] == again.__array_interface__["data"]
     assert first.base is not None
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(store))["a"], first)
-    assert repr(store).endswith("gap: 1 segments, 3 × (5,))")
+    assert repr(store).endswith("gap: 1 segment, 3 × (5,) float16)")
 
 
 def test_flat_rows_are_not_gathered_and_fixed_rows_have_no_spans(make, tmp_path):
     flat = open_store(make.store(tmp_path, {"v": make.flat_rows({"a": 3})}, make.flat_recipe()))
-    for gather in (flat.take, flat.advise_random):
+    for name in ("take", "advise_random", "gaze_points", "as_dataset"):
         with pytest.raises(RequestError, match="heads of segments need a store of segment clips"):
-            gather(np.array([0]))
+            getattr(flat, name)
+        assert not hasattr(flat, name)
     fixed = open_store(make.store(tmp_path / "fixed", {"s": make.rows(["a", "b"])}))
     assert (fixed.flat, fixed.lengths.tolist()) == (False, [1, 1])
     with pytest.raises(RequestError, match="not windows over whole videos"):
@@ -143,7 +144,7 @@ def test_stale_and_duplicate_segments_are_passed_over_whole(make, tmp_path):
     kept = make.dataset(first).segments
     make.writer(tmp_path, Dataset("mine", {}, (kept[0], kept[2]), {}), make.flat_recipe())
     store = open_store(path)
-    assert (store.ids, store.lengths.tolist()) == (["a", "b"], [2, 1])
+    assert (store.ids.tolist(), store.lengths.tolist()) == (["a", "b"], [2, 1])
     np.testing.assert_array_equal(store["b"], first.taps["gap"][6:])
     np.testing.assert_array_equal(store.times, first.times[[0, 1, 6]])
     assert {(one.shard, one.id) for one in verify(path)} == {("2.h5", "a"), ("1.h5", "gone")}

@@ -13,8 +13,7 @@ from egofeat.errors import ManifestError, RequestError, StoreError
 from egofeat.extract.sampling import Clips, Uniform
 from egofeat.extract.transforms import Transform
 from egofeat.gaze import Gaze, Kind
-from egofeat.store import open_store, verify
-from egofeat.store.reading.joined import join
+from egofeat.store import join, open_store, verify
 from egofeat.store.removal import check_removable
 
 FPS = 24.0

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from egofeat.store.formats.shard import PERSON_COLUMNS, Shard, ShardFormat
 
 
-def check_columns(shard: Shard, rows: int) -> None:
+def check_columns(shard: Shard) -> None:
     """Refuse a shard that has not one box and one score a row.
 
     Raises:
         ValueError: saying which it is.
     """
     for name, part in PERSON_COLUMNS.items():
-        array, shape = shard.of_persons.get(name), (rows, *part)
+        array, shape = shard.person_columns.get(name), (shard.rows, *part)
         if array is None:
             raise ValueError(f"it has no {name}, and its rows are persons")
         if array.shape != shape or array.dtype != np.float32:

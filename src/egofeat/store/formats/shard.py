@@ -96,8 +96,8 @@ class Content:
             "times": rows.times,
             "offsets": rows.offsets,
             "media_stamps": rows.media_stamps,
-            **{f"crc32/{name}": checksums(column) for name, column in rows.of_persons.items()},
-            **rows.of_persons,
+            **{f"crc32/{name}": checksums(column) for name, column in rows.person_columns.items()},
+            **rows.person_columns,
             **{f"crc32/{tap}": checksums(values) for tap, values in taps.items()},
         }
         texts = {"ids": list(rows.ids), "videos": list(rows.videos)}
@@ -127,7 +127,7 @@ class Shard:
     taps: Mapping[str, TapArray]
     offsets: NDArray[np.int64] | None
     """Of a flat store; they rise from 0 to the number of rows."""
-    of_persons: Mapping[str, TapArray]
+    person_columns: Mapping[str, TapArray]
     """What there is of `PERSON_COLUMNS`."""
     media_stamps: NDArray[np.int64] | None
     """[segments, 4] as `ShardRows` has them; None where they are not known."""
@@ -145,6 +145,17 @@ class Shard:
     def rows(self) -> int:
         """How many rows it has."""
         return len(self.ids) if self.offsets is None else int(self.offsets[-1])
+
+    def tap(self, name: str, row_shape: Sequence[int], dtype: str) -> TapArray:
+        """Find the array of a tap.
+
+        Raises:
+            ValueError: it is absent, or not of this shape and dtype.
+        """
+        array, shape = self.taps.get(name), (self.rows, *row_shape)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"its tap {name} is not {dtype} {shape}")
+        return array
 
 
 class ShardFile(Protocol):
@@ -241,7 +252,7 @@ def _shard(path: Path, file: ShardFile) -> Shard:
         clipped=found["clipped"],
         taps=taps,
         offsets=found["offsets"],
-        of_persons={name: file.array(name) for name in PERSON_COLUMNS if name in there},
+        person_columns={name: file.array(name) for name in PERSON_COLUMNS if name in there},
         media_stamps=found["media_stamps"],
         made_with=made_with or {},
         checksums=recorded,
@@ -268,7 +279,7 @@ def _check_lengths(shard: Shard) -> None:
     # The bytes of a mapped row are found by these: a wrong one would read beyond the file.
     if offsets is not None and (offsets[0] != 0 or (offsets[1:] <= offsets[:-1]).any()):
         raise ValueError("its offsets do not rise from 0")
-    for name, array in {**shard.taps, **shard.of_persons}.items():
+    for name, array in {**shard.taps, **shard.person_columns}.items():
         if array.shape[:1] != (shard.rows,):
             raise ValueError(f"its {name} is {array.shape}, and it has {shard.rows} rows")
 
@@ -285,6 +296,20 @@ def read_column(form: ShardFormat, shard: Shard, name: str) -> NDArray[Any]:
         if len(values) != shard.rows:
             raise ValueError(f"its {name} is {values.shape}, and it has {shard.rows} rows")
     return values
+
+
+def offsets_of(shard: Shard, *, flat: bool) -> NDArray[np.int64]:
+    """Where the rows of each segment begin and the last ones end, [segments + 1].
+
+    Raises:
+        StoreError: the shard has offsets and its store is not flat, or the other way round.
+    """
+    with reading(shard.path):
+        if flat and shard.offsets is None:
+            raise ValueError("it has no offsets")
+        if not flat and shard.offsets is not None:
+            raise ValueError("it has offsets, and its segments are a row each")
+    return np.arange(len(shard.ids) + 1) if shard.offsets is None else shard.offsets
 
 
 def segments_in(shards: Iterable[Shard]) -> set[Key]:

@@ -25,7 +25,7 @@ def faults_of(shard: Shard, form: ShardFormat) -> Iterator[Fault]:
     """
     offsets = np.arange(len(shard.ids) + 1) if shard.offsets is None else shard.offsets
     # A shard says by its checksums which columns it has; those read at its opening are held.
-    by_row = [*shard.taps, *shard.of_persons]
+    by_row = [*shard.taps, *shard.person_columns]
     known = {"times", *OPENED, *by_row, *(f"crc32/{name}" for name in by_row)}
     for name in ("times", *(name for name in shard.checksums or () if name not in known)):
         read_column(form, shard, name)
@@ -34,7 +34,7 @@ def faults_of(shard: Shard, form: ShardFormat) -> Iterator[Fault]:
         verb = "was altered after it was" if name in shard.taps else "were altered after they were"
         for segment in np.unique(np.searchsorted(offsets, rows, "right") - 1).tolist():
             yield shard.ids[segment], f"its {name} {verb} written"
-        if name in shard.of_persons and not len(rows):
+        if name in shard.person_columns and not len(rows):
             read_column(form, shard, name)  # whole, as readers do
 
 
@@ -48,7 +48,7 @@ def _altered(shard: Shard, form: ShardFormat, name: str) -> NDArray[np.int64]:
 
 def _blocks(shard: Shard, form: ShardFormat, name: str) -> Iterator[NDArray[Any]]:
     """Read rows a part at a time."""
-    array = shard.taps[name] if name in shard.taps else shard.of_persons[name]
+    array = shard.taps[name] if name in shard.taps else shard.person_columns[name]
     row = math.prod(array.shape[1:])
     count = max(1, _BLOCK // max(1, row * array.dtype.itemsize))
     for first in range(0, array.shape[0], count):

@@ -148,10 +148,6 @@ class MappedRows:
         self._gathered = 0
         self._random = False
 
-    def row(self, number: int) -> NDArray[Any]:
-        """Read-only view of one row; nothing is copied."""
-        return self.range.array(int(self.starts[number]), self.row_shape, self.dtype)
-
     def stretch(self, first: int, count: int) -> NDArray[Any]:
         """Read-only view of rows that stand one after the other in a shard, at least one."""
         shape = (count, *self.row_shape)

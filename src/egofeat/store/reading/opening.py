@@ -5,7 +5,8 @@ from pathlib import Path
 
 from egofeat.errors import NoStoreError, RequestError
 from egofeat.store.description import NAME, Description, find_stores
-from egofeat.store.reading.reader import FeatureStore
+from egofeat.store.reading.stores import FeatureStore, PersonStore, SegmentStore, WindowStore
+from egofeat.store.recipe import Recipe
 
 _DEEPEST = 6
 """Folders below one in which stores are looked for, to say where they are."""
@@ -14,7 +15,7 @@ _SHOWN = 10
 
 
 def open_store(path: Path | str, tap: str | None = None) -> FeatureStore:
-    """Open one tap of a feature store for reading.
+    """Open one tap of a feature store for reading: segments, windows or persons.
 
     Args:
         path: the store's folder, or one that holds exactly one store up to two folders below.
@@ -33,7 +34,13 @@ def open_store(path: Path | str, tap: str | None = None) -> FeatureStore:
     chosen = next(iter(taps)) if tap is None else tap
     if chosen not in taps:
         raise RequestError(f"{store} has no tap {chosen!r}, it has {', '.join(taps)}")
-    return FeatureStore(store, description, chosen)
+    return _kind_of(description.recipe)(store, description, chosen)
+
+
+def _kind_of(recipe: Recipe) -> type[FeatureStore]:
+    if recipe.of_persons:
+        return PersonStore
+    return WindowStore if recipe.flat else SegmentStore
 
 
 def find_store(path: Path | str) -> Path:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from egofeat.store.formats.shard import Shard
 from egofeat.store.rows import keys
-from egofeat.store.sidecar.annotations import Annotations
+from egofeat.store.table import Table
 
 Address = tuple[int, int]
 """Number of a shard and of a segment in it."""
@@ -47,19 +47,19 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Selection(Addresses):
-    """Segments to read, and those passed over; in a store that is not flat, each is a row."""
+    """Segments to read, and those passed over."""
 
     segment_of: NDArray[np.int64]
-    """[segments] place in the annotations' columns; empty without annotations."""
+    """[segments] row in the manifest's table; empty without one."""
     stale: Sequence[Address]
     """Those no longer in the manifest, or with other times there."""
     duplicates: Sequence[Address]
     """Those that stand in an earlier place already."""
 
 
-def select(shards: Sequence[Shard], annotations: Annotations | None) -> Selection:
+def select(shards: Sequence[Shard], wanted: Table | None) -> Selection:
     """Go through the shards by name; the first row of a segment counts."""
-    positions = annotations.positions() if annotations else None
+    positions = {key: row for row, key in enumerate(wanted.keys)} if wanted is not None else None
     chosen: list[Address] = []
     segments: list[int] = []
     stale: list[Address] = []

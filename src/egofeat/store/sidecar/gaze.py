@@ -139,7 +139,7 @@ class StepGaze:
         starts: NDArray[np.float64],
         times: NDArray[np.float64],
     ) -> NDArray[np.float32]:
-        """X, y and weight of every step, [n, V · t, 3]; see `FeatureStore.gaze_points`.
+        """X, y and weight of every step, [n, V · t, 3]; see `SegmentStore.gaze_points`.
 
         Args:
             videos: [n] key of each row's video.

@@ -1,4 +1,4 @@
-"""Rows of compressed shards, read through the format's library: the same values, slower."""
+"""The selected rows of one tap over all shards: mapped, or read through the format's library."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.store.damage import reading
 from egofeat.store.formats.shard import Shard, ShardFormat
+from egofeat.store.reading.mapping import MappedRows
 from egofeat.store.reading.selection import Addresses
+from egofeat.store.recipe import Recipe
+
+
+def open_tap(
+    form: ShardFormat, shards: Sequence[Shard], addresses: Addresses, recipe: Recipe, tap: str
+) -> "MappedRows | LibraryRows":
+    """Map rows of a tap, or have them read through the library where one shard is compressed.
+
+    Raises:
+        StoreError: a shard does not hold what the recipe says.
+    """
+    arrays = []
+    for shard in shards:
+        with reading(shard.path):
+            arrays.append(shard.tap(tap, recipe.taps[tap], recipe.dtype))
+    if all(array.place for array in arrays):
+        return MappedRows(arrays, addresses, tuple(recipe.taps[tap]), np.dtype(recipe.dtype))
+    return LibraryRows(form, shards, addresses, tap)
 
 
 class LibraryRows:
-    """Selected rows of one tap over all shards; each access opens the shards it needs."""
+    """Rows of compressed shards: the same values, slower; each access opens the shards it needs."""
 
     mapped = False
 
@@ -22,10 +42,6 @@ class LibraryRows:
         self._shards = shards
         self._addresses = addresses
         self._array = f"taps/{tap}"
-
-    def row(self, number: int) -> NDArray[Any]:
-        """One row, read-only."""
-        return np.asarray(self.stretch(number, 1)[0])
 
     def stretch(self, first: int, count: int) -> NDArray[Any]:
         """Rows that stand one after the other in a shard, at least one; read-only."""
