@@ -61,11 +61,12 @@ def lacking(path: Path) -> str:
     if not (path / STORE_JSON).exists():
         return ""
     store = open_store(path, next(iter(Description.read(path).recipe.taps)))
-    count = 0 if store.asked is None else len(store.asked) - len(store)
-    if store.asked is None or not count:
+    asked = store.asked
+    count = 0 if asked is None else len(asked) - len(store)
+    if asked is None or not count:
         return ""
     return (
-        f"; of the {len(store.asked):,} segments of the manifest {count:,} are without "
+        f"; of the {len(asked):,} segments of the manifest {count:,} are without "
         "features: not extracted, failed, or lost with their shards"
     )
 

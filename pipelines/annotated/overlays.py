@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from egofeat.store.reading.neighbours import company
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from egofeat.pipelines.extraction.in_memory import Maker, Watched, make_features
 from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.training.predict import guesses_of, logits_of
 from egofeat.segments import Segment
+from egofeat.store.reading.persons import with_neighbours
 
 STRETCH = 30.0
 """Seconds of video that are known of at once: what is further on takes no memory yet."""
@@ -111,7 +111,7 @@ def beside(features: NDArray[Any], scores: NDArray[np.float32], others: int) -> 
 
     As a store of persons is read for heads: the most confident first, zeros where there are fewer.
     """
-    numbers = company(np.zeros(len(features), np.int64), scores, others)
+    numbers = with_neighbours(np.zeros(len(features), np.int64), scores, others)
     nobody = np.zeros((1, *features.shape[1:]), features.dtype)
     together: NDArray[Any] = np.concatenate([features, nobody])[numbers]
     return together

@@ -20,7 +20,9 @@ def wanted_of_store(store: FeatureStore, splits: Sequence[str]) -> Wanted:
     Raises:
         RequestError: there is no such split.
     """
-    asked = store.table if store.asked is None else store.asked  # else nobody says what is missing
+    asked = store.asked
+    if asked is None:  # nobody says what is missing
+        asked = store.table
     pairs = list(zip(asked.ids.tolist(), asked.splits.tolist(), strict=True))
     _check_splits(store.dataset, dict.fromkeys(split for _, split in pairs), splits)
     return {id_: (split,) for id_, split in pairs if not splits or split in splits}

@@ -6,6 +6,7 @@ of its training split.
 
 import hashlib
 from collections.abc import Collection
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,11 @@ def by_published(rows: Rows, name: str) -> Rows:
             f"store {rows.path} has no published split '{name}': {known}; where the manifest has "
             "more, run egofeat extract again (features are kept)"
         )
-    return rows.divided(lambda table: table.split_by(table.published[name]))
+    return rows.divided(partial(_published, name=name))
+
+
+def _published(table: Table, name: str) -> Table:
+    return table.split_by(table.published[name])
 
 
 def choose_groups(rows: Rows, chosen: NDArray[np.int64], share: float, seed: int) -> list[str]:
@@ -70,9 +75,11 @@ def hold_out(rows: Rows, groups: Collection[str], train_split: str, val_split: s
             f"store {rows.path} has a split '{val_split}' of its own: leave --val-from-train out, "
             "or name another with --val-split"
         )
+    return rows.divided(
+        partial(_held_out, groups=sorted(groups), train_split=train_split, val_split=val_split)
+    )
 
-    def divide(table: Table) -> Table:
-        moved = (table.splits == train_split) & np.isin(table.sessions, sorted(groups))
-        return table.split_by(np.where(moved, val_split, table.splits))
 
-    return rows.divided(divide)
+def _held_out(table: Table, groups: list[str], train_split: str, val_split: str) -> Table:
+    moved = (table.splits == train_split) & np.isin(table.sessions, groups)
+    return table.split_by(np.where(moved, val_split, table.splits))

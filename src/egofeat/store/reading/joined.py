@@ -68,7 +68,7 @@ def join(stores: Sequence[FeatureStore], *, others: int = 0) -> Rows:
     segments = [store.of_kind(SegmentStore) for store in stores]
     first = segments[0]
     if len(segments) == 1:
-        return Rows(first.table, segments, segments, first.asked)
+        return Rows(first.table, segments, segments)
     _refuse_strangers(segments)
     tables = [store.table for store in segments]
     places = intersect(tables)
@@ -86,7 +86,7 @@ def join(stores: Sequence[FeatureStore], *, others: int = 0) -> Rows:
             )
     parts = [Aligned(store, rows) for store, rows in zip(segments, places, strict=True)]
     left_out = [len(table) - len(common[0]) for table in tables]
-    return Rows(common[0], segments, parts, first.asked, left_out)
+    return Rows(common[0], segments, parts, left_out)
 
 
 def _refuse_strangers(stores: Sequence[SegmentStore]) -> None:

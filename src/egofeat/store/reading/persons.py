@@ -65,7 +65,7 @@ class PersonRows(Rows, Features):
             self.annotated[rows] = True
             _mark(labels, rows, *self.truth.actions_of(boxes), store.path)
         table = replace(store.table.take(frames), labels={TARGET: labels})
-        super().__init__(table, [store], [], store.asked)
+        super().__init__(table, [store], [])
 
     def __repr__(self) -> str:
         shape = f"{len(self)} persons × {self.row_shape} {self.dtype}"
@@ -106,9 +106,8 @@ class PersonRows(Rows, Features):
 
     def key_frames(self, split: str | None = None) -> list[str]:
         """Ids of the key frames of a split, or all, that the manifest asks for; stored or not."""
-        ids: list[str] = (
-            [] if self.asked is None else self.asked.ids[self.asked.rows(split)].tolist()
-        )
+        asked = self.asked
+        ids: list[str] = [] if asked is None else asked.ids[asked.rows(split)].tolist()
         return ids
 
     def covered(self, split: str) -> tuple[int, int]:

@@ -123,7 +123,6 @@ class Rows(Tabled):
         table: what is known of the rows.
         stores: which they are of.
         parts: features of each store, row for row those of the table.
-        asked: all rows that the manifest asks for, stored or not; None where it is not known.
         left_out: segments of each store that are not among the rows.
     """
 
@@ -142,14 +141,13 @@ class Rows(Tabled):
         table: Table,
         stores: Sequence["FeatureStore"],
         parts: Sequence[Features],
-        asked: Table | None,
         left_out: Sequence[int] = (),
     ) -> None:
         self.table = table
         self.stores = tuple(stores)
-        self.asked = asked
         self.left_out = tuple(left_out)
         self._parts = tuple(parts)
+        self._divisions: tuple[Callable[[Table], Table], ...] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.table!r} of {', '.join(map(repr, self.stores))})"
@@ -168,8 +166,20 @@ class Rows(Tabled):
         """The same rows with other splits, made from the table, and from that of all asked for."""
         other = copy.copy(self)
         other.table = divide(self.table)
-        other.asked = None if self.asked is None else divide(self.asked)
+        other._divisions = (*self._divisions, divide)
         return other
+
+    @property
+    def asked(self) -> Table | None:
+        """All segments that the manifest asks for, stored or not; None where it is not known.
+
+        Divided as the rows are; read from the disk each time, and not kept.
+        """
+        asked = self.stores[0].asked
+        if asked is not None:
+            for divide in self._divisions:
+                asked = divide(asked)
+        return asked
 
     def teaching(self, targets: Sequence[str]) -> NDArray[np.bool_]:
         """[rows] which can be learnt from: those with a label of a target at least."""
@@ -178,5 +188,5 @@ class Rows(Tabled):
 
     def covered(self, split: str) -> tuple[int, int]:
         """How many segments of a split are stored, and how many the manifest asks for."""
-        there = len(self.rows(split))
-        return there, there if self.asked is None else len(self.asked.rows(split))
+        there, asked = len(self.rows(split)), self.asked
+        return there, there if asked is None else len(asked.rows(split))

@@ -58,11 +58,10 @@ class FeatureStore(Tabled):
         self.row_shape: tuple[int, ...] = tuple(self.recipe.taps[tap])
         """Shape of one row, (V, C), (V, C, h, w) or (V, t, C, h, w); flat, without V."""
         self.dtype: np.dtype[Any] = np.dtype(self.recipe.dtype)
-        self.asked = read_segments(path)
-        """All segments that the manifest asks for, stored or not; None where it is not known."""
+        asked = read_segments(path)
         self._form = FORMATS[description.format]
         self._shards = open_shards(path, description)
-        self._selection = select(self._shards, self.asked)
+        self._selection = select(self._shards, asked)
         offsets = [offsets_of(shard, flat=self.flat) for shard in self._shards]
         lengths = self._selection.column([np.diff(of) for of in offsets], np.dtype(np.int64))
         self.lengths: NDArray[np.int64] = lengths
@@ -83,14 +82,14 @@ class FeatureStore(Tabled):
         )
         """[segments, 4] of each segment's media, as `ShardRows` has them; None where a shard does
         not say."""
-        self.table = self._table(description.dataset)
+        self.table = self._table(description.dataset, asked)
 
-    def _table(self, dataset: str) -> Table:
+    def _table(self, dataset: str, asked: Table | None) -> Table:
         """What the shards say of the segments, and where there is one, the manifest."""
         column, text, seconds = self._selection.column, np.dtype(np.str_), np.dtype(np.float64)
         videos = column([shard.videos for shard in self._shards], text)
-        if self.asked is not None:
-            told = self.asked.take(self._selection.segment_of)
+        if asked is not None:
+            told = asked.take(self._selection.segment_of)
             return replace(told, dataset=dataset, videos=videos)
         return Table(
             dataset=dataset,
@@ -164,6 +163,14 @@ class FeatureStore(Tabled):
     def has_gaze(self) -> bool:
         """Whether there are `gaze_points`, of some of the videos at least."""
         return False
+
+    @property
+    def asked(self) -> Table | None:
+        """All segments that the manifest asks for, stored or not; None where it is not known.
+
+        Read from the disk each time, and not kept.
+        """
+        return read_segments(self.path)
 
     @property
     def mapped(self) -> bool:
