@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -52,7 +51,6 @@ def draw_mosaic(
     columns: Sequence[str] = (),
     captions: Sequence[str] = (),
     note: str = "",
-    group: int = 1,
     gap: int = 1,
 ) -> Path:
     """Draw one PNG of tiles; folders above it are made.
@@ -65,10 +63,9 @@ def draw_mosaic(
         columns: name of each column, or none.
         captions: a word in the corner of each tile, line by line, or none.
         note: one line below everything.
-        group: so many rows belong together; groups stand further apart.
         gap: between tiles, in values of a tile.
     """
-    sheet, middles = _sheet(tiles, group, gap)
+    sheet = _sheet(tiles, gap)
     zoom = max(1, min(_MOST_ZOOM, _WIDTH // sheet.shape[1], _TALL // sheet.shape[0]))
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
     high, wide = (side / style.DPI for side in sheet.shape[:2])
@@ -83,14 +80,20 @@ def draw_mosaic(
     axes.tick_params(length=0, pad=3, labelsize=_TEXT, labelcolor=style.INK)
     axes.tick_params(bottom=False, labelbottom=False, labeltop=True)
     axes.spines[:].set_visible(False)
-    axes.set_yticks([zoom * y - 0.5 for y in middles[0]], rows, parse_math=False)
-    named = middles[1] if columns else []
-    axes.set_xticks([zoom * x - 0.5 for x in named], columns, parse_math=False)
+    middles = [
+        [zoom * (place * (side + gap) + side / 2) - 0.5 for place in range(count)]
+        for count, side in zip(tiles.shape[:2], tiles.shape[2:4], strict=True)
+    ]
+    axes.set_yticks(middles[0], rows, parse_math=False)
+    axes.set_xticks(middles[1] if columns else [], columns, parse_math=False)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     for number, caption in enumerate(captions):
         row, column = divmod(number, tiles.shape[1])
-        x = middles[1][column] - tiles.shape[3] / 2
-        y = middles[0][row] + tiles.shape[2] / 2
-        _caption(axes, zoom * x, zoom * y, caption)
+        left = middles[1][column] - zoom * tiles.shape[3] / 2
+        bottom = middles[0][row] + zoom * tiles.shape[2] / 2
+        axes.text(
+            left + 3, bottom - 3, caption, va="bottom", fontsize=_TEXT, color=style.INK, bbox=box
+        )
     texts = (
         (title, 1 - 0.12 / height, "top", _TITLE, style.INK),
         (note, 0.1 / height, "bottom", 8, style.FAINT),
@@ -100,24 +103,15 @@ def draw_mosaic(
     return style.save(figure, out)
 
 
-def _caption(axes: Axes, left: float, bottom: float, words: str) -> None:
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    axes.text(left + 3, bottom - 3, words, va="bottom", fontsize=_TEXT, color=style.INK, bbox=box)
-
-
-def _sheet(tiles: Pixels, group: int, gap: int) -> tuple[Pixels, tuple[list[float], list[float]]]:
-    """Lay the tiles out on white; also the middle of each row and of each column."""
-    rows, columns, high, wide = tiles.shape[:4]
-    tops = [
-        row * (high + gap) + row // group * gap * (2 if group > 1 else 0) for row in range(rows)
-    ]
-    lefts = [column * (wide + gap) for column in range(columns)]
-    sheet = np.ones((tops[-1] + high, lefts[-1] + wide, 3), np.float32)
-    for row, top in enumerate(tops):
-        for column, left in enumerate(lefts):
-            sheet[top : top + high, left : left + wide] = np.nan_to_num(tiles[row, column], nan=1)
-    middles = [top + high / 2 for top in tops], [left + wide / 2 for left in lefts]
-    return sheet, middles
+def _sheet(tiles: Pixels, gap: int) -> Pixels:
+    """Lay the tiles `[rows, columns, h, w, 3]` out on white: `[H, W, 3]`."""
+    rows, columns, high, wide, _ = tiles.shape
+    around = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
+    padded = np.pad(np.nan_to_num(tiles, nan=1), around, constant_values=1)
+    lines = padded.transpose(0, 2, 1, 3, 4)
+    whole = lines.reshape(rows * (high + gap), columns * (wide + gap), 3)
+    sheet: Pixels = whole[: whole.shape[0] - gap, : whole.shape[1] - gap]
+    return sheet
 
 
 def _inches(text: str, points: float = _TEXT) -> float:

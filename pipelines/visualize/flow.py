@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.colors import hsv_to_rgb
 from numpy.typing import NDArray
+from torch.nn import functional as F
 from torchvision.transforms.v2.functional import resize
+from torchvision.utils import flow_to_image
 
 from egofeat import console
 from egofeat.errors import MediaError
@@ -119,22 +120,22 @@ def draw_flow(moments: Moments, out: Path, title: str) -> Path:
 
 
 def wheel_colours(flows: NDArray[np.float32]) -> Pixels:
-    """Hue by direction, saturation by length: `[..., 2]`, 1 the longest, to RGB `[..., 3]`.
+    """Hue by direction, saturation by length: `[n, H, W, 2]`, 1 the longest, to RGB `[n, H, W, 3]`.
 
     Red points to the right; clockwise, as the eye sees it, follow yellow, green, blue.
     """
-    hue = np.arctan2(flows[..., 1], flows[..., 0]) / (2 * np.pi) % 1
-    saturation = np.hypot(flows[..., 0], flows[..., 1]).clip(0, 1)
-    colours = hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
-    painted: Pixels = colours.clip(0, 1)  # rounding goes beyond, by a millionth
-    return painted.astype(np.float32)
+    longest = np.hypot(flows[..., :1], flows[..., 1:]).clip(min=1)
+    ways = F.pad(torch.from_numpy(flows / longest).movedim(-1, 1), (0, 1))
+    ways[:, 0, :, -1] = 1  # a column of the longest, by which the wheel is scaled
+    colours: Pixels = (flow_to_image(ways)[..., :-1].movedim(1, -1).float() / 255).numpy()
+    return colours
 
 
 def draw_wheel(side: int) -> Pixels:
     """The wheel itself, `[side, side, 3]`: what colour stands for the way from the middle."""
     ways = np.linspace(-1, 1, side, dtype=np.float32)
     flows = np.stack(np.meshgrid(ways, ways), axis=-1)
-    wheel = wheel_colours(flows)
+    wheel = wheel_colours(flows[np.newaxis])[0]
     wheel[np.hypot(flows[..., 0], flows[..., 1]) > 1] = np.nan
     return wheel
 

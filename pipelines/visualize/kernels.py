@@ -111,20 +111,20 @@ def draw_kernels(layer: Convolution, out: Path, title: str, *, bgr: bool = False
 
 
 def _draw_single(weights_OIthw: NDArray[np.float32], out: Path, title: str) -> Path:
-    """A tile a kernel and time step; the steps of a kernel stand below one another."""
+    """A tile a kernel; its time steps stand below one another in it."""
     kernels, _, steps = weights_OIthw.shape[:3]
-    tiles, note = _painted(weights_OIthw)
+    painted, note = _painted(weights_OIthw)
+    line = np.full_like(painted[:, :, :1], np.nan)  # between one step and the next
+    tiles = np.concatenate([painted, line], axis=2).reshape(kernels, -1, *painted.shape[3:])[:, :-1]
     columns = math.ceil(math.sqrt(2 * kernels * steps))
     columns = math.ceil(kernels / math.ceil(kernels / columns))
-    lines = np.stack([on_lines(tiles[:, step], columns) for step in range(steps)], axis=1)
-    rows = []
-    for first in range(0, kernels, columns):
-        last = min(first + columns, kernels) - 1
-        rows += [f"{first} – {last}" + ", step 0" * (steps > 1)]
-        rows += [f"step {step}" for step in range(1, steps)]
-    return draw_mosaic(
-        lines.reshape(-1, *lines.shape[2:]), out, title=title, rows=rows, note=note, group=steps
-    )
+    rows = [
+        f"{first} – {min(first + columns, kernels) - 1}" for first in range(0, kernels, columns)
+    ]
+    if steps > 1:
+        note += f"; {steps} time steps from top to bottom"
+    gap = 1 if steps == 1 else 2
+    return draw_mosaic(on_lines(tiles, columns), out, title=title, rows=rows, note=note, gap=gap)
 
 
 def _painted(weights_OIthw: NDArray[np.float32]) -> tuple[Pixels, str]:
