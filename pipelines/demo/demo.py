@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from PIL import Image, ImageOps
 
 from egofeat import console
 from egofeat.errors import EgofeatError, MediaError, RequestError
@@ -21,7 +22,9 @@ from egofeat.manifest import load_manifest
 from egofeat.pipelines.demo.clips import draw_demo, plan_sessions
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.figures.runs import comparison, contact_sheet
+from egofeat.pipelines.figures import style
+from egofeat.pipelines.figures.mosaics import draw_mosaic
+from egofeat.pipelines.figures.runs import comparison
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.segments import Dataset
 
@@ -63,17 +66,13 @@ class DemoReport:
         names = list(self.results["linear"])
         titles = [name.replace("/top1", " top-1").split("/")[-1] for name in names]
         titles = ["mean" if title == "mean_class_accuracy" else title for title in titles]
-        rows = [["head", *titles]] + [
-            [head, *(f"{100 * values[name]:.1f}" for name in names)]
+        rows = {"head": titles} | {
+            head: [f"{100 * values[name]:.1f}" for name in names]
             for head, values in self.results.items()
-        ]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        }
         table = [
-            "  ".join(
-                [row[0].ljust(widths[0])]
-                + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-            )
-            for row in rows
+            f"{head:<9}" + "".join(c.rjust(len(t) + 3) for c, t in zip(row, titles, strict=True))
+            for head, row in rows.items()
         ]
         note = "percent of the validation segments; mean: over classes; linear sees no order"
         return ["", *table, note, "", *self.pictures]
@@ -156,23 +155,29 @@ def _top1(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def sheet(dataset: Dataset, out: Path, columns: int = 6) -> Path:
-    """Draw a line of frames for the first readable segment of each class of the first target."""
+def sheet(dataset: Dataset, out: Path) -> Path:
+    """Draw a line of frames of the first readable segment of each class of the first target."""
     target = next(iter(dataset.classes))
-    frames, titles, shown = [], [], set[int]()
+    titles: dict[int, str] = {}
+    tiles, captions = [], []
     for segment in dataset.segments:
-        if segment.labels[target] in shown or len(shown) == 8:
+        if segment.labels[target] in titles or len(titles) == 8:
             continue
         try:
             with open_video(dataset.media[segment.video]) as source:
-                plan = Uniform(columns).plan(segment.start, segment.stop, source.times, source.stop)
-                frames += [frame for i in plan.indices[:, 0] for frame in source.frames([i])]
+                plan = Uniform(6).plan(segment.start, segment.stop, source.times, source.stop)
+                frames = [frame for i in plan.indices[:, 0] for frame in source.frames([i])]
         except MediaError:
             continue
-        shown.add(segment.labels[target])
-        title = " ".join(dataset.classes[t][label] for t, label in segment.labels.items())
-        titles += [title] + [f"{time - segment.start:.1f} s" for time in plan.times[1:]]
-    return contact_sheet(frames, titles, out, columns)
+        titles[segment.labels[target]] = " ".join(
+            style.short(dataset.classes[name][label]) for name, label in segment.labels.items()
+        )
+        fitted = [ImageOps.pad(Image.fromarray(one), (192, 144), color="white") for one in frames]
+        tiles.append(np.stack(fitted).astype(np.float32) / 255)
+        captions += [f"{time - segment.start:.1f} s" for time in plan.times]
+    title = f"{dataset.name}: a segment of each {target}"
+    rows = list(titles.values())
+    return draw_mosaic(np.stack(tiles), out, title=title, rows=rows, captions=captions, gap=4)
 
 
 def _manifest(out: Path, data: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""Pictures of a run: curves, heads side by side, frames.
+"""Pictures of a run: curves, and heads side by side.
 
 Every function writes one PNG and returns its path; folders above it are made. Accuracies
 are fractions and are shown in per cent.
@@ -6,7 +6,7 @@ are fractions and are shown in per cent.
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -128,22 +128,4 @@ def comparison(
         axes.set_ylim(len(heads) - 0.5, -0.5)
         axes.set_xlim(0, 118)
         axes.set_xticks(range(0, 101, 25))
-    return style.save(figure, out)
-
-
-def contact_sheet(
-    frames: Sequence[NDArray[np.uint8]], titles: Sequence[str], out: Path, columns: int = 6
-) -> Path:
-    """Lay frames [H, W, 3] (RGB) side by side, `columns` a line, each under its title."""
-    columns = min(columns, len(frames))
-    lines = math.ceil(len(frames) / columns)
-    ratio = max(frame.shape[0] / frame.shape[1] for frame in frames)
-    figure = style.figure(2.1 * columns, lines * (2.0 * ratio + 0.26))
-    for number, (frame, title) in enumerate(zip(frames, titles, strict=True), start=1):
-        axes = figure.add_subplot(lines, columns, number)
-        axes.imshow(frame)
-        axes.set_axis_off()
-        axes.set_title(
-            style.short(title), fontsize=style.TEXT, color=style.INK, pad=3, parse_math=False
-        )
     return style.save(figure, out)

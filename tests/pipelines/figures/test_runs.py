@@ -8,7 +8,7 @@ from PIL import Image
 from egofeat.errors import RequestError
 from egofeat.pipelines.figures import style as drawing
 from egofeat.pipelines.figures.classes import confusion_matrix, instances_per_class
-from egofeat.pipelines.figures.runs import comparison, contact_sheet, loss_curves
+from egofeat.pipelines.figures.runs import comparison, loss_curves
 
 pytestmark = pytest.mark.drawn
 
@@ -128,13 +128,6 @@ def test_heads_stand_beside_chance(tmp_path: Path) -> None:
     with_chance = pixels(comparison({**results, **chance}, tmp_path / "chance.png"))
     assert margin_is_clear(with_chance)
     assert not np.array_equal(plain, with_chance)
-
-
-def test_frames_lie_side_by_side(tmp_path: Path) -> None:
-    frames = [np.full((240, 320, 3), shade, np.uint8) for shade in range(20, 160, 20)]
-    titles = [f"frame {number}" for number in range(7)]
-    sheet = pixels(contact_sheet(frames, titles, tmp_path / "sheet.png", columns=4))
-    assert all((sheet == shade).all(axis=-1).sum() > 10_000 for shade in range(20, 160, 20))
 
 
 def test_a_picture_is_the_same_each_time(tmp_path: Path) -> None:
