@@ -4,12 +4,10 @@ Ren et al., 2015 (arXiv:1506.01497), with the heads of Li et al., 2021 (arXiv:21
 are resized inside the network, to a shorter side of 800 pixels and a longer one of 1333 at most.
 """
 
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,10 +19,9 @@ from torchvision.models.resnet import Bottleneck
 from egofeat import console
 from egofeat.boxes import Boxes
 from egofeat.device import Room, exact
-from egofeat.errors import WeightsError
 from egofeat.extract.backbones.freezing import damp_branches, freeze, load_strictly, seeded
-from egofeat.extract.weight_files import read_tensors
-from egofeat.extract.weights import Weights, find, sha256_of
+from egofeat.extract.weights import Weights
+from egofeat.extract.weights_choice import choose_weights
 
 NAME = "fasterrcnn_resnet50_fpn_v2"
 PARAMETERS = 43_712_278
@@ -120,8 +117,8 @@ def load(
     """The detector with its weights, on its device.
 
     Args:
-        weights: `default`, `random` or `random:<seed>`, or a file of torchvision's layout, with
-            any number of classes of which the first after the background is of persons.
+        weights: see `choose_weights`; a file is of torchvision's layout, with any number of
+            classes of which the first after the background is of persons.
         threshold: see `Detector`.
         min_size: see `Detector`.
         device: where it runs.
@@ -130,24 +127,11 @@ def load(
     Raises:
         WeightsError: weights that are absent, altered or of another network.
     """
-    if random := re.fullmatch(r"random(?::(\d+))?", weights):
-        seed = int(random[1] or 0)
-        network, identity = build(None, seed, threshold), f"random:{seed}"
-    else:
-        path = find(RECORD, note) if weights == "default" else Path(weights).expanduser()
-        if not path.is_file():
-            raise WeightsError(
-                f"'{weights}' is neither a file nor weights of {NAME}: give a file, default or "
-                "random"
-            )
-        state, identity = read_tensors(path), f"sha256:{sha256_of(path)}"
-        try:
-            network = build(state, 0, threshold)
-        except WeightsError as error:
-            raise WeightsError(f"{path}: {error}") from None
+    chosen = choose_weights(weights, [RECORD], NAME, note)
+    network = chosen.build(partial(build, threshold=threshold))
     return Detector(
         network=network.to(device),
-        weights=identity,
+        weights=chosen.identity,
         threshold=threshold,
         min_size=min_size,
         device=device,
