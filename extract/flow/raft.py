@@ -36,9 +36,6 @@ def _record(name: str, file: str, trained_on: str) -> Weights:
         sha256=file.removesuffix(".pth").rsplit("-", maxsplit=1)[1],
         licence="BSD-3-Clause (torchvision)",
         trained_on=trained_on,
-        top1=None,
-        metric="end-point error",
-        resize=0,  # frames go in as they are
     )
 
 

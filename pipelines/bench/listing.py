@@ -174,7 +174,7 @@ def _official(weights: Weights) -> OfficialWeights:
         hosted=weights.hosted,
         licence=weights.licence,
         trained_on=weights.trained_on,
-        accuracy=weights.top1,
+        accuracy=weights.accuracy,
         metric=weights.metric,
         views=weights.views,
         multiply_adds=weights.multiply_adds,

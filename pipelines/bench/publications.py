@@ -42,7 +42,7 @@ def publication(spec: Spec, weights: str) -> Publication | None:
     if record is None:
         return _PAPERS.get(spec.name)
     return Publication(
-        accuracy=record.top1,
+        accuracy=record.accuracy,
         metric=record.metric,
         trained_on=record.trained_on,
         views=record.views,

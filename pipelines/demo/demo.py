@@ -173,7 +173,7 @@ def sheet(dataset: Dataset, out: Path) -> Path:
             style.short(dataset.classes[name][label]) for name, label in segment.labels.items()
         )
         fitted = [ImageOps.pad(Image.fromarray(one), (192, 144), color="white") for one in frames]
-        tiles.append(np.stack(fitted).astype(np.float32) / 255)
+        tiles.append(np.stack([np.asarray(one, np.float32) for one in fitted]) / 255)
         captions += [f"{time - segment.start:.1f} s" for time in plan.times]
     title = f"{dataset.name}: a segment of each {target}"
     rows = list(titles.values())

@@ -127,15 +127,15 @@ def wheel_colours(flows: NDArray[np.float32]) -> Pixels:
     longest = np.hypot(flows[..., :1], flows[..., 1:]).clip(min=1)
     ways = F.pad(torch.from_numpy(flows / longest).movedim(-1, 1), (0, 1))
     ways[:, 0, :, -1] = 1  # a column of the longest, by which the wheel is scaled
-    colours: Pixels = (flow_to_image(ways)[..., :-1].movedim(1, -1).float() / 255).numpy()
-    return colours
+    colours: NDArray[np.uint8] = flow_to_image(ways)[..., :-1].movedim(1, -1).numpy()
+    return colours.astype(np.float32) / np.float32(255)
 
 
 def draw_wheel(side: int) -> Pixels:
     """The wheel itself, `[side, side, 3]`: what colour stands for the way from the middle."""
     ways = np.linspace(-1, 1, side, dtype=np.float32)
     flows = np.stack(np.meshgrid(ways, ways), axis=-1)
-    wheel = wheel_colours(flows[np.newaxis])[0]
+    wheel: Pixels = wheel_colours(flows[np.newaxis])[0]
     wheel[np.hypot(flows[..., 0], flows[..., 1]) > 1] = np.nan
     return wheel
 

@@ -69,7 +69,7 @@ def found(weights, frames):
 def test_the_record_is_torchvisions_own():
     assert COCO.url == RECORD.url
     assert RECORD.file == f"{NAME}_coco-{RECORD.sha256}.pth"
-    assert COCO.meta["_metrics"]["COCO-val2017"]["box_map"] == RECORD.top1
+    assert COCO.meta["_metrics"]["COCO-val2017"]["box_map"] == RECORD.accuracy
     assert COCO.meta["_ops"] == RECORD.multiply_adds
     assert COCO.meta["categories"][PERSON] == "person"
 

@@ -25,7 +25,7 @@ def record(url: str = "file:///nowhere/net.pth", wheel: Wheel | None = None, sha
         sha256=sha256,
         licence="",
         trained_on="",
-        top1=0.0,
+        accuracy=0.0,
         resize=256,
         wheel=wheel,
     )

@@ -116,7 +116,7 @@ def _record(weights: WeightsEnum, views: tuple[int, int], multiply_adds: bool) -
         sha256=digest[1] if digest else "",
         licence=meta.get("license", LICENCE),
         trained_on=trained_on.replace("-1K", "-1k"),
-        top1=None if math.isnan(scores["acc@1"]) else scores["acc@1"],
+        accuracy=None if math.isnan(scores["acc@1"]) else scores["acc@1"],
         views=views,
         multiply_adds=meta["_ops"] if multiply_adds else None,
         resize=(sides[0], sides[1]) if len(sides) == 2 else sides[0],

@@ -59,7 +59,7 @@ def test_the_spec_says_what_torchvision_says(name):
     record = spec.weights[0]
     assert record.url == official.url
     assert record.file.endswith(f"-{record.sha256}.pth")
-    assert record.top1 == official.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    assert record.accuracy == official.meta["_metrics"]["ImageNet-1K"]["acc@1"]
     assert [record.resize] == official.transforms().resize_size
     assert [spec.size] == official.transforms().crop_size
     options = {"init_weights": False} if name == "inception_v3" else {}
@@ -219,7 +219,7 @@ def test_records_are_well_formed(name):
     for record in records(name):
         assert record.url.endswith(record.file)
         assert len(record.sha256) >= 8
-        assert record.top1 is None or 50 < record.top1 < 90
+        assert record.accuracy is None or 50 < record.accuracy < 90
         assert record.interpolation in ("bilinear-antialias", "bicubic-antialias")
         assert at_hand(record) is None or at_hand(record).name == record.file
     assert records(name)[0].name == default_of(name).name.lower()

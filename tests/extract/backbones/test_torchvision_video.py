@@ -60,7 +60,7 @@ def test_the_spec_says_what_torchvision_says(name):
         assert spec.parameters == sum(p.numel() for p in get_model(name).parameters())
     assert record.url == official.url
     assert re.search(rf"-{record.sha256}\.pth$", record.url)
-    assert record.top1 == official.meta["_metrics"]["Kinetics-400"]["acc@1"]
+    assert record.accuracy == official.meta["_metrics"]["Kinetics-400"]["acc@1"]
     assert list(record.resize) == preset.resize_size
     assert [spec.size] * 2 == preset.crop_size
     assert record.interpolation == "bilinear", "torchvision shrinks videos without a filter"
