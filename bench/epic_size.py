@@ -28,8 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from ratios import machine
 
+from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter
+from egofeat.store import ShardRows, StoreWriter
 
 CLASSES = {"verb": 97, "noun": 300}
 SHAPE = (20, 1280)
@@ -93,8 +94,8 @@ def write_store(out: Path, training: int, validation: int) -> Path:
     recipe = Recipe(
         backbone="mobilenetv2",
         weights="random:0",
-        transform={},
-        plan={"sampling": "uniform", "frames": SHAPE[0], "short": "repeat"},
+        transform=Transform("squash", 256, 256),
+        plan=Uniform(SHAPE[0]),
         taps={"gap": SHAPE},
         dtype="float16",
     )

@@ -29,8 +29,9 @@ from egofeat.heads.registry import build_head
 from egofeat.heads.training.feed import Feed
 from egofeat.heads.training.losses import Criterion, class_counts
 from egofeat.heads.training.optim import make_optimizer
+from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, SegmentStore, ShardRows, StoreWriter, open_store
+from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store
 
 CLASSES = {"verb": 97, "noun": 300}
 SHAPE = (20, 1280)
@@ -51,8 +52,8 @@ def write_both(folder: Path, rows: int) -> SegmentStore:
     recipe = Recipe(
         backbone="bench",
         weights="random:0",
-        transform={},
-        plan={},
+        transform=Transform("squash", 256, 256),
+        plan=Uniform(SHAPE[0]),
         taps={"gap": SHAPE},
         dtype="float16",
     )

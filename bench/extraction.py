@@ -72,7 +72,7 @@ def main() -> None:
         dataset = films(root, options.videos)
         config = ExtractConfig(out=root / "features", device=options.device)
         job = plan_job(config, dataset)
-        lanes = [Lane(job.plan, job.transform)]
+        lanes = [Lane(job.recipe.plan, job.recipe.transform)]
         passes = passes_over([dataset.segments], dataset.media)
 
         def prepared(work: Pass) -> list[Pixels]:
@@ -99,12 +99,12 @@ def main() -> None:
 
         task = Task(
             backbone=job.backbone,
-            plan=job.plan,
-            transform=job.transform,
+            plan=job.recipe.plan,
+            transform=job.recipe.transform,
             shards=(),
             dtype=config.dtype,
             sink=Memory("gap"),
-            batch_size=suiting_batch(job.backbone.device, job.plan, job.transform),
+            batch_size=suiting_batch(job.backbone.device, job.recipe.plan, job.recipe.transform),
         )
 
         def network() -> None:

@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset as SegmentDataset
 from egofeat.segments import Segment
-from egofeat.store import Recipe, SegmentStore, ShardRows, StoreWriter, open_store
+from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store
 
 ROW = (20, 1280)
 BATCH = 256
@@ -36,9 +37,13 @@ def make_store(folder: Path, rows: int, shards: int, form: str) -> Path:
     names = [f"{row:06}" for row in range(rows)]
     segments = tuple(Segment(name, name, 0.0, 1.0) for name in names)
     recipe = Recipe(
-        backbone="made-up", weights="random:0", transform={}, plan={}, taps={"gap": ROW},
+        backbone="made-up",
+        weights="random:0",
+        transform=Transform("squash", 256, 256),
+        plan=Uniform(ROW[0]),
+        taps={"gap": ROW},
         dtype="float16",
-    )  # fmt: skip
+    )
     writer = StoreWriter.open(
         folder / form, SegmentDataset("bench", {}, segments, {}), recipe, format=form, made_with={}
     )

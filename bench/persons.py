@@ -21,11 +21,12 @@ from extraction import film
 from ratios import machine, seconds
 
 from egofeat.boxes import Boxes, key_frame_id
-from egofeat.extract.roi import RoiAlign
+from egofeat.extract.roi import pool, regions
 from egofeat.heads import build_head
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.job import plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.recipe.persons import RoiAlign
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_persons
 
@@ -87,7 +88,7 @@ def training(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) 
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9)
     labels = torch.from_numpy(rows.labels["action"]).float().to(device)
     numbers = np.arange(len(rows))
-    side, frames = job.transform.crop, job.plan.view_frames
+    side, frames = job.recipe.transform.crop, job.recipe.plan.view_frames
     clips = torch.randn(len(dataset.segments), 3, frames, side, side)
     boxes = [torch.tensor(dataset.boxes[segment.id].corners) for segment in dataset.segments]
 
@@ -103,7 +104,7 @@ def training(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) 
 
     def anew() -> None:
         parts = [
-            align.pool(job.backbone(clip[None]), align.regions((side, side), [of_clip]))["roi"]
+            pool(align, job.backbone(clip[None]), regions((side, side), [of_clip]))["roi"]
             for clip, of_clip in zip(clips, boxes, strict=True)
         ]
         learn(torch.cat(parts)[:, None])

@@ -17,8 +17,8 @@ from egofeat.console import Advance
 from egofeat.errors import MediaError
 from egofeat.extract.decoding import Stamp
 from egofeat.extract.lost_windows import LostWindows
-from egofeat.extract.sampling import FramePlan, View
 from egofeat.extract.shards import Shard, shard_of
+from egofeat.recipe.plan import FramePlan, View
 from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 

@@ -15,8 +15,12 @@ from torch import Tensor
 from egofeat import console
 from egofeat.device import Room
 from egofeat.extract.assembly import Features
-from egofeat.extract.sampling import View
+from egofeat.extract.flow import on_device
+from egofeat.extract.pooling import pool_maps
+from egofeat.extract.roi import pool, regions
 from egofeat.extract.task import Task
+from egofeat.extract.transforms import normalise
+from egofeat.recipe import View
 
 ViewKey = tuple[str, View]
 """Video and frames of a view."""
@@ -43,7 +47,7 @@ class Batches:
         self._room = Room(self._device, task.batch_size, console.note)
         self._is_clip = task.backbone.spec.clip is not None
         motion = task.transform.motion
-        self._move = motion.on_device(self._device) if motion else None
+        self._move = on_device(motion, self._device) if motion else None
         self._waiting: dict[tuple[int, ...], list[tuple[ViewKey, NDArray[np.generic]]]] = {}
         """Shape of a view to those that wait to fill a batch."""
         self._boxes_in = boxes_in
@@ -87,14 +91,13 @@ class Batches:
         views_NFKHWC = self._to_device(torch.from_numpy(np.stack([*views, *padding])))
         if self._persons is None:
             outputs = self._outputs(views_NFKHWC)
-            counts = [self._transform.crops] * len(keys)
+            counts: list[int] = [self._transform.crops] * len(keys)
         else:
             # What they are is sent ahead: a copy after the network would wait for it.
             boxes = [torch.from_numpy(self._boxes_in(*key)) for key in keys]
             height, width = views_NFKHWC.shape[3:5]
-            align = self._persons.align
-            regions = self._to_device(align.regions((height, width), boxes))
-            pooled = align.pool(self._outputs(views_NFKHWC), regions)
+            places = self._to_device(regions((height, width), boxes))
+            pooled = pool(self._persons.align, self._outputs(views_NFKHWC), places)
             outputs = {tap: pooled[tap] for tap in self._persons.taps}
             counts = [len(of_view) for of_view in boxes]
         if self._device.type != "cuda":
@@ -116,8 +119,12 @@ class Batches:
         if self._move:
             views_NFKHWC = self._move(views_NFKHWC)
         clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)  # […, F, H, W, C], F 1 of images
-        batch = self._transform.normalise(clips if self._is_clip else clips[:, 0])
-        return self._transform.kept(self._backbone(batch))
+        transform = self._transform
+        outputs = self._backbone(normalise(transform, clips if self._is_clip else clips[:, 0]))
+        return {
+            tap: pool_maps(output, transform.pool_grid, transform.pool_time)
+            for tap, output in outputs.items()
+        }
 
 
 @dataclass(frozen=True)

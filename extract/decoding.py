@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, UnreadableMediaError
-from egofeat.extract.sampling import FramePlan, Plan, View, Windows
+from egofeat.extract.flow import beside_decoder
 from egofeat.extract.threads import in_threads
-from egofeat.extract.transforms import Transform
+from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.extract.video.files import stamp_of
 from egofeat.extract.views import ViewBuilder
+from egofeat.recipe import FramePlan, Plan, Transform, View, Windows
 from egofeat.segments import Media, Segment
 
 
@@ -189,7 +190,8 @@ class _LaneUnderWay:
         self.transform = lane.transform
         self.decoded = 0
         self._windows = isinstance(lane.plan, Windows)
-        self._move = lane.transform.motion.beside_decoder() if lane.transform.motion else None
+        motion = lane.transform.motion
+        self._move = beside_decoder(motion) if motion else None
         self._wanting = list(planned)
         self.builder = ViewBuilder(view for _, plan in planned for view in plan.views)
 
@@ -255,7 +257,7 @@ def _prepared(
         if lane.builder.wants(index):
             pixels = lane.transform.pixels
             if pixels not in shared:
-                shared[pixels] = lane.transform.prepare(frame_HWC)
+                shared[pixels] = prepare(lane.transform, frame_HWC)
             for view, frames in lane.add(index, shared[pixels]):
                 yield Pixels(lane.number, video, view, frames)
 

@@ -6,9 +6,8 @@ from typing import Protocol
 
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.roi import Persons
-from egofeat.extract.sampling import Plan
 from egofeat.extract.shards import Shard
-from egofeat.extract.transforms import Transform
+from egofeat.recipe import Plan, Transform
 from egofeat.store import Failure, ShardRows
 
 

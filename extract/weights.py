@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -71,7 +72,7 @@ class Weights:
     """How: `bilinear-antialias`, `bilinear` or `bicubic-antialias`."""
     fps: float | None = None
     """Frame rate of the clips it was trained on, where it is not the network's usual one."""
-    channels: str = "RGB"
+    channels: Literal["RGB", "BGR"] = "RGB"
     """Order of the colours that the network was trained on: `RGB` or `BGR`."""
     marks: tuple[str, ...] = ()
     """Keys that only this file has: a copy under another name is known by them."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from egofeat.extract.backbones.backbone import Builder, Spec
-from egofeat.extract.flow.encoding import BOUND
+from egofeat.recipe.motion import BOUND
 
 GRID = 32
 

@@ -4,14 +4,10 @@ from collections.abc import Callable
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Spec
-from egofeat.extract.flow.difference import Difference
+from egofeat.extract.flow import raft
 from egofeat.extract.flow.encoding import check_values
-from egofeat.extract.flow.farneback import Farneback
-from egofeat.extract.flow.motion import METHODS, Method, Motion
 from egofeat.extract.flow.opencv import opencv
-from egofeat.extract.flow.raft import Raft
-from egofeat.extract.flow.shipped import Shipped
-from egofeat.extract.flow.tvl1 import TVL1
+from egofeat.recipe.motion import KINDS, METHODS, Method, Motion
 
 _OF_FLOW = ("farneback", "tvl1", "raft", "raft_small", "frames")
 _BOTH_SIDES = 4
@@ -53,11 +49,10 @@ def choose_motion(
         return None
     both_sides = spec.channels == _BOTH_SIDES
     computed = "float32" if both_sides else "uint8"
-    values = values or ("uint8" if name == "frames" else computed)
-    check_values(values)
-    if name == "frames" and values != "uint8":
+    encoded = check_values(values or ("uint8" if name == "frames" else computed))
+    if name == "frames" and encoded != "uint8":
         raise RequestError("--motion frames are of 8 bits: leave out --motion-values")
-    return Motion(method_of(name, note), values, both_sides)
+    return Motion(method_of(name, note), encoded, both_sides)
 
 
 def method_of(name: str, note: Callable[[str], None] = lambda _: None) -> Method:
@@ -68,13 +63,7 @@ def method_of(name: str, note: Callable[[str], None] = lambda _: None) -> Method
         WeightsError: RAFT's weights are not to be had.
     """
     if name in ("raft", "raft_small"):
-        return Raft.official("large" if name == "raft" else "small", note)
+        return raft.official("large" if name == "raft" else "small", note)
     if name in ("farneback", "tvl1"):
         opencv()
-    plain: dict[str, type[Method]] = {
-        "farneback": Farneback,
-        "tvl1": TVL1,
-        "frames": Shipped,
-        "rgbdiff": Difference,
-    }
-    return plain[name]()
+    return KINDS[name]()

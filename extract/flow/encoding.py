@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError
+from egofeat.recipe.motion import BOUND, Values
 
-BOUND = 20.0
-"""Pixels between two frames; faster motion is cut off in 8 bits."""
-VALUES = ("uint8", "float32")
-"""`uint8`: cut off at the bound and rounded; `float32`: neither."""
+VALUES: tuple[Values, ...] = ("uint8", "float32")
 
 
 def encode(motion: NDArray[np.float32], bound: float, values: str) -> NDArray[np.generic]:
@@ -40,13 +38,13 @@ def decode(encoded: NDArray[np.generic], bound: float = BOUND) -> NDArray[np.flo
     return decoded - np.float32(bound)
 
 
-def check_values(values: str) -> None:
-    """Refuse a name that is none of `VALUES`.
+def check_values(values: str) -> Values:
+    """Take one of `VALUES`.
 
     Raises:
         RequestError: naming them.
     """
-    if values not in VALUES:
-        raise RequestError(
-            f"there are no --motion-values '{values}': choose from {', '.join(VALUES)}"
-        )
+    for known in VALUES:
+        if values == known:
+            return known
+    raise RequestError(f"there are no --motion-values '{values}': choose from {', '.join(VALUES)}")

@@ -2,8 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +12,9 @@ from torchvision.models import optical_flow
 from egofeat.device import exact
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
-from egofeat.extract.flow.encoding import BOUND
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import Weights, find, sha256_of
+from egofeat.recipe.motion import Raft
 
 _MULTIPLE = 8
 """Sides must be a multiple of so many pixels …"""
@@ -52,54 +51,38 @@ RECORDS = {
 Estimator = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Raft:
-    """RAFT of one size with certain weights."""
+def official(size: Literal["large", "small"], note: Callable[[str], None]) -> Raft:
+    """RAFT with torchvision's weights, downloaded where need be.
 
-    size: str = "large"
-    weights: str = "random:0"
-    """`sha256:<hex>` of torchvision's own, or `random:<seed>`."""
-    updates: int = 12
+    Raises:
+        WeightsError: they are not to be had.
+    """
+    return Raft(size, f"sha256:{sha256_of(find(RECORDS[size], note))}")
 
-    channels: ClassVar[int] = 2
-    bound: ClassVar[float] = BOUND
 
-    @property
-    def name(self) -> str:
-        """`raft`, or `raft_small`."""
-        return "raft" if self.size == "large" else "raft_small"
+def start(method: Raft, device: torch.device) -> Estimator:
+    """From RGB frames uint8 `[N, F + 1, K, S, S, 3]` the pixels (u, v) `[N, F, K, S, S, 2]`.
 
-    @classmethod
-    def official(cls, size: str, note: Callable[[str], None] = lambda _: None) -> "Raft":
-        """With torchvision's weights, downloaded where need be.
+    Raises:
+        WeightsError: the weights here are not those that are meant.
+    """
+    network = _network(method).to(device)
+    return functools.partial(_estimate, network, method.updates, _PAIRS[device.type])
 
-        Raises:
-            WeightsError: they are not to be had.
-        """
-        return cls(size, f"sha256:{sha256_of(find(RECORDS[size], note))}")
 
-    def start_on(self, device: torch.device) -> Estimator:
-        """From RGB frames uint8 `[N, F + 1, K, S, S, 3]` the pixels (u, v) `[N, F, K, S, S, 2]`.
-
-        Raises:
-            WeightsError: the weights here are not those that are meant.
-        """
-        network = self._network().to(device)
-        return functools.partial(_estimate, network, self.updates, _PAIRS[device.type])
-
-    def _network(self) -> nn.Module:
-        make = {"large": optical_flow.raft_large, "small": optical_flow.raft_small}[self.size]
-        if self.weights.startswith("random:"):
-            return freeze(seeded(make, int(self.weights.removeprefix("random:"))))
-        path = find(RECORDS[self.size])
-        if self.weights != f"sha256:{sha256_of(path)}":
-            raise WeightsError(
-                f"the flow was made with RAFT weights {self.weights[:15]}…, and {path} is another "
-                "file: put the right one there"
-            )
-        network = make()
-        load_strictly(network, read_tensors(path), self.name)
-        return freeze(network)
+def _network(method: Raft) -> nn.Module:
+    make = {"large": optical_flow.raft_large, "small": optical_flow.raft_small}[method.size]
+    if method.weights.startswith("random:"):
+        return freeze(seeded(make, int(method.weights.removeprefix("random:"))))
+    path = find(RECORDS[method.size])
+    if method.weights != f"sha256:{sha256_of(path)}":
+        raise WeightsError(
+            f"the flow was made with RAFT weights {method.weights[:15]}…, and {path} is another "
+            "file: put the right one there"
+        )
+    network = make()
+    load_strictly(network, read_tensors(path), method.name)
+    return freeze(network)
 
 
 def _estimate(network: nn.Module, updates: int, most: int, frames_NFKHWC: Tensor) -> Tensor:

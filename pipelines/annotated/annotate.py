@@ -19,6 +19,7 @@ from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.training.predict import makers_of, weights_of_sources
 from egofeat.pipelines.training.run import load_run, reads_persons
 from egofeat.pipelines.training.run_config import sources
+from egofeat.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +149,11 @@ def _clip_scenes(
 
 def _check_stretches(run: Path, trained_on: Sequence[Mapping[str, Any]]) -> None:
     for source in trained_on:
-        sampling = source["recipe"]["plan"]["sampling"]
-        if sampling not in ("uniform", "clips"):
+        plan = Recipe.from_dict(source["recipe"]).plan
+        if not plan.counted:
             raise RequestError(
-                f"run {run} was trained on features by '{sampling}', which cannot be made of any "
-                "stretch of a video: name a run on a store of persons, or of segments"
+                f"run {run} was trained on features by '{plan.sampling}', which cannot be made of "
+                "any stretch of a video: name a run on a store of persons, or of segments"
             )
 
 

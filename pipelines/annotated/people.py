@@ -13,9 +13,9 @@ from egofeat.boxes import Boxes
 from egofeat.device import choose_device
 from egofeat.errors import MediaError, RequestError, WeightsError
 from egofeat.extract import persons
-from egofeat.extract.moments import frames_at
 from egofeat.extract.persons import Detector
 from egofeat.extract.video import FrameSource
+from egofeat.recipe.moments import frames_at
 from egofeat.segments import Segment
 
 _NAMED = 5

@@ -15,7 +15,6 @@ from PIL import Image, ImageOps
 
 from egofeat import console
 from egofeat.errors import EgofeatError, MediaError, RequestError
-from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
@@ -26,6 +25,7 @@ from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.mosaics import draw_mosaic
 from egofeat.pipelines.figures.runs import comparison
 from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset
 
 CLIPS = 240

@@ -7,6 +7,7 @@ from typing import Any
 
 from egofeat.errors import RequestError
 from egofeat.pipelines.exporting.formats import AnnotationStyle
+from egofeat.recipe import Windows
 from egofeat.segments import Dataset, Segment
 from egofeat.store import FeatureStore, WindowStore
 
@@ -76,8 +77,10 @@ def annotation_files(
             where classes are listed a line each.
     """
     windows = store.of_kind(WindowStore)
-    fps = store.recipe.plan["fps"]
-    videos = {}
+    plan = store.recipe.plan
+    assert isinstance(plan, Windows)  # the store is flat
+    fps = plan.fps
+    videos: dict[str, dict[str, Any]] = {}
     for video, splits in wanted.items():
         if video in store:
             seconds = float(windows.spans(video)[:, 2].max())

@@ -24,6 +24,7 @@ from egofeat.pipelines.exporting.annotations import (
 )
 from egofeat.pipelines.exporting.formats import FORMATS, ExportFormat
 from egofeat.pipelines.exporting.names import file_names
+from egofeat.recipe import Windows
 from egofeat.segments import Dataset
 from egofeat.store import FeatureStore, PersonStore, open_store
 from egofeat.store.files import PREFIX, remove_leftovers, replace_file
@@ -202,17 +203,16 @@ def _description(config: ExportConfig, store: FeatureStore) -> dict[str, Any]:
         "tap": store.tap,
         "row_shape": list(store.row_shape),
         "recipe": recipe.digest,
-        "plan": dict(recipe.plan),
+        "plan": recipe.plan.to_dict(),
     }
-    if store.flat:
-        size, stride = recipe.plan["size"], recipe.plan["stride"]
+    if isinstance(recipe.plan, Windows):
         fields |= {
-            "fps": recipe.plan["fps"],
-            "window": size,
-            "stride": stride,
+            "fps": recipe.plan.fps,
+            "window": recipe.plan.size,
+            "stride": recipe.plan.stride,
             # The same two as temporal-detection projects call them, in frames at `fps`.
-            "feature_stride": stride,
-            "offset_frames": size // 2,
+            "feature_stride": recipe.plan.stride,
+            "offset_frames": recipe.plan.size // 2,
         }
     return fields
 

@@ -3,15 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.extract import transforms
-from egofeat.extract.backbones import Spec
-from egofeat.extract.flow import Motion
-from egofeat.extract.sampling import Clips, KeyFrames, Plan, Uniform, Windows
-from egofeat.extract.transforms import Transform
+from egofeat.extract.backbones import Backbone, Spec
+from egofeat.extract.flow import choose_motion
+from egofeat.extract.transforms import check_size
 from egofeat.extract.video import decoder_version
 from egofeat.extract.weights import Weights
-from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, Pixels
+from egofeat.recipe import Clips, KeyFrames, Motion, Plan, Transform, Uniform, Windows
+from egofeat.recipe.transform import as_published, squash, whole
 from egofeat.store.formats.registry import check_choice
 
 IMAGE_OPTIONS = ("frames",)
@@ -118,7 +119,7 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
         RequestError: there is none of that name, or it cannot be cropped or sized so.
     """
     if config.size is not None:
-        transforms.check_size(config.size)
+        check_size(config.size)
     name = config.transform or ("weights" if config.crops > 1 else spec.transform)
     known = ("squash", "weights")
     if config.roi:
@@ -131,32 +132,29 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
 
 
 def choose_transform(
-    spec: Spec, config: ExtractConfig, official: Weights | None, motion: Motion | None = None
+    spec: Spec, official: Weights | None, pixels: Pixels, motion: Motion | None = None
 ) -> Transform:
-    """The transform that the options ask of a backbone with its weights; see `check_transform`.
+    """The transform of a backbone with its weights.
 
     Args:
         spec: of the backbone.
-        config: the options.
         official: record of its weights.
+        pixels: what was chosen of it, but for the motion.
         motion: what the network sees; None means colours.
     """
-    name = check_transform(spec, config)
+    name = pixels.transform or spec.transform
     if name == "squash":
-        side = config.size or spec.squash_size
-        chosen = transforms.squash(side, mean=spec.mean, std=spec.std)
+        chosen = squash(pixels.size or spec.squash_size, mean=spec.mean, std=spec.std)
     else:
         record = official or (spec.weights[0] if spec.weights else None)
         resize = record.resize if record else spec.short_side
         colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
         colours["interpolation"] = record.interpolation if record else "bilinear-antialias"
         if name == "whole":
-            chosen = transforms.whole(resize, config.size, **colours)
+            chosen = whole(resize, pixels.size, **colours)
         else:
-            chosen = transforms.as_published(
-                spec.size, resize, config.size, **colours, crops=config.crops
-            )
-    chosen = replace(chosen, motion=motion, pool_grid=config.pool_grid, pool_time=config.pool_time)
+            chosen = as_published(spec.size, resize, pixels.size, **colours, crops=pixels.crops)
+    chosen = replace(chosen, motion=motion, pool_grid=pixels.pool_grid, pool_time=pixels.pool_time)
     if spec.channels != 3:
         return replace(chosen, channels="UV")
     if motion:
@@ -164,6 +162,22 @@ def choose_transform(
         halved = tuple(deviation / 2 for deviation in spec.std)
         chosen = replace(chosen, mean=(0.5, 0.5, 0.5), std=halved)
     return replace(chosen, channels=official.channels if official else "RGB")
+
+
+def transform_today(backbone: Backbone, then: Transform) -> Transform:
+    """A recipe's transform as it is made today by its backbone with these weights."""
+    name = then.resize if then.resize in ("squash", "whole") else "weights"
+    pixels = Pixels(
+        transform=name,
+        size=then.crop,
+        crops=then.crops,
+        pool_grid=then.pool_grid,
+        pool_time=then.pool_time,
+    )
+    motion = then.motion and choose_motion(
+        backbone.spec, then.motion.method.name, then.motion.values, console.note
+    )
+    return choose_transform(backbone.spec, backbone.official, pixels, motion)
 
 
 def check(config: ExtractConfig) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 
 from egofeat import console
 from egofeat.errors import MediaError, RequestError
-from egofeat.extract.sampling import Windows
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.share import Share
+from egofeat.recipe.plan import Windows
 from egofeat.segments import Media
 
 
@@ -23,8 +23,8 @@ def refuse_full_disk(shares: Sequence[Share]) -> None:
     Raises:
         RequestError: naming the folder that has too little room.
     """
-    for out in dict.fromkeys(share.job.config.out for share in shares):
-        own = [s for s in shares if s.job.config.out == out and s.compress is None]
+    for out in dict.fromkeys(share.job.storage.out for share in shares):
+        own = [s for s in shares if s.job.storage.out == out and s.compress is None]
         free = free_bytes(out)
         needed = sum(map(bytes_said, own))
         if needed > free:  # lengths that headers say are not always true
@@ -39,7 +39,7 @@ def refuse_full_disk(shares: Sequence[Share]) -> None:
 def bytes_left(share: Share) -> int:
     """Bytes of what is left to extract, uncompressed."""
     job = share.job
-    if isinstance(job.plan, Windows):
+    if isinstance(job.recipe.plan, Windows):
         rows = sum(count for count, _ in windows_of(job, share))
     else:
         rows = job.rows_of(share.to_extract)
@@ -49,22 +49,27 @@ def bytes_left(share: Share) -> int:
 def bytes_said(share: Share) -> int:
     """The same, of dense windows by the lengths that the videos' headers say: no index is read."""
     job = share.job
-    if not isinstance(job.plan, Windows):
+    if not isinstance(job.recipe.plan, Windows):
         return bytes_left(share)
-    a_second = job.plan.fps / job.plan.stride
+    a_second = job.recipe.plan.fps / job.recipe.plan.stride
     seconds = sum(_seconds(job.dataset.media[one.video]) for one in share.to_extract)
     return math.ceil(seconds * a_second) * job.recipe.row_bytes
 
 
 def windows_of(job: Job, share: Share) -> list[tuple[int, int]]:
     """Windows and frames of each video that is left: its index is read, nothing is decoded."""
-    assert isinstance(job.plan, Windows)
+    assert isinstance(job.recipe.plan, Windows)
     counts = []
     for segment in share.to_extract:
         try:
             with open_video(job.dataset.media[segment.video]) as source:
-                plan = job.plan.plan(
-                    0.0, math.inf, source.times, source.stop, job.transform.beside, source.lasting
+                plan = job.recipe.plan.plan(
+                    0.0,
+                    math.inf,
+                    source.times,
+                    source.stop,
+                    job.recipe.transform.beside,
+                    source.lasting,
                 )
         except MediaError:
             continue

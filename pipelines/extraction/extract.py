@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from egofeat import console
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Tally, TaskTally, extract
-from egofeat.extract.sampling import Windows
+from egofeat.extract.flow import library_of
 from egofeat.extract.shards import key_of
 from egofeat.extract.task import Task
 from egofeat.extract.video import decoder_version
@@ -22,6 +22,7 @@ from egofeat.pipelines.extraction.rates import Rate, keep_rate
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
+from egofeat.recipe.plan import Windows
 from egofeat.segments import Dataset, Media
 from egofeat.store import Failure, ShardRows, StoreWriter, versions
 
@@ -78,18 +79,18 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
             _report(share, writer, done, tally.seconds)
             for share, writer, done in zip(shares, writers, tally.tasks, strict=True)
         ]
-    company = sorted(share.job.config.backbone for share in shares if share.left)
+    company = sorted(share.job.recipe.backbone for share in shares if share.left)
     for share, done in zip(shares, tally.tasks, strict=True):
         if done.views:
             rate = Rate(
                 store=share.job.recipe.store_name,
-                backbone=share.job.config.backbone,
+                backbone=share.job.recipe.backbone,
                 device=device_name(share.job.backbone.device),
                 company=company,
                 views=done.views,
                 seconds=max(tally.seconds, 1e-6),
             )
-            keep_rate(share.job.config.out, rate)
+            keep_rate(share.job.storage.out, rate)
     return tally, reports
 
 
@@ -119,25 +120,21 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
 
 
 def _writer(job: Job, compute: Compute) -> StoreWriter:
-    config = job.config
-    official = job.backbone.official
-    made_with = versions()
+    made_with = {**versions(), **job.made_with}
     made_with["decoder"] = decoder_version(job.recipe.decoder)
     made_with["device"] = device_name(job.backbone.device)
-    named = official.name if official and config.weights == "default" else config.weights
-    made_with["weights"] = named
-    if job.transform.motion and (library := job.transform.motion.library):
+    motion = job.recipe.transform.motion
+    if motion and (library := library_of(motion)):
         made_with["motion"] = library
-    if config.roi:
-        made_with["boxes"] = config.roi.said
+    storage = job.storage
     return StoreWriter.open(
-        config.out,
+        storage.out,
         job.dataset,
         job.recipe,
-        format=config.format,
-        compress=config.compress,
+        format=storage.format,
+        compress=storage.compress,
         made_with=made_with,
-        worker=worker_name(compute.part, config.splits),
+        worker=worker_name(compute.part, job.splits),
     )
 
 
@@ -173,20 +170,20 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter], compute: C
     tasks = [
         Task(
             backbone=job.backbone,
-            plan=job.plan,
-            transform=job.transform,
+            plan=job.recipe.plan,
+            transform=job.recipe.transform,
             shards=[shard for batch in share.left for shard in batch.shards],
-            dtype=job.config.dtype,
+            dtype=job.recipe.dtype,
             sink=_Sink(writer, job.dataset.media),
             batch_size=compute.batch_size
-            or suiting_batch(job.backbone.device, job.plan, job.transform),
+            or suiting_batch(job.backbone.device, job.recipe.plan, job.recipe.transform),
             persons=job.persons,
         )
         for share, writer in zip(shares, writers, strict=True)
         for job in (share.job,)
     ]
     total, unit, step = sum(map(len, left)), first.unit, ""
-    if isinstance(first.plan, Windows):
+    if isinstance(first.recipe.plan, Windows):
         unit, step = "videos", "windows"
     with console.progress("extracting", total, unit, step) as progress:
         return extract(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from egofeat.extract.sampling import Windows
 from egofeat.extract.shards import key_of
 from egofeat.pipelines.extraction.disk_room import free_bytes, windows_of
 from egofeat.pipelines.extraction.job import Job, plan_job, together
@@ -15,6 +14,7 @@ from egofeat.pipelines.extraction.rates import find_rate
 from egofeat.pipelines.extraction.reports import Forecast, JointForecast
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
+from egofeat.recipe.plan import Windows
 from egofeat.segments import Dataset
 
 
@@ -29,16 +29,16 @@ def forecast_jobs(jobs: Sequence[Job], compute: Compute) -> JointForecast:
     needed: Counter[Path] = Counter()
     for places in together(jobs):
         shares = shares_of([jobs[place] for place in places], compute)
-        company = sorted(share.job.config.backbone for share in shares if share.left)
+        company = sorted(share.job.recipe.backbone for share in shares if share.left)
         of_store |= {
             place: _forecast(share, company, compute.workers or decoding_threads())
             for place, share in zip(places, shares, strict=True)
         }
         for place, share in zip(places, shares, strict=True):
             if share.compress is None:  # what is compressed may still fit
-                needed[share.job.config.out] += of_store[place].bytes_to_write
+                needed[share.job.storage.out] += of_store[place].bytes_to_write
     stores = (
-        replace(of_store[place], fits=needed[job.config.out] <= of_store[place].bytes_free)
+        replace(of_store[place], fits=needed[job.storage.out] <= of_store[place].bytes_free)
         for place, job in enumerate(jobs)
     )
     return JointForecast(stores=tuple(stores))
@@ -60,15 +60,15 @@ def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
     amount = _amount(share, threads)
     there = [segment for segment in share.wanted if key_of(segment) in share.standing.done]
     missing = {one.key for one in share.missing}
-    if isinstance(job.plan, Windows):
+    if isinstance(job.recipe.plan, Windows):
         bytes_present, bytes_missing = _bytes_of_shards(job.store), None
     else:
         bytes_present = job.rows_of(there) * row_bytes
         of_missing = [segment for segment in share.wanted if key_of(segment) in missing]
         bytes_missing = job.rows_of(of_missing) * row_bytes
     device = device_name(job.backbone.device)
-    backbone = job.config.backbone
-    rate = find_rate(job.config.out, job.recipe.store_name, backbone, device, list(company))
+    backbone = job.recipe.backbone
+    rate = find_rate(job.storage.out, job.recipe.store_name, backbone, device, list(company))
     to_extract, wanted = share.to_extract, {key_of(segment) for segment in share.wanted}
     return Forecast(
         store=str(job.store),
@@ -84,7 +84,7 @@ def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
         bytes_to_write=amount.rows * row_bytes,
         bytes_missing=bytes_missing,
         bytes_present=bytes_present,
-        bytes_free=free_bytes(job.config.out),
+        bytes_free=free_bytes(job.storage.out),
         fits=True,
         memory=amount.memory,
         seconds=round(amount.views * rate.seconds / rate.views, 1) if rate else None,
@@ -97,15 +97,15 @@ def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
 
 def _amount(share: Share, threads: int) -> _Amount:
     job, left = share.job, share.to_extract
-    if isinstance(job.plan, Windows):
+    if isinstance(job.recipe.plan, Windows):
         counts = windows_of(job, share)
         rows = [count for count, _ in counts]
         at_once = sorted(rows)[-threads:]
         memory = sum(at_once) * job.recipe.row_bytes
         return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows), memory)
-    a_view = job.plan.view_frames + sum(job.transform.beside)
-    views = len(left) * job.plan.views
-    return _Amount(job.rows_of(left), views * a_view, views * job.transform.crops)
+    a_view = job.recipe.plan.view_frames + sum(job.recipe.transform.beside)
+    views = len(left) * job.recipe.plan.views
+    return _Amount(job.rows_of(left), views * a_view, views * job.recipe.transform.crops)
 
 
 def _bytes_of_shards(store: Path) -> int:

@@ -11,16 +11,15 @@ from egofeat.errors import MediaError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import extract
 from egofeat.extract.roi import Persons
-from egofeat.extract.sampling import plan_from_description
 from egofeat.extract.shards import cut
 from egofeat.extract.task import Task
-from egofeat.extract.transforms import Transform
 from egofeat.extract.video import FrameSource, open_video
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.extraction.recipe_weights import backbone_of
+from egofeat.recipe import Recipe
 from egofeat.segments import Media, Segment
-from egofeat.store import Failure, Recipe, ShardRows
+from egofeat.store import Failure, ShardRows
 
 
 @dataclass
@@ -50,35 +49,29 @@ class Maker:
         source: of the run: `recipe` and `tap` of the store.
         weights: backbone weights file, where the store's were a user's own.
         device: where to run.
-        maps: of persons, the backbone's taps that they are cut out of; else the tap is its own.
 
     Raises:
         WeightsError: the backbone's weights are not those of the store.
     """
 
-    def __init__(
-        self,
-        source: Mapping[str, Any],
-        weights: str | None,
-        device: str,
-        maps: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, source: Mapping[str, Any], weights: str | None, device: str) -> None:
         self.recipe = Recipe.from_dict(source["recipe"])
         self.tap: str = source["tap"]
-        self._backbone = backbone_of(self.recipe, maps or [self.tap], weights, device)
-        self._plan = plan_from_description(self.recipe.plan)
-        self._transform = Transform.from_description(self.recipe.transform)
+        taps = self.recipe.roi.maps if self.recipe.roi else [self.tap]
+        self._backbone = backbone_of(self.recipe, taps, weights, device)
 
     def task(self, segments: Sequence[Segment], memory: Memory, persons: Persons | None) -> Task:
         """What the extractor is to do."""
         return Task(
             backbone=self._backbone,
-            plan=self._plan,
-            transform=self._transform,
+            plan=self.recipe.plan,
+            transform=self.recipe.transform,
             shards=[s for batch in cut(segments, self.recipe.row_bytes) for s in batch.shards],
             dtype=self.recipe.dtype,
             sink=memory,
-            batch_size=suiting_batch(self._backbone.device, self._plan, self._transform),
+            batch_size=suiting_batch(
+                self._backbone.device, self.recipe.plan, self.recipe.transform
+            ),
             persons=persons,
         )
 

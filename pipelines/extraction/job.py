@@ -1,9 +1,9 @@
 """An extraction, planned: what is wanted, and the recipe that its numbers are made by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from egofeat import console
 from egofeat.adapters.reading.box_files import Detections
@@ -13,8 +13,6 @@ from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.flow import choose_motion
 from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.roi import Persons
-from egofeat.extract.sampling import KeyFrames, Plan, Windows
-from egofeat.extract.transforms import Transform
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.extraction.choices import (
     CLIP_OPTIONS,
@@ -23,37 +21,80 @@ from egofeat.pipelines.extraction.choices import (
     check_transform,
     choose_plan,
     choose_transform,
+    transform_today,
 )
-from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, Numbers, Pixels, Storage
 from egofeat.pipelines.extraction.roi_options import (
     choose_align,
     choose_maps,
     choose_person_taps,
     find_boxes,
 )
+from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment
-from egofeat.store import Key, Recipe
+from egofeat.store import Key
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """An extraction by one backbone, planned. No video was opened."""
 
-    config: ExtractConfig
     dataset: Dataset
     segments: tuple[Segment, ...]
     """Those that are wanted."""
     backbone: Backbone
-    plan: Plan
-    transform: Transform
     recipe: Recipe
+    storage: Storage
+    splits: tuple[str, ...] = ()
+    """Those that were asked for; none: all."""
     persons: Persons | None = None
     """Whose features are kept, of the boxes of all wanted segments."""
+    made_with: Mapping[str, str]
+    """What the weights, and the boxes, were called: recorded, never compared."""
+
+    @classmethod
+    def of(
+        cls,
+        backbone: Backbone,
+        plan: Plan,
+        transform: Transform,
+        numbers: Numbers,
+        persons: Persons | None = None,
+        **rest: Any,
+    ) -> Self:
+        """The job that makes features by these values, of options or of a recipe.
+
+        Args:
+            backbone: with the taps to keep, or the maps that persons are cut out of.
+            plan: which frames are taken.
+            transform: how they become the network's input.
+            numbers: what is computed and kept.
+            persons: whose features are kept.
+            rest: the other fields.
+        """
+        shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
+        if persons:
+            shapes = {tap: persons.align.shapes(shapes)[tap] for tap in persons.taps}
+        else:
+            shapes = pooled_shapes(shapes, transform.pool_grid, transform.pool_time)
+        views = () if plan.flat else (plan.views * transform.crops,)
+        recipe = Recipe(
+            backbone=backbone.spec.name,
+            weights=backbone.weights,
+            transform=transform,
+            plan=plan,
+            taps={tap: (*views, *shape) for tap, shape in shapes.items()},
+            roi=persons.align if persons else None,
+            dtype=numbers.dtype,
+            precision=backbone.precision,
+            decoder=numbers.decoder,
+        )
+        return cls(backbone=backbone, recipe=recipe, persons=persons, **rest)
 
     @property
     def store(self) -> Path:
         """The folder that the recipe names."""
-        return self.config.out / self.dataset.name / self.recipe.store_name
+        return self.storage.out / self.dataset.name / self.recipe.store_name
 
     @property
     def unit(self) -> str:
@@ -76,7 +117,7 @@ class Job:
 def plan_job(
     config: ExtractConfig, dataset: Dataset | None = None, only: frozenset[Key] | None = None
 ) -> Job:
-    """Resolve the manifest, the weights and the recipe.
+    """The job that options ask for.
 
     Args:
         config: what the person chose.
@@ -89,14 +130,14 @@ def plan_job(
     spec = spec_of(config.backbone)
     # What cannot be is refused before weights are looked for.
     check(config)
-    check_transform(spec, config)
+    pixels = replace(config.group(Pixels), transform=check_transform(spec, config))
     motion = choose_motion(spec, config.motion, config.motion_values, console.note)
     if dataset is None:
         dataset = read_dataset(config.manifest, config.dataset)
     key_frames = dataset.key_frames
     plan = choose_plan(spec, config, key_frames=key_frames)
     found = find_boxes(config.roi, dataset) if config.roi else None
-    dataset, segments = _wanted(dataset, config.splits, plan, found, only)
+    dataset, segments = wanted(dataset, config.splits, plan, found, only)
     backbone = load(
         config.backbone,
         weights=config.weights,
@@ -105,26 +146,73 @@ def plan_job(
         precision=config.precision,
         note=console.note,
     )
-    transform = choose_transform(spec, config, backbone.official, motion)
     plan = choose_plan(spec, config, backbone.official, key_frames=key_frames)
+    official = backbone.official if config.weights == "default" else None
+    made_with = {"weights": official.name if official else config.weights}
     persons = None
     if config.roi and found and isinstance(plan, KeyFrames):
         plan = replace(plan, boxes=found.digest)
         align = choose_align(backbone, plan.view_frames, config.roi)
         persons = Persons(found.boxes, align, choose_person_taps(config.taps))
-    return Job(
-        config=config,
+        made_with["boxes"] = config.roi.said
+    return Job.of(
+        backbone,
+        plan,
+        choose_transform(spec, backbone.official, pixels, motion),
+        config.group(Numbers),
+        persons,
         dataset=dataset,
         segments=segments,
-        backbone=backbone,
-        plan=plan,
-        transform=transform,
-        recipe=_recipe(config, backbone, plan, transform, persons),
-        persons=persons,
+        storage=config.group(Storage),
+        splits=config.splits,
+        made_with=made_with,
     )
 
 
-def _wanted(
+def plan_again(
+    recipe: Recipe,
+    weights: str,
+    dataset: Dataset,
+    only: frozenset[Key],
+    storage: Storage,
+    device: str,
+) -> Job:
+    """The job that makes a store's features as its recipe says, with what there is today.
+
+    Args:
+        recipe: of segments or windows.
+        weights: what its weights are called.
+        dataset: that it was extracted from.
+        only: the segments that are wanted.
+        storage: where features are kept.
+        device: where the network runs.
+
+    Raises:
+        RequestError: what cannot be any more.
+        WeightsError: the weights are not to be had.
+    """
+    dataset, segments = wanted(dataset, (), recipe.plan, None, only)
+    backbone = load(
+        recipe.backbone,
+        weights=weights,
+        taps=tuple(recipe.taps),
+        device=choose_device(device),
+        precision=recipe.precision,
+        note=console.note,
+    )
+    return Job.of(
+        backbone,
+        recipe.plan,
+        transform_today(backbone, recipe.transform),
+        Numbers(dtype=recipe.dtype, precision=recipe.precision, decoder=recipe.decoder),
+        dataset=dataset,
+        segments=segments,
+        storage=storage,
+        made_with={"weights": weights},
+    )
+
+
+def wanted(
     dataset: Dataset,
     splits: Sequence[str],
     plan: Plan,
@@ -144,32 +232,6 @@ def _wanted(
     return dataset, segments
 
 
-def _recipe(
-    config: ExtractConfig,
-    backbone: Backbone,
-    plan: Plan,
-    transform: Transform,
-    persons: Persons | None,
-) -> Recipe:
-    described = transform.describe()
-    shapes = backbone.tap_shapes(transform.crop, plan.view_frames)
-    if persons:
-        described["roi"] = persons.align.describe()
-        shapes = {tap: persons.align.shapes(shapes)[tap] for tap in persons.taps}
-    else:
-        shapes = pooled_shapes(shapes, config.pool_grid, config.pool_time)
-    return Recipe(
-        backbone=config.backbone,
-        weights=backbone.weights,
-        transform=described,
-        plan=plan.describe(),
-        taps={tap: _row_shape(shape, plan, transform) for tap, shape in shapes.items()},
-        dtype=config.dtype,
-        precision=config.precision,
-        decoder=config.decoder,
-    )
-
-
 def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) -> list[Job]:
     """Several jobs on one data set, which is read once; see `plan_job`."""
     if dataset is None:
@@ -186,7 +248,7 @@ def together(jobs: Sequence[Job]) -> list[list[int]]:
     groups: dict[tuple[object, ...], list[int]] = {}
     media = [job.dataset.media for job in jobs]
     for place, job in enumerate(jobs):
-        of = (job.dataset.name, media.index(media[place]), isinstance(job.plan, Windows))
+        of = (job.dataset.name, media.index(media[place]), isinstance(job.recipe.plan, Windows))
         how = (job.recipe.decoder, job.backbone.device)
         groups.setdefault((*of, *how), []).append(place)
     return list(groups.values())
@@ -235,12 +297,6 @@ def for_each(
             own |= {"motion": None, "motion_values": None}
         configs.append(replace(config, **own))
     return configs
-
-
-def _row_shape(shape: tuple[int, ...], plan: Plan, transform: Transform) -> tuple[int, ...]:
-    if isinstance(plan, Windows) or plan.flat:
-        return shape
-    return (plan.views * transform.crops, *shape)
 
 
 def read_dataset(manifest: Path, name: str | None) -> Dataset:

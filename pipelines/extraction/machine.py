@@ -5,8 +5,8 @@ import platform
 
 import torch
 
-from egofeat.extract.sampling import Plan
-from egofeat.extract.transforms import Transform
+from egofeat.recipe.plan import Plan
+from egofeat.recipe.transform import Transform
 
 CPU_BATCH = 4
 """glibc gives blocks over 32 MB back to the kernel whenever they are freed, and fresh pages

@@ -7,7 +7,7 @@ from egofeat.device import choose_device
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.weights import Weights, at_hand, sha256_of
-from egofeat.store import Recipe
+from egofeat.recipe import Recipe
 
 
 def official_name(recipe: Recipe) -> str | None:

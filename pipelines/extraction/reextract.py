@@ -4,18 +4,17 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from egofeat import console
 from egofeat.errors import ManifestError, RequestError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.sampling import Clips, Uniform, Windows, plan_from_description
 from egofeat.extract.shards import key_of
 from egofeat.manifest import Manifest, load_manifest
 from egofeat.pipelines.extraction.job import Job, for_each, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
+from egofeat.recipe import Clips, Recipe, Uniform, Windows
 from egofeat.segments import Dataset
-from egofeat.store import Key, Recipe, standing
+from egofeat.store import Key, standing
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store
 
@@ -51,9 +50,18 @@ def swap(
     only = frozenset(done | {failure.key for failure in failures})
     manifest = load_manifest(config.manifest)
     dataset = dataset_of(path, description, only, manifest, manifest.dataset)
-    shared = settings(path, description, config)
+    recipe, out = description.recipe, config.out or path.parent.parent
+    shared = ExtractConfig(
+        out=out,
+        format=description.format,
+        compress=description.compress,
+        dtype=recipe.dtype,
+        precision=recipe.precision,
+        decoder=recipe.decoder,
+        device=config.device,
+    )
     return [
-        plan_job(_like(description.recipe, own), dataset, only)
+        plan_job(_like(recipe, own), dataset, only)
         for own in for_each(shared, backbones, weights, taps)
     ]
 
@@ -80,8 +88,8 @@ def dataset_of(
     Raises:
         RequestError: no entry reads it, or none has any of its segments.
     """
-    motion = description.recipe.transform.get("motion") or {}
-    of_flow = motion.get("method") == "frames"
+    motion = description.recipe.transform.motion
+    of_flow = motion is not None and motion.of_flow_frames
     names = manifest.entries_of(description.dataset)
     alike = [n for n in names if manifest.reads_flow(n) == of_flow] or list(names)
     found = []
@@ -106,51 +114,23 @@ def _known(dataset: Dataset) -> set[Key]:
     return {key_of(s) for s in dataset.segments} | {(v, 0.0, math.inf) for v in dataset.media}
 
 
-def differences(then: Recipe, now: Recipe) -> list[str]:
+def lines_of(then: Recipe, now: Recipe) -> list[str]:
     """Fields of two recipes that differ, a line each: `field: then → now`."""
-    old, new = _flat(then), _flat(now)
     return [
-        f"{field}: {old.get(field, 'none')} → {new.get(field, 'none')}"
-        for field in sorted({*old, *new})
-        if old.get(field) != new.get(field)
+        f"{field}: {'none' if old is None else old} → {'none' if new is None else new}"
+        for field, (old, new) in then.differences(now).items()
     ]
-
-
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, value in vars(recipe).items():
-        if isinstance(value, dict):
-            fields |= {f"{name}.{key}": inner for key, inner in value.items()}
-        else:
-            fields[name] = value[:19] if name == "weights" else value
-    return fields
-
-
-def settings(path: Path, description: Description, config: ReextractConfig) -> ExtractConfig:
-    """What a new extraction shares with an old one, whatever its backbone."""
-    recipe = description.recipe
-    return ExtractConfig(
-        dataset=description.dataset,
-        manifest=config.manifest,
-        out=config.out or path.parent.parent,
-        dtype=recipe.dtype,
-        precision=recipe.precision,
-        decoder=recipe.decoder,
-        format=description.format,
-        compress=description.compress,
-        device=config.device,
-    )
 
 
 def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
     """The old plan and transform, as far as another backbone can follow them."""
     spec = spec_of(config.backbone)
     both_images = spec.clip is None and spec_of(recipe.backbone).clip is None
-    squashed = recipe.transform["resize"] == "squash"
+    squashed = recipe.transform.resize == "squash"
     name = ("squash" if squashed else "weights") if both_images else spec.transform
-    crops = 1 if name == "squash" else recipe.transform["crops"]
+    crops = 1 if name == "squash" else recipe.transform.crops
     config = replace(config, transform=name, crops=crops)
-    match plan_from_description(recipe.plan):
+    match recipe.plan:
         case Windows(size, stride, fps):
             return replace(config, windows=size, stride=stride, fps=fps)
         case Uniform(frames) if spec.clip is None:
@@ -162,5 +142,5 @@ def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
 
 def say_changes(old: Path, job: Job) -> None:
     """Tell a person, before work starts, what the new store has otherwise than the old one."""
-    changes = differences(Description.read(find_store(old)).recipe, job.recipe)
+    changes = lines_of(Description.read(find_store(old)).recipe, job.recipe)
     console.note("\n  ".join([f"{old}\n→ {job.store}", *changes]))

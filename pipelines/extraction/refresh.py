@@ -12,31 +12,20 @@ from pathlib import Path
 
 from egofeat import console
 from egofeat.errors import EgofeatError, RequestError
-from egofeat.extract.backbones import spec_of
-from egofeat.extract.sampling import (
-    Clips,
-    KeyFrames,
-    Uniform,
-    Windows,
-    plan_from_description,
-)
 from egofeat.extract.shards import key_of
 from egofeat.extract.video import decoder_version
 from egofeat.manifest import Manifest, load_manifest
 from egofeat.pipelines.extraction.extract import forecast_jobs, run_jobs
-from egofeat.pipelines.extraction.job import Job, plan_job
-from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
+from egofeat.pipelines.extraction.job import Job, plan_again
+from egofeat.pipelines.extraction.options import ReextractConfig, Storage
 from egofeat.pipelines.extraction.recipe_weights import named_weights
-from egofeat.pipelines.extraction.reextract import (
-    dataset_of,
-    differences,
-    settings,
-)
+from egofeat.pipelines.extraction.reextract import dataset_of, lines_of
 from egofeat.pipelines.extraction.reports import JointForecast, JointReport
 from egofeat.pipelines.extraction.share import changed_videos
 from egofeat.pipelines.options import Compute
+from egofeat.recipe import Recipe
 from egofeat.segments import Dataset
-from egofeat.store import Recipe, begun, standing, supersede
+from egofeat.store import begun, standing, supersede
 from egofeat.store.description import Description, find_stores
 from egofeat.store.files import sync
 from egofeat.store.formats.sharing import share_shards
@@ -143,11 +132,15 @@ def _stale(
     description = Description.read(path)
     held = survey(path)
     only = frozenset(held.done | {failure.key for failure in held.failures})
-    own = _again(description, settings(path, description, config))
+    recipe, out = description.recipe, config.out or path.parent.parent
+    if recipe.of_persons:
+        raise RequestError("features of persons are made anew by `egofeat roi`, with their boxes")
+    storage = Storage(out=out, format=description.format, compress=description.compress)
     dataset = dataset_of(path, description, only, manifest, read)
-    job = plan_job(own, dataset, only)
+    weights = _weights_of(recipe, description.made_with["weights"])
+    job = plan_again(recipe, weights, dataset, only, storage, config.device)
     target = job.store
-    changes = differences(description.recipe, job.recipe)
+    changes = lines_of(recipe, job.recipe)
     if decoder := _decoder_change(description):
         changes.append(decoder)
     replaced: list[str] = []
@@ -157,7 +150,7 @@ def _stale(
     if not changes:
         return None
     if replaced or not begun(target) or _decoder_change(Description.read(target)):
-        job = replace(job, config=replace(own, out=own.out / _ASIDE))
+        job = replace(job, storage=replace(storage, out=out / _ASIDE))
     return Stale(
         paths=(path,),
         target=target,
@@ -224,39 +217,6 @@ def _decoder_change(description: Description) -> str | None:
     then = description.made_with.get("decoder")
     now = decoder_version(description.recipe.decoder)
     return None if then == now else f"decoder: {then} → {now}"
-
-
-def _again(description: Description, config: ExtractConfig) -> ExtractConfig:
-    """The same plan, transform and taps by the same backbone with the same weights."""
-    recipe = description.recipe
-    if recipe.of_persons:
-        raise RequestError("features of persons are made anew by `egofeat roi`, with their boxes")
-    spec = spec_of(recipe.backbone)
-    crop = recipe.transform["crop"]
-    squashed = recipe.transform["resize"] == "squash"
-    config = replace(
-        config,
-        backbone=recipe.backbone,
-        weights=_weights_of(recipe, description.made_with["weights"]),
-        taps=tuple(recipe.taps),
-        transform="squash" if squashed else "weights",
-        size=None if crop == (spec.squash_size if squashed else spec.size) else crop,
-        crops=recipe.transform["crops"],
-        pool_grid=recipe.transform.get("pool_grid"),
-        pool_time=recipe.transform.get("pool_time", False),
-    )
-    if motion := recipe.transform.get("motion"):
-        config = replace(config, motion=motion["method"], motion_values=motion["values"])
-    match plan_from_description(recipe.plan):
-        case Uniform(frames):
-            return replace(config, frames=frames)
-        case KeyFrames(frames, _, fps):
-            return replace(config, clip_frames=frames if spec.clip else None, fps=fps)
-        case Clips(clips, frames, _, fps):
-            return replace(config, clips=clips, clip_frames=frames, fps=fps)
-        case Windows(size, stride, fps, frames):
-            clip_frames = frames if spec.clip else None
-            return replace(config, windows=size, stride=stride, fps=fps, clip_frames=clip_frames)
 
 
 def _weights_of(recipe: Recipe, named: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
-from egofeat.extract.roi import Persons, RoiAlign
+from egofeat.extract.roi import Persons
 from egofeat.pipelines.extraction.in_memory import Maker, Watched, make_features
 from egofeat.segments import Segment
 
@@ -26,8 +26,9 @@ class PersonFeatures:
     def __init__(
         self, source: Mapping[str, Any], weights: str | None = None, device: str = "auto"
     ) -> None:
-        self._align = RoiAlign.from_description(source["recipe"]["transform"]["roi"])
-        self._maker = Maker(source, weights, device, self._align.maps)
+        self._maker = Maker(source, weights, device)
+        assert self._maker.recipe.roi  # of a run on persons
+        self._align = self._maker.recipe.roi
 
     def at(
         self, media: Watched, boxes: Mapping[float, Boxes]

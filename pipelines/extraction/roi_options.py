@@ -7,8 +7,9 @@ from egofeat import console
 from egofeat.adapters.reading.box_files import Detections, annotated, read_detections
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, Spec
-from egofeat.extract.roi import TAPS, RoiAlign, strides_of
+from egofeat.extract.roi import strides_of
 from egofeat.pipelines.extraction.options import RoiConfig
+from egofeat.recipe.persons import TAPS, RoiAlign
 from egofeat.segments import Dataset
 
 _SIDE = 256

@@ -6,12 +6,12 @@ from functools import cached_property
 
 from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError
-from egofeat.extract.sampling import Windows
 from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
 from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.options import Compute
+from egofeat.recipe.plan import Windows
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Key
 from egofeat.store.standing import Stamp, Standing, packing, survey
@@ -80,7 +80,7 @@ def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
         RequestError: a store has its shards in another format than is asked for.
         StoreError: a store is damaged.
     """
-    if isinstance(jobs[0].plan, Windows):
+    if isinstance(jobs[0].recipe.plan, Windows):
         row_bytes = MAX_BYTES  # a shard a video
     else:
         row_bytes = max(job.segment_bytes for job in jobs)
@@ -97,9 +97,9 @@ def segments_of(batches: Iterable[Batch]) -> list[Segment]:
 def _share(
     job: Job, compute: Compute, whole: list[Batch], absent: dict[str, str], seen: set[str]
 ) -> Share:
-    config = job.config
-    _, compress = packing(job.store, config.format, config.compress)
-    if compress and config.compress is None:
+    storage = job.storage
+    _, compress = packing(job.store, storage.format, storage.compress)
+    if compress and storage.compress is None:
         console.note(f"{job.store} was begun with --compress {compress}, and goes on so")
     standing = survey(job.store, console.note)
     batches = part(whole, *compute.part)

@@ -18,15 +18,15 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.backbones.backbone import check_taps
-from egofeat.extract.roi import RoiAlign, strides_of
-from egofeat.extract.sampling import KeyFrames, plan_from_description
+from egofeat.extract.roi import pool, regions, strides_of
 from egofeat.extract.shards import Shard, cut, key_of, without
 from egofeat.pipelines.extraction.extract import worker_name
 from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.extraction.options import RoiConfig
 from egofeat.pipelines.extraction.roi_options import choose_person_taps, find_boxes
 from egofeat.pipelines.persons.options import FromMapsConfig
-from egofeat.store import Recipe, SegmentStore, ShardRows, StoreWriter, open_store, versions
+from egofeat.recipe import KeyFrames, Recipe, RoiAlign
+from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store, versions
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store
 from egofeat.words import counted
@@ -86,7 +86,7 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
     shapes = {one.tap: one.row_shape for one in maps}
     align = RoiAlign(
         tuple(shapes),
-        strides_of(shapes, description.recipe.transform["crop"]),
+        strides_of(shapes, description.recipe.transform.crop),
         sampling=config.roi.sampling,
         aligned=config.roi.aligned,
     )
@@ -141,11 +141,11 @@ def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
         RequestError: the store has none of whole frames at key frames.
     """
     fresh = "or run the network with `egofeat roi`"
-    if recipe.plan["sampling"] != "key-frames" or recipe.of_persons:
+    if not isinstance(recipe.plan, KeyFrames) or recipe.of_persons:
         raise RequestError(
             f"{path} holds no clips around key frames: name a store that does, {fresh}"
         )
-    if recipe.transform["resize"] != "squash" or "pool_grid" in recipe.transform:
+    if recipe.transform.resize != "squash" or recipe.transform.pool_grid:
         raise RequestError(
             f"{path} holds maps that were cropped or pooled, in which boxes have no place: extract "
             f"them with --transform squash and without --pool-grid, {fresh}"
@@ -165,9 +165,8 @@ def _recipe(
     """What makes the numbers: the maps' own recipe, how they were kept, and the boxes."""
     shapes = align.shapes({one.tap: one.row_shape for one in maps})
     return replace(
-        of_maps,
-        transform={**of_maps.transform, "roi": {**align.describe(), "of": of_maps.dtype}},
-        plan={**of_maps.plan, "boxes": digest},
+        of_maps.of_boxes(digest),
+        roi=replace(align, of=of_maps.dtype),
         taps={tap: shapes[tap] for tap in taps},
     )
 
@@ -186,9 +185,8 @@ class _Cutter:
         self._align = align
         self._recipe = recipe
         self._device = device
-        plan = plan_from_description(recipe.plan)
-        assert isinstance(plan, KeyFrames)
-        self._plan = plan
+        assert isinstance(recipe.plan, KeyFrames)
+        self._plan = recipe.plan
 
     def rows(self, shard: Shard, boxes: Sequence[Boxes]) -> ShardRows:
         """The persons of the key frames of a shard."""
@@ -222,10 +220,10 @@ class _Cutter:
         for one in self._maps:
             wide = torch.from_numpy(one.take(numbers)).to(self._device).float()
             maps[one.tap] = wide[:, 0]  # one view a key frame
-        side = self._recipe.transform["crop"]
+        side = self._recipe.transform.crop
         corners = [torch.tensor(of_frame.corners) for of_frame in boxes]
-        regions = self._align.regions((side, side), corners).to(self._device)
-        pooled = self._align.pool(maps, regions)
+        places = regions((side, side), corners).to(self._device)
+        pooled = pool(self._align, maps, places)
         return {
             tap: pooled[tap].cpu().numpy().astype(self._recipe.dtype) for tap in self._recipe.taps
         }

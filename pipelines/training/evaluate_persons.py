@@ -21,6 +21,7 @@ from egofeat.pipelines.training.labelled import split_names
 from egofeat.pipelines.training.run_config import sources
 from egofeat.pipelines.training.run_files import write_file
 from egofeat.pipelines.training.trained_on import judge
+from egofeat.recipe import Recipe
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.reading.persons import TARGET
 
@@ -151,8 +152,8 @@ def evaluate_persons(
 
 def boxes_suffix(rows: PersonRows, config: Mapping[str, Any]) -> str:
     """What the names of files about these boxes end in, `-boxes-0a1b2c3d`; nothing of its own."""
-    boxes = rows.store.recipe.plan["boxes"]
-    own = sources(config)[0]["recipe"]["plan"]["boxes"]
+    boxes = rows.store.recipe.boxes or ""
+    own = Recipe.from_dict(sources(config)[0]["recipe"]).boxes
     return "" if boxes == own else f"-boxes-{boxes.removeprefix('sha256:')[:8]}"
 
 

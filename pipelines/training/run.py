@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -30,7 +29,8 @@ from egofeat.heads.training.feed import Features
 from egofeat.pipelines.training.run_config import read_config, sources
 from egofeat.pipelines.training.run_files import compare, write_file
 from egofeat.pipelines.training.splits import by_published, hold_out
-from egofeat.store import FeatureStore, Recipe, Rows, join, open_store
+from egofeat.recipe import Recipe
+from egofeat.store import FeatureStore, Rows, join, open_store
 from egofeat.store.bounded import read_bounded
 
 Places = Path | Sequence[Path]
@@ -237,12 +237,8 @@ def _of_other_persons(recipe: Recipe, source: Mapping[str, Any]) -> bool:
 
     Other taps of the store do not matter.
     """
-    recipes = (yaml.safe_load(recipe.to_json()), source["recipe"])
-    there, own = (
-        {**of, "plan": {**of["plan"], "boxes": ""}, "taps": of["taps"][source["tap"]]}
-        for of in recipes
-    )
-    return recipe.of_persons and there == own
+    own, tap = Recipe.from_dict(source["recipe"]), source["tap"]
+    return recipe.of_persons and recipe.of_boxes(own.boxes).only(tap) == own.only(tap)
 
 
 def tell_left_out(rows: Rows) -> None:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from egofeat.errors import RequestError
 from egofeat.pipelines.kept import CONFIG as NAME
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
+from egofeat.recipe.schema import RecipeText
+from egofeat.schema import Count, Name, parse
 from egofeat.store.bounded import read_bounded
-from egofeat.store.schemas import Count, Name, RecipeText, parse
 from egofeat.words import plain
 
 _MOST = 4 << 20

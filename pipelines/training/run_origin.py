@@ -1,9 +1,8 @@
 """Where a run comes from, as its config.yaml says."""
 
+import json
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from egofeat.errors import WeightsError
 from egofeat.extract.weights import sha256_of
@@ -29,7 +28,7 @@ def describe_stores(rows: Rows) -> list[dict[str, Any]]:
             "store_digest": store.digest,
             "tap": store.tap,
             "feature_shape": list(part.row_shape),
-            "recipe": yaml.safe_load(store.recipe.to_json()),
+            "recipe": json.loads(store.recipe.to_json()),
         }
         for store, part in zip(rows.stores, rows.parts, strict=True)
     ]

@@ -23,10 +23,8 @@ from egofeat.heads.training.feed import Features
 from egofeat.heads.training.trainer import evaluation_feed
 from egofeat.pipelines.training.run import Places, listed, make_head, open_run_store
 from egofeat.pipelines.training.run_config import sources
-from egofeat.store import Recipe, Rows, open_store
-
-_COUNTED_BY = {"clips": "clips", "uniform": "frames"}
-"""Sampling to the entry of the plan that counts clips, or the frames of an image network."""
+from egofeat.recipe import Recipe
+from egofeat.store import Rows, open_store
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,7 @@ class Views:
     @classmethod
     def of(cls, recipe: Recipe) -> Self | None:
         """Return the views that a recipe gives each segment; None where it fixes no number."""
-        count = _COUNTED_BY.get(recipe.plan["sampling"])
-        return cls(recipe.plan[count], recipe.transform.get("crops", 1)) if count else None
+        return cls(recipe.plan.views, recipe.transform.crops) if recipe.plan.counted else None
 
 
 def open_views(run: Path, config: Mapping[str, Any], store: Places | None, views: Views) -> Rows:
@@ -86,7 +83,7 @@ def _accepted(run: Path, source: Mapping[str, Any], place: Path, views: Views) -
     if there is None:
         raise RequestError(
             f"--views averages over the clips and crops of a segment, and store {place} holds "
-            f"{opened.recipe.plan['sampling']}: leave --views out"
+            f"{opened.recipe.plan.sampling}: leave --views out"
         )
     if there != views:
         raise RequestError(
@@ -94,12 +91,14 @@ def _accepted(run: Path, source: Mapping[str, Any], place: Path, views: Views) -
             f"{there}, or name a store that has {views} with --store"
         )
     if opened.digest != source["store_digest"]:
-        here = _besides_views(opened.recipe, opened.tap)
-        trained = _besides_views(Recipe.from_dict(source["recipe"]), opened.tap)
+        here, trained = (
+            recipe.only(opened.tap).of_one_view()
+            for recipe in (opened.recipe, Recipe.from_dict(source["recipe"]))
+        )
         differing = [
-            f"{name} {here.get(name, 'absent')}, not {trained.get(name, 'absent')}"
-            for name in here | trained
-            if here.get(name) != trained.get(name)
+            f"{name} {'absent' if value is None else value}, "
+            f"not {'absent' if other is None else other}"
+            for name, (value, other) in here.differences(trained).items()
         ]
         if differing:
             raise StoreError(
@@ -108,20 +107,6 @@ def _accepted(run: Path, source: Mapping[str, Any], place: Path, views: Views) -
                 "--clips and --crops alone"
             )
     return {**source, "store_digest": opened.digest}
-
-
-def _besides_views(recipe: Recipe, tap: str) -> dict[str, Any]:
-    """Return what makes the numbers of one view of a tap, by dotted names."""
-    fields: dict[str, Any] = {
-        name: getattr(recipe, name)
-        for name in ("backbone", "weights", "dtype", "precision", "decoder")
-    }
-    fields["tap"] = f"{tap} {recipe.taps[tap][1:]}"
-    fields |= {f"transform.{name}": value for name, value in recipe.transform.items()}
-    fields |= {f"plan.{name}": value for name, value in recipe.plan.items()}
-    counted = _COUNTED_BY.get(recipe.plan["sampling"])
-    left_out = {"transform.crops", f"plan.{counted}"}
-    return {name: value for name, value in fields.items() if name not in left_out}
 
 
 def head_of_a_view(

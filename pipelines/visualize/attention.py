@@ -15,9 +15,7 @@ from torch.nn import functional as F
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.extract.moments import frames_at
-from egofeat.extract.sampling import plan_from_description
-from egofeat.extract.transforms import Transform
+from egofeat.extract.transforms import prepare
 from egofeat.extract.video import open_video
 from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.gaze import Attentive, gaze_maps
@@ -35,9 +33,10 @@ from egofeat.pipelines.training.run import (
 )
 from egofeat.pipelines.training.run_config import sources
 from egofeat.pipelines.visualize.backbones import Pictures
+from egofeat.recipe import Recipe, Transform
+from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media
 from egofeat.store import Rows
-from egofeat.store.reading.steps import stretches
 
 _COLUMNS = 8
 _TILE = 128
@@ -62,8 +61,8 @@ class Looked:
     """`[T,h,w]`, of sum 1 over space."""
     moments: NDArray[np.float64]
     """`[T]` seconds that each step speaks of."""
-    recipe: Mapping[str, Any]
-    """Of the features, whose transform says what the network sees of a frame."""
+    transform: Transform
+    """Of the features: what the network sees of a frame."""
     points: NDArray[np.float32] | None = None
     """`[T,3]` where the wearer looked, as `egofeat.heads.gaze` has them."""
 
@@ -158,15 +157,18 @@ def _of_segment(
             continue
         (there,) = of.table.of([segment])
         points = points_of(features, row)
-        steps = _of_middle_crop(source)
+        recipe = Recipe.from_dict(source["recipe"])
+        steps = _of_middle_crop(recipe, source["tap"])
         looked.append(
             Looked(
                 media=dataset.media[str(of.videos[there])],
                 start=float(of.starts[there]),
                 stop=float(of.stops[there]),
                 attention=attend(member, features, row)[0][torch.from_numpy(steps)],
-                moments=_moments(source, of.times[[there]], of.starts[[there]])[steps],
-                recipe=source["recipe"],
+                moments=_moments(recipe, source["tap"], of.times[[there]], of.starts[[there]])[
+                    steps
+                ],
+                transform=recipe.transform,
                 points=None if points is None else points[0][steps],
             )
         )
@@ -195,9 +197,10 @@ def _of_video(
     for (member, features), origin in zip(of_members, trained_on, strict=False):
         if not isinstance(member, Attentive):
             continue
-        views = plan_from_description(origin["recipe"]["plan"]).plan(0.0, np.inf, times, end)
-        crops = origin["recipe"]["transform"].get("crops", 1)
-        steps = _of_middle_crop(origin)
+        recipe, tap = Recipe.from_dict(origin["recipe"]), origin["tap"]
+        views = recipe.plan.plan(0.0, np.inf, times, end)
+        seconds = views.times[None].repeat(recipe.transform.crops, 1)
+        steps = _of_middle_crop(recipe, tap)
         with torch.inference_mode():
             seen = member.attention(features.to(choose_device(device)))
         looked.append(
@@ -206,29 +209,26 @@ def _of_video(
                 start=0.0,
                 stop=np.inf,
                 attention=seen[0].float().cpu()[torch.from_numpy(steps)],
-                moments=_moments(origin, views.times[None].repeat(crops, 1), np.zeros(1))[steps],
-                recipe=origin["recipe"],
+                moments=_moments(recipe, tap, seconds, np.zeros(1))[steps],
+                transform=recipe.transform,
             )
         )
     return looked
 
 
 def _moments(
-    source: Mapping[str, Any], times: NDArray[np.float64], starts: NDArray[np.float64]
+    recipe: Recipe, tap: str, times: NDArray[np.float64], starts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Middle of each step of one row, `[T]`, from the times `[1,V]` of its views."""
-    recipe, shape = source["recipe"], source["feature_shape"]
-    crops = recipe["transform"].get("crops", 1)
-    steps = shape[1] if len(shape) == 5 else 1
-    middles, _ = stretches(recipe["plan"], steps, starts, times[:, ::crops])
+    crops = recipe.transform.crops
+    middles, _ = recipe.plan.stretches(recipe.steps_of(tap), starts, times[:, ::crops])
     return np.repeat(middles, crops, axis=1).ravel()
 
 
-def _of_middle_crop(source: Mapping[str, Any]) -> NDArray[np.int64]:
+def _of_middle_crop(recipe: Recipe, tap: str) -> NDArray[np.int64]:
     """Steps of a row that see the middle crop, all of them where there is one crop."""
-    crops, shape = source["recipe"]["transform"].get("crops", 1), source["feature_shape"]
-    steps = shape[1] if len(shape) == 5 else 1
-    places = np.arange(shape[0] * steps).reshape(-1, crops, steps)
+    crops, steps = recipe.transform.crops, recipe.steps_of(tap)
+    places = np.arange(recipe.taps[tap][0] * steps).reshape(-1, crops, steps)
     middle: NDArray[np.int64] = places[:, crops // 2].ravel()
     return middle
 
@@ -282,8 +282,7 @@ def write_video(looked: Looked, out: Path) -> Path:
 
 def _seen(frame: NDArray[np.uint8], looked: Looked, side: int) -> Pixels:
     """What the network saw of a frame (of three crops, the middle one), `[side,side,3]`."""
-    transform = Transform.from_description(looked.recipe["transform"])
-    crops = torch.from_numpy(transform.prepare(frame))
+    crops = torch.from_numpy(prepare(looked.transform, frame))
     whole = crops[len(crops) // 2].permute(2, 0, 1)[None].float() / 255
     sized = F.interpolate(whole, (side, side), mode="bilinear", antialias=True)[0]
     pixels: Pixels = sized.clamp(0, 1).permute(1, 2, 0).numpy()

@@ -12,8 +12,8 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
 from egofeat.extract.backbones.backbone import check_taps
 from egofeat.extract.flow import choose_motion
+from egofeat.pipelines.extraction import options
 from egofeat.pipelines.extraction.choices import choose_transform
-from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.figures.mosaics import Pixels, draw_mosaic, on_lines
 from egofeat.pipelines.visualize.flow import draw_flow, read_moments
 from egofeat.pipelines.visualize.kernels import (
@@ -115,7 +115,7 @@ def maps(
             "flow itself with egofeat visualize flow, or choose another --backbone"
         )
     network = _load(backbone, weights, taps or _all_taps(spec_of(backbone)), device)
-    transform = choose_transform(network.spec, ExtractConfig(backbone=backbone), network.official)
+    transform = choose_transform(network.spec, network.official, options.Pixels())
     plan = plan_of(network)
     shapes = network.tap_shapes(transform.crop, plan.frames)
     for tap in taps:

@@ -12,11 +12,12 @@ from torchvision.utils import flow_to_image
 
 from egofeat import console
 from egofeat.errors import MediaError
+from egofeat.extract.flow import beside_decoder, on_device
 from egofeat.extract.flow.encoding import decode
-from egofeat.extract.flow.motion import Method, Motion
-from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
+from egofeat.recipe.motion import Method, Motion
+from egofeat.recipe.plan import Uniform
 from egofeat.segments import Media
 
 _MOMENTS = 6
@@ -68,12 +69,12 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
         times = source.times[views[:, 0]]
     if motion.of_flow_frames:
         return Moments(None, decode(frames[..., :2]), times)
-    move, on_device = motion.beside_decoder(), motion.on_device(device)
+    beside, finish = beside_decoder(motion), on_device(motion, device)
     flows = []
     with console.progress("computing flow", len(views), "frames") as progress:
         for number, view in enumerate(views.tolist()):
             pair = frames[2 * number : 2 * number + 2, np.newaxis]
-            moved = on_device(torch.from_numpy(move(tuple(view), pair)[np.newaxis]).to(device))
+            moved = finish(torch.from_numpy(beside(tuple(view), pair)[np.newaxis]).to(device))
             flows.append(decode(moved[0, 0, 0].cpu().numpy()))
             progress(1)
     return Moments(frames[::2], np.stack(flows), times)

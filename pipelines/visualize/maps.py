@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from egofeat.extract.backbones import Backbone
-from egofeat.extract.sampling import Clips
-from egofeat.extract.transforms import Transform
+from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.figures.mosaics import coloured, draw_mosaic
+from egofeat.recipe.plan import Clips
+from egofeat.recipe.transform import Transform
 from egofeat.segments import Media
 
 CHANNELS = 8
@@ -57,7 +58,7 @@ def read_excerpt(video: Path, plan: Clips, transform: Transform, start: float) -
     with open_video(Media(video)) as source:
         indices = plan.plan(start, stop, source.times, source.stop).indices[0]
         wanted, places = np.unique(indices, return_inverse=True)
-        frames = [transform.prepare(frame)[0] for _, frame in source.scan(wanted.tolist())]
+        frames = [prepare(transform, frame)[0] for _, frame in source.scan(wanted.tolist())]
         return Excerpt(np.stack(frames)[places], source.times[indices])
 
 
@@ -65,9 +66,9 @@ def maps_of(backbone: Backbone, transform: Transform, excerpt: Excerpt) -> dict[
     """Maps `[t, C, h, w]` of every tap of the backbone that has them."""
     frames = torch.from_numpy(excerpt.frames_THWC).to(backbone.device)
     if backbone.spec.clip is None:
-        outputs = backbone(transform.normalise(frames))
+        outputs = backbone(normalise(transform, frames))
         return {tap: maps for tap, maps in outputs.items() if maps.ndim == 4}
-    outputs = backbone(transform.normalise(frames[None]))
+    outputs = backbone(normalise(transform, frames[None]))
     return {tap: maps[0] for tap, maps in outputs.items() if maps.ndim == 5}
 
 

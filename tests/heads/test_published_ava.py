@@ -17,9 +17,10 @@ import torch
 from egofeat.extract.backbones import load
 from egofeat.extract.backbones.slowfast.network import layers
 from egofeat.extract.backbones.slowfast.networks import DESIGNS, FAMILY, published_classes
-from egofeat.extract.roi import RoiAlign
+from egofeat.extract.roi import pool, regions
 from egofeat.heads import build_head
 from egofeat.pipelines.training.published_heads import start_from
+from egofeat.recipe.persons import RoiAlign
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = json.loads((FOLDER / "slowfast.json").read_text())
@@ -62,7 +63,7 @@ def published(request, tmp_path_factory):
     maps = backbone(FILLED["made_clip"](golden["frames"], crop, golden["seed"]))
     boxes = torch.tensor(golden["boxes"]) / crop
     align = RoiAlign(maps=("slow_map", "fast_map"), strides=(16, 16))
-    return golden, align.pool(maps, align.regions((crop, crop), [boxes])), classifier
+    return golden, pool(align, maps, regions((crop, crop), [boxes])), classifier
 
 
 @pytest.mark.parametrize(

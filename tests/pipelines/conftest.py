@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter
+from egofeat.store import ShardRows, StoreWriter
 
 Labels = Mapping[str, Sequence[int | None]]
 
@@ -70,8 +71,8 @@ def labelled_store(tmp_path: Path) -> Callable[..., Path]:
         recipe = Recipe(
             backbone="toy",
             weights=weights,
-            transform={},
-            plan={"sampling": "uniform", "frames": row[0], "short": "repeat"},
+            transform=Transform("squash", 48, 48),
+            plan=Uniform(row[0]),
             taps={"gap": row},
             dtype="float16",
         )

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from egofeat.boxes import stamp_of
+from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform, Uniform, Windows
 from egofeat.segments import Dataset, Segment
-from egofeat.store import FORMATS, Recipe, ShardRows, StoreWriter
+from egofeat.store import FORMATS, ShardRows, StoreWriter
 from egofeat.store.formats.shard import Content
 
 
@@ -20,8 +21,8 @@ class StoreMaker:
         defaults = {
             "backbone": "mobilenetv2",
             "weights": "random:0",
-            "transform": {"size": 256},
-            "plan": {"frames": 20},
+            "transform": Transform("squash", 256, 256),
+            "plan": Uniform(20),
         }
         return Recipe(**(defaults | fields), taps=taps or self.taps, dtype=dtype)
 
@@ -43,15 +44,7 @@ class StoreMaker:
         )
 
     def flat_recipe(self, taps=None, **fields):
-        plan = {
-            "sampling": "windows",
-            "size": 32,
-            "stride": 16,
-            "fps": 30.0,
-            "frames": 8,
-            "last": "shift-back",
-        }
-        return self.recipe(taps or {"gap": (5,)}, plan=plan, **fields)
+        return self.recipe(taps or {"gap": (5,)}, plan=Windows(32, 16, 30.0, 8), **fields)
 
     def flat_rows(self, lengths, taps=None, dtype="float16", seed=0):
         """Whole videos, each id with its number of windows."""
@@ -73,15 +66,8 @@ class StoreMaker:
         )
 
     def person_recipe(self, taps=None, **fields):
-        plan = {
-            "sampling": "key-frames",
-            "frames": 32,
-            "stride": 2,
-            "fps": 30.0,
-            "short": "repeat",
-            "boxes": "sha256:0",
-        }
-        return self.recipe(taps or {"roi": (5,)}, plan=plan, **fields)
+        of_persons = {"plan": KeyFrames(32, 2, 30.0, "sha256:0"), "roi": RoiAlign(("map",), (16,))}
+        return self.recipe(taps or {"roi": (5,)}, **of_persons | fields)
 
     def person_rows(self, boxes, taps=None, dtype="float16", seed=0):
         """Key frames `<video>_<stamp>`, each id with its `Boxes`, at least one."""

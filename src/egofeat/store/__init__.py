@@ -7,7 +7,6 @@ from egofeat.store.reading.opening import open_store
 from egofeat.store.reading.persons import PersonRows
 from egofeat.store.reading.rows import Rows
 from egofeat.store.reading.stores import FeatureStore, PersonStore, SegmentStore, WindowStore
-from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.sidecar.box_table import BoxTable
 from egofeat.store.standing import begun, standing
@@ -26,7 +25,6 @@ __all__ = [
     "PersonRows",
     "PersonStore",
     "Problem",
-    "Recipe",
     "Rows",
     "SegmentStore",
     "ShardRows",

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from egofeat.errors import NoStoreError, StoreError
+from egofeat.recipe import Recipe
 from egofeat.store.bounded import read_bounded
 from egofeat.store.files import PREFIX, create_file
-from egofeat.store.recipe import Recipe
 from egofeat.store.seal import json_is_whole, seal_json
 from egofeat.store.superseding import is_superseded
 
@@ -37,7 +37,11 @@ class Description:
         Raises:
             StoreError: the folder holds features of another recipe.
         """
-        fields = {"schema": SCHEMA, "digest": self.recipe.digest} | asdict(self)
+        fields = vars(self) | {
+            "schema": SCHEMA,
+            "digest": self.recipe.digest,
+            "recipe": self.recipe.to_dict(),
+        }
         content = seal_json(json.dumps(fields, indent=2, sort_keys=True))
         create_file(store / NAME, content, worker)
         existing = self.read(store)
@@ -53,7 +57,8 @@ class Description:
             NoStoreError: it is absent.
             StoreError: it is damaged, altered or of a newer schema.
         """
-        from egofeat.store.schemas import StoreText, Version, parse  # noqa: PLC0415
+        from egofeat.schema import parse  # noqa: PLC0415
+        from egofeat.store.schemas import StoreText, Version  # noqa: PLC0415
 
         path = store / NAME
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from egofeat.errors import StoreError
+from egofeat.recipe import Recipe
 from egofeat.store.damage import reading
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
@@ -17,7 +18,6 @@ from egofeat.store.formats.registry import FORMATS, shard_paths
 from egofeat.store.formats.shard import Shard, ShardFormat, offsets_of
 from egofeat.store.formats.soundness import faults_of
 from egofeat.store.reading.selection import Address, select
-from egofeat.store.recipe import Recipe
 from egofeat.store.seal import has_seal
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.box_table import BoxTable

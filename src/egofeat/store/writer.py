@@ -9,6 +9,7 @@ from typing import Self
 
 from egofeat.errors import StoreError
 from egofeat.names import check_name
+from egofeat.recipe import Recipe
 from egofeat.segments import Dataset
 from egofeat.store.damage import writing
 from egofeat.store.description import Description
@@ -16,7 +17,6 @@ from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_
 from egofeat.store.formats.registry import FORMATS, open_shards
 from egofeat.store.formats.shard import Content, segments_in
 from egofeat.store.formats.soundness import faults_of
-from egofeat.store.recipe import Recipe
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.sidecar.box_table import write_boxes
 from egofeat.store.sidecar.failures import (

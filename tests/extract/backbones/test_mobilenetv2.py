@@ -16,6 +16,7 @@ from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
+from egofeat.recipe.transform import as_published, squash
 
 # Folding a batch norm and another memory layout reorder float32 sums; activations reach
 # 6 (ReLU6) and the sums of the last convolution about as much again.
@@ -113,19 +114,19 @@ def test_random_weights_are_made_from_their_seed(batch):
 
 def test_torchvision_preprocessing_is_the_weights_own():
     record = spec_of("mobilenetv2").weights[0]
-    ours = transforms.as_published(224, record.resize, None)
+    ours = as_published(224, record.resize, None)
     frame = np.random.default_rng(0).integers(0, 256, (240, 426, 3), dtype=np.uint8)
     theirs = MobileNet_V2_Weights.IMAGENET1K_V1.transforms(antialias=True)
     expected = theirs(torch.from_numpy(frame).permute(2, 0, 1))
-    got = ours.normalise(torch.from_numpy(ours.prepare(frame)))[0]
+    got = transforms.normalise(ours, torch.from_numpy(transforms.prepare(ours, frame)))[0]
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
 
 
 def test_squash_keeps_the_whole_frame():
-    squash = transforms.squash(64, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    small = squash(64, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     frame = np.zeros((50, 200, 3), np.uint8)
     frame[:, :100] = 255
-    prepared = squash.prepare(frame)
+    prepared = transforms.prepare(small, frame)
     assert prepared.shape == (1, 64, 64, 3)
     assert (prepared[0, :, :30] == 255).all()
     assert (prepared[0, :, 34:] == 0).all()
@@ -163,8 +164,8 @@ def test_the_golden_numbers_of_torchvision():
     spec = importlib.util.spec_from_file_location("picture", folder / "picture.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    squash = transforms.squash(256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    frame = torch.from_numpy(squash.prepare(module.picture()))
-    outputs = load("mobilenetv2", taps=["map", "gap"])(squash.normalise(frame))
+    large = squash(256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    frame = torch.from_numpy(transforms.prepare(large, module.picture()))
+    outputs = load("mobilenetv2", taps=["map", "gap"])(transforms.normalise(large, frame))
     np.testing.assert_allclose(outputs["gap"][0].numpy(), golden["gap"], atol=1e-4)
     np.testing.assert_allclose(outputs["map"][0, :64, 0, 0], golden["map_corner"], atol=1e-4)

@@ -21,7 +21,8 @@ from egofeat.errors import WeightsError
 from egofeat.extract.backbones import load
 from egofeat.extract.backbones.slowfast.network import TappedPathways, layers, take_frames
 from egofeat.extract.backbones.slowfast.networks import DESIGNS, FAMILY, published_classes
-from egofeat.extract.roi import RoiAlign
+from egofeat.extract.roi import pool, regions
+from egofeat.recipe.persons import RoiAlign
 
 FOLDER = Path(__file__).parents[2] / "golden"
 GOLDEN = json.loads((FOLDER / "slowfast.json").read_text())
@@ -90,7 +91,7 @@ def persons(golden, outputs) -> torch.Tensor:
     boxes = torch.tensor(golden["boxes"]) / golden["crop"]
     size = (golden["crop"], golden["crop"])
     align = RoiAlign(("slow_map", "fast_map"), (16, 16))
-    return align.pool(maps, align.regions(size, [boxes]))["roi"]
+    return pool(align, maps, regions(size, [boxes]))["roi"]
 
 
 def scores(name: str, logits: torch.Tensor) -> torch.Tensor:

@@ -10,17 +10,24 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.flow import METHODS, Motion, choose_motion
+from egofeat.extract.flow import beside_decoder, choose_motion, farneback, on_device, raft
 from egofeat.extract.flow import opencv as opencv_module
-from egofeat.extract.flow.difference import Difference
-from egofeat.extract.flow.encoding import BOUND, decode, encode, encode_on_device
-from egofeat.extract.flow.farneback import Farneback
-from egofeat.extract.flow.raft import RECORDS, Raft
-from egofeat.extract.flow.shipped import Shipped
-from egofeat.extract.flow.tvl1 import TVL1
-from egofeat.extract.sampling import Clips, Uniform, Windows
-from egofeat.extract.transforms import Transform
+from egofeat.extract.flow.encoding import decode, encode, encode_on_device
+from egofeat.extract.flow.motion import start_of
+from egofeat.extract.flow.raft import RECORDS
 from egofeat.extract.weights import at_hand
+from egofeat.recipe.motion import (
+    BOUND,
+    METHODS,
+    TVL1,
+    Difference,
+    Farneback,
+    Motion,
+    Raft,
+    Shipped,
+)
+from egofeat.recipe.plan import Clips, Uniform, Windows
+from egofeat.recipe.transform import Transform
 
 SHIFTS = [(2.0, -1.0), (-3.5, 2.25), (0.4, 0.7)]
 
@@ -45,7 +52,7 @@ def inner(flow: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("method", [Farneback(), TVL1()])
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_a_known_shift_is_found(method, shift):
-    flow = inner(method.start()(textured(0, 0), textured(*shift)))
+    flow = inner(start_of(method)(textured(0, 0), textured(*shift)))
     assert flow.dtype == np.float32
     assert np.abs(flow - shift).mean() < 0.3
     assert np.abs(np.median(flow, axis=(0, 1)) - shift).max() < 0.1
@@ -57,7 +64,7 @@ def test_raft_finds_it_too(size, shift):
     if at_hand(RECORDS[size]) is None:
         pytest.skip(f"no {RECORDS[size].file}: put it into the folder EGOFEAT_WEIGHTS names")
     frames = np.stack([textured(0, 0), textured(*shift)])[None, :, None]
-    estimate = Raft.official(size).start_on(torch.device("cpu"))
+    estimate = raft.start(raft.official(size, print), torch.device("cpu"))
     flow = inner(estimate(torch.from_numpy(frames))[0, 0, 0].numpy())
     assert np.abs(flow - shift).mean() < 0.3
 
@@ -65,14 +72,14 @@ def test_raft_finds_it_too(size, shift):
 def test_raft_runs_at_any_size_and_gives_repeated_frames_no_flow():
     frames = np.stack([textured(n, 0, 44) for n in (0, 2, 2)])[None, :, None]
     motion = Motion(Raft("small", updates=2), "float32")
-    move = motion.on_device(torch.device("cpu"))
-    assert motion.beside_decoder()((0, 1, 2), frames[0]) is not None
+    move = on_device(motion, torch.device("cpu"))
+    assert beside_decoder(motion)((0, 1, 2), frames[0]) is not None
     moved = decode(move(torch.from_numpy(frames)).numpy())
     assert moved.shape == (1, 2, 1, 44, 44, 2)
     assert np.abs(moved[0, 1]).max() < 1e-5
     assert np.abs(moved[0, 0]).max() > 0
     both = Motion(Raft("small", updates=2), "uint8", both_sides=True)
-    sided = both.on_device(torch.device("cpu"))(torch.from_numpy(frames))
+    sided = on_device(both, torch.device("cpu"))(torch.from_numpy(frames))
     assert sided.shape == (1, 1, 1, 44, 44, 4)
     assert torch.equal(sided, sided.round())
     np.testing.assert_allclose(decode(sided.numpy())[0, 0, ..., 2:], moved[0, 1], atol=0.09)
@@ -83,19 +90,20 @@ def test_raft_with_other_weights_is_refused(tmp_path, monkeypatch):
     file = tmp_path / "raft.pth"
     file.write_bytes(b"other")
     with pytest.raises(WeightsError, match="another file: put the right one there"):
-        Raft("large", "sha256:00").start_on(torch.device("cpu"))
+        raft.start(Raft("large", "sha256:00"), torch.device("cpu"))
 
 
 def test_raft_has_official_weights(tmp_path, monkeypatch):
     """The whole way from a file: random weights stand in for the published ones."""
     file = tmp_path / "raft.pth"
-    torch.save(Raft("small", "random:3")._network().state_dict(), file)
+    torch.save(raft._network(Raft("small", "random:3")).state_dict(), file)
     monkeypatch.setattr("egofeat.extract.flow.raft.find", lambda *_: file)
     named = choose_motion(spec_of("i3d_flow"), "raft_small").method
     assert named.weights.startswith("sha256:")
     frames = torch.from_numpy(np.stack([textured(n, 0, 32) for n in (0, 1)])[None, :, None])
     one, other = (
-        raft.start_on(torch.device("cpu"))(frames) for raft in (named, Raft("small", "random:3"))
+        raft.start(method, torch.device("cpu"))(frames)
+        for method in (named, Raft("small", "random:3"))
     )
     assert torch.equal(one, other)
 
@@ -122,17 +130,17 @@ def test_the_law_of_published_flow_frames():
 def test_a_recipe_gives_the_motion_back(method):
     motion = Motion(method, "float32", both_sides=True)
     transform = Transform("squash", 64, 64, motion=motion, pool_grid=4)
-    fields = transform.describe()
+    fields = transform.to_dict()
     assert fields["motion"]["method"] in METHODS
-    assert Transform.from_description(fields) == transform
-    assert {"motion", "pool_grid"}.isdisjoint(Transform("squash", 64, 64).describe())
+    assert Transform.from_dict(fields) == transform
+    assert {"motion", "pool_grid"}.isdisjoint(Transform("squash", 64, 64).to_dict())
 
 
 def test_a_pair_of_two_windows_is_computed_once(monkeypatch):
     calls = []
     still = np.zeros((8, 8, 2), np.float32)
-    monkeypatch.setattr(Farneback, "start", lambda _: lambda *pair: calls.append(pair) or still)
-    move = Motion(Farneback()).beside_decoder()
+    monkeypatch.setattr(farneback, "start", lambda _: lambda *pair: calls.append(pair) or still)
+    move = beside_decoder(Motion(Farneback()))
     frames = np.zeros((4, 1, 8, 8, 3), np.uint8)
     for view in [(0, 1, 2, 3), (2, 3, 4, 4)]:
         assert move(view, frames).shape == (3, 1, 8, 8, 2)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from egofeat.errors import MediaError
-from egofeat.extract.sampling import Clips, KeyFrames, Plan, Uniform, Windows
 from egofeat.extract.video import open_video
+from egofeat.recipe.plan import Clips, KeyFrames, Plan, Uniform, Windows
 from egofeat.segments import Media
 
 FPS = 20.0

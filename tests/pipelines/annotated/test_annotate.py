@@ -33,6 +33,7 @@ from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.predict import predict
 from egofeat.pipelines.training.run import load_run
+from egofeat.recipe import Windows
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, open_persons
 
@@ -397,7 +398,7 @@ def test_files_without_boxes_of_the_video_are_refused(persons_run, boxes, asked,
 def test_runs_on_other_rows_are_refused(clips_run, asked, tmp_path):
     shutil.copytree(clips_run, tmp_path / "run")
     config = yaml.safe_load((clips_run / "config.yaml").read_text())
-    config["recipe"]["plan"] = {"sampling": "windows", "size": 8, "stride": 4, "fps": 10.0}
+    config["recipe"]["plan"] = Windows(8, 4, 10.0, 1).to_dict()
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (tmp_path / "run" / "SHA256SUMS").unlink()
     with pytest.raises(RequestError, match="by 'windows', which cannot be made of any stretch"):

@@ -18,11 +18,11 @@ from egofeat.cli import app
 from egofeat.errors import ManifestError, RequestError
 from egofeat.pipelines.exporting.export import ExportConfig, export
 from egofeat.pipelines.exporting.names import file_names
+from egofeat.recipe import Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment
-from egofeat.store import Failure, Recipe, ShardRows, StoreWriter, open_store
+from egofeat.store import Failure, ShardRows, StoreWriter, open_store
 
-PLAN = {"sampling": "windows", "size": 32, "stride": 16, "fps": 30.0, "frames": 8}
-PLAN |= {"last": "shift-back"}
+PLAN = Windows(32, 16, 30.0, 8)
 STRIDE_S, WINDOW_S = 16 / 30, 32 / 30
 LENGTHS = {"P01_01.mp4": 3, "P01_02.mp4": 1, "P02/a b.mp4": 4}
 SPLITS = {"P01_01.mp4": "train", "P01_02.mp4": "val", "P02/a b.mp4": "train", "P03_01.mp4": "train"}
@@ -51,7 +51,8 @@ def videos(lengths, taps):
 def make_flat(out: Path, taps=None, lengths=LENGTHS, splits=SPLITS) -> Path:
     taps = taps or {"gap": (6,)}
     recipe = Recipe(
-        backbone="slowfast_8x8_r50", weights="random:0", transform={}, plan=PLAN, taps=taps,
+        backbone="slowfast_8x8_r50", weights="random:0", transform=Transform("squash", 48, 48),
+        plan=PLAN, taps=taps,
         dtype="float16",
     )  # fmt: skip
     segments = tuple(Segment(id=video, video=video, split=split) for video, split in splits.items())

@@ -12,12 +12,12 @@ from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.batches import Batches
 from egofeat.extract.persons import Detector
-from egofeat.extract.sampling import Uniform
 from egofeat.extract.task import Task
-from egofeat.extract.transforms import squash
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.recipe.plan import Uniform
+from egofeat.recipe.transform import squash
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store
 

@@ -14,12 +14,12 @@ from torchvision.transforms.v2 import functional as image_ops
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.sampling import Uniform
 from egofeat.extract.video import open_video
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
 from egofeat.pipelines.extraction import disk_room, extract
 from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 

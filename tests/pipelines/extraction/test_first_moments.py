@@ -79,7 +79,7 @@ def test_a_refresh_takes_the_place_that_a_killed_extraction_kept(project, leave)
     stale = refresh.Stale(
         paths=(old,),
         target=job.store,
-        job=replace(job, config=replace(job.config, out=job.config.out / ".refresh")),
+        job=replace(job, storage=replace(job.storage, out=job.storage.out / ".refresh")),
         changes=("weights",),
     )
     (report,) = refresh.refresh([stale], ON_CPU).stores

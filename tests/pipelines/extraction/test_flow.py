@@ -14,15 +14,17 @@ from torch.nn import functional as F
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import load
+from egofeat.extract.flow import tvl1
 from egofeat.extract.flow.encoding import decode, encode
-from egofeat.extract.flow.tvl1 import TVL1
-from egofeat.extract.sampling import Uniform
-from egofeat.extract.transforms import Transform
+from egofeat.extract.pooling import pool_maps
+from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.refresh import stale_stores
+from egofeat.recipe.motion import TVL1
+from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 
@@ -101,16 +103,16 @@ def test_a_flow_network_sees_what_tvl1_gives(dataset, of_clips):
     report = extract.run(of_clips, dataset)
     job = plan_job(of_clips, dataset)
     assert (report.extracted, report.failed) == (4, 0)
-    assert job.recipe.plan["frames"] == 9
-    assert job.recipe.transform["motion"]["method"] == "tvl1"
-    assert job.recipe.transform["channels"] == "UV"
+    assert job.recipe.plan.frames == 9
+    assert job.recipe.transform.motion.method == TVL1()
+    assert job.recipe.transform.channels == "UV"
     segment = dataset.segments[1]
     with open_video(dataset.media["a"]) as source:
-        plan = job.plan.plan(segment.start, segment.stop, source.times, source.stop, (0, 1))
+        plan = job.recipe.plan.plan(segment.start, segment.stop, source.times, source.stop, (0, 1))
         frames = source.frames(plan.indices[0].tolist())
     assert len(frames) == 10
-    prepared = [job.transform.prepare(frame)[0] for frame in frames]
-    between = TVL1().start()
+    prepared = [prepare(job.recipe.transform, frame)[0] for frame in frames]
+    between = tvl1.start(TVL1())
     flows = np.stack([between(one, other) for one, other in pairwise(prepared)])
     clip = torch.from_numpy(encode(flows, 20, "uint8")).permute(3, 0, 1, 2)[None] / 127.5 - 1
     expected = load("i3d_flow", "random")(clip)["gap"].numpy()
@@ -207,9 +209,9 @@ def test_maps_are_pooled_before_they_are_stored(dataset, config):
 
 def test_clip_maps_are_pooled_step_by_step():
     maps = torch.arange(2 * 3 * 5 * 8 * 8, dtype=torch.float32).view(2, 3, 5, 8, 8)
-    kept = Transform("squash", 64, 64, pool_grid=2).kept({"map": maps, "gap": maps[:, 0, :, 0, 0]})
-    np.testing.assert_allclose(kept["map"][1, 2], F.adaptive_avg_pool2d(maps[1, 2], 2))
-    assert torch.equal(kept["gap"], maps[:, 0, :, 0, 0])
+    pooled = pool_maps(maps, 2, over_time=False)
+    np.testing.assert_allclose(pooled[1, 2], F.adaptive_avg_pool2d(maps[1, 2], 2))
+    assert torch.equal(pool_maps(maps[:, 0, :, 0, 0], 2, over_time=False), maps[:, 0, :, 0, 0])
 
 
 def picture_of(value: int, suffix: str = "PNG") -> bytes:

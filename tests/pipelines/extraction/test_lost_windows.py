@@ -100,7 +100,9 @@ def check_kept(store_path: str, job, films: dict[str, Path]) -> int:
     bad, other = against(films["whole"], films[name])
     assert bad
     with open_video(Media(films[name])) as source:
-        plan = job.plan.plan(0.0, np.inf, source.times, source.stop, job.transform.beside)
+        plan = job.recipe.plan.plan(
+            0.0, np.inf, source.times, source.stop, job.recipe.transform.beside
+        )
     lost = np.array([bool(bad & set(view)) for view in plan.views])
     assert 0 < lost.sum() < len(lost)
     store = open_store(store_path)

@@ -11,9 +11,9 @@ import torch
 from torchvision.models import mobilenet_v2
 
 from egofeat.errors import RequestError
-from egofeat.extract.sampling import Clips, Uniform, Windows
 from egofeat.pipelines.extraction import extract, reextract, refresh
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
+from egofeat.recipe.plan import Clips, Uniform, Windows
 from egofeat.store import is_superseded, open_store, standing
 from egofeat.store.description import find_stores
 
@@ -52,7 +52,7 @@ def test_another_backbone_takes_the_same_segments_and_only_those(project, monkey
     old = Path(extract.run(replace(SMALL, splits=("val",))).store)
     (job,) = reextract.swap(old, ["r3d_18"], ON_CPU, weights=["random"])
     assert {segment.id for segment in job.segments} == set(open_store(old).ids)
-    assert isinstance(job.plan, Clips)
+    assert isinstance(job.recipe.plan, Clips)
     first = extract.run_jobs([job], ON_CPU)
     assert [store.extracted for store in first.stores] == [2]
     again = extract.run_jobs(reextract.swap(old, ["r3d_18"], ON_CPU, weights=["random"]), ON_CPU)
@@ -67,17 +67,17 @@ def test_the_plan_is_followed_as_far_as_the_other_backbone_can(project, monkeypa
     random = ["random"]
     images = Path(extract.run(SMALL).store)
     (other,) = reextract.swap(images, ["resnet50"], ON_CPU, weights=random)
-    assert other.plan == Uniform(3)
-    assert other.transform.resize == "squash"
+    assert other.recipe.plan == Uniform(3)
+    assert other.recipe.transform.resize == "squash"
     clips = replace(SMALL, backbone="r3d_18", frames=None, clips=3, crops=3)
     store = Path(extract.run(clips).store)
     (other,) = reextract.swap(store, ["s3d"], ON_CPU, weights=random)
-    assert isinstance(other.plan, Clips)
-    assert (other.plan.clips, other.transform.crops) == (3, 3)
+    assert isinstance(other.recipe.plan, Clips)
+    assert (other.recipe.plan.clips, other.recipe.transform.crops) == (3, 3)
     dense = replace(clips, clips=None, crops=1, windows=16, stride=8, fps=25.0)
     store = Path(extract.run(dense).store)
     jobs = reextract.swap(store, ["resnet50", "s3d"], ON_CPU, weights=random)
-    assert [job.plan for job in jobs] == [Windows(16, 8, 25.0, 1), Windows(16, 8, 25.0, 16)]
+    assert [job.recipe.plan for job in jobs] == [Windows(16, 8, 25.0, 1), Windows(16, 8, 25.0, 16)]
 
 
 def test_the_recipe_that_changes_is_said_field_by_field(project, monkeypatch, capsys):

@@ -14,12 +14,12 @@ from egofeat.boxes import Boxes, boxes_digest, key_frame_id
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import load
 from egofeat.extract.batches import Batches
-from egofeat.extract.moments import frames_at
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
+from egofeat.recipe.moments import frames_at
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_persons, open_store, verify
 
@@ -309,7 +309,7 @@ def test_a_data_set_of_segments_has_no_persons(config, dataset):
 def test_features_of_persons_in_memory_are_those_of_the_store(config, dataset, videos):
     report = extract.run(config, dataset)
     store = open_store(report.store, "roi")
-    source = {"recipe": {**vars(store.recipe)}, "tap": "roi"}
+    source = {"recipe": store.recipe.to_dict(), "tap": "roi"}
     there = {0.0: dataset.boxes["wide_0000"], 0.5: Boxes.of([]), 1.0: dataset.boxes["wide_0001"]}
     there[9.0] = Boxes.of([[0, 0, 1, 1]])
     made, unread = PersonFeatures(source, device="cpu").at(Media(videos / "wide.mp4"), there)

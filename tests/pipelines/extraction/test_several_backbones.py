@@ -10,12 +10,13 @@ import torch
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import load, spec_of
-from egofeat.extract.sampling import Clips, Uniform, Windows
+from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.choices import choose_plan, choose_transform
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.recipe.plan import Clips, Uniform, Windows
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, standing, verify
 
@@ -117,9 +118,11 @@ def test_a_clip_is_what_the_network_gives_for_its_frames(dataset, config):
     assert store.row_shape == (3, 512)
     segment = dataset.segments[1]
     with open_video(dataset.media[segment.video]) as source:
-        frames = job.plan.plan(segment.start, segment.stop, source.times, source.stop)
-        clip = np.stack([job.transform.prepare(f)[0] for f in source.frames(frames.indices[2])])
-    batch = job.transform.normalise(torch.from_numpy(clip)[None])
+        frames = job.recipe.plan.plan(segment.start, segment.stop, source.times, source.stop)
+        clip = np.stack(
+            [prepare(job.recipe.transform, f)[0] for f in source.frames(frames.indices[2])]
+        )
+    batch = normalise(job.recipe.transform, torch.from_numpy(clip)[None])
     assert batch.shape == (1, 3, 4, 32, 32)
     features = load(CLIP, "random", ("gap", "map"))(batch)
     np.testing.assert_allclose(store[segment.id][2], features["gap"][0], rtol=1e-4, atol=1e-5)
@@ -142,10 +145,10 @@ def test_three_crops_are_three_views_of_each_clip(dataset, config):
 
 def test_crops_reach_both_ends_of_the_longer_side():
     own = ExtractConfig(backbone=CLIP, crops=3, size=32)
-    transform = choose_transform(spec_of(CLIP), own, None)
+    transform = choose_transform(spec_of(CLIP), None, own)
     wide = np.zeros((32, 100, 3), np.uint8)
     wide[:, :30, 0] = wide[:, 70:, 2] = 255
-    left, centre, right = transform.prepare(wide)
+    left, centre, right = prepare(transform, wide)
     assert left[16, 0, 0] == right[16, -1, 2] == 255
     assert left[..., 2].max() == right[..., 0].max() == 0
     assert centre.shape == (32, 32, 3)
@@ -167,9 +170,11 @@ def test_dense_windows_run_over_whole_videos(dataset, config, form):
         np.testing.assert_allclose(spans[:, 0], np.arange(9) * 4 / 25)
         np.testing.assert_allclose(spans[:, 2], (np.arange(9) * 4 + 8) / 25)
     with open_video(dataset.media["a"]) as source:
-        plan = jobs[0].plan.plan(0.0, math.inf, source.times, source.stop)
-        clip = np.stack([jobs[0].transform.prepare(f)[0] for f in source.frames(plan.indices[8])])
-    expected = jobs[0].backbone(jobs[0].transform.normalise(torch.from_numpy(clip)[None]))
+        plan = jobs[0].recipe.plan.plan(0.0, math.inf, source.times, source.stop)
+        clip = np.stack(
+            [prepare(jobs[0].recipe.transform, f)[0] for f in source.frames(plan.indices[8])]
+        )
+    expected = jobs[0].backbone(normalise(jobs[0].recipe.transform, torch.from_numpy(clip)[None]))
     store = open_store(report.stores[0].store)
     np.testing.assert_allclose(store["a"][8], expected["gap"][0], rtol=1e-4, atol=1e-5)
 

@@ -77,7 +77,7 @@ def test_the_frames_of_flow_are_those_of_the_colours(manifest: Path, tmp_path: P
     job = plan_job(config(tmp_path, motion="frames"), dataset)
     segment = dataset.segments[0]
     with open_video(dataset.media["P01_01"]) as source:
-        plan = job.plan.plan(segment.start, segment.stop, source.times, source.stop)
+        plan = job.recipe.plan.plan(segment.start, segment.stop, source.times, source.stop)
         seen = source.frames(plan.indices[:, 0].tolist())[:, 0, 0, :2]
     # RGB 8 to 202 is flow 4 to 101.
     assert seen.tolist() == [[n, n] for n in (16, 40, 65, 89)]

@@ -16,8 +16,9 @@ from egofeat.heads.roi import RoiHead
 from egofeat.pipelines.training.evaluate import evaluate, evaluate_head
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.trained_on import labels_digest
+from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter, open_persons
+from egofeat.store import ShardRows, StoreWriter, open_persons
 
 NAMES = ("stand", "walk", "(3)", "sit", "swim")
 EVALUATED = frozenset({0, 1, 3, 4})
@@ -64,10 +65,10 @@ def write(tmp_path):
             "toy", {video: Media(tmp_path / video) for video in videos}, segments,
             {"action": NAMES}, key_frames=True, boxes=truth, evaluated=EVALUATED,
         )  # fmt: skip
-        plan = {"sampling": "key-frames", "frames": 32, "stride": 2, "fps": 30.0, "short": "repeat"}
         recipe = Recipe(
-            backbone="toy", weights=weights, transform={"roi": {"maps": ["slow_map"]}},
-            plan={**plan, "boxes": boxes_digest(boxes)}, taps={"roi": (len(NAMES),)},
+            backbone="toy", weights=weights, transform=Transform("whole", 48, 48),
+            roi=RoiAlign(("slow_map",), (16,)),
+            plan=KeyFrames(32, 2, 30.0, boxes=boxes_digest(boxes)), taps={"roi": (len(NAMES),)},
             dtype="float32",
         )  # fmt: skip
         writer = StoreWriter.open(tmp_path / out, dataset, recipe, made_with={"egofeat": "0"})
@@ -314,7 +315,7 @@ def test_a_run_is_judged_on_boxes_of_both_kinds(run, write, truth):
     detected = write(truth, *noisy(truth), "detected")
     evaluation = evaluate(run.path, store=detected, device="cpu")
     assert evaluation.boxes == "detected"
-    digest = open_persons(detected).store.recipe.plan["boxes"][7:15]
+    digest = open_persons(detected).store.recipe.boxes[7:15]
     names = {path.name for path in run.path.iterdir()}
     for stem in ("metrics{}.json", "predictions{}.npz", "detections{}.csv"):
         assert {stem.format(""), stem.format(f"-boxes-{digest}")} <= names

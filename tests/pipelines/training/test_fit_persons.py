@@ -20,8 +20,9 @@ from egofeat.pipelines.training.labelled import labelled_rows
 from egofeat.pipelines.training.predict import predict
 from egofeat.pipelines.training.run import load_run, open_run_rows, open_run_store
 from egofeat.pipelines.visualize.attention import attention
+from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import PersonRows, Recipe, ShardRows, StoreWriter, open_persons
+from egofeat.store import PersonRows, ShardRows, StoreWriter, open_persons
 
 CLASSES = ("stand", "sit", "talk to", "listen to")
 QUICK = TrainerConfig(epochs=25, lr=0.05, device="cpu", patience=0, monitor="mAP", l2=0)
@@ -77,15 +78,9 @@ def persons(tmp_path):
         recipe = Recipe(
             backbone="toy",
             weights="random:0",
-            transform={"roi": {"maps": ["map"], "grid": 3}},
-            plan={
-                "sampling": "key-frames",
-                "frames": 4,
-                "stride": 2,
-                "fps": fps,
-                "short": "repeat",
-                "boxes": boxes_digest(stored),
-            },
+            transform=Transform("squash", 48, 48),
+            roi=RoiAlign(("map",), (16,), grid=3),
+            plan=KeyFrames(4, 2, fps, boxes=boxes_digest(stored)),
             taps={tap: by_tap[tap].shape[1:] for tap in taps},
             dtype="float16",
         )

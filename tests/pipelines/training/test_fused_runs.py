@@ -17,8 +17,9 @@ from egofeat.pipelines.exporting.epic_challenge import export_challenge
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run
+from egofeat.recipe import Recipe, Transform, Windows
 from egofeat.segments import Dataset
-from egofeat.store import Recipe, StoreWriter
+from egofeat.store import StoreWriter
 
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")
 KEPT = ("head.safetensors", "predictions.npz", "metrics.json", "history-1.csv", "history-2.csv")
@@ -186,9 +187,9 @@ def test_clips_of_maps_and_frames_of_one_size_join(config, verb_noun_store):
 
 
 def test_windows_of_whole_videos_are_refused(config, tmp_path):
-    plan = {"sampling": "windows", "size": 32, "stride": 16, "fps": 30.0, "frames": 8}
     recipe = Recipe(
-        backbone="toy", weights="random:0", transform={}, plan=plan, taps={"gap": (6,)},
+        backbone="toy", weights="random:0", transform=Transform("squash", 48, 48),
+        plan=Windows(32, 16, 30.0, 8), taps={"gap": (6,)},
         dtype="float16",
     )  # fmt: skip
     dataset = Dataset("toy", {}, (), {})

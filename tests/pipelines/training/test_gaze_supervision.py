@@ -21,8 +21,9 @@ from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.visualize import attention as attention_pictures
+from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter, open_store
+from egofeat.store import ShardRows, StoreWriter, open_store
 
 STEPS, SIDE, CLASSES, DECOYS = 3, 6, 6, 4
 TRAIN, VAL = 200, 60
@@ -77,14 +78,13 @@ def kitchen(tmp_path_factory):
     classes = {"verb": tuple(f"verb{k}" for k in range(CLASSES))}
     media = {"kitchen": Media(film(folder / "kitchen.mp4"))}
     dataset = Dataset("kitchen", media, segments, classes, gaze={"kitchen": gaze})
-    transform = {"resize": "squash", "size": 48, "crop": 48, "crops": 1}
 
     def write(name, features, *, dataset=dataset, tap="map", backbone="toy"):
         recipe = Recipe(
             backbone=backbone,
             weights="random:0",
-            transform=transform,
-            plan={"sampling": "uniform", "frames": STEPS, "short": "repeat"},
+            transform=Transform("squash", 48, 48),
+            plan=Uniform(STEPS),
             taps={tap: features.shape[1:]},
             dtype="float16",
         )

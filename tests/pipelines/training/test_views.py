@@ -15,13 +15,14 @@ from egofeat.heads.registry import HEADS
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run
+from egofeat.recipe import Clips, KeyFrames, Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import Recipe, ShardRows, StoreWriter, open_store
+from egofeat.store import ShardRows, StoreWriter, open_store
 
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")
 SPLITS = ["train"] * 40 + ["val"] * 20
 CLASSES = {"verb": ("take", "put", "cut"), "noun": ("cup", "knife", "pan")}
-TRANSFORM = {"resize": "short-side", "size": 256, "crop": 256}
+TRANSFORM = Transform("short-side", 256, 256)
 KEPT = ("metrics.json", "predictions.npz", "confusion-verb.png")
 
 
@@ -29,7 +30,7 @@ KEPT = ("metrics.json", "predictions.npz", "confusion-verb.png")
 def clip_store(tmp_path):
     """Write a store of clips × crops views whose features tell verb and noun, and vary by view."""
 
-    def make(clips=1, crops=1, *, row=(6,), transform=(), plan=(), weights="random:0"):
+    def make(clips=1, crops=1, *, row=(6,), transform=(), plan=None, weights="random:0"):
         rng = np.random.default_rng(0)
         labels = {target: rng.integers(0, 3, len(SPLITS)) for target in CLASSES}
         ids = [f"segment_{number:02d}" for number in range(len(SPLITS))]
@@ -46,12 +47,11 @@ def clip_store(tmp_path):
         )
         media = {"video": Media(tmp_path / "video.mp4")}
         dataset = Dataset(name="toy", media=media, segments=segments, classes=CLASSES)
-        of_clips = {"sampling": "clips", "clips": clips, "frames": 32, "stride": 2, "fps": 30.0}
         recipe = Recipe(
             backbone="toy",
             weights=weights,
-            transform=TRANSFORM | {"crops": crops} | dict(transform),
-            plan=dict(plan) or of_clips | {"short": "repeat"},
+            transform=replace(TRANSFORM, crops=crops, **dict(transform)),
+            plan=plan or Clips(clips, 32, 2, 30.0),
             taps={"tap": (clips * crops, *row)},
             dtype="float16",
         )
@@ -180,8 +180,7 @@ def test_the_steps_of_a_clips_map_stay_together(clip_store, fitted, head):
 
 
 def test_frames_of_an_image_network_are_views(clip_store, fitted):
-    frames = {"sampling": "uniform", "frames": 8, "short": "repeat"}
-    store = clip_store(8, plan=frames)
+    store = clip_store(8, plan=Uniform(8))
     run = fitted(store, head="conv1d")
     evaluate(run, views=(8, 1), device="cpu")
     said = logits_of(run / "predictions-8x1.npz")
@@ -213,9 +212,9 @@ def test_other_views_than_the_stores_are_refused(clip_store, fitted):
             {"transform": {"size": 288, "pool_grid": 4}},
             r"pool_grid 4, not absent; .*size 288, not 256",
         ),
-        ({"row": (7,)}, r"tap tap \(7,\), not tap \(6,\)"),
+        ({"row": (7,)}, r"taps\.tap \(1, 7\), not \(1, 6\)"),
         (
-            {"plan": {"sampling": "uniform", "frames": 10, "short": "repeat"}},
+            {"plan": Uniform(10)},
             r"plan.sampling uniform, not clips",
         ),
     ],
@@ -227,8 +226,7 @@ def test_a_store_of_another_recipe_is_refused(clip_store, fitted, changes, said)
 
 
 def test_a_store_without_a_number_of_views_is_refused(clip_store, fitted):
-    plan = {"sampling": "key-frames", "frames": 32, "stride": 2, "fps": 30.0, "short": "repeat"}
-    run = fitted(clip_store(plan=plan))
+    run = fitted(clip_store(plan=KeyFrames(32, 2, 30.0)))
     with pytest.raises(RequestError, match=r"holds key-frames: leave --views out"):
         evaluate(run, views=(1, 1))
 

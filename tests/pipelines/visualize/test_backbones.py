@@ -185,7 +185,7 @@ def test_a_wrong_layer_names_the_near_ones() -> None:
 
 def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_backbone: str) -> None:
     network = load(clip_backbone, weights="random")
-    transform = choose_transform(network.spec, ExtractConfig(backbone=clip_backbone), None)
+    transform = choose_transform(network.spec, None, ExtractConfig())
     plan = plan_of(network)
     excerpt = read_excerpt(video, plan, transform, 0.5)
     np.testing.assert_allclose(excerpt.times, 0.5 + 0.2 * np.arange(12), atol=1e-6)
@@ -199,7 +199,7 @@ def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_back
 
 def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) -> None:
     network = load(clip_backbone, weights="random", taps=("slow_stem", "fast_block", "gap"))
-    transform = choose_transform(network.spec, ExtractConfig(backbone=clip_backbone), None)
+    transform = choose_transform(network.spec, None, ExtractConfig())
     made = maps_of(network, transform, read_excerpt(video, plan_of(network), transform, 0.0))
     assert {tap: tuple(of.shape) for tap, of in made.items()} == {
         "slow_stem": (6, 6, 8, 8),
@@ -240,7 +240,7 @@ def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path
 
 def test_the_channels_that_vary_most_come_first(video: Path, tmp_path: Path) -> None:
     network = load("mobilenetv2", weights="random", taps=("stem",))
-    transform = choose_transform(network.spec, ExtractConfig(), network.official)
+    transform = choose_transform(network.spec, network.official, ExtractConfig())
     excerpt = read_excerpt(video, plan_of(network), transform, 0.0)
     still = torch.zeros(8, 20, 4, 4)
     moving = still.clone()

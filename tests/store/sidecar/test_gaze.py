@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from egofeat.errors import ManifestError, RequestError, StoreError
-from egofeat.extract.sampling import Clips, Uniform
-from egofeat.extract.transforms import Transform
+from egofeat.extract.transforms import prepare
 from egofeat.gaze import Gaze, Kind
+from egofeat.recipe.plan import Clips, Uniform
+from egofeat.recipe.transform import Transform
 from egofeat.store import join, open_store, verify
 from egofeat.store.removal import check_removable
 
@@ -56,9 +57,7 @@ class GazeStores:
             stops=np.full(count, math.inf),
             times=np.tile(np.repeat(seconds, transform.crops), (count, 1)),
         )
-        recipe = self.make.recipe(
-            {"tap": shape}, plan=plan.describe(), transform=transform.describe()
-        )
+        recipe = self.make.recipe({"tap": shape}, plan=plan, transform=transform)
         dataset = dataclasses.replace(self.make.dataset(rows), gaze=gaze)
         writer = self.make.writer(out or next(self.folders), dataset, recipe)
         writer.write_shard("a", rows)
@@ -94,7 +93,7 @@ def test_gaze_lies_where_its_pixel_is_in_the_networks_input(stores, transform, d
     for row, (x, y) in zip(found, cells, strict=True):
         frame = np.zeros((size[1], size[0], 3), np.uint8)
         frame[y, x] = 255
-        inputs = transform.prepare(frame)[..., 0].astype(float)
+        inputs = prepare(transform, frame)[..., 0].astype(float)
         for step, (u, v, weight) in enumerate(row):
             picture = inputs[step % transform.crops]
             if not picture.any():  # a pixel's light reaches further than its middle

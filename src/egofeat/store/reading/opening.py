@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from egofeat.errors import NoStoreError, RequestError
+from egofeat.recipe import Recipe
 from egofeat.store.description import NAME, Description, find_stores
 from egofeat.store.reading.stores import FeatureStore, PersonStore, SegmentStore, WindowStore
-from egofeat.store.recipe import Recipe
 
 _DEEPEST = 6
 """Folders below one in which stores are looked for, to say where they are."""

@@ -265,7 +265,7 @@ class SegmentStore(FeatureStore, Features):
     @functools.cached_property
     def _gaze(self) -> StepGaze | None:
         table = GazeTable.read(self.path)
-        return StepGaze(table, self.recipe, self.row_shape) if table else None
+        return StepGaze(table, self.recipe, self.tap) if table else None
 
 
 class FlatStore(FeatureStore):

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.recipe import Recipe
 from egofeat.store.damage import reading
 from egofeat.store.formats.shard import Shard, ShardFormat
 from egofeat.store.reading.mapping import MappedRows
 from egofeat.store.reading.selection import Addresses
-from egofeat.store.recipe import Recipe
 
 
 def open_tap(

@@ -34,7 +34,8 @@ def _failures_of(line: bytes) -> Iterator[Failure]:
     Raises:
         ValueError: it is no such line.
     """
-    from egofeat.store.schemas import FailureLine, parse  # noqa: PLC0415
+    from egofeat.schema import parse  # noqa: PLC0415
+    from egofeat.store.schemas import FailureLine  # noqa: PLC0415
 
     said = parse(FailureLine, line)
     cause = said.cause or ("missing" if said.reason.endswith(_WAS_MISSING) else "damaged")

@@ -3,7 +3,7 @@
 Like labels, gaze is no feature: it is what the manifest said at the last extraction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.gaze import Gaze, Kind
-from egofeat.store.reading.framing import crops_of
-from egofeat.store.reading.steps import stretches
-from egofeat.store.recipe import Recipe
+from egofeat.recipe import Recipe
 from egofeat.store.sidecar.tables import Column, check_offsets, damaged, read_arrays, write_arrays
 
 NAME = "gaze.npz"
@@ -120,17 +118,17 @@ def write_gaze(store: Path, gaze: Mapping[str, Gaze], worker: str) -> None:
 class StepGaze:
     """Finds the fixation of each step of a row, and its place in what the network saw."""
 
-    def __init__(self, table: GazeTable, recipe: Recipe, row_shape: Sequence[int]) -> None:
+    def __init__(self, table: GazeTable, recipe: Recipe, tap: str) -> None:
         self._plan = recipe.plan
         self._fixations = table.fixations()
         sizes = list(map(tuple, table.sizes.tolist()))
-        crops = {size: crops_of(recipe.transform, size) for size in set(sizes)}
+        crops = {size: recipe.transform.crops_of(size) for size in set(sizes)}
         self._crops = {
             video: crops[size] for video, size in zip(table.videos.tolist(), sizes, strict=True)
         }
         """Video to its crops, [crops, 4]."""
-        self._crops_a_view = len(next(iter(crops.values())))
-        self._steps = row_shape[1] if len(row_shape) == 5 else 1
+        self._crops_a_view = recipe.transform.crops
+        self._steps = recipe.steps_of(tap)
         """Steps of one view, t."""
 
     def points(
@@ -147,7 +145,7 @@ class StepGaze:
             times: [n, V] seconds of each view, the crops of a clip together.
         """
         crops = self._crops_a_view
-        middles, reaches = stretches(self._plan, self._steps, starts, times[:, ::crops])
+        middles, reaches = self._plan.stretches(self._steps, starts, times[:, ::crops])
         count, clips, steps = middles.shape
         found = np.zeros((count, clips, crops, steps, 3), np.float32)
         for row, video in enumerate(videos.tolist()):

@@ -67,7 +67,8 @@ def read_segments(store: Path) -> Table | None:
     Raises:
         StoreError: it is damaged.
     """
-    from egofeat.store.schemas import SegmentsText, parse  # noqa: PLC0415
+    from egofeat.schema import parse  # noqa: PLC0415
+    from egofeat.store.schemas import SegmentsText  # noqa: PLC0415
 
     path = store / NAME
     try:

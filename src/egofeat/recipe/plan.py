@@ -10,15 +10,17 @@ before it and after it, which become part of its indices and change nothing else
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
-from egofeat.extract.moments import (
+from egofeat.recipe.form import Count, Part, Rate
+from egofeat.recipe.moments import (
     PHASE,
     Beside,
     ending,
@@ -29,6 +31,7 @@ from egofeat.extract.moments import (
     refuse_holes,
     with_neighbours,
 )
+from egofeat.recipe.steps import Stretches, of_clips, of_frames
 
 _MANY, _MANY_EACH = 100_000, 1000
 """Nominal frames of a segment: up to so many at all, or for each frame that is there, a film may
@@ -46,7 +49,7 @@ class FramePlan:
     """Frame indices in display order, `[views, frames]`, with those beside."""
     times: NDArray[np.float64]
     """Seconds: of each view `[views]`; of a flat plan its start, centre and end, `[views, 3]`."""
-    clipped: bool
+    clipped: bool = False
     """Whether a finite stop lay beyond the end of the video and was moved to it."""
     lost: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
     """`[windows, 3]` seconds, as `times`, of windows that the images cannot make."""
@@ -57,32 +60,49 @@ class FramePlan:
         return [tuple(view) for view in self.indices.tolist()]
 
 
+class _Asked(NamedTuple):
+    """What frames are chosen of: `Plan.plan` tells the fields."""
+
+    start: float
+    last: float
+    """Seconds, exclusive, at which the segment really ends."""
+    times: NDArray[np.float64]
+    end: float
+    beside: Beside
+    lasting: float
+
+
 @dataclass(frozen=True)
-class Uniform:
-    """`frames` frames, one at the centre of each of as many equal parts of the segment.
+class Plan(Part, ABC):
+    """One way of taking frames. The fields are those of its JSON form in a recipe."""
 
-    A segment with fewer frames than that repeats frames, so every row has one shape.
-    This is the sampling of the MobileNetV2 + temporal head recipe (N = 20). Each frame is a
-    view of its own.
-    """
+    counted: ClassVar[str] = ""
+    """The field that counts a segment's views; empty where the plan fixes no number."""
 
-    frames: int = 20
+    @property
+    @abstractmethod
+    def sampling(self) -> str:
+        """The way of taking frames, by name."""
 
-    flat: ClassVar[bool] = False
+    @property
+    def flat(self) -> bool:
+        """Whether segments have numbers of rows of their own."""
+        return False
+
+    @property
+    @abstractmethod
+    def view_frames(self) -> int:
+        """Frames a view."""
+
+    @property
+    @abstractmethod
+    def seconds(self) -> float:
+        """Seconds that a view of several frames covers."""
 
     @property
     def views(self) -> int:
-        """Views a segment."""
-        return self.frames
-
-    @property
-    def view_frames(self) -> int:
-        """Frames a view."""
-        return 1
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as it stands in a recipe."""
-        return {"sampling": "uniform", "frames": self.frames, "short": "repeat"}
+        """Views a segment; of a flat plan, views a row."""
+        return getattr(self, self.counted) if self.counted else 1
 
     def plan(
         self,
@@ -107,151 +127,192 @@ class Uniform:
 
         Raises:
             MediaError: the segment begins past the end of the video, before its first frame, or
-                wants a frame in a hole of the images.
+                wants a frame in a hole of the images; or windows ask for a segment that is out of
+                all proportion to its frames.
         """
         last = ending(start, stop, end)
+        chosen = self._choose(_Asked(start, last, times, end, beside, lasting))
+        return replace(chosen, clipped=is_clipped(stop, end))
+
+    @abstractmethod
+    def _choose(self, asked: _Asked) -> FramePlan: ...
+
+    def stretches(
+        self, steps: int, starts: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> Stretches:
+        """The times that each step of segments' rows speaks of.
+
+        Args:
+            steps: t, steps of a view; 1 where a view is a vector or a frame.
+            starts: [n] seconds, inclusive, of the segments.
+            times: [n, V] seconds of each view, its crops left out.
+
+        Returns:
+            Middles and reaches to both sides, [n, V, t] each.
+        """
+        return of_clips(self.seconds, steps, starts, times)
+
+
+@dataclass(frozen=True)
+class Uniform(Plan):
+    """`frames` frames, one at the centre of each of as many equal parts of the segment.
+
+    A segment with fewer frames than that repeats frames, so every row has one shape.
+    This is the sampling of the MobileNetV2 + temporal head recipe (N = 20). Each frame is a
+    view of its own.
+    """
+
+    frames: Count = 20
+    sampling: Literal["uniform"] = field(default="uniform", kw_only=True, repr=False)
+    short: Literal["repeat"] = field(default="repeat", kw_only=True, repr=False)
+
+    counted: ClassVar[str] = "frames"
+
+    @property
+    def view_frames(self) -> int:
+        """A frame is a view."""
+        return 1
+
+    @property
+    def seconds(self) -> float:
+        """A frame covers none."""
+        return 0.0
+
+    def _choose(self, asked: _Asked) -> FramePlan:
+        start, last, times, _, beside, lasting = asked
         centres = start + (np.arange(self.frames) + 0.5) * (last - start) / self.frames
         indices = frames_at(centres, times, lasting)
         views = indices[:, np.newaxis]
         if any(beside):
             ends = on_show(inside(np.array([start, last]), start, last), times).clip(0)
             views = with_neighbours(indices, times, beside, (ends[0], ends[1]), lasting)
-        return FramePlan(views, times[indices], is_clipped(stop, end))
+        return FramePlan(views, times[indices])
+
+    def stretches(
+        self, steps: int, starts: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> Stretches:
+        """See `Plan.stretches`."""
+        return of_frames(starts, times)
 
 
 @dataclass(frozen=True)
-class Clips:
+class Clips(Plan):
     """`clips` clips spread over the segment, the first at its start and the last at its end.
 
     One clip alone stands in the middle. A clip takes `frames` frames, `stride` apart at
     `fps`; where the segment is shorter, its last frame is repeated.
     """
 
-    clips: int
-    frames: int
-    stride: int
-    fps: float
+    clips: Count
+    frames: Count
+    stride: Count
+    fps: Rate
+    sampling: Literal["clips"] = field(default="clips", kw_only=True, repr=False)
+    short: Literal["repeat"] = field(default="repeat", kw_only=True, repr=False)
 
-    flat: ClassVar[bool] = False
-
-    @property
-    def views(self) -> int:
-        """Views a segment."""
-        return self.clips
+    counted: ClassVar[str] = "clips"
 
     @property
     def view_frames(self) -> int:
         """Frames a view."""
         return self.frames
 
-    def describe(self) -> dict[str, Any]:
-        """The plan as it stands in a recipe."""
-        return {"sampling": "clips", **asdict(self), "short": "repeat"}
+    @property
+    def seconds(self) -> float:
+        """Seconds of a clip."""
+        return self.frames * self.stride / self.fps
 
-    def plan(
-        self,
-        start: float,
-        stop: float,
-        times: NDArray[np.float64],
-        end: float,
-        beside: Beside = (0, 0),
-        lasting: float = math.inf,
-    ) -> FramePlan:
-        """Choose the frames of `[start, stop)`; see `Uniform.plan`."""
-        last = ending(start, stop, end)
-        length = self.frames * self.stride / self.fps
-        spare = max(0.0, last - start - length)
+    def _choose(self, asked: _Asked) -> FramePlan:
+        start, last, times, _, beside, lasting = asked
+        spare = max(0.0, last - start - self.seconds)
         along = np.linspace(0.0, 1.0, self.clips) if self.clips > 1 else np.array([0.5])
         begins = start + spare * along
         places = np.arange(-beside[0], self.frames + beside[1])
         offsets = (places * self.stride + PHASE) / self.fps
         wanted = inside(begins[:, np.newaxis] + offsets, start, last)
-        indices = frames_at(wanted, times, lasting)
-        centres = begins + min(length, last - start) / 2
-        return FramePlan(indices, centres, is_clipped(stop, end))
+        return FramePlan(
+            frames_at(wanted, times, lasting), begins + min(self.seconds, last - start) / 2
+        )
 
 
 @dataclass(frozen=True)
-class Windows:
+class Windows(Plan):
     """Windows of `size` frames, `stride` apart at `fps`, over the whole segment.
 
     Each segment has as many as fit; the last is shifted back to end with the segment (Ego4D's
     rule). Of each window `frames` frames are taken, evenly spread from its first to its last;
-    one alone is the middle one.
+    one alone is the middle one. Windows that want a frame in a hole of the images are `lost`, and
+    fail only all together.
     """
 
-    size: int
-    stride: int
-    fps: float
-    frames: int
+    size: Count
+    stride: Count
+    fps: Rate
+    frames: Count
+    sampling: Literal["windows"] = field(default="windows", kw_only=True, repr=False)
+    last: Literal["shift-back"] = field(default="shift-back", kw_only=True, repr=False)
 
-    flat: ClassVar[bool] = True
+    @property
+    def flat(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def view_frames(self) -> int:
         """Frames a view."""
         return self.frames
 
-    def describe(self) -> dict[str, Any]:
-        """The plan as it stands in a recipe."""
-        return {"sampling": "windows", **asdict(self), "last": "shift-back"}
+    @property
+    def seconds(self) -> float:
+        """Seconds of a window."""
+        return self.size / self.fps
 
-    def plan(
-        self,
-        start: float,
-        stop: float,
-        times: NDArray[np.float64],
-        end: float,
-        beside: Beside = (0, 0),
-        lasting: float = math.inf,
-    ) -> FramePlan:
-        """Choose the frames of `[start, stop)`; see `Uniform.plan`.
-
-        Windows that want a frame in a hole of the images are `lost`, and fail only all together.
-
-        Raises:
-            MediaError: the segment is out of all proportion to its frames.
-        """
-        last = ending(start, stop, end)
+    def _choose(self, asked: _Asked) -> FramePlan:
+        start, last, times, _, beside, lasting = asked
         length = max(1, round((last - start) * self.fps))
         _refuse_jumps(length, self.fps, times[(start <= times) & (times < last)])
         begins = window_starts(length, self.size, self.stride)
+        wanted = start + (begins[:, np.newaxis] + self._spread(beside) + PHASE) / self.fps
+        wanted = inside(wanted, start, last)
+        indices = on_show(wanted, times, lasting)
+        first = start + begins / self.fps
+        stops = np.minimum(first + self.seconds, last)
+        spans = np.stack([first, (first + stops) / 2, stops], axis=1)
+        whole = (indices >= 0).all(axis=1)
+        if not whole.any():
+            refuse_holes(wanted, indices, times)
+        return FramePlan(indices[whole], spans[whole], lost=spans[~whole])
+
+    def _spread(self, beside: Beside) -> NDArray[np.int64]:
+        """Frames of a window that are taken, counted from its first, with those beside."""
         spread = np.array([(self.size - 1) // 2])
         if self.frames > 1:
             spread = np.arange(self.frames) * (self.size - 1) // (self.frames - 1)
         step = spread[-1] - spread[-2] if self.frames > 1 else 1
         before, after = (np.arange(1, number + 1) * step for number in beside)
-        spread = np.concatenate([spread[0] - before[::-1], spread, spread[-1] + after])
-        wanted = inside(start + (begins[:, np.newaxis] + spread + PHASE) / self.fps, start, last)
-        indices = on_show(wanted, times, lasting)
-        first = start + begins / self.fps
-        stops = np.minimum(first + self.size / self.fps, last)
-        spans = np.stack([first, (first + stops) / 2, stops], axis=1)
-        whole = (indices >= 0).all(axis=1)
-        if not whole.any():
-            refuse_holes(wanted, indices, times)
-        return FramePlan(indices[whole], spans[whole], is_clipped(stop, end), spans[~whole])
+        return np.concatenate([spread[0] - before[::-1], spread, spread[-1] + after])
 
 
 @dataclass(frozen=True)
-class KeyFrames:
+class KeyFrames(Plan):
     """One clip around the moment at which each segment begins, reaching past the segment's ends.
 
     Of `frames` frames, `stride` apart at `fps`, the one at `frames // 2` is the frame on show at
-    the moment; beyond an end of the video its outermost frame is repeated.
+    the moment; beyond an end of the video its outermost frame is repeated. With boxes, the times
+    of a view are the clip's start, the moment and the clip's end.
     """
 
-    frames: int
-    stride: int
-    fps: float
+    frames: Count
+    stride: Count
+    fps: Rate
     boxes: str | None = None
     """Digest of the boxes by which each clip is stored, a row each; None: the clip is the row."""
-
-    views: ClassVar[int] = 1
+    sampling: Literal["key-frames"] = field(default="key-frames", kw_only=True, repr=False)
+    short: Literal["repeat"] = field(default="repeat", kw_only=True, repr=False)
 
     @property
     def flat(self) -> bool:
-        """Whether segments have numbers of rows of their own."""
+        """With boxes."""
         return self.boxes is not None
 
     @property
@@ -259,25 +320,13 @@ class KeyFrames:
         """Frames a view."""
         return self.frames
 
-    def describe(self) -> dict[str, Any]:
-        """The plan as it stands in a recipe."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
-        return {"sampling": "key-frames", **fields, "short": "repeat"}
+    @property
+    def seconds(self) -> float:
+        """Seconds of a clip."""
+        return self.frames * self.stride / self.fps
 
-    def plan(
-        self,
-        start: float,
-        stop: float,
-        times: NDArray[np.float64],
-        end: float,
-        beside: Beside = (0, 0),
-        lasting: float = math.inf,
-    ) -> FramePlan:
-        """Choose the frames around `start`; see `Uniform.plan`.
-
-        Of boxes, the times are the clip's start, the moment and the clip's end.
-        """
-        ending(start, stop, end)
+    def _choose(self, asked: _Asked) -> FramePlan:
+        start, _, times, end, beside, lasting = asked
         moment = frames_at(np.array([start]), times, lasting)
         if self.frames == 1:
             views = with_neighbours(moment, times, beside, (0, len(times) - 1), lasting)
@@ -286,8 +335,7 @@ class KeyFrames:
             wanted = inside(start + (places * self.stride + PHASE) / self.fps, times[0], end)
             views = frames_at(wanted, times, lasting)[np.newaxis]
             views[0, beside[0] + self.frames // 2] = moment[0]
-        seconds = self.stretch(start)[np.newaxis] if self.flat else np.array([start])
-        return FramePlan(views, seconds, is_clipped(stop, end))
+        return FramePlan(views, self.stretch(start)[np.newaxis] if self.flat else np.array([start]))
 
     def stretch(self, moment: float) -> NDArray[np.float64]:
         """Seconds `[3]` at which the clip around a moment begins, is in the middle, and ends."""
@@ -297,20 +345,24 @@ class KeyFrames:
         return stretch
 
 
-Plan = Uniform | Clips | Windows | KeyFrames
+_KINDS: Mapping[str, type[Plan]] = {
+    "uniform": Uniform,
+    "clips": Clips,
+    "windows": Windows,
+    "key-frames": KeyFrames,
+}
 
 
-def plan_from_description(fields: Mapping[str, Any]) -> Plan:
-    """Rebuild a plan from what stands in a recipe."""
-    kinds: dict[str, type[Plan]] = {
-        "uniform": Uniform,
-        "clips": Clips,
-        "windows": Windows,
-        "key-frames": KeyFrames,
-    }
-    policies = ("sampling", "short", "last")
-    numbers = {name: value for name, value in fields.items() if name not in policies}
-    return kinds[fields["sampling"]](**numbers)
+def plan_of(form: Mapping[str, Any]) -> Plan:
+    """Read the JSON form of a plan.
+
+    Raises:
+        ValueError: it is none; the message is a clause.
+    """
+    kind = _KINDS.get(str(form.get("sampling")))
+    if kind is None:
+        raise ValueError(f"its sampling is none of {', '.join(_KINDS)}")
+    return kind.from_dict(form)
 
 
 def _refuse_jumps(length: int, fps: float, times: NDArray[np.float64]) -> None:

@@ -4,42 +4,17 @@ A row's steps are its views, or where clips keep maps, the t steps of every view
 view. A step stands for a stretch of time, said as its middle and its reach to both sides.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 Stretches = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Middles and reaches, seconds."""
+"""Middles and reaches to both sides, `[n, V, t]` seconds each; see `Plan.stretches`."""
 
 _ROUNDING = 1e-9
 """Seconds: no part of a clip is so short but by rounding."""
 
 
-def stretches(
-    plan: Mapping[str, Any],
-    steps: int,
-    starts: NDArray[np.float64],
-    times: NDArray[np.float64],
-) -> Stretches:
-    """Stretches of rows of `uniform` frames or `clips`, as a recipe's plan describes them.
-
-    Args:
-        plan: of the recipe.
-        steps: t, steps of a view; 1 where a view is a vector or a frame.
-        starts: [n] seconds, inclusive, of the segments.
-        times: [n, V] seconds of each view, its crops left out.
-
-    Returns:
-        Middles and reaches, [n, V, t] each.
-    """
-    if plan["sampling"] == "uniform":
-        return _of_frames(starts, times)
-    return _of_clips(plan["frames"] * plan["stride"] / plan["fps"], steps, starts, times)
-
-
-def _of_frames(starts: NDArray[np.float64], times: NDArray[np.float64]) -> Stretches:
+def of_frames(starts: NDArray[np.float64], times: NDArray[np.float64]) -> Stretches:
     """A frame's middle is its own time: what is looked at in it is what counts.
 
     The end of a segment that goes to the video's is not in the store, but the last of N frames
@@ -50,7 +25,7 @@ def _of_frames(starts: NDArray[np.float64], times: NDArray[np.float64]) -> Stret
     return times[:, :, np.newaxis], reach[:, :, np.newaxis]
 
 
-def _of_clips(
+def of_clips(
     length: float, steps: int, starts: NDArray[np.float64], times: NDArray[np.float64]
 ) -> Stretches:
     """Equal parts of a clip of `length` seconds.

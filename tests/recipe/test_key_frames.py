@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.errors import MediaError
-from egofeat.extract.moments import frames_at
-from egofeat.extract.sampling import KeyFrames, plan_from_description
+from egofeat.recipe.moments import frames_at
+from egofeat.recipe.plan import KeyFrames, plan_of
 
 
 def video(fps: float, frames: int) -> tuple[np.ndarray, float]:
@@ -73,4 +73,4 @@ def test_a_moment_outside_the_video_is_refused(moment, said):
 @pytest.mark.parametrize("boxes", [None, "sha256:12"])
 def test_a_plan_is_rebuilt_from_its_description(boxes):
     plan = KeyFrames(32, 2, 30.0, boxes=boxes)
-    assert plan_from_description(plan.describe()) == plan
+    assert plan_of(plan.to_dict()) == plan

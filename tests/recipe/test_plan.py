@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.errors import MediaError
-from egofeat.extract.sampling import (
+from egofeat.recipe.plan import (
     Clips,
     Uniform,
     Windows,
     frames_at,
-    plan_from_description,
+    plan_of,
     window_starts,
 )
 
@@ -185,7 +185,7 @@ def test_a_video_shorter_than_a_window_repeats_its_last_frame():
 
 @pytest.mark.parametrize("plan", [Uniform(7), Clips(10, 32, 2, 30.0), Windows(32, 16, 30.0, 8)])
 def test_a_plan_is_rebuilt_from_a_recipe(plan):
-    assert plan_from_description(plan.describe()) == plan
+    assert plan_of(plan.to_dict()) == plan
 
 
 @pytest.mark.parametrize("jump", [7200.0, 3e6, 1e12])

@@ -1,0 +1,21 @@
+"""What makes a feature's numbers, as values: each with one JSON form, none that opens a file."""
+
+from egofeat.recipe.motion import Motion
+from egofeat.recipe.persons import RoiAlign
+from egofeat.recipe.plan import Clips, FramePlan, KeyFrames, Plan, Uniform, View, Windows
+from egofeat.recipe.recipe import Recipe
+from egofeat.recipe.transform import Transform
+
+__all__ = [
+    "Clips",
+    "FramePlan",
+    "KeyFrames",
+    "Motion",
+    "Plan",
+    "Recipe",
+    "RoiAlign",
+    "Transform",
+    "Uniform",
+    "View",
+    "Windows",
+]
