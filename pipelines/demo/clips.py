@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
@@ -321,8 +322,14 @@ def _draw_thing(pen: ImageDraw.ImageDraw, clip: Clip, at: Point, size: float, fu
 
 def _ring(at: Point, radius: float, corners: int) -> list[Point]:
     """A circle (or of 4 corners a square) that lies flat, from its right corner clockwise."""
+    x, y, down = *at, 0.32 * radius
+    return [(x + radius * cos, y + down * sin) for cos, sin in _circle(corners)]
+
+
+@cache
+def _circle(corners: int) -> list[Point]:
     turns = [2 * math.pi * corner / corners for corner in range(corners)]
-    return [(at[0] + radius * math.cos(t), at[1] + 0.32 * radius * math.sin(t)) for t in turns]
+    return [(math.cos(turn), math.sin(turn)) for turn in turns]
 
 
 def _disc(
