@@ -15,18 +15,32 @@ from egofeat.heads.options import default_options, read_options
 from egofeat.heads.roi import RoiHead
 from egofeat.heads.stam import StamHead
 from egofeat.heads.transformer import TransformerHead
+from egofeat.plugins import Plugin, Registry
 
-HEADS: dict[str, Callable[..., Head]] = {
-    "lstm": LSTMHead,
-    "convlstm": ConvLSTMHead,
-    "conv1d": Conv1dHead,
-    "linear": LinearHead,
-    "attention_pool": AttentionPoolHead,
-    "transformer": TransformerHead,
-    "stam": StamHead,
-    "flow_attention": FlowAttentionHead,
-    "roi": RoiHead,
-}
+
+def _adopt(_: Plugin, found: Any) -> type[Head]:
+    if not isinstance(found, type) or not issubclass(found, Head):
+        raise TypeError("a class of egofeat.heads.Head")
+    return found
+
+
+HEADS: Registry[Callable[..., Head]] = Registry(
+    "head",
+    "egofeat.heads",
+    {
+        "lstm": LSTMHead,
+        "convlstm": ConvLSTMHead,
+        "conv1d": Conv1dHead,
+        "linear": LinearHead,
+        "attention_pool": AttentionPoolHead,
+        "transformer": TransformerHead,
+        "stam": StamHead,
+        "flow_attention": FlowAttentionHead,
+        "roi": RoiHead,
+    },
+    _adopt,
+    by_path=True,
+)
 
 PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
     "seed": {
@@ -111,7 +125,10 @@ def head_options(name: str, preset: str | None = None) -> dict[str, Any]:
 
 def _choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[str, Any]]:
     if name not in HEADS:
-        raise RequestError(f"there is no head '{name}': choose one of {', '.join(HEADS)}")
+        raise RequestError(
+            f"there is no head '{name}': choose one of {', '.join(HEADS)}, or install the package "
+            "that adds it"
+        )
     if preset is None:
         return HEADS[name], {}
     if preset not in PRESETS:

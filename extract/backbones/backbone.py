@@ -32,18 +32,20 @@ class Clip:
 class Spec:
     """Everything fixed about a backbone before its weights are chosen."""
 
-    name: str
+    name: str = ""
+    """What packages add has the name that it is added under."""
     taps: tuple[str, ...]
     """Names of the outputs that can be kept, from the first layer to the last."""
-    default_tap: str
-    weights: tuple[Weights, ...]
+    default_tap: str = ""
+    """By default the last."""
+    weights: tuple[Weights, ...] = ()
     """Official weights, the default first; none for an architecture that nobody published."""
-    parameters: int
-    """Of the network with its classifier, as trained."""
+    parameters: int | None = None
+    """Of the network with its classifier, as trained; None where nobody has counted them."""
     size: int
     """Pixels of the square input that the weights were evaluated at."""
-    squash_size: int
-    """Pixels of the square that the `squash` transform makes by default."""
+    squash_size: int = 0
+    """Pixels of the square that the `squash` transform makes by default; 0 is `size`."""
     transform: str = "weights"
     """The transform by default: `weights` or `squash`."""
     short_side: int | tuple[int, int] = 256
@@ -56,6 +58,14 @@ class Spec:
     """None: a network of single images."""
     motion: str = "none"
     """How the motion that it is given is had by default; `none`: it is given colours."""
+    package: str = ""
+    """Name and version of the package that adds it; empty of egofeat's own."""
+    module: Callable[[], nn.Module] | None = None
+    """Makes the network with weights of its own, which are then the default."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "default_tap", self.default_tap or self.taps[-1])
+        object.__setattr__(self, "squash_size", self.squash_size or self.size)
 
     @property
     def channels(self) -> int:

@@ -29,3 +29,10 @@ def multiply_adds(spec: Spec, build: Builder, taps: Sequence[str] = ()) -> int:
         module(view)
     operations: int = counter.get_total_flops()
     return operations // 2
+
+
+def count_parameters(spec: Spec, build: Builder) -> int:
+    """Parameters of the network as trained; of a package's, those that it is built with."""
+    if spec.parameters is not None:
+        return spec.parameters
+    return sum(p.numel() for p in blank(lambda: build(spec.taps, None, 0)).parameters())

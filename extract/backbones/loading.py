@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Backbone, check_taps
+from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.registry import find_backbone
+from egofeat.extract.weights import Weights
 from egofeat.extract.weights_choice import choose_weights
 
 PRECISIONS = ("float32", "bf16")
@@ -16,7 +19,7 @@ PRECISIONS = ("float32", "bf16")
 
 def load(
     name: str,
-    weights: str = "default",
+    weights: str | Path = "default",
     taps: Sequence[str] = (),
     device: str | torch.device = "cpu",
     precision: str = "float32",
@@ -27,7 +30,8 @@ def load(
     Args:
         name: one of `BACKBONES`, or `tv:NAME`.
         weights: `default`, the name of official weights, `random` or `random:<seed>`, or a
-            file (`.pth` of tensors, `.safetensors`). What has no parameters takes none.
+            file (`.pth` of tensors, `.safetensors`). What has no parameters takes none; a module
+            that a package adds has by default those that its constructor gives it.
         taps: outputs to keep; none means the backbone's default tap.
         device: where it runs.
         precision: `float32` or `bf16`.
@@ -39,12 +43,16 @@ def load(
         WeightsError: weights that are absent, altered or of another network.
     """
     spec, build = find_backbone(name)
+    weights = str(weights)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
     if precision not in PRECISIONS:
         raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")
-    if not spec.parameters:
-        official, identity = None, "none"
+    official: Weights | None = None
+    if spec.parameters == 0:
+        identity = "none"
         module = build(chosen, None, 0)
+    elif weights == "default" and spec.module and not spec.weights:
+        module, identity = as_made(spec.module, chosen)
     else:
         given = choose_weights(weights, spec.weights, spec.name, note)
         official, identity = given.official, given.identity

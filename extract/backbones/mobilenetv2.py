@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from egofeat.extract.backbones.backbone import Spec
+from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.folding import fold_batch_norms
 from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
 from egofeat.extract.weights import Weights, Wheel
 
 _BLOCKS = 17
 
-SPEC = Spec(
+_SPEC = Spec(
     name="mobilenetv2",
     taps=("stem", *(f"block{k}" for k in range(_BLOCKS)), "map", "gap"),
     default_tap="gap",
@@ -57,11 +57,11 @@ SPEC = Spec(
 )
 
 
-def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
+def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
     """The network up to the deepest tap, folded, in eval mode, gradients off.
 
     Args:
-        taps: names out of `SPEC.taps`.
+        taps: names out of the spec's.
         state: torchvision's state dict, with or without the classifier; None gives
             random weights made from `seed`.
         seed: of the random weights.
@@ -72,7 +72,7 @@ def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) ->
     features = seeded(lambda: mobilenet_v2(weights=None).features, seed)
     if state is not None:
         trunk = {key: t for key, t in state.items() if not key.startswith("classifier.")}
-        load_strictly(nn.ModuleDict({"features": features}), trunk, SPEC.name)
+        load_strictly(nn.ModuleDict({"features": features}), trunk, _SPEC.name)
     return TappedFeatures(fold_batch_norms(freeze(features)), taps)
 
 
@@ -99,3 +99,7 @@ class TappedFeatures(nn.Module):
         if "gap" in self.taps:
             outputs["gap"] = hidden.mean(dim=(2, 3), dtype=torch.float32)
         return {tap: outputs[tap] for tap in self.taps}
+
+
+FAMILY: dict[str, tuple[Spec, Builder]] = {_SPEC.name: (_SPEC, _build)}
+"""Name to spec and builder."""

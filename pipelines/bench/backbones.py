@@ -14,7 +14,7 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import Spec, find_backbone
-from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.extract.backbones.cost import count_parameters, multiply_adds
 from egofeat.extract.backbones.loading import PRECISIONS
 from egofeat.pipelines.bench.publications import Publication, publication
 from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure_apart
@@ -155,7 +155,7 @@ def _row(name: str, config: BackboneBench) -> BackboneRow:
     views = config.views or (published.views if published else (1, 1))
     row = BackboneRow(
         backbone=name,
-        parameters=spec.parameters,
+        parameters=count_parameters(spec, build),
         size=sized.size,
         frames=sized.clip.frames if sized.clip else 1,
         clips=views[0],

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from egofeat import console
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
 from egofeat.extract.backbones.cost import multiply_adds
@@ -58,10 +59,12 @@ class Description:
     """One backbone."""
 
     name: str
-    parameters: int
-    """With the classifier, as trained."""
-    multiply_adds: int
-    """Of one view, counted."""
+    parameters: int | None
+    """With the classifier, as trained; None of what a package adds."""
+    multiply_adds: int | None
+    """Of one view, counted; None of what a package adds."""
+    package: str
+    """Name and version of the package that adds it; empty of egofeat's own."""
     clip: Clip | None
     """None: a network of single images."""
     pixels: int
@@ -72,8 +75,14 @@ class Description:
 
     def giga(self) -> str:
         """Multiply-adds in units of 10^9, three digits."""
+        if self.multiply_adds is None:
+            return "–"
         value = self.multiply_adds / 1e9
         return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+    def mega(self) -> str:
+        """Parameters in units of 10^6."""
+        return "–" if self.parameters is None else f"{self.parameters / 1e6:.2f}"
 
     def input(self) -> str:
         """`32×2@30 256`: frames × stride @ frames a second, pixels."""
@@ -89,9 +98,9 @@ class Description:
 
     def line(self) -> str:
         """One plain line."""
+        cost = [f"{self.mega()} M parameters", f"{self.giga()} G multiply-adds a view"]
         parts = [
-            f"{self.parameters / 1e6:.2f} M parameters",
-            f"{self.giga()} G multiply-adds a view",
+            *([f"added by {self.package or 'your module'}"] if self.parameters is None else cost),
             f"{self.input()} px",
             f"{self.default_tap} of {len(self.taps)} taps",
         ]
@@ -113,7 +122,8 @@ class Description:
             seen += f"{self.clip.stride} at {self.clip.fps:g} fps, {self.pixels} pixels a side"
         return [
             self.name,
-            *_entry("parameters", [f"{self.parameters:,}"]),
+            *(_entry("package", [self.package]) if self.package else []),
+            *_entry("parameters", ["–" if self.parameters is None else f"{self.parameters:,}"]),
             *_entry("multiply-adds", [cost]),
             *_entry("input", [seen]),
             *_entry("taps", textwrap.wrap(", ".join(self.taps), _WIDTH - _LABEL)),
@@ -148,15 +158,22 @@ def describe(name: str) -> Description:
 
 
 def listing() -> Listing:
-    """All backbones, in the order of their families."""
-    return Listing(tuple(_description(*family) for family in BACKBONES.values()))
+    """All backbones, in the order of their families; of a broken one of a package, a note."""
+    names = list(BACKBONES.own)
+    for plugin, problem in BACKBONES.plugins():
+        if problem:
+            console.note(problem)
+        else:
+            names.append(plugin.name)
+    return Listing(tuple(_description(*BACKBONES[name]) for name in names))
 
 
 def _description(spec: Spec, build: Builder) -> Description:
     return Description(
         name=spec.name,
         parameters=spec.parameters,
-        multiply_adds=multiply_adds(spec, build),
+        multiply_adds=None if spec.parameters is None else multiply_adds(spec, build),
+        package=spec.package,
         clip=spec.clip,
         pixels=spec.size,
         taps=spec.taps,

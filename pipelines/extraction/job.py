@@ -88,6 +88,7 @@ class Job:
             dtype=numbers.dtype,
             precision=backbone.precision,
             decoder=numbers.decoder,
+            package=backbone.spec.package,
         )
         return cls(backbone=backbone, recipe=recipe, persons=persons, **rest)
 

@@ -20,7 +20,7 @@ def official_name(recipe: Recipe) -> str | None:
 
 def named_weights(recipe: Recipe) -> str | None:
     """What `--weights` calls those of a recipe; None for a file of the user's own."""
-    if recipe.weights == "none":  # what has no weights takes any name
+    if recipe.weights == "none" or recipe.weights.startswith("own:"):
         return "default"
     return recipe.weights if recipe.weights.startswith("random:") else official_name(recipe)
 
@@ -45,6 +45,12 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
     Raises:
         WeightsError: they are not those of the recipe, or a user's own and not given.
     """
+    if (package := spec_of(recipe.backbone).package) != recipe.package:
+        raise WeightsError(
+            f"the run's features were made by {recipe.backbone} of package "
+            f"{recipe.package or 'none'}, and installed is {package or 'none'}: install the one "
+            "that made them, or extract the features again"
+        )
     if weights is None:
         weights = named_weights(recipe)
         if weights is None:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from egofeat.adapters.entry import Entry, Strict, describe, folder_name
 from egofeat.adapters.files import read_text
 from egofeat.adapters.formats import ADAPTERS
-from egofeat.errors import ManifestError
+from egofeat.errors import ManifestError, RequestError
 from egofeat.segments import Dataset
 from egofeat.words import nearest, quoted, shortened
 
@@ -157,14 +157,15 @@ def _entry(path: Path, name: str, raw: Any) -> Entry:
         folder_name(name)
     except ValueError as error:
         raise ManifestError(f"{where}: {error}") from None
-    formats = list(ADAPTERS)
     if not isinstance(raw, dict) or "format" not in raw:
-        raise ManifestError(f"{where}: add `format:`, one of {', '.join(formats)}")
-    if raw["format"] not in formats:
-        offer = nearest(raw["format"], formats)
+        raise ManifestError(f"{where}: add `format:`, one of {', '.join(ADAPTERS)}")
+    if raw["format"] not in ADAPTERS:
+        offer = nearest(raw["format"], list(ADAPTERS))
         raise ManifestError(f"{where}: unknown format {quoted(raw['format'])}: {offer}")
     try:
         entry: Entry = ADAPTERS[raw["format"]].entry.model_validate(raw)
     except ValidationError as error:
         raise ManifestError(f"{where}: {shortened(describe(error))}") from None
+    except RequestError as error:
+        raise ManifestError(f"{where}: {error}") from None
     return entry

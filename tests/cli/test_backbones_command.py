@@ -24,9 +24,9 @@ def few(monkeypatch, tmp_path):
     monkeypatch.setenv("EGOFEAT_WEIGHTS", str(tmp_path / "weights"))
     few = {"r3d_18": VIDEO["r3d_18"], "s3d": VIDEO["s3d"], "resnet50": IMAGES["resnet50"]}
     for name in [name for name in BACKBONES if name not in few]:
-        monkeypatch.delitem(BACKBONES, name)
+        monkeypatch.delitem(BACKBONES.own, name)
     for name, family in few.items():
-        monkeypatch.setitem(BACKBONES, name, family)
+        monkeypatch.setitem(BACKBONES.own, name, family)
     return tmp_path / "weights"
 
 
@@ -74,11 +74,11 @@ def test_a_program_reads_the_same():
 
 def test_an_architecture_may_have_no_published_weights(monkeypatch):
     spec, build = VIDEO["r3d_18"]
-    monkeypatch.setitem(BACKBONES, "r3d_18", (replace(spec, weights=()), build))
+    monkeypatch.setitem(BACKBONES.own, "r3d_18", (replace(spec, weights=()), build))
     assert "gap of 8 taps, no published weights\n" in said()
     assert "none published" in said("r3d_18")
-    unscored = replace(spec.weights[0], top1=None)
-    monkeypatch.setitem(BACKBONES, "r3d_18", (replace(spec, weights=(unscored,)), build))
+    unscored = replace(spec.weights[0], accuracy=None)
+    monkeypatch.setitem(BACKBONES.own, "r3d_18", (replace(spec, weights=(unscored,)), build))
     assert "no published accuracy" in said("r3d_18")
 
 

@@ -48,7 +48,7 @@ def make_networks_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pictures for every network, and a detector that looks at nothing."""
     for name, (spec, build) in BACKBONES.items():
         small = replace(spec, size=min(96, spec.size), squash_size=min(96, spec.squash_size))
-        monkeypatch.setitem(BACKBONES, name, (small, build))
+        monkeypatch.setitem(BACKBONES.own, name, (small, build))
     load = persons.load
     monkeypatch.setattr(persons, "build", lambda *_: OneFinder())
     monkeypatch.setattr(persons, "load", lambda weights="default", **more: load("random", **more))

@@ -12,7 +12,9 @@ from egofeat.manifest import load_manifest
 _EPIC = "egofeat extract --backbone mobilenetv2 --dataset epic --split train,val"
 FIRST = {
     "README.md": (_EPIC,),
+    "docs/extending.md": (),
     "docs/heads.md": (),
+    "docs/python.md": (),
     "docs/store.md": (
         _EPIC,
         f"{_EPIC} --format zarr --out zarr",
@@ -27,7 +29,7 @@ FIRST = {
 
 def test_there_is_nothing_that_is_not_tried() -> None:
     kinds = {block.kind for page in PAGES for block in blocks(page)}
-    assert kinds <= {"command", "python", "yaml"}
+    assert kinds <= {"command", "python", "toml", "yaml"}
 
 
 @pytest.mark.parametrize(

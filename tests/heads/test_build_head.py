@@ -143,7 +143,7 @@ class ToyHead(Head):
 @pytest.fixture
 def toy(monkeypatch):
     """One file, and one line in the registry."""
-    monkeypatch.setitem(HEADS, "toy", ToyHead)
+    monkeypatch.setitem(HEADS.own, "toy", ToyHead)
     return lambda **options: build_head("toy", (4, 6), {"verb": 3}, **options).made_with
 
 

@@ -78,7 +78,8 @@ class Strict(BaseModel):
                 )
         for key, field in cls.model_fields.items():
             if field.is_required() and key not in data:
-                raise ValueError(f"key {quoted(key)} is missing: add `{key}:`, {field.description}")
+                what = f", {field.description}" if field.description else ""
+                raise ValueError(f"key {quoted(key)} is missing: add `{key}:`{what}")
         return data
 
 

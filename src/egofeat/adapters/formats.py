@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from egofeat.adapters import ava, egtea, epic_kitchens, folder
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.reading import csv_table
+from egofeat.plugins import Plugin, Registry
 from egofeat.segments import Dataset
 
 E = TypeVar("E", bound=Entry)
@@ -26,10 +27,21 @@ class Adapter(Generic[E]):
     """
 
 
-ADAPTERS: dict[str, Adapter[Any]] = {
-    "folder": Adapter(folder.FolderEntry, folder.read),
-    "csv": Adapter(csv_table.CsvEntry, csv_table.read),
-    "epic-kitchens-100": Adapter(epic_kitchens.EpicEntry, epic_kitchens.read),
-    "egtea-gaze+": Adapter(egtea.EgteaEntry, egtea.read),
-    "ava": Adapter(ava.AvaEntry, ava.read),
-}
+def _adopt(_: Plugin, found: Any) -> Adapter[Any]:
+    if not isinstance(found, Adapter):
+        raise TypeError("an egofeat.adapters.Adapter")
+    return found
+
+
+ADAPTERS: Registry[Adapter[Any]] = Registry(
+    "data-set format",
+    "egofeat.datasets",
+    {
+        "folder": Adapter(folder.FolderEntry, folder.read),
+        "csv": Adapter(csv_table.CsvEntry, csv_table.read),
+        "epic-kitchens-100": Adapter(epic_kitchens.EpicEntry, epic_kitchens.read),
+        "egtea-gaze+": Adapter(egtea.EgteaEntry, egtea.read),
+        "ava": Adapter(ava.AvaEntry, ava.read),
+    },
+    _adopt,
+)

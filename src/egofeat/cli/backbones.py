@@ -53,7 +53,7 @@ def _table(listed: "Listing") -> "Table":
         weights = backbone.weights[0] if backbone.weights else None
         table.add_row(
             backbone.name,
-            f"{backbone.parameters / 1e6:.1f}",
+            "–" if backbone.parameters is None else f"{backbone.parameters / 1e6:.1f}",
             backbone.giga(),
             backbone.input(),
             str(len(backbone.taps)),

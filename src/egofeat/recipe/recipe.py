@@ -25,7 +25,8 @@ class Recipe:
 
     backbone: str
     weights: str
-    """`sha256:<hex>` of the weights file, or `random:<seed>`."""
+    """`sha256:<hex>` of the weights file, `random:<seed>`, or `own:<sha256>` of the parameters
+    that a package's module gives itself."""
     transform: Transform
     """How decoded frames become the network's input: resize rule, crop, mean, std."""
     plan: Plan
@@ -40,6 +41,8 @@ class Recipe:
     precision: str = "float32"
     """Arithmetic of the network: `float32` or `bf16`."""
     decoder: str = "pyav"
+    package: str = ""
+    """Name and version of the package that adds the backbone; empty of egofeat's own."""
 
     @property
     def flat(self) -> bool:
@@ -114,6 +117,7 @@ class Recipe:
             transform["roi"] = self.roi.to_dict()
         return {
             **{name: value for name, value in vars(self).items() if name in _PLAIN},
+            **({"package": self.package} if self.package else {}),
             "transform": transform,
             "plan": self.plan.to_dict(),
             "taps": {tap: list(shape) for tap, shape in self.taps.items()},
@@ -150,7 +154,7 @@ def _read(form: Mapping[str, Any]) -> dict[str, Any]:
 
     read = parse(RecipeText, json.dumps(form, allow_nan=False))
     roi = read.transform.pop("roi", None)
-    fields = {name: getattr(read, name) for name in (*_PLAIN, "taps")}
+    fields = {name: getattr(read, name) for name in (*_PLAIN, "package", "taps")}
     fields["plan"] = _part("plan", plan_of, read.plan)
     fields["transform"] = _part("transform", Transform.from_dict, read.transform)
     fields["roi"] = _part("transform.roi", RoiAlign.from_dict, roi) if roi else None

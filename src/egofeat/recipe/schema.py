@@ -23,3 +23,4 @@ class RecipeText(BaseModel):
     dtype: Literal["float16", "float32"]
     precision: Literal["float32", "bf16"]
     decoder: str
+    package: str = ""

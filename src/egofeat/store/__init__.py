@@ -1,6 +1,7 @@
 """The feature store: whole shards written by any number of workers, read memory-mapped."""
 
-from egofeat.store.formats.registry import COMPRESSORS, FORMATS
+from egofeat.store.formats.registry import FORMATS
+from egofeat.store.formats.shard import Content, Place, ShardFile, ShardFormat, TapArray
 from egofeat.store.listing import StoreSummary, list_stores, versions
 from egofeat.store.reading.joined import join, open_persons, open_stores
 from egofeat.store.reading.opening import open_store
@@ -16,21 +17,25 @@ from egofeat.store.verify import Problem, verify
 from egofeat.store.writer import StoreWriter
 
 __all__ = [
-    "COMPRESSORS",
     "FORMATS",
     "BoxTable",
+    "Content",
     "Failure",
     "FeatureStore",
     "Key",
     "PersonRows",
     "PersonStore",
+    "Place",
     "Problem",
     "Rows",
     "SegmentStore",
+    "ShardFile",
+    "ShardFormat",
     "ShardRows",
     "StoreSummary",
     "StoreWriter",
     "Table",
+    "TapArray",
     "WindowStore",
     "begun",
     "is_superseded",

@@ -13,7 +13,7 @@ from egofeat.errors import RequestError
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, sync, temporary_path
-from egofeat.store.formats.registry import FORMATS
+from egofeat.store.formats.registry import format_of
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
@@ -36,9 +36,10 @@ def check_removable(path: Path) -> None:
             f"{path} is not a feature store, it has no {STORE_JSON}: name the folder of one store, "
             "as `egofeat ls` lists it"
         )
+    suffix = ""
     if (path / STORE_JSON).is_file():
-        Description.read(path)
-    for foreign in _foreign(path):
+        suffix = format_of(path, Description.read(path)).suffix
+    for foreign in _foreign(path, suffix):
         raise RequestError(
             f"{path} holds {foreign}, which is not a store's: move it out of the store first"
         )
@@ -75,15 +76,14 @@ def remove_leftover(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _foreign(store: Path) -> Iterator[str]:
-    """What in a store's folder was not put there by a store."""
-    suffixes = tuple(form.suffix for form in FORMATS.values())
+def _foreign(store: Path, suffix: str) -> Iterator[str]:
+    """What in a store's folder, of shards with this suffix, was not put there by a store."""
     for path in sorted(store.iterdir()):
         failures = path.name.startswith("failures-") and path.suffix == ".jsonl"
         known = failures or path.name in _KNOWN
         if path.is_symlink() or not (known or path.name.startswith(PREFIX)):
             yield path.name
     for path in sorted((store / "shards").glob("*")):
-        known = path.name.startswith(PREFIX) or path.name.endswith(suffixes)
+        known = path.name.startswith(PREFIX) or (suffix != "" and path.name.endswith(suffix))
         if path.is_symlink() or not known:
             yield f"shards/{path.name}"

@@ -29,8 +29,8 @@ class StoreText(Version):
     digest: str
     recipe: dict[str, Any]
     dataset: Name
-    format: Literal["hdf5", "zarr"]
-    compress: Literal["gzip", "lzf", "zstd"] | None
+    format: Name
+    compress: str | None
     made_with: dict[str, str]
     sha256: str | None = None
 

@@ -74,7 +74,8 @@ def packing(store: Path, form: str | None, compress: str | None) -> tuple[str, s
     Args:
         store: folder of a store, begun or not.
         form: one of `FORMATS`; None is the store's own, `hdf5` for a new one.
-        compress: one of `COMPRESSORS` or `none`; None is the store's own, none for a new one.
+        compress: one of the format's compressors or `none`; None is the store's own, none for a
+            new one.
 
     Returns:
         The format, and how it is compressed, None if it is not.

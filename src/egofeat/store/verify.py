@@ -14,7 +14,7 @@ from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, is_of_the_living
 from egofeat.store.formats.person_columns import check_columns, wrong_rows
-from egofeat.store.formats.registry import FORMATS, shard_paths
+from egofeat.store.formats.registry import format_of, shard_paths
 from egofeat.store.formats.shard import Shard, ShardFormat, offsets_of
 from egofeat.store.formats.soundness import faults_of
 from egofeat.store.reading.selection import Address, select
@@ -59,7 +59,7 @@ def verify(path: Path | str) -> list[Problem]:
     if not problems:  # what is damaged is told already
         problems += _unsealed(store)
     problems += _leftovers(store)
-    form = FORMATS[description.format]
+    form = format_of(store, description)
     shards = []
     for shard_path in shard_paths(store, description):
         with _noting(problems, shard_path.name), reading(shard_path):

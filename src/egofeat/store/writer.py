@@ -14,7 +14,7 @@ from egofeat.segments import Dataset
 from egofeat.store.damage import writing
 from egofeat.store.description import Description
 from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
-from egofeat.store.formats.registry import FORMATS, open_shards
+from egofeat.store.formats.registry import format_of, open_shards
 from egofeat.store.formats.shard import Content, segments_in
 from egofeat.store.formats.soundness import faults_of
 from egofeat.store.rows import Failure, Key, ShardRows
@@ -49,7 +49,7 @@ class StoreWriter:
         self._wanted = wanted
         self._worker = worker
         self._made_with = {"host": socket.gethostname()} | dict(made_with)
-        self._form = FORMATS[description.format]
+        self._form = format_of(path, description)
         self._shards = path / "shards"
         self._failures = failures_path(path, worker)
         self._noting = threading.Lock()
@@ -80,8 +80,9 @@ class StoreWriter:
             out: folder of all stores.
             dataset: every segment that the manifest names, whatever the split.
             recipe: what makes the numbers.
-            format: `hdf5` or `zarr`; None is the store's own, `hdf5` for a new one.
-            compress: one of `COMPRESSORS`, or `none`; None is the store's own, none for a new one.
+            format: one of `FORMATS`; None is the store's own, `hdf5` for a new one.
+            compress: one of the format's compressors, or `none`; None is the store's own, none
+                for a new one.
             made_with: versions and the like, to record beside the recipe, and with the name of
                 this host in each shard that is written.
             worker: name of this worker among those that write to the store at a time.

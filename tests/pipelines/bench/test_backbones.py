@@ -50,7 +50,7 @@ def job(**changes: object) -> SpeedJob:
 def report(tmp_path_factory):
     """MobileNetV2 at its own size, and one that no other process knows."""
     patch = pytest.MonkeyPatch()
-    patch.setitem(BACKBONES, "known_here_alone", (mobilenetv2.SPEC, mobilenetv2.build))
+    patch.setitem(BACKBONES.own, "known_here_alone", mobilenetv2.FAMILY["mobilenetv2"])
     config = BackboneBench(
         backbones=("known_here_alone", "mobilenetv2", "mobilenetv2"),
         device="cpu",

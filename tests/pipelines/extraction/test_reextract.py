@@ -44,7 +44,7 @@ def small(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, build = registry.BACKBONES[name]
     clip = spec.clip and replace(spec.clip, frames=spec.clip.fewest)
     smaller = replace(spec, size=32, squash_size=32, short_side=32, clip=clip, weights=())
-    monkeypatch.setitem(registry.BACKBONES, name, (smaller, build))
+    monkeypatch.setitem(registry.BACKBONES.own, name, (smaller, build))
 
 
 def test_another_backbone_takes_the_same_segments_and_only_those(project, monkeypatch):
@@ -240,7 +240,8 @@ import egofeat.pipelines.extraction.extract as pipeline
 
 spec, build = registry.BACKBONES["i3d"]
 clip = replace(spec.clip, frames=spec.clip.fewest)
-registry.BACKBONES["i3d"] = (replace(spec, size=32, short_side=32, clip=clip, weights=()), build)
+spec = replace(spec, size=32, short_side=32, clip=clip, weights=())
+registry.BACKBONES.own["i3d"] = (spec, build)
 shards.MAX_ROWS = 1
 kill_after = int(sys.argv[2])
 written = []

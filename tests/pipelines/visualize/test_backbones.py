@@ -71,7 +71,7 @@ def clip_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
         transform="squash",
         clip=Clip(frames=12, stride=2, fps=10.0, fewest=4),
     )
-    monkeypatch.setitem(BACKBONES, "two", (spec, build))
+    monkeypatch.setitem(BACKBONES.own, "two", (spec, build))
     return "two"
 
 

@@ -1,18 +1,25 @@
 """The shard formats by name, and the shards of a store."""
 
 from pathlib import Path
+from typing import Any
 
-from egofeat.errors import RequestError
+from egofeat.errors import RequestError, StoreError
+from egofeat.plugins import Plugin, Registry
 from egofeat.store.description import Description
 from egofeat.store.formats.hdf5 import Hdf5Format
 from egofeat.store.formats.shard import Shard, ShardFormat
 from egofeat.store.formats.zarr import ZarrFormat
 
-FORMATS: dict[str, ShardFormat] = {"hdf5": Hdf5Format(), "zarr": ZarrFormat()}
-COMPRESSORS: tuple[str, ...] = tuple(
-    dict.fromkeys(name for form in FORMATS.values() for name in form.compressors)
+
+def _adopt(_: Plugin, found: Any) -> ShardFormat:
+    if not isinstance(found, type) or not issubclass(found, ShardFormat):
+        raise TypeError("a class of egofeat.store.ShardFormat")
+    return found()
+
+
+FORMATS: Registry[ShardFormat] = Registry(
+    "store format", "egofeat.stores", {"hdf5": Hdf5Format(), "zarr": ZarrFormat()}, _adopt
 )
-"""Every name that `compress` may have; not each format knows each."""
 
 
 def check_choice(name: str, compress: str | None) -> None:
@@ -23,18 +30,37 @@ def check_choice(name: str, compress: str | None) -> None:
     """
     if name not in FORMATS:
         raise RequestError(f"there is no shard format {name!r}: choose {' or '.join(FORMATS)}")
-    if compress in (None, "none") or compress in FORMATS[name].compressors:
+    known = FORMATS[name].compressors
+    if compress in (None, "none") or compress in known:
         return
-    mend = f"choose {' or '.join(FORMATS[name].compressors)}"
-    others = [other for other, form in FORMATS.items() if compress in form.compressors]
+    mend = f"choose {' or '.join(known or ('none',))}"
+    others = [other for other, form in FORMATS.own.items() if compress in form.compressors]
     if others:
         mend += f", or the format {others[0]}"
     raise RequestError(f"{name} shards cannot be compressed with {compress!r}: {mend}")
 
 
+def format_of(store: Path, description: Description) -> ShardFormat:
+    """How the shards of a store are laid on the disk.
+
+    Raises:
+        StoreError: no installed package has that format, or the package is broken.
+    """
+    name = description.format
+    try:
+        if name in FORMATS:
+            return FORMATS[name]
+    except RequestError as error:
+        raise StoreError(f"{store} cannot be read: {error}") from None
+    raise StoreError(
+        f"{store} is in the store format {name!r}, which is not installed: install the package "
+        "that adds it"
+    )
+
+
 def shard_paths(store: Path, description: Description) -> list[Path]:
     """List the published shards of a store, by name."""
-    suffix = FORMATS[description.format].suffix
+    suffix = format_of(store, description).suffix
     found = (store / "shards").glob(f"*{suffix}")
     return sorted(path for path in found if not path.name.startswith("."))
 
@@ -45,5 +71,5 @@ def open_shards(store: Path, description: Description) -> list[Shard]:
     Raises:
         StoreError: a shard is damaged.
     """
-    form = FORMATS[description.format]
+    form = format_of(store, description)
     return [form.open(path) for path in shard_paths(store, description)]

@@ -19,7 +19,7 @@ from egofeat.errors import RequestError, StoreError
 from egofeat.store.damage import reading
 from egofeat.store.description import Description
 from egofeat.store.formats.person_columns import check_columns
-from egofeat.store.formats.registry import FORMATS, open_shards
+from egofeat.store.formats.registry import format_of, open_shards
 from egofeat.store.formats.shard import offsets_of, read_column
 from egofeat.store.reading.rows import Features, numbered
 from egofeat.store.reading.selection import select
@@ -59,7 +59,7 @@ class FeatureStore(Tabled):
         """Shape of one row, (V, C), (V, C, h, w) or (V, t, C, h, w); flat, without V."""
         self.dtype: np.dtype[Any] = np.dtype(self.recipe.dtype)
         asked = read_segments(path)
-        self._form = FORMATS[description.format]
+        self._form = format_of(path, description)
         self._shards = open_shards(path, description)
         self._selection = select(self._shards, asked)
         offsets = [offsets_of(shard, flat=self.flat) for shard in self._shards]

@@ -1,0 +1,312 @@
+"""What `import egofeat` offers of the pipelines: calls whose keywords are the options' names."""
+
+import difflib
+import functools
+import inspect
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, overload
+
+from numpy.typing import NDArray
+
+from egofeat.errors import EgofeatError, MediaError, RequestError
+from egofeat.extract.decoding import passes_over
+from egofeat.extract.extractor import extract
+from egofeat.extract.shards import cut
+from egofeat.extract.task import Task
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.training.recipes import trainer_config
+from egofeat.pipelines.extraction.extract import run
+from egofeat.pipelines.extraction.in_memory import Memory
+from egofeat.pipelines.extraction.job import Job, plan_job
+from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reports import ExtractReport
+from egofeat.pipelines.training import evaluate as evaluating
+from egofeat.pipelines.training import predict as predicting
+from egofeat.pipelines.training.evaluation import Evaluation
+from egofeat.pipelines.training.fit import FitConfig, Run, fit_head
+from egofeat.pipelines.training.predict import Predictions
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import Failure, ShardRows
+
+Where = str | os.PathLike[str]
+"""A path."""
+Several = list[Where] | tuple[Where, ...]
+Array = NDArray[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_KEYWORDS = {"split": "splits", "target": "targets", "option": "options"}
+"""Options that are typed one by one, and given together where a call has no such parameter."""
+
+
+def _naming_keywords(call: Callable[P, R]) -> Callable[P, R]:
+    """Let errors name keywords, `clip_frames`, where they name options of the command line."""
+    parameters = inspect.signature(call).parameters
+
+    def keyword(found: re.Match[str]) -> str:
+        if found[0].startswith("`"):
+            return found[0]
+        name = found[0].removeprefix("--").replace("-", "_")
+        return name if name in parameters else _KEYWORDS.get(name, name)
+
+    @functools.wraps(call)
+    def called(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return call(*given, **named)
+        except EgofeatError as error:  # commands in backticks stay as they are typed
+            error.args = (re.sub(r"`[^`]*`|--[a-z][a-z-]*", keyword, str(error)),)
+            raise
+
+    return called
+
+
+class _Taps:
+    """A sink that keeps the rows of several taps."""
+
+    def __init__(self, taps: Sequence[str]) -> None:
+        self.of = {tap: Memory(tap) for tap in taps}
+
+    def write_shard(self, name: str, rows: ShardRows) -> None:
+        for memory in self.of.values():
+            memory.write_shard(name, rows)
+
+    def record_failures(self, failures: list[Failure]) -> None:
+        for failure in failures:
+            raise MediaError(failure.reason)
+
+
+@overload
+def features(
+    video: Where,
+    backbone: str = ...,
+    *,
+    tap: str | None = ...,
+    weights: Where = ...,
+    **options: Any,
+) -> Array: ...
+@overload
+def features(
+    video: Where,
+    backbone: str = ...,
+    *,
+    tap: list[str] | tuple[str, ...],
+    weights: Where = ...,
+    **options: Any,
+) -> dict[str, Array]: ...
+@overload
+def features(
+    video: Several,
+    backbone: str = ...,
+    *,
+    tap: str | None = ...,
+    weights: Where = ...,
+    **options: Any,
+) -> list[Array]: ...
+@overload
+def features(
+    video: Several,
+    backbone: str = ...,
+    *,
+    tap: list[str] | tuple[str, ...],
+    weights: Where = ...,
+    **options: Any,
+) -> list[dict[str, Array]]: ...
+@_naming_keywords
+def features(
+    video: Where | Several,
+    backbone: str = "mobilenetv2",
+    *,
+    tap: str | list[str] | tuple[str, ...] | None = None,
+    weights: Where = "default",
+    **options: Any,
+) -> Array | dict[str, Array] | list[Array] | list[dict[str, Array]]:
+    """Features of whole videos, in memory: the numbers that a store with the same options has.
+
+    Args:
+        video: a path, or a list of paths, which are decoded side by side.
+        backbone: one of `egofeat backbones`.
+        tap: an output of the backbone, or a list of them; None takes its default.
+        weights: `default`, the name of official weights, `random`, or a file.
+        options: those of `egofeat extract` by their names: `frames=20`, `clips`, `windows`, `size`,
+            `dtype="float32"`, `device`, …
+
+    Returns:
+        `[frames, C]` of vectors, `[frames, C, h, w]` of maps, `[clips, t, C, h, w]` of maps of
+        clips; of a list of taps a dict of such, of a list of videos a list.
+
+    Raises:
+        RequestError: an option that there is not, or that does not go with the backbone.
+        WeightsError: the weights are not to be had.
+        MediaError: a video cannot be read.
+    """
+    videos = list(video) if isinstance(video, list | tuple) else [video]
+    taps = tuple(tap) if isinstance(tap, list | tuple) else (tap,) if tap else ()
+    names = [str(number) for number in range(len(videos))]
+    dataset = Dataset(
+        name="videos",
+        media={name: Media(Path(path)) for name, path in zip(names, videos, strict=True)},
+        segments=tuple(Segment(id=name, video=name) for name in names),
+        classes={},
+    )
+    config = _config(ExtractConfig, backbone=backbone, taps=taps, weights=str(weights), **options)
+    kept = _kept(plan_job(config, dataset), config)
+    found: list[Any] = [{one: kept[one].features[name] for one in kept} for name in names]
+    if not isinstance(tap, list | tuple):
+        found = [of[next(iter(kept))] for of in found]
+    return found if isinstance(video, list | tuple) else found[0]
+
+
+def _kept(job: Job, config: ExtractConfig) -> dict[str, Memory]:
+    """Tap to what is made of the job's segments."""
+    sink = _Taps(tuple(job.recipe.taps))
+    plan, transform = job.recipe.plan, job.recipe.transform
+    task = Task(
+        backbone=job.backbone,
+        plan=plan,
+        transform=transform,
+        shards=[s for batch in cut(job.segments, job.recipe.row_bytes) for s in batch.shards],
+        dtype=job.recipe.dtype,
+        sink=sink,
+        batch_size=config.batch_size or suiting_batch(job.backbone.device, plan, transform),
+    )
+    workers = config.workers or decoding_threads()
+    passes = passes_over([job.segments], job.dataset.media)
+    extract(passes, [task], decoder=job.recipe.decoder, workers=workers)
+    return sink.of
+
+
+@_naming_keywords
+def extract_dataset(
+    dataset: str | None = None,
+    backbone: str = "mobilenetv2",
+    *,
+    tap: str | Sequence[str] = (),
+    weights: Where = "default",
+    **options: Any,
+) -> ExtractReport:
+    """Extract a data set of a manifest into a store, as `egofeat extract` does.
+
+    Args:
+        dataset: entry of the manifest; None where there is one, or a default.
+        backbone: one of `egofeat backbones`.
+        tap: an output of the backbone, or several; none takes its default.
+        weights: `default`, the name of official weights, `random`, or a file.
+        options: those of `egofeat extract` by their names: `manifest="data_manifest.yaml"`,
+            `out="features"`, `splits=("train",)`, …
+
+    Returns:
+        The report: its `store` is the folder that `open_store` takes.
+
+    Raises:
+        RequestError: an option that there is not, or that does not go with the backbone.
+        WeightsError: the weights are not to be had.
+        EgofeatError: the disk refuses, or the store that is there is damaged.
+    """
+    taps = (tap,) if isinstance(tap, str) else tuple(tap)
+    weights = str(weights)
+    return run(
+        _config(
+            ExtractConfig, dataset=dataset, backbone=backbone, taps=taps, weights=weights, **options
+        )
+    )
+
+
+@_naming_keywords
+def fit(head: str, store: Where | Several, **options: Any) -> Run:
+    """Train a head on kept features, as `egofeat fit-head` does, into a run folder.
+
+    Args:
+        head: one of `egofeat.heads.HEADS`, or `package.module:NAME`.
+        store: folder of a store, or of several of one data set.
+        options: those of `egofeat fit-head` by their names: `tap="gap"`, `targets=("verb",)`,
+            `options={"hidden": 128}`, `epochs=20`, `out="runs/first"`, …
+
+    Returns:
+        The run: its `path`, its `config`, its `evaluation` on the validation split.
+
+    Raises:
+        RequestError: unknown head, option, target or split, or a folder of another run.
+        EgofeatError: the store cannot be read, or the training failed.
+    """
+    names = {field.name for field in fields(TrainerConfig)}
+    taught = {name: value for name, value in options.items() if name in names}
+    own = {name: value for name, value in options.items() if name not in names}
+    trainer = trainer_config(own.get("preset"), **taught)
+    known = sorted(names)
+    config = _config(FitConfig, known, head=head, store=_places(store), trainer=trainer, **own)
+    return fit_head(config)
+
+
+@_naming_keywords
+def evaluate(
+    run: Where,
+    split: str | None = None,
+    store: Where | Several | None = None,
+    *,
+    views: tuple[int, int] | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Evaluate a run on a split, as `egofeat evaluate` does.
+
+    Args:
+        run: folder of the run.
+        split: None takes the run's validation split.
+        store: where its store lies now, or its stores.
+        views: (clips, crops) over which a segment's views are averaged.
+        device: where to run.
+
+    Raises:
+        RequestError: no such run or split.
+        StoreError: the store is absent, or holds other features.
+    """
+    places = None if store is None else _places(store)
+    return evaluating.evaluate(Path(run), split, places, views=views, device=device)
+
+
+@_naming_keywords
+def predict(
+    run: Where,
+    videos: Where | Several,
+    *,
+    weights: str | Sequence[str] | None = None,
+    device: str = "auto",
+    top: int = 5,
+) -> Predictions:
+    """Name what a run sees in videos of no data set, as `egofeat predict` does.
+
+    Args:
+        run: folder of the run.
+        videos: a path, or several; each is one segment.
+        weights: file of the backbone's weights, where the store's were your own.
+        device: where to run.
+        top: classes to name a target.
+
+    Raises:
+        RequestError: no such run, or one on persons.
+        WeightsError: the backbone's weights are not those of the run.
+    """
+    given = _places(videos)
+    paths = [given] if isinstance(given, Path) else given
+    return predicting.predict(Path(run), paths, weights=weights, device=device, top=top)
+
+
+def _places(given: Where | Several) -> Path | list[Path]:
+    return [Path(one) for one in given] if isinstance(given, list | tuple) else Path(given)
+
+
+def _config(kind: Any, more: Sequence[str] = (), **given: Any) -> Any:
+    """Options of a kind, of keywords: paths may be texts, and one that there is not is refused."""
+    own = {field.name: field for field in fields(kind)}
+    for name, value in given.items():
+        if name not in own:
+            near = difflib.get_close_matches(name, [*own, *more], n=1)
+            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join([*own, *more])}"
+            raise RequestError(f"there is no option {name}: {mend}")
+        if isinstance(value, str) and "Path" in str(own[name].type):
+            given[name] = Path(value)
+    return kind(**given)

@@ -1,0 +1,100 @@
+"""What `import egofeat` offers: the numbers and folders of the commands, by one call each."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import egofeat
+from egofeat.errors import MediaError, RequestError
+from egofeat.extract.backbones import load
+
+NETWORK = {"weights": "random:1", "size": 64, "frames": 3, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory, encoder):
+    """Six films of two classes in a folder data set, and its manifest."""
+    folder = tmp_path_factory.mktemp("face")
+    for number in range(6):
+        place = folder / "clips" / ("train" if number < 4 else "val") / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        encoder(place / f"{number}.mp4", frames=8 + number)
+    entry = {"format": "folder", "media": "clips"}
+    (folder / "m.yaml").write_text(yaml.dump({"version": 1, "datasets": {"mine": entry}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(films):
+    places = {"manifest": str(films / "m.yaml"), "out": str(films / "features")}
+    report = egofeat.extract_dataset(tap=["block1", "gap"], **places, **NETWORK)
+    assert (report.extracted, report.failed) == (6, 0)
+    return Path(report.store)
+
+
+def test_features_are_those_of_a_store(films, store):
+    videos = sorted(films.glob("clips/*/*/*.mp4"))
+    of_all = egofeat.features(videos, tap=["block1", "gap"], **NETWORK)
+    for tap in ("block1", "gap"):
+        opened = egofeat.open_store(str(store), tap=tap)
+        for video, found in zip(videos, of_all, strict=True):
+            id_ = video.relative_to(films / "clips").with_suffix("").as_posix()
+            np.testing.assert_array_equal(found[tap], opened[id_])
+    one = egofeat.features(str(videos[0]), **NETWORK)
+    assert one.shape == (3, 1280)
+    assert one.dtype == np.float16
+    np.testing.assert_array_equal(one, of_all[0]["gap"])
+
+
+def test_a_run_is_fitted_loaded_judged_and_used(films, store, tmp_path):
+    fitted = egofeat.fit(
+        "lstm", str(store), tap="gap", options={"hidden": 8}, epochs=2, device="cpu",
+        out=str(tmp_path / "run"),
+    )  # fmt: skip
+    assert fitted.path == tmp_path / "run"
+    judged = egofeat.evaluate(str(fitted.path), device="cpu")
+    assert judged.to_dict() == fitted.evaluation.to_dict()
+    assert egofeat.load_run(fitted.path)
+    video = str(next(films.glob("clips/val/*/*.mp4")))
+    (seen,) = egofeat.predict(fitted.path, video, device="cpu").videos
+    assert seen.video == video
+    assert {guess.name for guess in seen.guesses["action"]} == {"a", "b"}
+
+
+def test_weights_are_a_path_or_a_text(tmp_path):
+    for weights in (tmp_path / "absent.pth", str(tmp_path / "absent.pth")):
+        with pytest.raises(RequestError, match=r"absent\.pth' is neither a file nor weights"):
+            load("mobilenetv2", weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: egofeat.features("x.mp4", frame=3), "no option frame: did you mean frames?"),
+        (lambda: egofeat.fit("lstm", "s", epoch=3), "no option epoch: did you mean epochs?"),
+        (lambda: egofeat.extract_dataset(xyz=1), "no option xyz: there are "),
+        (lambda: egofeat.features("x", clip_frames=8), "clip_frames does not suit mobilenetv2"),
+        (lambda: egofeat.features("x", frames=0), "frames is 0: give 1 or more"),
+        (lambda: egofeat.fit("lstm", "s", epochs=0), "epochs 0 trains nothing"),
+    ],
+)
+def test_an_option_that_there_is_not_is_told(call, sentence):
+    with pytest.raises(RequestError) as told:
+        call()
+    assert sentence in str(told.value)
+    assert "--" not in str(told.value)
+
+
+def test_a_video_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(MediaError, match=r"absent\.mp4"):
+        egofeat.features(tmp_path / "absent.mp4", **NETWORK)
+
+
+def test_importing_egofeat_loads_nothing_heavy():
+    code = "import sys, egofeat; dir(egofeat); print(len({'torch', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

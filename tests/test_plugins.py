@@ -1,0 +1,111 @@
+"""Entry points of installed packages: found lazily, and broken ones told in one sentence."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from egofeat import plugins
+from egofeat.cli import app
+from egofeat.errors import RequestError
+from egofeat.extract.backbones import BACKBONES, find_backbone
+from egofeat.heads import HEADS, build_head
+from egofeat.pipelines.plugins import plugins as listed
+
+ENTRY_POINTS = """
+[egofeat.heads]
+lstm = broken.head:Head
+raises = broken.raises:Head
+absent = broken.head:Absent
+function = broken.head:function
+twice = broken.head:function
+
+[egofeat.backbones]
+bare = broken.head:Bare
+"""
+HEAD = """
+from torch import nn
+
+def function(): ...
+
+class Bare(nn.Module): ...
+"""
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two packages that add what cannot be used."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/head.py").write_text(HEAD)
+    (tmp_path / "broken/raises.py").write_text("raise OSError('no\\nlibrary')")
+    for name, points in (
+        ("broken", ENTRY_POINTS),
+        ("other", "[egofeat.heads]\ntwice = broken.head:Bare\n"),
+    ):
+        info = tmp_path / f"{name}-2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2\n")
+        (info / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins._entry_points.cache_clear()
+    yield
+    plugins._entry_points.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("raises", r"the head 'raises' of broken 2 cannot be imported \(OSError: no library\): .*"),
+        ("absent", r"the head 'absent' of broken 2 cannot be imported \(AttributeError: .*\): .*"),
+        ("function", r"the head 'function' of broken 2 is <function .*, and must be a class of .*"),
+        ("twice", r"the head 'twice' is added by broken 2 and other 2: uninstall one of them"),
+    ],
+)
+def test_a_broken_plugin_is_one_sentence_with_package_and_reason(
+    broken: None, name: str, sentence: str
+) -> None:
+    with pytest.raises(RequestError) as told:
+        build_head(name, (2, 3), {"verb": 2})
+    assert re.fullmatch(sentence, str(told.value))
+
+
+def test_broken_plugins_break_nothing_else(broken: None) -> None:
+    assert build_head("lstm", (2, 3), {"verb": 2}).lstm.hidden_size == 256
+    assert not {"lstm"} & set(HEADS) - set(HEADS.own)
+    problems = {one.name: one.problem for one in listed().plugins}
+    assert set(problems) == {"lstm", "raises", "absent", "function", "twice", "bare"}
+    assert problems["lstm"].startswith("the head 'lstm' of broken 2 is not used, egofeat has one")
+    assert all(problems.values())
+
+
+def test_a_module_without_a_spec_is_no_backbone(broken: None) -> None:
+    with pytest.raises(RequestError, match="class with a Spec"):
+        find_backbone("bare")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nobody.knows:Net", "cannot be imported .*No module named 'nobody'.* on PYTHONPATH"),
+        ("torch.nn:Linear", "must be an nn.Module class with a Spec"),
+        ("os:system", "there is no backbone 'os:system'"),
+        ("no way:x", "there is no backbone 'no way:x'"),
+    ],
+)
+def test_a_path_that_is_no_backbone_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(RequestError, match=sentence):
+        find_backbone(name)
+
+
+def test_packages_are_not_asked_where_the_name_is_known_or_help_is_wanted(broken: None) -> None:
+    assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+    assert "mobilenetv2" in BACKBONES
+    assert BACKBONES["mobilenetv2"][0].name == "mobilenetv2"
+    assert plugins._entry_points.cache_info().currsize == 0
+
+
+def test_a_module_of_a_package_is_named_with_its_version() -> None:
+    assert HEADS.package("torch.nn:Linear").startswith("torch ")
+    assert HEADS.package("lstm") == ""
