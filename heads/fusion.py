@@ -206,7 +206,7 @@ def fuse_logits(
 ) -> dict[str, Tensor]:
     """Make one of the logits that each head of a run gives; one head's are taken as they are."""
     with torch.no_grad():
-        return head.combine(parts) if isinstance(head, AveragedHeads) else dict(parts[0])
+        return head.combine(parts)
 
 
 def mean_logits(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

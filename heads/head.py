@@ -1,7 +1,7 @@
 """What every head shares: standardise, embed a segment, drop out, classify each target."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -43,6 +43,16 @@ class Head(nn.Module, ABC):
         self.standardise: nn.Module = nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.classifiers = nn.ModuleList(nn.Linear(width, count) for count in classes.values())
+
+    @property
+    def members(self) -> list["Head"]:
+        """The heads of a run on its own: this one."""
+        return [self]
+
+    def combine(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Make one of the logits of each member: those of the only one."""
+        (logits,) = parts
+        return dict(logits)
 
     @abstractmethod
     def embed(self, features: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 from egofeat.store.formats.registry import FORMATS
 from egofeat.store.formats.shard import Content, Place, ShardFile, ShardFormat, TapArray
 from egofeat.store.listing import StoreSummary, list_stores, versions
+from egofeat.store.reading.features import Rows
 from egofeat.store.reading.joined import join, open_persons, open_stores
 from egofeat.store.reading.opening import open_store
 from egofeat.store.reading.persons import PersonRows
-from egofeat.store.reading.rows import Rows
 from egofeat.store.reading.stores import FeatureStore, PersonStore, SegmentStore, WindowStore
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.sidecar.box_table import BoxTable

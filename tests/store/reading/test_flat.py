@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.segments import Dataset
-from egofeat.store import FORMATS, Failure, list_stores, open_store, standing, verify
+from egofeat.store import (
+    FORMATS,
+    Failure,
+    PersonStore,
+    SegmentStore,
+    list_stores,
+    open_store,
+    standing,
+    verify,
+)
 
 KINDS = [(name, None) for name in FORMATS] + [
     (name, compress) for name, form in FORMATS.items() for compress in form.compressors
@@ -133,6 +142,9 @@ def test_flat_rows_are_not_gathered_and_fixed_rows_have_no_spans(make, tmp_path)
     assert (fixed.flat, fixed.lengths.tolist()) == (False, [1, 1])
     with pytest.raises(RequestError, match="not windows over whole videos"):
         fixed.spans("a")
+    assert fixed.of_kind(SegmentStore) is fixed
+    with pytest.raises(RequestError, match=r"holds segments, no persons.*`egofeat roi`"):
+        fixed.of_kind(PersonStore)
     with pytest.raises(StoreError, match="has 1 segments and none is 'b'"):
         flat.spans("b")
 

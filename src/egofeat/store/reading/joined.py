@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from egofeat.errors import RequestError, StoreError
+from egofeat.store.reading.features import Aligned, Rows
 from egofeat.store.reading.opening import open_store
 from egofeat.store.reading.persons import PersonRows
-from egofeat.store.reading.rows import Aligned, Rows
 from egofeat.store.reading.stores import FeatureStore, PersonStore, SegmentStore
 from egofeat.store.table import intersect
 

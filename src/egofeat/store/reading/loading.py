@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from egofeat.store.reading.rows import Features
+from egofeat.store.reading.features import Features
 from egofeat.store.table import Table
 
 Labelled = tuple[Tensor, dict[str, Tensor]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
-from egofeat.store.reading.rows import Features, Rows
+from egofeat.store.reading.features import Features, Rows
 from egofeat.store.reading.stores import PersonStore
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.box_table import BoxTable

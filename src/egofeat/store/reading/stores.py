@@ -21,7 +21,7 @@ from egofeat.store.description import Description
 from egofeat.store.formats.person_columns import check_columns
 from egofeat.store.formats.registry import format_of, open_shards
 from egofeat.store.formats.shard import offsets_of, read_column
-from egofeat.store.reading.rows import Features, numbered
+from egofeat.store.reading.features import Features, numbered
 from egofeat.store.reading.selection import select
 from egofeat.store.reading.tap import open_tap
 from egofeat.store.sidecar.gaze import GazeTable, StepGaze

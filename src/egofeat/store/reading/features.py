@@ -27,11 +27,6 @@ class Features(ABC):
     def __len__(self) -> int: ...
 
     @property
-    def has_gaze(self) -> bool:
-        """Whether there are `gaze_points`, of some of the videos at least."""
-        return False
-
-    @property
     def nbytes(self) -> int:
         """Bytes of all rows, uncompressed."""
         return len(self) * math.prod(self.row_shape) * self.dtype.itemsize
