@@ -71,7 +71,7 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
         for share, writer in zip(shares, writers, strict=True):
             if compute.retry_failed:
                 writer.clear_failures({key_of(segment) for segment in share.wanted})
-            known = set() if compute.retry_failed else set(share.standing.failures)
+            known = set() if compute.retry_failed else set(share.progress.failures)
             if fresh := [failure for failure in share.missing if failure not in known]:
                 writer.record_failures(fresh)
         tally = _extract(shares, writers, compute)

@@ -58,7 +58,7 @@ class _Amount:
 def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
     amount = _amount(share, threads)
-    there = [segment for segment in share.wanted if key_of(segment) in share.standing.done]
+    there = [segment for segment in share.wanted if key_of(segment) in share.progress.done]
     missing = {one.key for one in share.missing}
     if isinstance(job.recipe.plan, Windows):
         bytes_present, bytes_missing = _bytes_of_shards(job.store), None
@@ -75,7 +75,7 @@ def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
         segments=len(wanted),
         splits=share.splits,
         present=len(there),
-        failed=len(wanted - share.standing.done - missing - {key_of(s) for s in to_extract}),
+        failed=len(wanted - share.progress.done - missing - {key_of(s) for s in to_extract}),
         to_extract=len(to_extract),
         videos=len({segment.video for segment in to_extract}),
         missing_segments=len(missing),

@@ -14,7 +14,7 @@ from egofeat.pipelines.extraction.job import Job, for_each, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.recipe import Clips, Recipe, Uniform, Windows
 from egofeat.segments import Dataset
-from egofeat.store import Key, standing
+from egofeat.store import Key, progress_of
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store
 
@@ -46,8 +46,7 @@ def swap(
             f"{path} holds features of persons: give `egofeat roi` the other backbone, with their "
             "boxes"
         )
-    done, failures = standing(path)
-    only = frozenset(done | {failure.key for failure in failures})
+    only = progress_of(path).tried
     manifest = load_manifest(config.manifest)
     dataset = dataset_of(path, description, only, manifest, manifest.dataset)
     recipe, out = description.recipe, config.out or path.parent.parent

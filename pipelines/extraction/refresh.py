@@ -25,12 +25,11 @@ from egofeat.pipelines.extraction.share import changed_videos
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Recipe
 from egofeat.segments import Dataset
-from egofeat.store import begun, standing, supersede
+from egofeat.store import begun, progress_of, supersede
 from egofeat.store.description import Description, find_stores
 from egofeat.store.files import sync
 from egofeat.store.formats.sharing import share_shards
 from egofeat.store.removal import is_shell, remove_store
-from egofeat.store.standing import survey
 from egofeat.words import counted
 
 _ASIDE = ".refresh"
@@ -96,8 +95,8 @@ def refresh(stale: Sequence[Stale], compute: Compute) -> JointReport:
             _take_over(one)
     report = run_jobs([one.job for one in stale], compute)
     for one in stale:
-        had = set().union(*(standing(path)[0] for path in one.paths))
-        missing = had - standing(one.job.store)[0]
+        had = set().union(*(progress_of(path).done for path in one.paths))
+        missing = had - progress_of(one.job.store).done
         if missing:
             console.note(
                 f"{', '.join(map(str, one.paths))} stays in use: {len(missing)} of its segments "
@@ -130,8 +129,8 @@ def _stale(
 ) -> Stale | None:
     """How a store would be made today, where that is otherwise."""
     description = Description.read(path)
-    held = survey(path)
-    only = frozenset(held.done | {failure.key for failure in held.failures})
+    held = progress_of(path)
+    only = held.tried
     recipe, out = description.recipe, config.out or path.parent.parent
     if recipe.of_persons:
         raise RequestError("features of persons are made anew by `egofeat roi`, with their boxes")

@@ -14,7 +14,8 @@ from egofeat.pipelines.options import Compute
 from egofeat.recipe.plan import Windows
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Key
-from egofeat.store.standing import Stamp, Standing, packing, survey
+from egofeat.store.progress import Progress, Stamp, progress_of
+from egofeat.store.writer import packing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Share:
     parts_with_work: int
     """Of the parts that there are; each has a batch or more."""
     compress: str | None
-    standing: Standing
+    progress: Progress
     left: list[Batch]
     """To be decoded: neither there, nor damaged, nor missing."""
     missing: list[Failure]
@@ -101,14 +102,14 @@ def _share(
     _, compress = packing(job.store, storage.format, storage.compress)
     if compress and storage.compress is None:
         console.note(f"{job.store} was begun with --compress {compress}, and goes on so")
-    standing = survey(job.store, console.note)
+    progress = progress_of(job.store, console.note)
     batches = part(whole, *compute.part)
     wanted = segments_of(batches)
-    done = standing.done - _retried(standing.failures) if compute.retry_failed else standing.done
+    done = progress.done - _retried(progress.failures) if compute.retry_failed else progress.done
     media = job.dataset.media
     damaged = {
         one.key
-        for one in standing.failures
+        for one in progress.failures
         if not (one.windows or one.cause != "damaged" or compute.retry_failed)
         and not (one.video in media and _is_another(media[one.video], one.file))
     }
@@ -125,23 +126,23 @@ def _share(
         batches=batches,
         parts_with_work=min(compute.part[1], len(whole)),
         compress=compress,
-        standing=standing,
+        progress=progress,
         left=without(batches, done, damaged | {key_of(s) for s in without_media}),
         missing=[
             Failure(s.id, s.video, s.start, s.stop, absent[s.video], MissingMediaError.cause)
             for s in without_media
-            if key_of(s) not in standing.done
+            if key_of(s) not in progress.done
         ],
-        changed=changed_videos(job, wanted, standing),
+        changed=changed_videos(job, wanted, progress),
     )
 
 
-def changed_videos(job: Job, segments: Iterable[Segment], standing: Standing) -> list[str]:
+def changed_videos(job: Job, segments: Iterable[Segment], progress: Progress) -> list[str]:
     """Videos of which a segment was read from another file than now stands there, by name.
 
     Or from images that the manifest counts otherwise now.
     """
-    stamps = {(s.video, standing.stamps.get(key_of(s))) for s in segments}
+    stamps = {(s.video, progress.stamps.get(key_of(s))) for s in segments}
     media = job.dataset.media
     return sorted({video for video, stamp in stamps if stamp and _is_changed(media[video], stamp)})
 

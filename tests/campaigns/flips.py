@@ -141,10 +141,10 @@ def verify(path: Path) -> tuple[bool, str]:
 
 
 def _read_store(path: Path) -> Digests:
-    from egofeat.store import list_stores, standing
+    from egofeat.store import list_stores, progress_of
 
     list_stores(path.parent)
-    standing(path)
+    progress_of(path)
     return read_store(path)
 
 

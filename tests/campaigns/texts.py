@@ -136,13 +136,13 @@ def _beside(folder: Path, others: Mapping[str, Path]) -> None:
 
 def _open(folder: Path, others: Mapping[str, Path]) -> None:
     from egofeat.errors import EgofeatError
-    from egofeat.store import list_stores, open_store, standing, verify
+    from egofeat.store import list_stores, open_store, progress_of, verify
 
     _beside(folder, others)
     list_stores(folder)
     verify(folder)
     with contextlib.suppress(EgofeatError):
-        standing(folder)
+        progress_of(folder)
     store = open_store(folder)
     for id_ in store.ids:
         store[id_]

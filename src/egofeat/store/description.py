@@ -92,6 +92,14 @@ class Description:
 _MEND = "put back a copy of it, or delete the store and run `egofeat extract` again"
 
 
+def begun(store: Path) -> bool:
+    """Whether a folder says what store it is.
+
+    One that does not is no store yet: whoever began it was killed at once, or is about to.
+    """
+    return (store / NAME).is_file()
+
+
 def find_stores(root: Path, *, superseded: bool = False) -> list[Path]:
     """Folders of stores at `root` or up to two folders below it, sorted.
 

@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from egofeat.errors import StoreError
+from egofeat.errors import RequestError, StoreError
 from egofeat.names import check_name
 from egofeat.recipe import Recipe
 from egofeat.segments import Dataset
 from egofeat.store.damage import writing
-from egofeat.store.description import Description
+from egofeat.store.description import Description, begun
 from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
-from egofeat.store.formats.registry import format_of, open_shards
+from egofeat.store.formats.registry import check_choice, format_of, open_shards
 from egofeat.store.formats.shard import Content, segments_in
 from egofeat.store.formats.soundness import faults_of
 from egofeat.store.rows import Failure, Key, ShardRows
@@ -29,7 +29,6 @@ from egofeat.store.sidecar.failures import (
 )
 from egofeat.store.sidecar.gaze import write_gaze
 from egofeat.store.sidecar.segments import write_segments
-from egofeat.store.standing import packing
 from egofeat.store.table import Table
 
 
@@ -207,3 +206,35 @@ class StoreWriter:
 
     def _shard(self, name: str) -> Path:
         return self._shards / f"{name}{self._form.suffix}"
+
+
+def packing(store: Path, form: str | None, compress: str | None) -> tuple[str, str | None]:
+    """How shards are laid on the disk, after comparing what is asked for with what is there.
+
+    Args:
+        store: folder of a store, begun or not.
+        form: one of `FORMATS`; None is the store's own, `hdf5` for a new one.
+        compress: one of the format's compressors or `none`; None is the store's own, none for a
+            new one.
+
+    Returns:
+        The format, and how it is compressed, None if it is not.
+
+    Raises:
+        RequestError: no such format or compression, or not that of the store.
+    """
+    if not begun(store):
+        form = form or "hdf5"
+        check_choice(form, compress)
+        return form, None if compress == "none" else compress
+    existing = Description.read(store)
+    for option, asked, has in (
+        ("format", form, existing.format),
+        ("compress", compress, existing.compress or "none"),
+    ):
+        if asked is not None and asked != has:
+            raise RequestError(
+                f"{store} was begun with --{option} {has}, not {asked}: leave --{option} out to "
+                "join it, or choose another --out"
+            )
+    return existing.format, existing.compress

@@ -16,7 +16,7 @@ from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_store, standing, verify
+from egofeat.store import open_store, progress_of, verify
 
 VIDEOS = "abcd"
 EACH = 3
@@ -128,7 +128,8 @@ def test_a_signal_publishes_what_is_whole(project, monkeypatch, capsys, how):
     )
     assert signal.getsignal(signum) is handler
     store = the_store(project / "stopped")
-    done, failures = standing(store)
+    held = progress_of(store)
+    done, failures = held.done, held.failures
     assert 7 <= len(done) < len(VIDEOS) * EACH
     assert failures == []
     assert command(monkeypatch, "stopped") == 0
@@ -149,7 +150,7 @@ def test_an_error_elsewhere_loses_nothing_that_is_whole(dataset, config, monkeyp
         with pytest.raises(ZeroDivisionError):
             extract.run(config, dataset)
     store = the_store(config.out)
-    assert len(standing(store)[0]) >= 2 * EACH
+    assert len(progress_of(store).done) >= 2 * EACH
     extract.run(config, dataset)
     whole = extract.run(replace(config, out=tmp_path / "whole"), dataset)
     same_rows(store, Path(whole.store))
@@ -207,7 +208,8 @@ def test_a_video_that_fails_in_the_middle_is_wholly_undone(
         report = extract.run(config, dataset)
     each = 1 if windows else EACH
     assert (report.extracted, report.failed) == (3 * each, each)
-    done, failures = standing(Path(report.store))
+    held = progress_of(Path(report.store))
+    done, failures = held.done, held.failures
     assert {one.video for one in failures} == {"b"}
     assert len(failures) == each
     assert {one.cause for one in failures} == {"unreadable"}
@@ -235,8 +237,8 @@ def test_segments_past_the_end_of_a_file_that_grows_are_tried_again(
         growing = partial(Failing, at=30, does=file_grows)
         patched.setattr("egofeat.extract.decoding.open_video", lambda *of: growing(open_video(*of)))
         report = extract.run(config, dataset)
-    assert {one.cause for one in standing(Path(report.store))[1]} == {"unreadable"}
+    assert {one.cause for one in progress_of(Path(report.store)).failures} == {"unreadable"}
     again = extract.run(config, dataset)
     assert (again.extracted, again.failed) == (1, 1)
-    (late,) = standing(Path(again.store))[1]
+    (late,) = progress_of(Path(again.store)).failures
     assert (late.id, late.cause) == ("late", "damaged")

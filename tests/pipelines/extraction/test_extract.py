@@ -21,7 +21,7 @@ from egofeat.pipelines.extraction import disk_room, extract
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_store, standing, verify
+from egofeat.store import open_store, progress_of, verify
 
 FRAMES = 4
 
@@ -246,7 +246,8 @@ def test_a_damaged_frame_fails_the_segments_that_want_it_alone(dataset, config, 
     )
     wanting = [Segment(f"x{k}", "a", k * 0.2, k * 0.2 + 0.16) for k in range(8)]
     report = extract.run(config, replace(dataset, segments=tuple(wanting)))
-    done, failures = standing(Path(report.store))
+    held = progress_of(Path(report.store))
+    done, failures = held.done, held.failures
     assert [f.id for f in failures] == ["x3"]
     assert "frame 15 is damaged" in failures[0].reason
     assert len(done) == report.extracted == 7
@@ -284,7 +285,7 @@ def test_a_missing_video_is_noticed_when_it_arrives(videos, config, tmp_path):
         report = extract.run(config, dataset)
         (failures,) = Path(report.store).glob("failures-*")
         assert len(failures.read_text().splitlines()) == 1
-        assert [f.cause for f in standing(Path(report.store))[1]] == ["missing"] * 9
+        assert [f.cause for f in progress_of(Path(report.store)).failures] == ["missing"] * 9
         assert report.failed == 9
         assert "9 segments of 1 video are missing: absent" in report.lines()
     (said,) = json.loads(json.dumps(asdict(report)))["failures"]
@@ -305,13 +306,13 @@ def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp
     hot = replace(config, weights=str(tmp_path / "hot.pth"), taps=("block0",))
     report = extract.run(hot, dataset)
     assert report.failed == 9
-    reasons = {f.reason for f in standing(Path(report.store))[1]}
+    reasons = {f.reason for f in progress_of(Path(report.store)).failures}
     assert all("more than float16 holds: use --dtype float32" in reason for reason in reasons)
     assert extract.run(replace(hot, dtype="float32"), dataset).failed == 0
     state["features.1.conv.2.weight"][0] = math.nan
     torch.save(state, tmp_path / "nan.pth")
     broken = extract.run(replace(hot, weights=str(tmp_path / "nan.pth")), dataset)
-    assert "not a finite number" in standing(Path(broken.store))[1][0].reason
+    assert "not a finite number" in progress_of(Path(broken.store)).failures[0].reason
 
 
 def mobile_state() -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ from egofeat.pipelines.extraction.refresh import stale_stores
 from egofeat.recipe.motion import TVL1
 from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_store, standing, verify
+from egofeat.store import open_store, progress_of, verify
 
 STEP = 2
 """Pixels that the made texture moves to the right from frame to frame."""
@@ -259,10 +259,10 @@ def test_shipped_flow_feeds_networks_of_flow(shipped, config, dataset):
     colours = replace(config, backbone="mobilenetv2", frames=2)
     refused = extract.run(colours, flow)
     assert refused.failed == 1
-    assert "holds flow and no colours" in standing(Path(refused.store))[1][0].reason
+    assert "holds flow and no colours" in progress_of(Path(refused.store)).failures[0].reason
     wrong = extract.run(replace(config, motion="frames"), dataset)
     assert wrong.failed == 4
-    assert "holds colours and no flow" in standing(Path(wrong.store))[1][0].reason
+    assert "holds colours and no flow" in progress_of(Path(wrong.store)).failures[0].reason
 
 
 def test_flow_that_is_not_whole_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_store, standing, verify
+from egofeat.store import open_store, progress_of, verify
 
 OPTIONS = {"x264-params": "keyint=12:min-keyint=12:bframes=0:scenecut=0:log-level=none"}
 
@@ -112,7 +112,7 @@ def check_kept(store_path: str, job, films: dict[str, Path]) -> int:
     kept = store[name][sound[~lost]]
     np.testing.assert_array_equal(kept, store["whole"][~lost & sound])
     np.testing.assert_array_equal(store.spans(name), plan.times[~lost])
-    told = [one for one in standing(Path(store_path))[1] if one.id == name]
+    told = [one for one in progress_of(Path(store_path)).failures if one.id == name]
     assert [(one.start, one.stop, one.windows) for one in told] == [
         (plan.times[a, 0], plan.times[b, 2], b - a + 1) for a, b in runs_of(lost)
     ]
@@ -145,7 +145,7 @@ def test_a_film_of_which_no_window_can_be_read_fails(films, config):
     bad = replace(config, windows=12, stride=12)
     report = extract.run(bad, data_set(useless=films["useless"], whole=films["whole"]))
     assert (report.extracted, report.failed) == (1, 1)
-    (failure,) = standing(Path(report.store))[1]
+    (failure,) = progress_of(Path(report.store)).failures
     assert (failure.id, failure.windows, failure.stop) == ("useless", 0, np.inf)
 
 
@@ -156,7 +156,7 @@ def test_the_film_of_the_report(real_data, config):
     own = replace(config, windows=16, stride=8, fps=30.0)
     report = extract.run(own, data_set(film=film))
     store = open_store(report.store)
-    told = standing(Path(report.store))[1]
+    told = progress_of(Path(report.store)).failures
     assert len(store["film"]) + sum(one.windows for one in told) == 11  # 90 frames
     assert sum(one.windows for one in told) <= 3
 
@@ -172,7 +172,7 @@ def test_holes_and_damage_among_images_are_lost_together(drawn, config, tmp_path
     dataset = Dataset("mine", {"film": media}, (Segment("film", "film"),), {})
     report = extract.run(config, dataset)
     store = open_store(report.store)
-    (told,) = standing(Path(report.store))[1]
+    (told,) = progress_of(Path(report.store)).failures
     assert len(store["film"]) + told.windows == 40 - 4 + 1
     starts = np.round(store.spans("film")[:, 0] * 25).astype(int).tolist()
     assert starts == [*range(10), *range(20, 37)]  # an image is on show for its neighbour too

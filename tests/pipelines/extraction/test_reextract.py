@@ -14,7 +14,7 @@ from egofeat.errors import RequestError
 from egofeat.pipelines.extraction import extract, reextract, refresh
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.recipe.plan import Clips, Uniform, Windows
-from egofeat.store import is_superseded, open_store, standing
+from egofeat.store import is_superseded, open_store, progress_of
 from egofeat.store.description import find_stores
 
 
@@ -140,7 +140,7 @@ def test_a_store_whose_weights_changed_is_made_anew_beside_the_old_one(project):
     new = Path(report.stores[0].store)
     assert new != old
     assert not old.exists()
-    assert len(standing(new)[0]) == 4
+    assert len(progress_of(new).done) == 4
     assert refresh.stale_stores("mine", ON_CPU) == []
 
 
@@ -157,7 +157,7 @@ def test_old_stores_that_become_one_give_it_all_their_segments(project):
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert set(stale.paths) == set(olds)
     (report,) = refresh.refresh([stale], ON_CPU).stores
-    assert len(standing(Path(report.store))[0]) == 4
+    assert len(progress_of(Path(report.store)).done) == 4
     assert not any(old.exists() for old in olds)
 
 

@@ -18,7 +18,7 @@ from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe.plan import Clips, Uniform, Windows
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_store, standing, verify
+from egofeat.store import open_store, progress_of, verify
 
 CLIP = "r3d_18"
 IMAGE = "mobilenetv2"
@@ -212,7 +212,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
     jobs = plan_jobs([image, clip], dataset)
     report = extract.run_jobs(jobs, config)
     assert [(s.extracted, s.failed) for s in report.stores] == [(6, 0), (4, 2)]
-    _, failures = standing(jobs[1].store)
+    failures = progress_of(jobs[1].store).failures
     assert {failure.id for failure in failures} == {"a2", "b2"}
 
 

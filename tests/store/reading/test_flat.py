@@ -17,7 +17,7 @@ from egofeat.store import (
     SegmentStore,
     list_stores,
     open_store,
-    standing,
+    progress_of,
     verify,
 )
 
@@ -214,7 +214,7 @@ def test_lost_windows_stay_told_beside_those_that_are_kept_until_the_video_is_ma
     first.write_shard("s", make.flat_rows({"a": 3, "b": 2}))
     first.close()
     assert told(first) == [("a", 1.0, 2)]
-    assert standing(first.path)[1] == first.failures()
+    assert progress_of(first.path).failures == first.failures()
     again = make.writer(tmp_path, dataset, make.flat_recipe(), worker="2of2")
     again.clear_failures({("a", 0.0, np.inf)})
     assert told(again) == [("a", 1.0, 2)]

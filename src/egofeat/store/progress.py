@@ -1,0 +1,54 @@
+"""What a store has already, read without touching it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from egofeat.store.description import Description, begun
+from egofeat.store.formats.registry import open_shards
+from egofeat.store.formats.shard import segments_in
+from egofeat.store.rows import Failure, Key, keys
+from egofeat.store.sidecar.failures import Tell, all_failures
+
+Stamp = tuple[int, int, int, int]
+"""Of what a segment was read from: a row of `ShardRows.media_stamps`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a store is; of one that has not begun, nothing."""
+
+    done: set[Key] = field(default_factory=set)
+    """Segments in published shards."""
+    failures: list[Failure] = field(default_factory=list)
+    """Of what is not there, and windows lost of what is."""
+    stamps: Mapping[Key, Stamp] = field(default_factory=dict)
+    """Of what segments were read from, where that is known."""
+
+    @property
+    def tried(self) -> frozenset[Key]:
+        """Segments that are there, or failed."""
+        return frozenset(self.done | {failure.key for failure in self.failures})
+
+
+def progress_of(store: Path, tell: Tell = bool) -> Progress:
+    """See how far a store is.
+
+    Args:
+        store: its folder; nothing need be there.
+        tell: takes a sentence on what is passed over.
+
+    Raises:
+        StoreError: the store is damaged.
+    """
+    if not begun(store):
+        return Progress()
+    shards = open_shards(store, Description.read(store))
+    done = segments_in(shards)
+    stamps: dict[Key, Stamp] = {}
+    for shard in shards:
+        if (columns := shard.media_stamps) is not None:
+            of_shard = keys(shard.ids, shard.starts, shard.stops)
+            rows = ((size, at, first, rate) for size, at, first, rate in columns.tolist())
+            stamps |= dict(zip(of_shard, rows, strict=True))
+    return Progress(done, all_failures(store, done, None, tell), stamps)
