@@ -88,19 +88,19 @@ class Concatenated:
         """What each source gathered last: a buffer that is used again saves most of the time."""
 
     @property
-    def _longest(self) -> Any:
+    def longest(self) -> Features:
         """The source with most steps, whose times are those of the rows."""
         return max(self._sources, key=lambda source: merge_steps(source.row_shape)[0])
 
     @property
     def has_gaze(self) -> bool:
         """Whether there are `gaze_points`."""
-        return getattr(self._longest, "has_gaze", False)
+        return bool(getattr(self.longest, "has_gaze", False))
 
     def gaze_points(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Where the wearer looked at each step of rows, `[n, T, 3]`."""
-        points: NDArray[np.float32] = self._longest.gaze_points(rows)
-        return points
+        longest: Any = self.longest
+        return np.asarray(longest.gaze_points(rows), np.float32)
 
     @property
     def nbytes(self) -> int:

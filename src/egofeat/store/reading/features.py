@@ -181,6 +181,12 @@ class Rows(Tabled):
         labelled = [self.labels[target] >= 0 for target in targets]
         return np.asarray(np.logical_or.reduce(labelled))
 
+    def judged(self, split: str) -> tuple[list[str], NDArray[np.int64]]:
+        """Ids of what a head is judged on in a split, sorted, and the rows whose labels count."""
+        rows = self.rows(split)
+        rows = rows[np.argsort(self.ids[rows], kind="stable")]
+        return self.ids[rows].tolist(), rows
+
     def covered(self, split: str) -> tuple[int, int]:
         """How many segments of a split are stored, and how many the manifest asks for."""
         there, asked = len(self.rows(split)), self.asked
