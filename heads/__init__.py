@@ -1,9 +1,13 @@
 """Stage two: features to predictions."""
 
-from egofeat.heads.config import TrainerConfig
-from egofeat.heads.head import Head
-from egofeat.heads.registry import HEADS, PRESETS, build_head, head_options
-from egofeat.heads.training.trainer import Examples, train
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from egofeat.heads.config import TrainerConfig
+    from egofeat.heads.head import Head
+    from egofeat.heads.registry import HEADS, PRESETS, build_head, head_options
+    from egofeat.heads.training.trainer import Examples, train
 
 __all__ = [
     "HEADS",
@@ -15,3 +19,13 @@ __all__ = [
     "head_options",
     "train",
 ]
+
+_PLACES = {"TrainerConfig": "config", "Head": "head", "Examples": "training.trainer"}
+_PLACES["train"] = "training.trainer"
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: options are read without torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES.get(name, 'registry')}"), name)

@@ -1,133 +1,143 @@
-"""Every knob of the trainer; the defaults are the seed's recipe."""
-
-from collections.abc import Collection
-from dataclasses import dataclass
-from math import inf
+"""Every option of the trainer; the defaults are those of the MobileNetV2 report."""
 
 from egofeat.errors import RequestError
-from egofeat.heads.measures.precision import AMP_DTYPES
-from egofeat.heads.training.optim import OPTIMIZERS
-from egofeat.heads.training.schedules import FACTORS, SCHEDULES, Decay
+from egofeat.heads.training.schedules import FACTORS, Decay
+from egofeat.options import Device, Options, option
 
-MONITORS = ("loss", "top1", "mean_class_accuracy", "mAP")
-SAMPLINGS = ("shuffle", "balanced")
-CACHES = ("auto", "on", "off")
 DECAY_FROM, DECAY_EVERY = 35, 20
 """Epochs; the MobileNetV2 report's."""
-_TOO_MUCH = 2**63
-"""Of what torch counts by; a seed too."""
 
 
-def said(option: str) -> str:
-    """Name of an option as the command line has it."""
-    return f"--{option.replace('_', '-')}"
+class Length(Options, panel="Training"):
+    """How long a head is trained, and on what batches."""
+
+    epochs: int = option("Epochs, at most; 0 leaves the head as it is.", default=100, least=0)
+    iterations: int = option(
+        "Batches, at most, in place of epochs; --lr-… and --warmup count them too.",
+        default=0,
+        least=0,
+    )
+    """0 counts in epochs. What is counted, epochs or iterations, is the unit of every `lr_` option
+    and of `warmup`."""
+    eval_every: int = option("Iterations between evaluations; 0 is an epoch's.", default=0, least=0)
+    patience: int = option(
+        "Stop after this many evaluations without a better one; 0 never stops.",
+        default=10,
+        least=0,
+    )
+    monitor: str = option(
+        "What is better on validation: mAP is of targets with several classes a row.",
+        default="loss",
+        choices=("loss", "top1", "mean_class_accuracy", "mAP"),
+    )
+    batch_size: int = option("Segments, or persons, a batch.", default=32, least=2)
+    sampling: str = option(
+        "shuffle: every row once an epoch; balanced: classes come up alike.",
+        default="shuffle",
+        choices=("shuffle", "balanced"),
+    )
+    seed: int = option("Seed of the weights and of the order of rows.", default=0, least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainerConfig:
+class Optimizer(Options, panel="Optimizer"):
+    """How the weights are moved."""
+
+    optimizer: str = option(
+        "sgd has Nesterov momentum 0.9; ranger is RAdam with Lookahead.",
+        default="adam",
+        choices="egofeat.heads.training.optim:OPTIMIZERS",
+    )
+    lr: float = option("Learning rate.", default=1e-3, above=0)
+    clip_norm: float = option("Scale gradients to this norm; 0 leaves them.", default=1.0, least=0)
+    """The seed names no figure."""
+    l2: float = option("λ of λ‖W‖² on the classifiers' weights.", default=1e-3, least=0)
+    weight_decay: float = option("Weight decay of all other weights.", default=0.0, least=0)
+
+
+class Schedule(Options, panel="Learning rate"):
+    """How the rate is lowered."""
+
+    schedule: str = option(
+        "Schedule of the learning rate.",
+        default="step",
+        choices="egofeat.heads.training.schedules:SCHEDULES",
+    )
+    lr_decay: float | None = option(
+        "Factor of each lowering.",
+        default=None,
+        default_is="0.2 of step, 0.1 of multistep, 0.5 of plateau",
+        above=0,
+    )
+    lr_decay_from: int | None = option(
+        "step: first epoch or iteration, from 1, of a lowered rate.",
+        default=None,
+        default_is="epoch 35",
+        least=1,
+    )
+    lr_decay_every: int | None = option(
+        "step: epochs or iterations between lowerings.",
+        default=None,
+        default_is="20 epochs",
+        least=1,
+    )
+    lr_milestones: tuple[int, ...] | None = option(
+        "multistep: lower after these epochs or iterations, as 300,1000.", default=None
+    )
+    lr_patience: int = option(
+        "plateau: lower after more evaluations than these without a better one.",
+        default=5,
+        least=0,
+    )
+    warmup: int = option(
+        "Epochs or iterations of a linear rise to the full rate.", default=0, least=0
+    )
+
+
+class Loss(Options, panel="Loss"):
+    """What is minimised."""
+
+    class_weights: bool = option("Weigh the loss by inverse class frequency.", default=False)
+    class_weight_cap: float = option("Largest class weight.", default=10.0, above=0)
+    logit_adjustment: float = option(
+        "τ of the logit-adjusted loss: 1 aims at balanced error, 0 is plain cross-entropy.",
+        default=0.0,
+        least=0,
+    )
+    gaze_weight: float = option(
+        "Weight of KL(gaze ‖ attention), which teaches attention over maps; 0 leaves gaze out.",
+        default=0.0,
+        least=0,
+    )
+    gaze_sigma: float = option(
+        "Cells that a fixation is blurred by, σ of a Gaussian.", default=1.0, above=0
+    )
+
+
+class Precision(Device, panel="Compute"):
+    """Where and in what arithmetic a head is trained."""
+
+    amp: str = option(
+        "Mixed precision; fp16 scales the loss.",
+        default="off",
+        choices="egofeat.heads.measures.precision:AMP_DTYPES",
+    )
+    device_cache: str = option(
+        "Keep features on the device; auto: when they fit.",
+        default="auto",
+        choices=("auto", "on", "off"),
+    )
+
+
+class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
     """How a head is trained.
 
     Raises:
         RequestError: a value that the option cannot take.
     """
 
-    epochs: int = 100
-    """0 leaves the head as it is."""
-    iterations: int = 0
-    """Batches to train on, in place of `epochs`; 0 counts in epochs. What is counted, epochs or
-    iterations, is the unit of every `lr_` option and of `warmup`."""
-    eval_every: int = 0
-    """Iterations between evaluations, where iterations are counted; 0 is an epoch's."""
-    batch_size: int = 32
-    optimizer: str = "adam"
-    """`adam`, `adamw`, `sgd` (Nesterov momentum 0.9) or `ranger` (RAdam and Lookahead)."""
-    lr: float = 1e-3
-    schedule: str = "step"
-    """`step`, `multistep`, `plateau`, `cosine` or `constant`."""
-    lr_decay: float | None = None
-    """Factor of each lowering; None is the schedule's own: 0.2 of `step`, 0.1 of `multistep`,
-    0.5 of `plateau`."""
-    lr_decay_from: int | None = None
-    """First epoch or iteration of `step`, from 1, with a lowered rate; None is epoch 35."""
-    lr_decay_every: int | None = None
-    """Epochs or iterations of `step` between lowerings; None is 20 epochs."""
-    lr_milestones: tuple[int, ...] | None = None
-    """Epochs or iterations of `multistep` after which the rate is lowered."""
-    lr_patience: int = 5
-    """`plateau` lowers the rate when more evaluations than these bring nothing better."""
-    warmup: int = 0
-    """Epochs or iterations of a linear rise to the full rate, under any schedule."""
-    clip_norm: float = 1.0
-    """Gradients are scaled to at most this norm; 0 leaves them. The seed names no figure."""
-    l2: float = 1e-3
-    """λ of λ‖W‖² on the classifiers' weights."""
-    weight_decay: float = 0.0
-    """Of all other weights."""
-    patience: int = 10
-    """Stop after so many evaluations without a better one; 0 never stops."""
-    monitor: str = "loss"
-    """What is better on validation: `loss`, `top1`, `mean_class_accuracy` or, of targets with
-    several classes a row, `mAP` (mean over the targets that have it)."""
-    sampling: str = "shuffle"
-    """`shuffle`: every row once an epoch; `balanced`: drawn so that classes come up alike."""
-    class_weights: bool = False
-    """Weigh the loss by inverse class frequency."""
-    class_weight_cap: float = 10.0
-    logit_adjustment: float = 0.0
-    """τ of the logit-adjusted loss; 1 aims at balanced error, 0 is plain cross-entropy."""
-    gaze_weight: float = 0.0
-    """Of KL(gaze ‖ attention) in the training loss; 0 is the control without gaze."""
-    gaze_sigma: float = 1.0
-    """Cells, of the Gaussian that stands for a fixation."""
-    amp: str = "off"
-    """`off`, `bf16` or `fp16` (with loss scaling)."""
-    device: str = "auto"
-    device_cache: str = "auto"
-    """Keep features on the device: `on`, `off`, or `auto` when they fit."""
-    seed: int = 0
-
     def __post_init__(self) -> None:
-        words: dict[str, Collection[str]] = {
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
-            "monitor": MONITORS,
-            "sampling": SAMPLINGS,
-            "amp": AMP_DTYPES,
-            "device_cache": CACHES,
-        }
-        for option, known in words.items():
-            if getattr(self, option) not in known:
-                raise RequestError(
-                    f"{said(option)} must be one of {', '.join(known)}, "
-                    f"not '{getattr(self, option)}'"
-                )
-        self._check_bounds()
+        super().__post_init__()
         self._check_schedule()
-
-    def _check_bounds(self) -> None:
-        least = {"batch_size": 2, "lr_decay_from": 1, "lr_decay_every": 1}
-        for option in (
-            "epochs",
-            "iterations",
-            "eval_every",
-            "lr_patience",
-            "warmup",
-            "clip_norm",
-            "l2",
-        ):
-            least[option] = 0
-        for option in ("weight_decay", "patience", "logit_adjustment", "gaze_weight", "seed"):
-            least[option] = 0
-        for option, bound in least.items():
-            value = getattr(self, option)
-            if value is not None and not value >= bound:
-                raise RequestError(f"{said(option)} must be at least {bound}, not {value}")
-            if value is not None and not value < _TOO_MUCH:
-                raise RequestError(f"{said(option)} must be less than 2**63, not {value}")
-        for option in ("lr", "lr_decay", "class_weight_cap", "gaze_sigma"):
-            value = getattr(self, option)
-            if value is not None and not 0 < value < inf:
-                raise RequestError(f"{said(option)} must be above 0 and finite, not {value}")
 
     def _check_schedule(self) -> None:
         if self.eval_every and not self.iterations:

@@ -81,3 +81,29 @@ def _read(what: str, value: Any, annotation: Any) -> Any:
                 pass  # told below, of the word that was given
         why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise RequestError(f"{what} cannot be {value!r}: {why[0].lower()}{why[1:]}") from None
+
+
+def describe_options(build: Callable[..., Any]) -> list[tuple[str, str, str]]:
+    """Return each option of what builds a head: name, type, and bounds and default in words."""
+    return [_described(one) for one in declared_options(build).values()]
+
+
+def _described(parameter: inspect.Parameter) -> tuple[str, str, str]:
+    schema = TypeAdapter[Any](parameter.annotation).json_schema()
+    kinds = [schema, *schema.get("anyOf", ())]
+    kind = "|".join(str(k["type"]) for k in kinds if k.get("type", "null") != "null")
+    said = [", ".join(map(str, schema["enum"]))] if "enum" in schema else []
+    for key, words in (
+        ("minimum", "{} or more"),
+        ("exclusiveMinimum", "more than {}"),
+        ("maximum", "{} or less"),
+        ("exclusiveMaximum", "less than {}"),
+    ):
+        said += [words.format(one[key]) for one in kinds if key in one]
+    said = [f"[{', '.join(said)}]"] if said else []
+    empty = parameter.default is parameter.empty
+    return (
+        parameter.name,
+        kind,
+        " ".join([*said, "[required]" if empty else f"[default: {parameter.default}]"]),
+    )

@@ -28,7 +28,8 @@ from egofeat.pipelines.extraction.reports import ExtractReport
 from egofeat.pipelines.training import evaluate as evaluating
 from egofeat.pipelines.training import predict as predicting
 from egofeat.pipelines.training.evaluation import Evaluation
-from egofeat.pipelines.training.fit import FitConfig, Run, fit_head
+from egofeat.pipelines.training.fit import Run, fit_head
+from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.predict import Predictions
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, ShardRows

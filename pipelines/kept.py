@@ -1,15 +1,18 @@
 """Which stores and runs are meant by a path, and `egofeat verify` of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.store import Problem, open_store
+from egofeat.store import Problem, StoreSummary, open_store
 from egofeat.store import verify as verify_store
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description, find_stores
 from egofeat.store.reading.opening import find_deeper, some
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
+from egofeat.words import counted
 
 CONFIG = "config.yaml"
 """What makes a folder a run."""
@@ -51,6 +54,65 @@ def verify(path: Path) -> list[Problem]:
     from egofeat.pipelines.training.verify_run import verify_run  # noqa: PLC0415  torch is slow to import
 
     return verify_run(path)
+
+
+@dataclass
+class Verified:
+    """Stores and runs, checked one after the other while they are told."""
+
+    kept: Sequence[Path]
+    problems: list[dict[str, str | None]] = field(default_factory=list)
+    """What is wrong, of those that were told."""
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something is wrong."""
+        return int(bool(self.problems))
+
+    def lines(self) -> Iterator[str]:
+        """A line a problem, or that there is none."""
+        for path in self.kept:
+            found = verify(path)
+            self.problems += [{"path": str(path), **asdict(problem)} for problem in found]
+            where = [str(path)] if len(self.kept) > 1 else []
+            for one in found:
+                yield ": ".join([*where, *filter(None, (one.shard, one.id, one.message))])
+            if not found:
+                yield f"{path} is sound{lacking(path)}"
+
+    def to_dict(self) -> list[dict[str, str | None]]:
+        """The list that `--json` prints."""
+        list(self.lines())
+        return self.problems
+
+
+def say_store(store: StoreSummary) -> list[str]:
+    """One store in figures, for people."""
+    aside = " (superseded)" if store.superseded else ""
+    if store.problem:
+        return [f"{store.path}{aside}", f"  {store.problem}"]
+    taps = ", ".join(f"{tap} {list(shape)}" for tap, shape in store.taps.items())
+    packing = f"{store.format} {store.compress}" if store.compress else store.format
+    said = [
+        f"{store.path}{aside}",
+        f"  {store.held}, {counted(store.failures, 'failures')}, {console.size(store.bytes)}",
+        f"  {taps}, {packing}",
+    ]
+    if store.stale:
+        said.append(f"  {store.stale} rows are of segments that the manifest names no longer")
+    for library, (then, now) in store.changed.items():
+        said.append(f"  made with {library} {then}, now {now}")
+    return said + [f"  {remark}" for remark in store.remarks]
+
+
+def say_none(folder: Path) -> list[str]:
+    """What to say of a folder without stores."""
+    said = [f"no feature stores in {folder}"]
+    if deeper := find_deeper(folder):
+        said.append(f"  but further below: {some(deeper)}")
+    if runs := find_runs(folder):
+        said.append(f"  but runs, which `egofeat evaluate` tells of: {some(runs)}")
+    return said
 
 
 def lacking(path: Path) -> str:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from egofeat.errors import RequestError
-from egofeat.options import Options, option
+from egofeat.options import Device, Options, option
 
 DEFAULT_MANIFEST = Path("data_manifest.yaml")
 
@@ -20,10 +20,20 @@ def _show_part(part: tuple[int, int]) -> str:
     return f"{part[0]}/{part[1]}"
 
 
-class Device(Options, panel="Compute"):
-    """Where networks run."""
+def read_views(text: str) -> tuple[int, int]:
+    """`10x3` to `(10, 3)`: clips and crops.
 
-    device: str = option("Device: auto, cpu, cuda, cuda:1, …", default="auto")
+    Raises:
+        RequestError: anything else.
+    """
+    if not (match := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
+        raise RequestError(f"--views {text} is no number of views: give clips x crops, as 10x3")
+    return int(match[1]), int(match[2])
+
+
+def show_views(views: tuple[int, int]) -> str:
+    """`(10, 3)` to `10x3`."""
+    return f"{views[0]}x{views[1]}"
 
 
 class Compute(Device, panel="Compute"):
@@ -58,6 +68,25 @@ class Compute(Device, panel="Compute"):
             raise RequestError(
                 f"--part {number}/{parts} is no part: give 1/{parts} to {parts}/{parts}"
             )
+
+
+class Weights(Options, panel="Network"):
+    """Which weights a network has."""
+
+    weights: str = option(
+        "Weights: default, the name of official weights, random, or a file.", default="default"
+    )
+
+
+class StoreWeights(Options, panel="Network"):
+    """Which weights the network of a run's stores has."""
+
+    weights: tuple[str, ...] = option(
+        "Backbone weights, where the store's were your own file; one a store.",
+        default=(),
+        repeated=True,
+        default_is="those of the store",
+    )
 
 
 class FromManifest(Options, panel="Data"):

@@ -1,6 +1,5 @@
 """`egofeat annotate`: a video with what a run's head sees written into it."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.overlays import Recogniser, Seen, clip_scenes, person_scenes
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
 from egofeat.pipelines.annotated.video import Scene, Written, check_place, write_annotated
@@ -20,26 +20,6 @@ from egofeat.pipelines.training.predict import makers_of, weights_of_sources
 from egofeat.pipelines.training.run import load_run, reads_persons
 from egofeat.pipelines.training.run_config import sources
 from egofeat.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnnotateConfig:
-    """Everything that a person can choose about an annotated video."""
-
-    video: Path
-    run: Path
-    out: Path
-    boxes: Path | None = None
-    """CSV of detections, or a folder of such; None asks the detector."""
-    every: float | None = None
-    """Seconds; None is 1 from key frame to key frame, and 3 a stretch that is recognised."""
-    threshold: float | None = None
-    """Score of a label; None is 0.3 for persons, and 0 where all that matters is the rank."""
-    top: int = 3
-    min_score: float = 0.8
-    """Of boxes."""
-    weights: tuple[str, ...] = ()
-    device: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +141,6 @@ def _check(config: AnnotateConfig) -> None:
     check_place(config.out, config.video)
     if config.video.is_dir() or config.video.suffix == ".tar":
         raise RequestError(f"{config.video} is no video file: annotate takes no frames by number")
-    if config.every is not None and not 0.04 <= config.every < math.inf:
-        raise RequestError(f"--every is {config.every:g}: give seconds, 0.04 or more, such as 1")
-    if config.top < 1:
-        raise RequestError(f"--top is {config.top}: give 1 or more")
-    for name, score in (("threshold", config.threshold), ("min-score", config.min_score)):
-        if score is not None and not 0 <= score < 1:
-            raise RequestError(f"--{name} is {score:g}: give a score from 0 to less than 1")
 
 
 def _report(config: AnnotateConfig, written: Written, seen: Seen) -> Annotated:

@@ -4,45 +4,25 @@ The practical analysis of Canziani et al. (2016, arXiv:1605.07678) for feature e
 parameters, multiply-adds, time and memory of a view, and the published accuracy for them.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.table import Table
+
 from egofeat import console
 from egofeat.device import choose_device
-from egofeat.errors import EgofeatError, RequestError
+from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import count_parameters, multiply_adds
-from egofeat.extract.backbones.loading import PRECISIONS
+from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.publications import Publication, publication
 from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure_apart
-from egofeat.pipelines.bench.tables import write_report
+from egofeat.pipelines.bench.tables import Columns, count, figure, known, table, write_report
 from egofeat.pipelines.bench.timing import machine
 from egofeat.pipelines.extraction.choices import check_clip_frames
 from egofeat.pipelines.figures.costs import Point, accuracy_against_cost, accuracy_per_parameter
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneBench:
-    """Everything that a person can choose about the benchmark."""
-
-    backbones: tuple[str, ...]
-    weights: str = "random"
-    """Speed does not depend on the values, so that nothing need be at hand."""
-    device: str = "auto"
-    precision: str = "float32"
-    batch_size: int | None = None
-    """None tries 1, 2, 4, … until more views at once are no faster."""
-    views: tuple[int, int] | None = None
-    """(clips, crops) of a run; None means those of the published accuracy, else (1, 1)."""
-    size: int | None = None
-    """Pixels of a side of a view; None means the backbone's own."""
-    frames: int | None = None
-    """Of a clip; None means the backbone's own. Networks of images take none of it."""
-    repeats: int = 5
-    out: Path = Path("benchmarks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +59,12 @@ class BackboneRow:
     reason: str = ""
     """Why something is missing that should not be."""
 
+    @property
+    def counts_differ(self) -> bool:
+        """By more than publishers' rounding and conventions explain."""
+        counted, published = self.multiply_adds_view, self.multiply_adds_published
+        return bool(counted and published and counted / published > 1.02)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackbonesReport:
@@ -90,6 +76,57 @@ class BackbonesReport:
     rows: tuple[BackboneRow, ...]
     files: tuple[str, ...]
     """What was written."""
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return int(any(row.reason for row in self.rows))
+
+    def lines(self) -> list[str | Table]:
+        """The tables for people."""
+        rows = self.rows
+        said: list[str | Table] = [
+            "Multiply-adds",
+            table(rows, _COSTS),
+            f"Speed and memory: {self.machine}, {self.precision}",
+            table(rows, _SPEEDS),
+        ]
+        if published := [row for row in rows if row.accuracy is not None]:
+            title = "Published accuracy, %; per 10⁹ multiply-adds of a run; per 10⁶ parameters"
+            said += [title, table(published, _ACCURACIES)]
+        if different := [row.backbone for row in rows if row.counts_differ]:
+            said += [
+                f"{', '.join(different)}: fewer multiply-adds published than counted.",
+                "Published figures leave out part of the products of non-local blocks.\n",
+            ]
+        return [*said, *self.files]
+
+
+_COSTS: Columns[BackboneRow] = {
+    "backbone": lambda row: row.backbone,
+    "view": lambda row: f"{row.frames}×{row.size}²",
+    "parameters": lambda row: f"{row.parameters / 1e6:.2f} M",
+    "a view": lambda row: known(row.multiply_adds_view, count),
+    "published": lambda row: known(row.multiply_adds_published, count),
+    "views": lambda row: f"{row.clips}×{row.crops}",
+    "a run": lambda row: known(row.multiply_adds_run, count),
+}
+_SPEEDS: Columns[BackboneRow] = {
+    "backbone": lambda row: row.backbone,
+    "batch": lambda row: known(row.batch, str),
+    "ms a view": lambda row: known(row.ms_view, figure),
+    "views/s": lambda row: known(row.views_per_second, figure),
+    "s a run": lambda row: known(row.seconds_run, figure),
+    "GPU peak": lambda row: known(row.device_peak_bytes, console.size),
+    "host peak": lambda row: known(row.host_peak_bytes, console.size),
+}
+_ACCURACIES: Columns[BackboneRow] = {
+    "backbone": lambda row: row.backbone,
+    "accuracy": lambda row: f"{row.accuracy:.1f}",
+    "measure": lambda row: f"{row.metric}, {row.trained_on}",
+    "per G": lambda row: known(row.accuracy_per_giga_multiply_adds, figure),
+    "per M": lambda row: known(row.accuracy_per_million_parameters, figure),
+}
 
 
 def bench_backbones(config: BackboneBench) -> BackbonesReport:
@@ -106,7 +143,9 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
     rows = []
     with console.progress("measuring", len(names), "backbones") as progress:
         for name in names:
-            rows.append(_row(name, config))
+            rows.append(row := _row(name, config))
+            if row.reason:
+                console.note(f"{name}: {row.reason}")
             progress(1)
     report = BackbonesReport(
         machine=machine(device),
@@ -118,33 +157,13 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
     return _write(report, config.out)
 
 
-def parse_views(text: str) -> tuple[int, int]:
-    """`10x3` to `(10, 3)`: clips and crops.
-
-    Raises:
-        RequestError: anything else.
-    """
-    match = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)
-    if not match:
-        raise RequestError(f"--views {text} is no number of views: give clips x crops, as 10x3")
-    return int(match[1]), int(match[2])
-
-
 def _check(config: BackboneBench) -> None:
     for name in config.backbones:
         find_backbone(name)
-    if config.precision not in PRECISIONS:
-        raise RequestError(
-            f"there is no precision '{config.precision}': choose {' or '.join(PRECISIONS)}"
-        )
-    for option in ("batch_size", "size", "frames", "repeats"):
-        value = getattr(config, option)
-        if value is not None and value < 1:
-            raise RequestError(f"--{option.replace('_', '-')} is {value}: give 1 or more")
     for name in config.backbones:
         spec, _ = find_backbone(name)
-        if spec.clip and config.frames:
-            check_clip_frames(spec, config.frames)
+        if spec.clip and config.clip_frames:
+            check_clip_frames(spec, config.clip_frames)
 
 
 def _row(name: str, config: BackboneBench) -> BackboneRow:
@@ -172,7 +191,7 @@ def _row(name: str, config: BackboneBench) -> BackboneRow:
 
 def _sized(spec: Spec, config: BackboneBench) -> Spec:
     """The spec with the view that is asked for."""
-    clip = spec.clip and replace(spec.clip, frames=config.frames or spec.clip.frames)
+    clip = spec.clip and replace(spec.clip, frames=config.clip_frames or spec.clip.frames)
     return replace(spec, size=config.size or spec.size, clip=clip)
 
 

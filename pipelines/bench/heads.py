@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 import torch
+from rich.table import Table
 
 from egofeat import console
 from egofeat.device import choose_device
-from egofeat.errors import RequestError
 from egofeat.heads import Head, build_head
-from egofeat.pipelines.bench.tables import write_report
+from egofeat.pipelines.bench.options import HeadBench
+from egofeat.pipelines.bench.tables import Columns, figure, table, write_report
 from egofeat.pipelines.bench.timing import machine, median_seconds
 from egofeat.pipelines.figures.costs import Curve, heads_over_length
 
@@ -25,19 +25,6 @@ CHANNELS, SIDE = 1280, 8
 """Of MobileNetV2's last maps at 256 pixels."""
 CLASSES = {"verb": 13}
 """The report's verb categories."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadBench:
-    """Everything that a person can choose about the benchmark."""
-
-    lengths: tuple[int, ...] = (5, 10, 20, 40)
-    """Frames of a segment."""
-    outputs: tuple[int, ...] = (50, 100, 200, 300)
-    """Hidden units of the LSTM, filters of the ConvLSTM."""
-    device: str = "auto"
-    repeats: int = 5
-    out: Path = Path("benchmarks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +50,25 @@ class HeadsReport:
     files: tuple[str, ...]
     """What was written."""
 
+    def lines(self) -> list[str | Table]:
+        """The table for people: a line a head and output, a column a length."""
+        of_head: dict[tuple[str, int], list[HeadRow]] = {}
+        for row in self.rows:
+            of_head.setdefault((row.head, row.output), []).append(row)
+        columns: Columns[list[HeadRow]] = {
+            "head": lambda rows: rows[0].head,
+            "output": lambda rows: str(rows[0].output),
+            "parameters": lambda rows: f"{rows[0].parameters / 1e6:.2f} M",
+        }
+        for place, row in enumerate(next(iter(of_head.values()), [])):
+            columns[str(row.length)] = partial(_milliseconds, place=place)
+        title = f"Milliseconds a sequence of so many frames: {self.machine}"
+        return [title, table(list(of_head.values()), columns), *self.files]
+
+
+def _milliseconds(rows: list[HeadRow], place: int) -> str:
+    return figure(rows[place].ms)
+
 
 def bench_heads(config: HeadBench) -> HeadsReport:
     """Measure both heads at every output dimension and length, and write tables and a picture.
@@ -70,11 +76,6 @@ def bench_heads(config: HeadBench) -> HeadsReport:
     Raises:
         RequestError: an unknown device, or an option out of range.
     """
-    for option in ("lengths", "outputs"):
-        if not getattr(config, option) or min(getattr(config, option)) < 1:
-            raise RequestError(f"--{option} needs numbers from 1 on, by comma, as 5,10,20")
-    if config.repeats < 1:
-        raise RequestError(f"--repeats is {config.repeats}: give 1 or more")
     device = choose_device(config.device)
     lengths, outputs = sorted(set(config.lengths)), sorted(set(config.outputs))
     rows = []

@@ -1,8 +1,11 @@
 """`egofeat backbones`: what each frozen network is, costs and sees, and where its weights are."""
 
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rich.table import Table
 
 from egofeat import console
 from egofeat.extract.backbones import BACKBONES, find_backbone
@@ -96,6 +99,21 @@ class Description:
         others = [weights.name for weights in self.weights if weights.at_hand]
         return f"not here, but {', '.join(others)} at hand" if others else "not here"
 
+    def cells(self) -> list[str]:
+        """A line of the table."""
+        weights = self.weights[0] if self.weights else None
+        at_hand = [weights.at_hand for weights in self.weights]
+        return [
+            self.name,
+            "–" if self.parameters is None else f"{self.parameters / 1e6:.1f}",
+            self.giga(),
+            self.input(),
+            str(len(self.taps)),
+            f"{weights.accuracy:.1f} {weights.metric}" if weights and weights.accuracy else "–",
+            weights.licence.split(" (", maxsplit=1)[0] if weights else "–",
+            ("yes" if at_hand[0] else "other") if any(at_hand) else "no",
+        ]
+
     def line(self) -> str:
         """One plain line."""
         cost = [f"{self.mega()} M parameters", f"{self.giga()} G multiply-adds a view"]
@@ -140,9 +158,30 @@ class Listing:
 
     backbones: tuple[Description, ...]
 
-    def lines(self) -> list[str]:
-        """A line each, and what else there is."""
+    def lines(self) -> list[str | Table]:
+        """A table on a terminal, else a line each; and what else there is."""
+        if sys.stdout.isatty():
+            return [self.table(), OTHERS]
         return [*(backbone.line() for backbone in self.backbones), OTHERS]
+
+    def table(self) -> Table:
+        """The backbones, a line each."""
+        table = Table(
+            box=None,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            caption="M: 10⁶ parameters; G: 10⁹ multiply-adds a view, counted; input: frames × "
+            "stride @ frames a second, pixels; published: accuracy, %; here: weights at hand",
+            caption_justify="left",
+        )
+        table.add_column("backbone", no_wrap=True)
+        for heading in ("M", "G"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for heading in ("input", "taps", "published", "licence", "here"):
+            table.add_column(heading)
+        for backbone in self.backbones:
+            table.add_row(*backbone.cells())
+        return table
 
 
 OTHERS = "tv:NAME is any other image classifier of torchvision, as tv:vit_b_16"

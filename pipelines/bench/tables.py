@@ -1,11 +1,45 @@
-"""A benchmark's report as files: its rows as CSV, all of it as JSON."""
+"""A benchmark's report as tables for people, and as files: rows as CSV, all of it as JSON."""
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
+
+from rich.table import Table
+
+from egofeat.pipelines.figures.costs import operations
+
+_Row = TypeVar("_Row")
+_Value = TypeVar("_Value")
+Columns = dict[str, Callable[[_Row], str]]
+"""Heading to what a row has there; names first."""
+
+
+def table(rows: Sequence[_Row], columns: Columns[_Row]) -> Table:
+    """A table without lines; names to the left, figures to the right."""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, heading in enumerate(columns):
+        drawn.add_column(heading, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(say(row) for say in columns.values()))
+    return drawn
+
+
+def known(value: _Value | None, say: Callable[[_Value], str]) -> str:
+    """A value as it is said, or a dash."""
+    return "–" if value is None else say(value)
+
+
+def count(operations_: int) -> str:
+    """Multiply-adds, four digits that count."""
+    return operations(operations_, "#.4g")
+
+
+def figure(value: float) -> str:
+    """Three digits that count: `0.0123`, `1.20`, `123`, `12345`."""
+    return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:.0f}"
 
 
 class _Dataclass(Protocol):

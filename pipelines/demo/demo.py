@@ -24,7 +24,8 @@ from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.mosaics import draw_mosaic
 from egofeat.pipelines.figures.runs import comparison
-from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.options import FitConfig
 from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset
 

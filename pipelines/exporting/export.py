@@ -24,6 +24,7 @@ from egofeat.pipelines.exporting.annotations import (
 )
 from egofeat.pipelines.exporting.formats import FORMATS, ExportFormat
 from egofeat.pipelines.exporting.names import file_names
+from egofeat.pipelines.exporting.options import ExportConfig
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset
 from egofeat.store import FeatureStore, PersonStore, open_store
@@ -33,23 +34,6 @@ _WORKER = "export"
 DESCRIPTION = "features.json"
 INDEX = "index.csv"
 MISSING = "missing_files.txt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportConfig:
-    """Everything that a person can choose about an export."""
-
-    store: Path
-    to: str
-    """One of `FORMATS`."""
-    out: Path
-    tap: str | None = None
-    splits: tuple[str, ...] = ()
-    """Empty means all."""
-    manifest: Path | None = None
-    """Says, for a flat store, which videos there are, their splits and annotations."""
-    dataset: str | None = None
-    """Entry of the manifest; None is that of the store's own name, or the manifest's default."""
 
 
 @dataclass(frozen=True, kw_only=True)

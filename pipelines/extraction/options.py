@@ -3,8 +3,9 @@
 from dataclasses import field
 from pathlib import Path
 
+from egofeat.errors import RequestError
 from egofeat.options import Options, option
-from egofeat.pipelines.options import Compute, Data, FromManifest
+from egofeat.pipelines.options import Compute, Data, FromManifest, Weights
 
 
 class Numbers(Options, panel="Store"):
@@ -174,7 +175,7 @@ class ExtractRequest(Extraction, panel="Networks"):
         return ExtractConfig(**vars(self.group(Extraction)))
 
 
-class RoiRequest(Data, Storage, Numbers, Compute, panel="Network"):
+class RoiRequest(Weights, Data, Storage, Numbers, Compute, panel="Network"):
     """`egofeat roi`."""
 
     backbone: str = option("Frozen network.", default="slowfast_32x2_r101_ava")
@@ -182,9 +183,6 @@ class RoiRequest(Data, Storage, Numbers, Compute, panel="Network"):
         "roi: a vector a person; roi_map: 7 × 7 places; or both, by comma.",
         default=("roi",),
         flag="--tap",
-    )
-    weights: str = option(
-        "default, the name of official weights, random, or a file.", default="default"
     )
     clip_frames: int | None = option(
         "Frames a clip.", default=None, default_is="the backbone's", least=1
@@ -208,3 +206,55 @@ class ReextractConfig(FromManifest, Compute):
         "Folder of the feature stores.", default=None, default_is="the old one's; features"
     )
     part: tuple[int, int] = (1, 1)
+
+
+class ReextractRequest(ReextractConfig, panel="What is extracted again"):
+    """`egofeat reextract`: another backbone over a store, or what has gone stale of a data set."""
+
+    source: Path | None = option(
+        "Store whose data set and segments are taken.", default=None, flag="--from"
+    )
+    backbones: tuple[str, ...] = option(
+        "Frozen network; several times: all from one decode.",
+        default=(),
+        flag="--backbone",
+        repeated=True,
+    )
+    taps: tuple[tuple[str, ...], ...] = option(
+        "Outputs to keep, by comma; for all backbones, or once for each.",
+        default=(),
+        flag="--tap",
+        repeated=True,
+        default_is="the backbone's",
+    )
+    weights: tuple[str, ...] = option(
+        "Weights: default, a name, random, or a file; for all backbones, or once for each.",
+        default=(),
+        repeated=True,
+        default_is="default",
+    )
+    every: str | None = option(
+        "Data set whose stores are made again where weights, transform or decoder changed.",
+        default=None,
+        flag="--all",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.every is None and self.source is not None and self.backbones:
+            return
+        if self.every is None or self.source is not None:
+            raise RequestError("give --from STORE with --backbone NAME, or --all DATASET")
+        if self.backbones or self.taps or self.weights:
+            raise RequestError("--all keeps backbones, taps and weights: leave those options out")
+
+
+class PruneConfig(Options, panel="Stores"):
+    """What a person can choose about removing stores."""
+
+    stores: tuple[Path, ...] = option(
+        "Folders of stores.", default=(), argument=True, repeated=True, metavar="STORE…"
+    )
+    superseded: bool = option("Every store that a refresh replaced, below --out.", default=False)
+    out: Path = option("Folder of the feature stores.", default=Path("features"))
+    yes: bool = option("Remove them; without it only say what would go.", default=False)

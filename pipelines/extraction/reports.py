@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from egofeat import console
+from egofeat.errors import RequestError
 from egofeat.pipelines.extraction.failure_sums import FailureSum, failure_lines, mend_of
 from egofeat.words import counted
 
@@ -48,6 +49,11 @@ class ExtractReport:
     def incomplete(self) -> bool:
         """Whether something could not be read."""
         return self.failed > 0 or self.lost_windows > 0
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return int(self.incomplete)
 
     def lines(self) -> list[str]:
         """The report for people."""
@@ -98,6 +104,11 @@ class JointReport:
     def incomplete(self) -> bool:
         """Whether something could not be read."""
         return any(store.incomplete for store in self.stores)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return int(self.incomplete)
 
     def lines(self) -> list[str]:
         """The report for people."""
@@ -156,6 +167,11 @@ class Forecast:
     idle: str = ""
     """Why there is nothing to do for this part, where there is for others."""
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command: what has no room is refused, after all is said."""
+        return 0 if self.fits else RequestError.exit_code
+
     def lines(self) -> list[str]:
         """The forecast for people."""
         if self.idle:
@@ -199,6 +215,11 @@ class JointForecast:
     """What one decode for several backbones would do; the object that `--dry-run --json` prints."""
 
     stores: tuple[Forecast, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return max(store.exit_code for store in self.stores) if self.stores else 0
 
     def lines(self) -> list[str]:
         """The forecasts for people."""

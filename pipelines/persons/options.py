@@ -3,9 +3,9 @@
 from dataclasses import field
 from pathlib import Path
 
-from egofeat.options import option
+from egofeat.options import Device, option
 from egofeat.pipelines.extraction.options import RoiConfig
-from egofeat.pipelines.options import Compute, Data, Device, FromManifest, Splits
+from egofeat.pipelines.options import Compute, Data, FromManifest, Splits
 
 
 class PersonsConfig(Data, Compute, panel="Detection"):

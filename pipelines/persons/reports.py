@@ -36,6 +36,11 @@ class PersonsReport:
         """Whether something could not be read."""
         return self.failed > 0
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return int(self.incomplete)
+
     def lines(self) -> list[str]:
         """The report for people."""
         said = [

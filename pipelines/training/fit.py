@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
@@ -34,9 +34,9 @@ from egofeat.pipelines.training.labelled import (
     open_labelled,
 )
 from egofeat.pipelines.training.members import fit_members
+from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.published_heads import start_from
 from egofeat.pipelines.training.run import (
-    Places,
     RunFolder,
     branches,
     load_run,
@@ -51,61 +51,6 @@ from egofeat.pipelines.training.splits import by_published, choose_groups, hold_
 from egofeat.pipelines.training.trained_on import NAME as TRAINED_ON
 from egofeat.pipelines.training.trained_on import TrainedOn, labels_digest
 from egofeat.store import Rows
-
-FUSIONS = ("features", "logits", "weighted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """Everything that a person can choose about a training."""
-
-    head: str
-    """A key of `egofeat.heads.HEADS`."""
-    store: Places
-    """One, or several of one data set, which are joined by segment."""
-    tap: str | None = None
-    """Which of the store's taps; None when it has one. Of several stores: one for all, or one
-    a store, by comma."""
-    fuse: str = "features"
-    """Of several stores: `features` side by side in one head, or a head each and the mean of
-    their `logits`, or the mean `weighted` by what fits the training rows best."""
-    targets: tuple[str, ...] = ()
-    """Empty means verb and noun where both are labelled, else every labelled target."""
-    preset: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """The head's own."""
-    normalize: bool = False
-    """Standardise each channel by the training rows; the figures are kept in the head's file."""
-    published_split: str | None = None
-    """Of a data set with several published splits, another than the manifest's."""
-    train_split: str = "train"
-    val_split: str = "val"
-    val_from_train: float = 0.0
-    """Of a data set without a validation split: this part of the training split's groups, whole,
-    becomes `val_split`; 0 takes the split as it is."""
-    trainer: TrainerConfig | None = None
-    """None is the preset's own, or the defaults."""
-    init: Path | None = None
-    """Weights of a published detection network, whose classifier the head starts from; with
-    epochs 0 it stays as it is."""
-    out: Path | None = None
-    """Run folder; None means `runs/<dataset>-<head>`, numbered when that is another run's."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.val_from_train < 1:
-            raise RequestError(f"--val-from-train must lie in [0, 1), not {self.val_from_train}")
-        if self.fuse not in FUSIONS:
-            raise RequestError(f"--fuse must be one of {', '.join(FUSIONS)}, not '{self.fuse}'")
-        if self.init is None and self.trainer and not self.trainer.length:
-            raise RequestError(
-                "--epochs 0 trains nothing: give 1 or more, or weights that need no training "
-                "with --init"
-            )
-        if self.init is not None and self.normalize:
-            raise RequestError(
-                "a published classifier reads features as they are: leave --normalize out, or "
-                "--init"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,11 @@ class Predictions:
     failures: dict[str, str]
     """Video to the reason why it could not be read."""
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return int(bool(self.failures))
+
     def lines(self) -> list[str]:
         """The predictions for people."""
         said = []

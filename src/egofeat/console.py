@@ -4,7 +4,7 @@ Everything goes to standard error; standard output is for results.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 from unicodedata import category
@@ -18,6 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 _PLAIN_EVERY_S = 30.0
 _DRAWN_EVERY_S = 0.1
@@ -28,6 +29,15 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 def say(text: str) -> None:
     """A result for people, to standard output. JSON escapes by itself, and is printed plainly."""
     print(printable(text))
+
+
+def say_all(lines: Iterable[str | Table]) -> None:
+    """Lines of a result, and tables, to standard output."""
+    for line in lines:
+        if isinstance(line, str):
+            say(line)
+        else:
+            Console(highlight=False).print(line, "")
 
 
 _noted: set[str] = set()

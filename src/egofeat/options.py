@@ -5,7 +5,7 @@ call are made from the fields. A value is checked in one place, when the datacla
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from inspect import get_annotations
 from pathlib import PurePath
 from pkgutil import resolve_name
@@ -17,6 +17,8 @@ Choices = tuple[Any, ...] | str
 """Values, or `package.module:NAME` of a table or function that has them: it is asked when a value
 is checked or help is printed, and not before, because it may import torch."""
 
+REQUEST = "request"
+"""Key under which reports and runs keep the options that were asked for."""
 _COUNTABLE = 2**63
 _Group = TypeVar("_Group", bound="Options")
 
@@ -58,6 +60,17 @@ class Option:
             return f"{lower} to {upper}" if self.above is None else f"{lower}, up to {upper}"
         return f"{lower} or more" if self.least is not None else lower
 
+    def wanted(self, value: Any) -> str:
+        """What to do in place of a value that it cannot be."""
+        if self.choices:
+            return f"choose {self.bounds}"
+        numbers = value if isinstance(value, tuple) else (value,)
+        return (
+            "give less than 2**63"
+            if max(numbers, default=0) >= _COUNTABLE
+            else f"give {self.bounds}"
+        )
+
     def allows(self, value: Any) -> bool:
         """Whether the option can be so; numbers with a bound are finite."""
         if self.choices:
@@ -65,7 +78,7 @@ class Option:
         if {self.least, self.above, self.most, self.below} == {None}:
             return True
         numbers = value if isinstance(value, tuple) else (value,)
-        return all(
+        return bool(numbers) and all(
             -_COUNTABLE < number < _COUNTABLE
             and (self.least is None or number >= self.least)
             and (self.above is None or number > self.above)
@@ -122,16 +135,26 @@ class Options:
     def __post_init__(self) -> None:
         for one in declared(type(self)):
             value = getattr(self, one.name, None)
-            if one.holder is type(self) and value is not None and not one.option.allows(value):
-                verb = "choose" if one.option.choices else "give"
-                raise RequestError(f"{one.typed} is {one.show(value)}: {verb} {one.option.bounds}")
+            settled = value is None or value == one.default or one.holder is not type(self)
+            if not settled and not one.option.allows(value):
+                raise RequestError(f"{one.typed} is {one.show(value)}: {one.option.wanted(value)}")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
         """Make it, and what it holds, of values by the name of their field."""
-        held = _held(cls)
         own = {one.name: given[one.name] for one in fields(cls) if one.name in given}
-        return cls(**own | {name: kind.of(given) for name, kind in held.items()})
+        return cls(**own | {name: kind.of(given) for name, kind in _held(cls).items()})
+
+    @classmethod
+    def over(cls, saved: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+        """What was typed over what a file says, by the name of the field."""
+        return {**saved, **typed}
+
+    @classmethod
+    def saved(cls, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options in a file, of all that stands there."""
+        request: Mapping[str, Any] = found.get(REQUEST, found)
+        return request
 
     def group(self, kind: type[_Group]) -> _Group:
         """The options of a group, of those here."""
@@ -175,35 +198,35 @@ class Declared:
 
 
 def declared(kind: type[Options]) -> tuple[Declared, ...]:
-    """Every option of a class and of those it holds: its own first, then group after group."""
-    hints = get_type_hints(kind)
+    """Every option of a class and of those it holds: its own first, then group after group.
+
+    Arguments come before, as on the command line: those of a group before the class's own.
+    """
+    hints, held = get_type_hints(kind), _held(kind)
     here = {one.name: one for one in fields(kind)}
-    order = dict.fromkeys(
-        (name, of.panel)
-        for of in kind.__mro__
-        if issubclass(of, Options)
-        for name in get_annotations(of)
-        if name in here
-    )
+    groups = [of for of in kind.__mro__ if issubclass(of, Options)]
     found: list[Declared] = []
-    seen: set[str] = set()
-    held = _held(kind)
-    for name, panel in order:
-        if name in seen:
-            continue
-        seen.add(name)
-        if name in held:
-            found += declared(held[name])
-        elif own := here[name].metadata.get("option"):
-            default = here[name].default_factory
-            default = here[name].default if default is MISSING else default()
-            of_type = _without_none(hints[name])
-            found.append(
-                Declared(
-                    name=name, hint=of_type, default=default, option=own, panel=panel, holder=kind
-                )
+    arguments: list[Declared] = []
+    while here and groups:
+        group = groups.pop(0)
+        names = [name for name in get_annotations(group) if name in here]
+        own = [(name, here.pop(name)) for name in names]
+        found += [one for name, _ in own if name in held for one in declared(held[name])]
+        options = [
+            Declared(
+                name=name,
+                hint=_without_none(hints[name]),
+                default=one.default if one.default_factory is MISSING else one.default_factory(),
+                option=one.metadata["option"],
+                panel=group.panel,
+                holder=kind,
             )
-    return tuple(found)
+            for name, one in own
+            if "option" in one.metadata
+        ]
+        arguments[:0] = [one for one in options if one.option.argument]
+        found += [one for one in options if not one.option.argument]
+    return (*arguments, *found)
 
 
 def _held(kind: type[Options]) -> dict[str, type[Options]]:
@@ -224,14 +247,29 @@ def _without_none(hint: Any) -> Any:
 
 
 def plain(options: Options) -> dict[str, Any]:
-    """The values in what JSON and YAML have: `read_options` reads them again."""
-    found: dict[str, Any] = _plain(asdict(options))
+    """The values by name, in what JSON and YAML have; `read_saved` reads them again."""
+    found = {}
+    held = {name: getattr(options, name) for name in _held(type(options))}
+    for one in declared(type(options)):
+        if hasattr(options, one.name):
+            found[one.name] = _plain(getattr(options, one.name))
+    for inner in filter(None, held.values()):
+        found |= plain(inner)
     return found
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return str(value) if isinstance(value, PurePath) else value
+    match value:
+        case Mapping():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case tuple() | list():
+            return [_plain(inner) for inner in value]
+        case PurePath():
+            return str(value)
+    return value
+
+
+class Device(Options, panel="Compute"):
+    """Where networks run."""
+
+    device: str = option("Device: auto, cpu, cuda, cuda:1, …", default="auto")

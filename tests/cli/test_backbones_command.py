@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from egofeat.cli import app, backbones
+from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES
 from egofeat.extract.backbones.torchvision.images import FAMILY as IMAGES
@@ -96,7 +96,7 @@ def test_an_unknown_name_is_refused(name):
 
 def test_the_table_fits_80_columns():
     paper = io.StringIO()
-    Console(file=paper, width=80).print(backbones._table(listing()))
+    Console(file=paper, width=80).print(listing().table())
     lines = paper.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     (s3d,) = [line.split() for line in lines if line.startswith("s3d")]

@@ -14,15 +14,22 @@ from egofeat.cli.interruption import Interruption, interruptible
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("words", "work", "said"),
     [
-        ("extract", "interrupted: give the same command again to go on where it stopped\n"),
-        ("bench", "interrupted\n"),
+        (
+            ["persons"],
+            "egofeat.pipelines.persons.job.plan_persons",
+            "interrupted: give the same command again to go on where it stopped\n",
+        ),
+        (["bench", "heads"], "egofeat.pipelines.bench.heads.bench_heads", "interrupted\n"),
     ],
 )
-def test_only_commands_that_go_on_say_so(command, said, monkeypatch, capsys):
-    monkeypatch.setattr(type(app), "__call__", lambda _: sys.exit(130))
-    monkeypatch.setattr(sys, "argv", ["egofeat", command])
+def test_only_commands_that_go_on_say_so(words, work, said, monkeypatch, capsys):
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, interrupted)
+    monkeypatch.setattr(sys, "argv", ["egofeat", *words])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 130

@@ -66,5 +66,5 @@ def test_options_of_schedules_arrive(handed):
     assert (trainer.iterations, trainer.eval_every, trainer.warmup) == (3000, 100, 9)
     assert trainer.lr_milestones == (300, 1000)
     assert config.val_from_train == 0.1
-    with pytest.raises(RequestError, match="no list of whole numbers: write 300,1000"):
+    with pytest.raises(RequestError, match="--lr-milestones soon is no list of numbers"):
         handed("linear", "--lr-milestones", "soon")

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
 from egofeat.cli import app
+from egofeat.cli.command import remarks, said_default
+from egofeat.options import Declared
 
 PAGE = Path(__file__).parents[2] / "docs/options.md"
 _HEAD = """# Every option
@@ -39,12 +42,14 @@ def _section(named: tuple[tuple[str, ...], Any]) -> str:
     lines = [f"\n## {' '.join(path)}\n", f"    {usage}\n", _paragraphs(command.help or ""), ""]
     lines += ["| option | default | |", "|---|---|---|"]
     for one in [*arguments, *options]:
-        lines.append(f"| {_names(one)} | {_default(one)} | {_cell(_help(one))} |")
+        own = command.said("options").get(one.name)
+        lines.append(f"| {_names(one)} | {_default(one, own)} | {_cell(_help(one, own))} |")
     return "\n".join(lines) + "\n"
 
 
 def _argument(one: Any) -> str:
-    return (one.metavar or one.name.upper()) + ("…" if one.nargs == -1 or one.multiple else "")
+    word = one.metavar or one.name.upper()
+    return word.removesuffix("…") + ("…" if one.nargs == -1 else "")
 
 
 def _names(one: Any) -> str:
@@ -53,22 +58,19 @@ def _names(one: Any) -> str:
     return ", ".join(f"`{name}`" for name in [*one.opts, *one.secondary_opts])
 
 
-_SAID_DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
-
-
-def _default(one: Any) -> str:
-    if one.required:
-        return "required"
-    if said := _SAID_DEFAULT.search(one.help or ""):
-        return _cell(said[1])
-    value = one.default() if callable(one.default) else one.default
-    if value is None or value is False or value in ((), []):
+def _default(one: Any, declared: Declared | None) -> str:
+    if declared is None:
         return ""
-    return f"`{_cell(str(value))}`"
+    if declared.default is MISSING:
+        return "required"
+    said = said_default(declared)
+    return _cell(said if declared.option.default or not said else f"`{said}`")
 
 
-def _help(one: Any) -> str:
-    return _SAID_DEFAULT.sub("", one.help or "")
+def _help(one: Any, declared: Declared | None) -> str:
+    if declared is None:
+        return one.help or ""
+    return " ".join([declared.option.help, *remarks(declared, default=False)])
 
 
 def _cell(text: str) -> str:

@@ -5,33 +5,8 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 command that needs them, so that `--help` answers at once.
 """
 
-from egofeat.cli import (
-    annotate,
-    backbones,
-    bench,
-    export,
-    features,
-    persons,
-    plugins,
-    reextract,
-    roi,
-    training,
-    visualize,
-)
-from egofeat.cli.app import app, main
+from egofeat.cli import features, heads, measuring, pictures, stores
+from egofeat.cli.app import main
+from egofeat.cli.command import app
 
-__all__ = [
-    "annotate",
-    "app",
-    "backbones",
-    "bench",
-    "export",
-    "features",
-    "main",
-    "persons",
-    "plugins",
-    "reextract",
-    "roi",
-    "training",
-    "visualize",
-]
+__all__ = ["app", "features", "heads", "main", "measuring", "pictures", "stores"]

@@ -1,36 +1,17 @@
-"""The command that all others hang on, and how each of them ends."""
+"""How the program starts, and how it ends: in one sentence, not a traceback."""
 
-import json
 import re
 import sys
-from dataclasses import asdict
 from importlib import metadata
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from egofeat import console
+from egofeat.cli.command import app
 from egofeat.cli.interruption import interruptible
 from egofeat.errors import EgofeatError, RequestError
-
-app = typer.Typer(
-    name="egofeat",
-    help=(
-        "Decode egocentric video once, keep frozen-backbone features, train light heads in minutes."
-    ),
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
-)
-
-_RESUMING = ("extract", "reextract", "roi", "persons", "fit-head", "demo")
-"""Commands that go on where they stopped."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 
 
 def _version(wanted: bool) -> None:
@@ -79,28 +60,7 @@ def _run() -> None:
         except SystemExit as stop:
             if stop.code != 130:
                 raise
-            mend = ": give the same command again to go on where it stopped"
-            console.note("interrupted" + mend * (sys.argv[1] in _RESUMING))
             sys.exit(128 + interruption.signum)
-
-
-def show(report: Any, as_json: bool) -> None:
-    """Print a report: a dataclass that says itself to people by `lines()`."""
-    if as_json:
-        print(json.dumps(asdict(report), allow_nan=False))
-    else:
-        console.say("\n".join(report.lines()))
-
-
-def names(listed: str | None) -> tuple[str, ...]:
-    """`a,b` to `("a", "b")`."""
-    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
-
-
-def is_said(ctx: typer.Context, option: str) -> bool:
-    """Say whether an option stands on the command line, be it with its default."""
-    source = ctx.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _refuse_empty_words(words: list[str]) -> None:

@@ -125,10 +125,10 @@ def rates_of(order_task, config):
         ({"schedule": "multistep"}, "multistep needs --lr-milestones, as 300,1000"),
         ({"lr_milestones": (3, 2)}, "--lr-milestones must ascend"),
         ({"lr_milestones": (0, 2)}, "--lr-milestones must ascend from 1"),
-        ({"lr_decay_from": 0}, "--lr-decay-from must be at least 1"),
-        ({"lr_decay": 0.0}, "--lr-decay must be above 0"),
-        ({"warmup": -1}, "--warmup must be at least 0"),
-        ({"schedule": "exponential"}, "one of step, multistep, plateau, cosine, constant"),
+        ({"lr_decay_from": 0}, "--lr-decay-from is 0: give 1 or more"),
+        ({"lr_decay": 0.0}, "--lr-decay is 0: give more than 0"),
+        ({"warmup": -1}, "--warmup is -1: give 0 or more"),
+        ({"schedule": "exponential"}, "choose step, multistep, plateau, cosine or constant"),
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused(options, says):

@@ -1,6 +1,5 @@
 """Labels are the head's on features as the run's store has them; what cannot be is refused."""
 
-import importlib
 import json
 import shutil
 import subprocess
@@ -350,10 +349,10 @@ def test_a_video_of_which_nothing_can_be_read_is_refused(clips_run, asked, folde
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"every": 0.0}, "--every is 0: give seconds"),
+        ({"every": 0.0}, "--every is 0: give 0.04 or more"),
         ({"every": float("nan")}, "--every is nan"),
-        ({"threshold": 1.5}, "--threshold is 1.5: give a score"),
-        ({"min_score": -1.0}, "--min-score is -1: give a score"),
+        ({"threshold": 1.5}, "--threshold is 1.5: give 0 to less than 1"),
+        ({"min_score": -1.0}, "--min-score is -1: give 0"),
         ({"top": 0}, "--top is 0: give 1 or more"),
         ({"out": Path("out.gif")}, "neither .mp4 nor .mkv"),
         ({"run": Path("nowhere")}, "nowhere is not a run"),
@@ -406,9 +405,8 @@ def test_runs_on_other_rows_are_refused(clips_run, asked, tmp_path):
 
 
 def test_the_command_prints_one_object(clips_run, folder, tmp_path):
-    importlib.import_module("egofeat.cli.annotate")
     out = tmp_path / "out.mkv"
-    asked = ["annotate", folder / "room.mp4", "--run", clips_run, "-o", out, "--every", 2]
+    asked = ["annotate", clips_run, folder / "room.mp4", "-o", out, "--every", 2]
     told = CliRunner().invoke(app, [*map(str, asked), "--device", "cpu", "--json"])
     assert told.exit_code == 0
     report = json.loads(told.stdout)

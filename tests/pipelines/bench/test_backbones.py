@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from egofeat.cli import app
-from egofeat.cli.bench import _say_backbones
+from egofeat.console import say_all
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import BACKBONES, load, mobilenetv2
 from egofeat.pipelines.bench import backbones as bench_backbones_module
@@ -24,10 +24,10 @@ from egofeat.pipelines.bench.backbones import (
     BackboneBench,
     BackboneRow,
     bench_backbones,
-    parse_views,
 )
 from egofeat.pipelines.bench.speed import SpeedJob, measure, measure_apart
 from egofeat.pipelines.bench.timing import host_peak_bytes
+from egofeat.pipelines.options import read_views
 
 pytestmark = pytest.mark.drawn
 
@@ -100,7 +100,7 @@ def test_what_is_written_is_what_is_reported(report):
 
 def test_the_tables_fit_80_columns(report, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    _say_backbones(report)
+    say_all(report.lines())
     said = capsys.readouterr().out
     table = said[: said.index(report.files[0])].splitlines()
     assert max(map(len, table)) <= 80
@@ -131,7 +131,7 @@ def test_slowfast_costs_what_the_reference_costs(tmp_path, capsys):
     assert large.multiply_adds_run == 30 * large.multiply_adds_view
     assert large.accuracy == 79.8
     assert small.reason == "slowfast_8x8_r50 cannot be measured"
-    _say_backbones(report)
+    say_all(report.lines())
     said = capsys.readouterr().out
     assert "slowfast_nln_16x8_r101: fewer multiply-adds published than counted" in said
 
@@ -159,26 +159,26 @@ def test_an_accuracy_belongs_to_its_views_and_size(changes, tmp_path):
     ("changes", "sentence"),
     [
         ({"backbones": ("mobilenetv2", "resnet")}, "no backbone 'resnet'"),
-        ({"precision": "int4"}, "no precision 'int4'"),
+        ({"precision": "int4"}, "--precision is int4: choose float32 or bf16"),
         ({"batch_size": 0}, "--batch-size is 0"),
-        ({"frames": -1}, "--frames is -1"),
+        ({"clip_frames": -1}, "--clip-frames is -1"),
         ({"repeats": 0}, "--repeats is 0"),
         ({"device": "tpu"}, "the device 'tpu'"),
     ],
 )
 def test_a_wrong_request_is_refused_first(changes, sentence, tmp_path):
-    config = BackboneBench(**{"backbones": ("mobilenetv2",), "out": tmp_path / "o", **changes})
+    config = {"backbones": ("mobilenetv2",), "out": tmp_path / "o", **changes}
     with pytest.raises(RequestError, match=sentence):
-        bench_backbones(config)
+        bench_backbones(BackboneBench(**config))
     assert not (tmp_path / "o").exists()
 
 
 def test_views_are_clips_by_crops():
-    assert parse_views("10x3") == (10, 3)
-    assert parse_views("1×1") == (1, 1)
+    assert read_views("10x3") == (10, 3)
+    assert read_views("1×1") == (1, 1)
     for text in ("10", "0x3", "3x", "axb"):
         with pytest.raises(RequestError, match="--views"):
-            parse_views(text)
+            read_views(text)
 
 
 def test_batches_double_until_none_is_faster(monkeypatch):

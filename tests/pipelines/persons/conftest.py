@@ -49,7 +49,7 @@ class RedFinder(nn.Module):
 @pytest.fixture(autouse=True)
 def finder(monkeypatch) -> RedFinder:
     network = RedFinder()
-    monkeypatch.setattr("egofeat.extract.persons.build", lambda *_: network)
+    monkeypatch.setattr("egofeat.extract.persons.build", lambda *_, **__: network)
     return network
 
 

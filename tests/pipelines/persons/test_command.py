@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import egofeat.cli.persons
 from egofeat.cli import app
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.pipelines.persons import detect as persons
 from egofeat.pipelines.persons.job import plan_persons
-
-assert egofeat.cli.persons
 
 
 @pytest.mark.parametrize(

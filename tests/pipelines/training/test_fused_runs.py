@@ -123,9 +123,7 @@ def test_a_finished_run_is_known_again_and_another_fusion_is_another_run(config,
     for other in ({"fuse": "logits"}, {"store": stores[::-1]}, {"store": stores[0]}):
         with pytest.raises(RequestError, match=r"holds another run.*--out"):
             fit_head(replace(config, **other))
-    with pytest.raises(
-        RequestError, match="--fuse must be one of features, logits, weighted, not 'mean'"
-    ):
+    with pytest.raises(RequestError, match="--fuse is mean: choose features, logits or weighted"):
         replace(config, fuse="mean")
     damaged = yaml.safe_load((first.path / "config.yaml").read_text())
     del damaged["stores"][1]["recipe"]

@@ -1,0 +1,195 @@
+"""What a person can choose about training a head, and about a trained one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+from egofeat.errors import RequestError
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.training.recipes import trainer_config
+from egofeat.options import Device, Options, option
+from egofeat.pipelines.options import StoreWeights, read_views, show_views
+
+Places = Path | Sequence[Path]
+"""One store, or several of one data set, which are joined by segment."""
+
+
+def _read_option(text: str) -> tuple[str, str]:
+    """`hidden=128` to its two halves."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RequestError(f"--option {text} has no value: write {name}=VALUE")
+    return name, value
+
+
+class FitConfig(Options, panel="Head and data"):
+    """Everything that a person can choose about a training."""
+
+    head: str = option(
+        "Head, or package.module:NAME of one of your own.",
+        argument=True,
+        known="egofeat.heads.registry:HEADS",
+    )
+    store: Places = option(
+        "Feature store, or a folder that holds one; several times: stores of one data set are "
+        "joined by segment.",
+        default=Path("features"),
+        repeated=True,
+    )
+    tap: str | None = option(
+        "Tap of the store; of several stores one for all, or one a store, by comma.",
+        default=None,
+        default_is="the only one",
+    )
+    fuse: str = option(
+        "Join stores by features (one head on all), logits (a head each, averaged) or weighted "
+        "(averaged by what fits the training rows best).",
+        default="features",
+        choices=("features", "logits", "weighted"),
+    )
+    targets: tuple[str, ...] = option(
+        "Targets, by comma.",
+        default=(),
+        flag="--target",
+        default_is="verb and noun, else all labelled",
+    )
+    preset: str | None = option(
+        "Published construction and its training.",
+        default=None,
+        known="egofeat.heads.registry:PRESETS",
+    )
+    options: Mapping[str, Any] = option(
+        "Option of the head, as hidden=128; several times. `egofeat fit-head HEAD --help` lists "
+        "them.",
+        default={},
+        flag="--option",
+        repeated=True,
+        read=_read_option,
+    )
+    init: Path | None = option(
+        "Start roi from the classifier of a published detection network; with --epochs 0, stay "
+        "there.",
+        default=None,
+    )
+    normalize: bool = option("Standardise channels by the training rows.", default=False)
+    """The figures are kept in the head's file."""
+    published_split: str | None = option(
+        "Published split, of a data set with several, as 2.",
+        default=None,
+        default_is="the manifest's",
+    )
+    train_split: str = option("Split to train on.", default="train")
+    val_split: str = option("Split to validate and evaluate on.", default="val")
+    val_from_train: float = option(
+        "Where there is no validation split: this part of the training groups, as 0.1.",
+        default=0.0,
+        least=0,
+        below=1,
+    )
+    """Whole groups of the training split become `val_split`; 0 takes the split as it is."""
+    out: Path | None = option("Run folder.", default=None, default_is="runs/DATASET-HEAD")
+    """Numbered when that is another run's."""
+    trainer: TrainerConfig | None = None
+    """None takes the preset's own, or the defaults."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init is None and self.trainer and not self.trainer.length:
+            raise RequestError(
+                "--epochs 0 trains nothing: give 1 or more, or weights that need no training "
+                "with --init"
+            )
+        if self.init is not None and self.normalize:
+            raise RequestError(
+                "a published classifier reads features as they are: leave --normalize out, or "
+                "--init"
+            )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Make it of what was given; the rest is the preset's to say, then the trainer's."""
+        own = {one.name: given[one.name] for one in fields(cls) if one.name in given}
+        known = {one.name for one in fields(TrainerConfig)}
+        trainer = {name: value for name, value in given.items() if name in known}
+        return cls(**own, trainer=trainer_config(given.get("preset"), **trainer))
+
+    @classmethod
+    def saved(cls, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options in a file; the config.yaml of a run says them in its own words."""
+        if "classes" not in found:
+            return super().saved(found)
+        sources = found.get("sources") or found.get("stores") or [found]
+        splits = found.get("splits") or {
+            "train": found["train_split"],
+            "val": found["val_split"],
+            "published": found.get("published_split"),
+            "val_from_train": found.get("val_from_train"),
+        }
+        return {
+            **found["trainer"],
+            **{name: found.get(name) for name in ("head", "preset", "options", "normalize")},
+            "store": [source["store"] for source in sources],
+            "tap": ",".join(source["tap"] for source in sources),
+            "fuse": found.get("fuse"),
+            "targets": list(found["classes"]),
+            "init": (found.get("init") or {}).get("file"),
+            "published_split": splits["published"],
+            "train_split": splits["train"],
+            "val_split": splits["val"],
+            "val_from_train": splits["val_from_train"],
+        }
+
+    @classmethod
+    def over(cls, saved: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+        """A training is counted in epochs or in iterations: in what was typed, then saved."""
+        counted = typed if {"epochs", "iterations"} & typed.keys() else saved
+        kept = dict(saved)
+        if counted.get("iterations"):
+            kept.pop("epochs", None)
+        else:
+            for name in ("iterations", "eval_every"):
+                kept.pop(name, None)
+        return {**kept, **typed}
+
+
+class RunFolder(Options, panel="Run"):
+    """Which trained head."""
+
+    run: Path = option("Folder that fit-head made.", argument=True, metavar="RUN")
+
+
+class RunStores(RunFolder, panel="Run"):
+    """Which trained head, and where its stores are."""
+
+    store: tuple[Path, ...] | None = option(
+        "Folder of the run's store, where it moved; of several stores, each in turn.",
+        default=None,
+        repeated=True,
+        default_is="where it was",
+    )
+
+
+class EvaluateConfig(RunStores, Device, panel="Evaluation"):
+    """What a person can choose about an evaluation."""
+
+    split: str | None = option(
+        "Split to evaluate on.", default=None, default_is="the validation split"
+    )
+    views: tuple[int, int] | None = option(
+        "Average the softmax of the store's clips x crops, as 10x3; it may have more of them than "
+        "the run's own.",
+        default=None,
+        default_is="the head sees them together",
+        read=read_views,
+        show=show_views,
+    )
+
+
+class PredictConfig(RunFolder, StoreWeights, Device, panel="Prediction"):
+    """What a person can choose about predictions."""
+
+    videos: tuple[Path, ...] = option(
+        "Videos, each taken as one segment.", argument=True, repeated=True, metavar="VIDEO…"
+    )
+    top: int = option("Classes to name.", default=5, least=1)

@@ -1,0 +1,245 @@
+"""A command, made of the options that its function takes; and how its report is printed.
+
+@command("evaluate", "Heads")
+def evaluate(asked: EvaluateConfig) -> Report:
+    \"\"\"Evaluate a trained head on a split.\"\"\"
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from typer.core import TyperCommand
+
+from egofeat import console
+from egofeat.errors import RequestError
+from egofeat.options import REQUEST, Declared, Options, declared, listed, plain
+
+PLAIN = (bool, int, float, str, Path)
+_Run = TypeVar("_Run", bound=Callable[..., Any])
+
+app = typer.Typer(
+    name="egofeat",
+    help="Decode egocentric video once, keep frozen-backbone features, train light heads.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+)
+_Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result.")]
+_Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="YAML or JSON file of options, or what --json printed; options typed here win.",
+    ),
+]
+
+
+class Report(Protocol):
+    """What a command found, a dataclass; `exit_code` says that some work failed."""
+
+    def lines(self) -> Iterable[Any]:
+        """The report for people: text, or tables of rich."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A report made of what `--json` prints and of what people read."""
+
+    found: Any
+    said: Sequence[Any]
+
+    def to_dict(self) -> Any:
+        """The object that `--json` prints."""
+        return self.found
+
+    def lines(self) -> Sequence[Any]:
+        """The report for people."""
+        return self.said
+
+
+def command(
+    name: str,
+    panel: str | None = None,
+    *,
+    on: typer.Typer = app,
+    saved: bool = True,
+    resumes: bool = False,
+    gone: Mapping[str, str] | None = None,
+    more: Callable[[Sequence[str]], Panel | None] = lambda words: None,
+) -> Callable[[_Run], _Run]:
+    """Make a command of a function of `Options` that returns a report.
+
+    The first of them is what the command is asked for, which its report repeats.
+
+    Args:
+        name: of the command.
+        panel: of `egofeat --help` that it stands in.
+        on: group that it belongs to.
+        saved: whether options may come from a file, by --config.
+        resumes: whether the same command goes on where it was interrupted.
+        gone: options that there were, and what to do in place of each.
+        more: what else help shows, of the words that were typed.
+    """
+
+    def register(run: _Run) -> _Run:
+        kinds = [kind for name, kind in get_type_hints(run).items() if name != "return"]
+        options = [one for kind in kinds for one in declared(kind)]
+
+        def call(
+            *, ctx: typer.Context, as_json: bool, config: Path | None = None, **_: Any
+        ) -> None:
+            given = _given(ctx, kinds, options, config)
+            asked = [kind.of(given) for kind in kinds]
+            show(run(*asked), as_json, asked[0] if saved else None)
+
+        parameters = [_named("ctx", typer.Context, inspect.Parameter.empty)]
+        parameters += [_parameter(one, required=not saved) for one in options]
+        if saved:
+            parameters.append(_named("config", _Config, None))
+        parameters.append(_named("as_json", _Json, default=False))
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {one.name: one.annotation for one in parameters}
+        call.__doc__ = run.__doc__
+        call.command = {  # type: ignore[attr-defined]
+            "options": {one.name: one for one in options},
+            "resumes": resumes,
+            "gone": gone or {},
+            "more": more,
+        }
+        on.command(name, cls=Command, rich_help_panel=panel)(call)
+        return run
+
+    return register
+
+
+class Command(TyperCommand):
+    """A command that knows the options that it was made of."""
+
+    def said(self, name: str) -> Any:
+        """What `command` was told."""
+        told: dict[str, Any] = self.callback.command  # type: ignore[union-attr]
+        return told[name]
+
+    def complete_help(self) -> None:
+        """Add bounds, choices and defaults to the help of each option, which asks registries."""
+        for parameter in self.params:
+            one = self.said("options").get(parameter.name)
+            if one:
+                parameter.help = " ".join([one.option.help, *remarks(one)])  # type: ignore[attr-defined]
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Print help."""
+        self.complete_help()
+        super().format_help(ctx, formatter)
+        if panel := self.said("more")(ctx.meta.get("words", [])):
+            Console().print(panel)
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Refuse options that went, in a sentence that says where."""
+        ctx.meta["words"] = list(args)
+        for word in args:
+            if sentence := self.said("gone").get(word.partition("=")[0]):
+                raise RequestError(sentence)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run; an interruption is said, and what to do then."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            mend = ": give the same command again to go on where it stopped"
+            console.note("interrupted" + mend * self.said("resumes"))
+            raise
+
+
+def remarks(one: Declared, *, default: bool = True) -> list[str]:
+    """Choices or bounds, and the default, of an option: `[1 or more]`, `[default: 5]`."""
+    option, said = one.option, []
+    if shown := listed(option.choices or option.known):
+        said.append(f"[{', '.join(map(str, shown))}]")
+    elif option.bounds:
+        said.append(f"[{option.bounds}]")
+    if default and (value := said_default(one)):
+        said.append(f"[default: {value}]")
+    if default and one.default is MISSING:
+        said.append("[required]")
+    return said
+
+
+def said_default(one: Declared) -> str:
+    """The default in words; empty where there is none worth a word."""
+    empty = one.default is MISSING or one.default in (None, (), {}) or one.default is False
+    return one.option.default or ("" if empty else one.show(one.default))
+
+
+def show(report: Any, as_json: bool, asked: Options | None = None) -> None:
+    """Print a report; exit with its code where some work failed."""
+    if as_json:
+        found = report.to_dict() if hasattr(report, "to_dict") else asdict(report)
+        if asked:
+            found |= {REQUEST: plain(asked)}
+        print(json.dumps(found, allow_nan=False, default=str))
+    else:
+        console.say_all(report.lines())
+    if code := getattr(report, "exit_code", 0):
+        if as_json and hasattr(report, "failures_line"):
+            console.note(report.failures_line())
+        raise typer.Exit(code)
+
+
+def _given(
+    ctx: typer.Context,
+    kinds: Sequence[type[Options]],
+    options: Sequence[Declared],
+    config: Path | None,
+) -> dict[str, Any]:
+    """The values that stand on the command line or in the file, by the name of their field."""
+    from egofeat.saved_options import read_saved, read_value
+
+    typed = {
+        one.name: read_value(one, ctx.params[one.name])
+        for one in options
+        if (source := ctx.get_parameter_source(one.name)) and source.name == "COMMANDLINE"
+    }
+    given = read_saved(config, kinds) if config else {}
+    for kind in kinds:
+        given = kind.over(given, typed)
+    for one in options:
+        if one.default is MISSING and one.name not in given:
+            raise RequestError(f"{one.typed} is missing: give it, or --config with a file of it")
+    return given
+
+
+def _parameter(one: Declared, *, required: bool) -> inspect.Parameter:
+    """The parameter that typer makes an argument or an option of."""
+    kinds = [one.hint, *get_args(one.hint)]
+    kind = next((kind for kind in PLAIN if kind in kinds), str)
+    if one.option.read or (get_origin(one.hint) is tuple and not one.option.repeated):
+        kind = str
+    annotation: Any = list[kind] if one.option.repeated else kind  # type: ignore[valid-type]
+    must = required and one.default is MISSING
+    if kind is not bool and not must:
+        annotation = annotation | None
+    info: Any = typer.Option(*one.flags, help=one.option.help, show_default=False)
+    if one.option.argument:
+        info = typer.Argument(help=one.option.help, show_default=False)
+    info.metavar = one.option.metavar
+    info.rich_help_panel = one.panel
+    unset: Any = False if kind is bool else None
+    default = inspect.Parameter.empty if must else unset
+    return _named(one.name, Annotated[annotation, info], default)
+
+
+def _named(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -1,0 +1,90 @@
+"""Stage two, stores to heads: `fit-head`, `evaluate`, `predict`, `annotate`, `export-challenge`."""
+
+from collections.abc import Sequence
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from egofeat.cli.command import Printed, Report, command
+from egofeat.pipelines.annotated.options import AnnotateConfig
+from egofeat.pipelines.demo.options import DemoConfig
+from egofeat.pipelines.exporting.options import ChallengeConfig
+from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
+
+PANEL = "Heads"
+
+
+def _options_of_head(words: Sequence[str]) -> Panel | None:
+    """What the head that was named has for --option."""
+    from egofeat.heads.options import describe_options
+    from egofeat.heads.registry import HEADS
+
+    head = next((word for word in words if word in HEADS), None)
+    if head is None:
+        return None
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, kind, said in describe_options(HEADS[head]):
+        table.add_row(f"--option {name}=", kind, Text(said))
+    return Panel(table, title=f"Options of {head}", title_align="left", border_style="dim")
+
+
+@command("fit-head", PANEL, resumes=True, more=_options_of_head)
+def fit_head(asked: FitConfig) -> Report:
+    """Train a head on kept features, evaluate it, and leave its run folder.
+
+    A training that was killed goes on where it was when the same command is given again.
+    `egofeat fit-head HEAD --help` lists the options of a head too.
+    """
+    from egofeat.pipelines.training.fit import fit_head as fit
+
+    run = fit(asked, shown=True)
+    found = run.evaluation.to_dict() | {"run": str(run.path), "parameters": run.parameters}
+    said = f"{asked.head}, {run.parameters:,} parameters: {run.path}"
+    return Printed(found, [said, *run.evaluation.lines()])
+
+
+@command("evaluate", PANEL)
+def evaluate(asked: EvaluateConfig) -> Report:
+    """Evaluate a trained head on a split: metrics, predictions and confusion matrices."""
+    from egofeat.pipelines.training.evaluate import evaluate as judge
+
+    judged = judge(**vars(asked))
+    return Printed(judged.to_dict() | {"run": str(asked.run)}, judged.lines())
+
+
+@command("predict", PANEL)
+def predict(asked: PredictConfig) -> Report:
+    """Name what a trained head sees in videos of no data set."""
+    from egofeat.pipelines.training.predict import predict as look
+
+    return look(**vars(asked) | {"weights": asked.weights or None})
+
+
+@command(
+    "annotate",
+    PANEL,
+    gone={"--run": "annotate takes the run first: give egofeat annotate RUN VIDEO --out FILE"},
+)
+def annotate(asked: AnnotateConfig) -> Report:
+    """Write a video with its persons and their labels, or with what is recognised in it."""
+    from egofeat.pipelines.annotated.annotate import annotate as write
+
+    return write(asked)
+
+
+@command("export-challenge", PANEL)
+def export_challenge(asked: ChallengeConfig) -> Report:
+    """Write the zip that the EPIC-KITCHENS-100 action recognition challenge takes."""
+    from egofeat.pipelines.exporting.epic_challenge import export_challenge as write
+
+    covered = write(**vars(asked))
+    return Printed(vars(covered) | {"out": str(asked.out)}, [f"{covered}: {asked.out}"])
+
+
+@command("demo", resumes=True)
+def demo(asked: DemoConfig) -> Report:
+    """Go the whole road on videos drawn here: extract, train four heads, compare them."""
+    from egofeat.pipelines.demo.demo import demo as go
+
+    return go(**vars(asked))

@@ -1,0 +1,40 @@
+"""The practical analysis: `bench backbones` and `bench heads`."""
+
+import typer
+
+from egofeat.cli.command import Report, app, command
+from egofeat.pipelines.bench.options import BackboneBench, HeadBench
+
+bench = typer.Typer(
+    help="Measure what backbones and heads cost on the device at hand.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(bench, name="bench", rich_help_panel="Benchmarks")
+
+
+@command(
+    "backbones",
+    on=bench,
+    gone={"--frames": "bench backbones --frames is called --clip-frames: give that"},
+)
+def backbones(asked: BackboneBench) -> Report:
+    """Measure parameters, multiply-adds, time, memory, and what accuracy they buy.
+
+    Each backbone runs in a process of its own. Writes `backbones.csv`, `backbones.json` and,
+    where accuracies are published, two pictures.
+    """
+    from egofeat.pipelines.bench.backbones import bench_backbones
+
+    return bench_backbones(asked)
+
+
+@command("heads", on=bench)
+def heads(asked: HeadBench) -> Report:
+    """Measure time and parameters of LSTM against ConvLSTM over the sequence's length.
+
+    Writes `heads.csv`, `heads.json` and `heads.png`.
+    """
+    from egofeat.pipelines.bench.heads import bench_heads
+
+    return bench_heads(asked)

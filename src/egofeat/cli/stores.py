@@ -1,0 +1,98 @@
+"""What is there, and what becomes of it: networks, stores, packages that add some."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from egofeat.cli.command import Printed, Report, command
+from egofeat.errors import RequestError
+from egofeat.options import Options, option
+from egofeat.pipelines.exporting.options import ExportConfig
+from egofeat.pipelines.extraction.options import PruneConfig
+
+PANEL = "Features"
+
+
+class Folder(Options):
+    """Where to look."""
+
+    folder: Path = option("Folder to look for stores in.", default=Path("features"), argument=True)
+
+
+class Kept(Options):
+    """What to check."""
+
+    paths: tuple[Path, ...] = option(
+        "Stores and runs, or folders that hold some: all of them.",
+        argument=True,
+        repeated=True,
+        metavar="PATH…",
+    )
+
+
+class Name(Options):
+    """Which network."""
+
+    name: str | None = option(
+        "One of them, or tv:NAME: all that is known of it.", default=None, argument=True
+    )
+
+
+@command("backbones", PANEL, saved=False)
+def backbones(asked: Name) -> Report:
+    """List the frozen networks: parameters, cost of a view, input, taps, accuracy, weights."""
+    from egofeat.pipelines.bench.listing import describe, listing
+
+    return describe(asked.name) if asked.name else listing()
+
+
+@command("plugins", PANEL, saved=False)
+def plugins() -> Report:
+    """List what installed packages add: backbones, heads, data-set formats, store formats."""
+    from egofeat.pipelines.plugins import plugins as found
+
+    return found()
+
+
+@command("ls", PANEL, saved=False)
+def ls(asked: Folder) -> Report:
+    """List the feature stores below a folder: what they hold, how large, how made."""
+    from egofeat.pipelines.kept import say_none, say_store
+    from egofeat.store import list_stores
+
+    if not asked.folder.is_dir():
+        raise RequestError(f"there is no folder {asked.folder}: name one that holds feature stores")
+    stores = list_stores(asked.folder)
+    said = [line for store in stores for line in say_store(store)]
+    return Printed([asdict(store) for store in stores], said or say_none(asked.folder))
+
+
+@command("verify", PANEL, saved=False)
+def verify(asked: Kept) -> Report:
+    """Read every byte of stores and runs and check it against its checksums; change nothing."""
+    from egofeat.pipelines.kept import Verified, find_kept
+
+    return Verified(find_kept(asked.paths))
+
+
+@command("export", PANEL, resumes=True)
+def export(asked: ExportConfig) -> Report:
+    """Write features as other projects read them, a file a video or segment.
+
+    **ego4d**: `<video>.pt`, a tensor [N, C]. **actionformer**: `<video>.npz` and the annotation
+    JSON. **opentad**: `<video>.npy` [T, C], the annotation JSON and the list of classes. These
+    three take dense windows over whole videos.
+    **npy**: a file a segment of any store. `features.json` beside them says the stride, window
+    and frame rate that the other project wants to know; `missing_files.txt` lists what has no
+    features. After an interruption, give the same command.
+    """
+    from egofeat.pipelines.exporting.export import export as write
+
+    return write(asked)
+
+
+@command("prune", PANEL, saved=False)
+def prune(asked: PruneConfig) -> Report:
+    """Remove feature stores; without --yes, say which would go and how large they are."""
+    from egofeat.pipelines.extraction.prune import prune as remove
+
+    return remove(**vars(asked))

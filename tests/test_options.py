@@ -1,0 +1,102 @@
+"""Options: declared once, checked when they are made, read from files and command lines."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from egofeat.errors import RequestError
+from egofeat.heads.config import TrainerConfig
+from egofeat.options import Options, declared, option, plain
+from egofeat.pipelines.extraction.options import ExtractRequest, RoiRequest
+from egofeat.pipelines.training.options import FitConfig
+from egofeat.saved_options import read_saved
+
+KINDS = ("a", "b")
+
+
+class Size(Options, panel="Size"):
+    width: int = option("Width.", default=8, least=1, most=10)
+
+
+class Config(Size, panel="Own"):
+    path: Path = option("Where.", argument=True)
+    kind: str | None = option("Kind.", default=None, choices=f"{__name__}:KINDS")
+    names: tuple[str, ...] = option("Names, by comma.", default=(), flag="--name")
+
+
+def test_own_options_come_first_and_stand_in_their_panel():
+    found = [(one.name, one.panel, one.flags) for one in declared(Config)]
+    assert found == [
+        ("path", "Own", ()),
+        ("kind", "Own", ("--kind",)),
+        ("names", "Own", ("--name",)),
+        ("width", "Size", ("--width",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"width": 0}, "--width is 0: give 1 to 10"),
+        ({"width": 11}, "--width is 11"),
+        ({"kind": "c"}, "--kind is c: choose a or b"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_when_it_is_made(changes, said):
+    with pytest.raises(RequestError, match=said):
+        Config(path=Path(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("widht: 3", "there is no option 'widht': did you mean 'width'"),
+        ("width: wide", "width cannot be 'wide': input should be a valid integer"),
+        ("width: true", "width cannot be True"),
+        ("name: {a: 1}", "name cannot be"),
+        ("- width", "holds no options"),
+        ("width: [", "is no YAML"),
+        ("name: &a [x]\nkind: *a", "refers to parts of itself"),
+    ],
+)
+def test_a_file_that_cannot_be_is_one_sentence_that_names_it(tmp_path, text, said):
+    (tmp_path / "options.yaml").write_text(text)
+    with pytest.raises(RequestError, match=said) as refusal:
+        read_saved(tmp_path / "options.yaml", [Config])
+    assert "options.yaml" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_is_read_as_it_is_typed_or_as_the_fields_are(tmp_path):
+    file = tmp_path / "options.yaml"
+    for text in ("name: a, b\nwidth: 3", "names: [a, b]\nwidth: 3", 'request: {"name": "a,b"}'):
+        file.write_text(text)
+        assert read_saved(file, [Config])["names"] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ExtractRequest(taps=(("gap",), ("map", "gap")), part=(2, 3), out=Path("x"), fps=2.5),
+        RoiRequest(splits=("val",), retry_failed=True),
+        FitConfig(
+            head="lstm",
+            store=[Path("a"), Path("b")],
+            options={"hidden": 9},
+            trainer=TrainerConfig(iterations=9, eval_every=3, lr_milestones=(3, 5)),
+        ),
+    ],
+)
+def test_what_is_echoed_makes_the_same_again(tmp_path, config):
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps({"seconds": 3, "request": plain(config)}))
+    kind = type(config)
+    again = kind.of(kind.over(read_saved(file, [kind]), {}))
+    assert plain(again) == plain(config)
+
+
+def test_what_is_typed_wins_over_a_file():
+    saved = {"iterations": 3000, "eval_every": 100, "head": "lstm"}
+    given = FitConfig.over(saved, {"epochs": 3})
+    assert FitConfig.of(given).trainer == TrainerConfig(epochs=3)
