@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from egofeat.extract.flow import farneback, raft, tvl1
+from egofeat.extract.flow import raft
 from egofeat.extract.flow.encoding import encode, encode_on_device
-from egofeat.extract.flow.opencv import opencv
+from egofeat.extract.flow.opencv import flow_by, opencv
 from egofeat.recipe.motion import TVL1, Difference, Farneback, Motion, Raft, Shipped
 
 Frames = NDArray[np.generic]
@@ -70,7 +70,7 @@ def start_of(
     """For one thread: from two RGB frames `[H, W, 3]` to what moved, `[H, W, channels]`."""
     if isinstance(method, Difference):
         return lambda first_HWC, second_HWC: second_HWC.astype(np.float32) - first_HWC
-    return farneback.start(method) if isinstance(method, Farneback) else tvl1.start(method)
+    return flow_by(method)
 
 
 class _Pairs:

@@ -14,8 +14,7 @@ from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.overlays import Recogniser, Seen, clip_scenes, person_scenes
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
 from egofeat.pipelines.annotated.video import Scene, Written, check_place, write_annotated
-from egofeat.pipelines.extraction.in_memory import Watched
-from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
+from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched
 from egofeat.pipelines.training.predict import makers_of, weights_of_sources
 from egofeat.pipelines.training.run import load_run, reads_persons
 from egofeat.pipelines.training.run_config import sources

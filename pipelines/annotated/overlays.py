@@ -16,8 +16,7 @@ from egofeat.heads.head import Head
 from egofeat.pipelines.annotated.captions import Label, Tag
 from egofeat.pipelines.annotated.people import People
 from egofeat.pipelines.annotated.video import Scene
-from egofeat.pipelines.extraction.in_memory import Maker, Watched, make_features
-from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
+from egofeat.pipelines.extraction.in_memory import Maker, PersonFeatures, Watched, make_features
 from egofeat.pipelines.training.predict import guesses_of, logits_of
 from egofeat.segments import Segment
 from egofeat.store.reading.persons import with_neighbours

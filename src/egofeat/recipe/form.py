@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any, Self
 
 from annotated_types import Interval, Len
@@ -28,6 +28,10 @@ class Part:
             for name, value in values.items()
             if value is not None
         }
+
+    def but(self, **changes: Any) -> Self:
+        """The same with other values."""
+        return replace(self, **changes)  # type: ignore[type-var]
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Self:

@@ -15,8 +15,15 @@ Values = Literal["uint8", "float32"]
 """`uint8`: cut off at the bound and rounded; `float32`: neither."""
 
 
+class _Flow(Part):
+    """Pixels (u, v) from each frame to the next."""
+
+    channels: ClassVar[int] = 2
+    bound: ClassVar[float] = BOUND
+
+
 @dataclass(frozen=True)
-class Farneback(Part):
+class Farneback(_Flow):
     """Farnebäck's flow (2003), the quick one; settings are OpenCV's, as in its own example."""
 
     scale: float = 0.5
@@ -27,12 +34,10 @@ class Farneback(Part):
     sigma: float = 1.2
 
     name: ClassVar[str] = "farneback"
-    channels: ClassVar[int] = 2
-    bound: ClassVar[float] = BOUND
 
 
 @dataclass(frozen=True)
-class TVL1(Part):
+class TVL1(_Flow):
     """Dual TV-L1 flow, the usual one of action recognition; settings and values are OpenCV's."""
 
     tau: float = 0.25
@@ -44,21 +49,16 @@ class TVL1(Part):
     epsilon: float = 0.01
 
     name: ClassVar[str] = "tvl1"
-    channels: ClassVar[int] = 2
-    bound: ClassVar[float] = BOUND
 
 
 @dataclass(frozen=True)
-class Raft(Part):
+class Raft(_Flow):
     """RAFT of one size with certain weights."""
 
     size: Literal["large", "small"] = "large"
     weights: str = "random:0"
     """`sha256:<hex>` of torchvision's own, or `random:<seed>`."""
     updates: int = 12
-
-    channels: ClassVar[int] = 2
-    bound: ClassVar[float] = BOUND
 
     @property
     def name(self) -> str:
@@ -67,15 +67,13 @@ class Raft(Part):
 
 
 @dataclass(frozen=True)
-class Shipped(Part):
+class Shipped(_Flow):
     """Flow that a data set ships as frames: what is decoded is flow already, in 8 bits.
 
     Its values stay pixels of the frames as shipped, whatever size they are made.
     """
 
     name: ClassVar[str] = "frames"
-    channels: ClassVar[int] = 2
-    bound: ClassVar[float] = BOUND
 
 
 @dataclass(frozen=True)

@@ -72,17 +72,14 @@ class _Asked(NamedTuple):
     lasting: float
 
 
-@dataclass(frozen=True)
 class Plan(Part, ABC):
-    """One way of taking frames. The fields are those of its JSON form in a recipe."""
+    """One way of taking frames: its heirs are frozen dataclasses with the fields of the JSON."""
 
+    sampling: str
+    frames: int
+    """Frames a view, but of `Uniform` a segment."""
     counted: ClassVar[str] = ""
     """The field that counts a segment's views; empty where the plan fixes no number."""
-
-    @property
-    @abstractmethod
-    def sampling(self) -> str:
-        """The way of taking frames, by name."""
 
     @property
     def flat(self) -> bool:
@@ -90,14 +87,9 @@ class Plan(Part, ABC):
         return False
 
     @property
-    @abstractmethod
     def view_frames(self) -> int:
         """Frames a view."""
-
-    @property
-    @abstractmethod
-    def seconds(self) -> float:
-        """Seconds that a view of several frames covers."""
+        return self.frames
 
     @property
     def views(self) -> int:
@@ -137,6 +129,7 @@ class Plan(Part, ABC):
     @abstractmethod
     def _choose(self, asked: _Asked) -> FramePlan: ...
 
+    @abstractmethod
     def stretches(
         self, steps: int, starts: NDArray[np.float64], times: NDArray[np.float64]
     ) -> Stretches:
@@ -150,6 +143,23 @@ class Plan(Part, ABC):
         Returns:
             Middles and reaches to both sides, [n, V, t] each.
         """
+
+
+class _OfClips(Plan):
+    """Views of several frames at a rate."""
+
+    stride: int
+    fps: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that a view covers."""
+        return self.frames * self.stride / self.fps
+
+    def stretches(
+        self, steps: int, starts: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> Stretches:
+        """See `Plan.stretches`."""
         return of_clips(self.seconds, steps, starts, times)
 
 
@@ -173,11 +183,6 @@ class Uniform(Plan):
         """A frame is a view."""
         return 1
 
-    @property
-    def seconds(self) -> float:
-        """A frame covers none."""
-        return 0.0
-
     def _choose(self, asked: _Asked) -> FramePlan:
         start, last, times, _, beside, lasting = asked
         centres = start + (np.arange(self.frames) + 0.5) * (last - start) / self.frames
@@ -196,7 +201,7 @@ class Uniform(Plan):
 
 
 @dataclass(frozen=True)
-class Clips(Plan):
+class Clips(_OfClips):
     """`clips` clips spread over the segment, the first at its start and the last at its end.
 
     One clip alone stands in the middle. A clip takes `frames` frames, `stride` apart at
@@ -212,16 +217,6 @@ class Clips(Plan):
 
     counted: ClassVar[str] = "clips"
 
-    @property
-    def view_frames(self) -> int:
-        """Frames a view."""
-        return self.frames
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of a clip."""
-        return self.frames * self.stride / self.fps
-
     def _choose(self, asked: _Asked) -> FramePlan:
         start, last, times, _, beside, lasting = asked
         spare = max(0.0, last - start - self.seconds)
@@ -236,7 +231,7 @@ class Clips(Plan):
 
 
 @dataclass(frozen=True)
-class Windows(Plan):
+class Windows(_OfClips):
     """Windows of `size` frames, `stride` apart at `fps`, over the whole segment.
 
     Each segment has as many as fit; the last is shifted back to end with the segment (Ego4D's
@@ -256,11 +251,6 @@ class Windows(Plan):
     def flat(self) -> bool:
         """Always."""
         return True
-
-    @property
-    def view_frames(self) -> int:
-        """Frames a view."""
-        return self.frames
 
     @property
     def seconds(self) -> float:
@@ -294,7 +284,7 @@ class Windows(Plan):
 
 
 @dataclass(frozen=True)
-class KeyFrames(Plan):
+class KeyFrames(_OfClips):
     """One clip around the moment at which each segment begins, reaching past the segment's ends.
 
     Of `frames` frames, `stride` apart at `fps`, the one at `frames // 2` is the frame on show at
@@ -314,16 +304,6 @@ class KeyFrames(Plan):
     def flat(self) -> bool:
         """With boxes."""
         return self.boxes is not None
-
-    @property
-    def view_frames(self) -> int:
-        """Frames a view."""
-        return self.frames
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of a clip."""
-        return self.frames * self.stride / self.fps
 
     def _choose(self, asked: _Asked) -> FramePlan:
         start, _, times, end, beside, lasting = asked

@@ -96,7 +96,7 @@ class Recipe:
             return self
         return replace(
             self,
-            plan=replace(self.plan, **{self.plan.counted: 1}),
+            plan=self.plan.but(**{self.plan.counted: 1}),
             transform=replace(self.transform, crops=1),
             taps={tap: (1, *shape[1:]) for tap, shape in self.taps.items()},
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.flow import beside_decoder, choose_motion, farneback, on_device, raft
+from egofeat.extract.flow import beside_decoder, choose_motion, on_device, raft
 from egofeat.extract.flow import opencv as opencv_module
 from egofeat.extract.flow.encoding import decode, encode, encode_on_device
 from egofeat.extract.flow.motion import start_of
@@ -139,7 +139,9 @@ def test_a_recipe_gives_the_motion_back(method):
 def test_a_pair_of_two_windows_is_computed_once(monkeypatch):
     calls = []
     still = np.zeros((8, 8, 2), np.float32)
-    monkeypatch.setattr(farneback, "start", lambda _: lambda *pair: calls.append(pair) or still)
+    monkeypatch.setattr(
+        "egofeat.extract.flow.motion.flow_by", lambda _: lambda *pair: calls.append(pair) or still
+    )
     move = beside_decoder(Motion(Farneback()))
     frames = np.zeros((4, 1, 8, 8, 3), np.uint8)
     for view in [(0, 1, 2, 3), (2, 3, 4, 4)]:

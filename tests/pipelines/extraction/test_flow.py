@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import load
-from egofeat.extract.flow import tvl1
 from egofeat.extract.flow.encoding import decode, encode
+from egofeat.extract.flow.opencv import flow_by
 from egofeat.extract.pooling import pool_maps
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, open_video
@@ -112,7 +112,7 @@ def test_a_flow_network_sees_what_tvl1_gives(dataset, of_clips):
         frames = source.frames(plan.indices[0].tolist())
     assert len(frames) == 10
     prepared = [prepare(job.recipe.transform, frame)[0] for frame in frames]
-    between = tvl1.start(TVL1())
+    between = flow_by(TVL1())
     flows = np.stack([between(one, other) for one, other in pairwise(prepared)])
     clip = torch.from_numpy(encode(flows, 20, "uint8")).permute(3, 0, 1, 2)[None] / 127.5 - 1
     expected = load("i3d_flow", "random")(clip)["gap"].numpy()

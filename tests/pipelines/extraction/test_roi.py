@@ -16,8 +16,8 @@ from egofeat.extract.backbones import load
 from egofeat.extract.batches import Batches
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.in_memory import PersonFeatures
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
-from egofeat.pipelines.extraction.roi_in_memory import PersonFeatures
 from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Dataset, Media, Segment
