@@ -135,12 +135,21 @@ class Recipe:
             StoreError: a field is missing, unknown, or of another kind.
         """
         try:
+            return cls.parse(form)
+        except ValueError as error:
+            raise StoreError(f"{error}: extract the features again with this egofeat") from None
+
+    @classmethod
+    def parse(cls, form: Mapping[str, Any]) -> Self:
+        """`from_dict`, for who has a sentence of its own.
+
+        Raises:
+            ValueError: a field is missing, unknown, or of another kind; the message is a clause.
+        """
+        try:
             return cls(**_read(form))
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
-            raise StoreError(
-                f"the recipe is not one that this egofeat knows ({error}): extract the features "
-                "again with this egofeat"
-            ) from None
+            raise ValueError(f"the recipe is not one that this egofeat knows ({error})") from None
 
 
 _PLAIN = ("backbone", "weights", "dtype", "precision", "decoder")

@@ -66,7 +66,7 @@ class Description:
             schema = parse(Version, content).schema_
             if schema <= SCHEMA:
                 fields = parse(StoreText, content)
-                recipe = Recipe.from_dict(fields.recipe)
+                recipe = Recipe.parse(fields.recipe)
         except FileNotFoundError:
             raise NoStoreError(f"{store} is not a feature store: it has no {NAME}") from None
         except (ValueError, StoreError) as error:
