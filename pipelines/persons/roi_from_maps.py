@@ -171,42 +171,35 @@ def _recipe(
     )
 
 
+@dataclass(frozen=True)
 class _Cutter:
     """Cuts the persons of key frames out of their maps."""
 
-    def __init__(
-        self,
-        maps: Sequence[SegmentStore],
-        align: RoiAlign,
-        recipe: Recipe,
-        device: torch.device,
-    ) -> None:
-        self._maps = maps
-        self._align = align
-        self._recipe = recipe
-        self._device = device
-        assert isinstance(recipe.plan, KeyFrames)
-        self._plan = recipe.plan
+    maps: Sequence[SegmentStore]
+    align: RoiAlign
+    recipe: Recipe
+    device: torch.device
 
     def rows(self, shard: Shard, boxes: Sequence[Boxes]) -> ShardRows:
         """The persons of the key frames of a shard."""
-        segments = shard.segments
-        numbers = self._maps[0].table.of([segment.id for segment in segments])
+        segments, plan = shard.segments, self.recipe.plan
+        assert isinstance(plan, KeyFrames)
+        numbers = self.maps[0].table.of([segment.id for segment in segments])
         parts = [
             self._persons(numbers[at : at + _AT_ONCE], boxes[at : at + _AT_ONCE])
             for at in range(0, len(segments), _AT_ONCE)
         ]
         counts = [len(of_frame) for of_frame in boxes]
-        stamps = self._maps[0].media_stamps
-        stretches = np.stack([self._plan.stretch(segment.start) for segment in segments])
+        stamps = self.maps[0].media_stamps
+        stretches = np.stack([plan.stretch(segment.start) for segment in segments])
         return ShardRows(
             ids=[segment.id for segment in segments],
             videos=[segment.video for segment in segments],
             starts=np.array([segment.start for segment in segments], np.float64),
             stops=np.array([segment.stop for segment in segments], np.float64),
-            clipped=self._maps[0].clipped[numbers],
+            clipped=self.maps[0].clipped[numbers],
             times=np.repeat(stretches, counts, axis=0),
-            taps={tap: np.concatenate([part[tap] for part in parts]) for tap in self._recipe.taps},
+            taps={tap: np.concatenate([part[tap] for part in parts]) for tap in self.recipe.taps},
             offsets=np.cumsum([0, *counts]),
             boxes=np.concatenate([of_frame.corners for of_frame in boxes]),
             scores=np.concatenate([of_frame.scores for of_frame in boxes]),
@@ -217,13 +210,13 @@ class _Cutter:
         self, numbers: NDArray[np.int64], boxes: Sequence[Boxes]
     ) -> dict[str, NDArray[Any]]:
         maps: dict[str, Tensor] = {}
-        for one in self._maps:
-            wide = torch.from_numpy(one.take(numbers)).to(self._device).float()
+        for one in self.maps:
+            wide = torch.from_numpy(one.take(numbers)).to(self.device).float()
             maps[one.tap] = wide[:, 0]  # one view a key frame
-        side = self._recipe.transform.crop
+        side = self.recipe.transform.crop
         corners = [torch.tensor(of_frame.corners) for of_frame in boxes]
-        places = regions((side, side), corners).to(self._device)
-        pooled = pool(self._align, maps, places)
+        places = regions((side, side), corners).to(self.device)
+        pooled = pool(self.align, maps, places)
         return {
-            tap: pooled[tap].cpu().numpy().astype(self._recipe.dtype) for tap in self._recipe.taps
+            tap: pooled[tap].cpu().numpy().astype(self.recipe.dtype) for tap in self.recipe.taps
         }
