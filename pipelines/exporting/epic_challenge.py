@@ -4,6 +4,7 @@ One deflated `test.json` in a zip; for every segment the score of every verb and
 class under string keys (challenge format 0.2). Actions are left for the server to make.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from egofeat.pipelines.training.coverage import Coverage, coverage
 from egofeat.pipelines.training.evaluate import predict_split, split_rows
 from egofeat.pipelines.training.run import Places, load_run, open_run_store
 from egofeat.store.damage import writing
-from egofeat.store.files import sync, temporary_path
+from egofeat.store.files import replace_file
 
 CLASSES = {"verb": 97, "noun": 300}
 SUPERVISION = {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
@@ -81,20 +82,16 @@ def write_challenge(out: Path, ids: list[str], logits: Mapping[str, Tensor]) -> 
     Raises:
         StoreError: the disk refuses.
     """
+    whole = io.BytesIO()
+    with (
+        zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("test.json", "w", force_zip64=True) as file,
+    ):
+        for text in _pieces(ids, logits):
+            file.write(text.encode())
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(out, "challenge")
-        try:
-            with (
-                zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-                archive.open("test.json", "w", force_zip64=True) as file,
-            ):
-                for text in _pieces(ids, logits):
-                    file.write(text.encode())
-            sync(temporary)
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
+    replace_file(out, whole.getvalue())
 
 
 def _pieces(ids: list[str], logits: Mapping[str, Tensor]) -> Iterator[str]:
