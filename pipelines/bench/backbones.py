@@ -6,7 +6,6 @@ parameters, multiply-adds, time and memory of a view, and the published accuracy
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
@@ -16,10 +15,10 @@ from egofeat.device import choose_device
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import count_parameters, multiply_adds
+from egofeat.extract.weights import Weights
 from egofeat.pipelines.bench.options import BackboneBench
-from egofeat.pipelines.bench.publications import Publication, publication
 from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure_apart
-from egofeat.pipelines.bench.tables import Columns, count, figure, known, table, write_report
+from egofeat.pipelines.bench.tables import BenchReport, Columns, count, figure, known, table
 from egofeat.pipelines.bench.timing import machine
 from egofeat.pipelines.extraction.choices import check_clip_frames
 from egofeat.pipelines.figures.costs import Point, accuracy_against_cost, accuracy_per_parameter
@@ -67,15 +66,10 @@ class BackboneRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackbonesReport:
-    """The benchmark; the object that `--json` prints and `backbones.json` holds."""
+class BackbonesReport(BenchReport[BackboneRow]):
+    """What backbones cost, and what accuracy is published of them."""
 
-    machine: str
-    date: str
     precision: str
-    rows: tuple[BackboneRow, ...]
-    files: tuple[str, ...]
-    """What was written."""
 
     @property
     def exit_code(self) -> int:
@@ -101,6 +95,22 @@ class BackbonesReport:
             ]
         return [*said, *self.files]
 
+
+_PAPERS = {
+    "slowfast_nln_16x8_r101": Weights(
+        name="",
+        file="",  # never released
+        url="https://arxiv.org/abs/1812.03982",  # table 2
+        hosted=False,
+        sha256="",
+        licence="",
+        trained_on="Kinetics-400",
+        accuracy=79.8,
+        views=(10, 3),
+        multiply_adds=234.0,
+    ),
+}
+"""What is published of backbones that have no published weights."""
 
 _COSTS: Columns[BackboneRow] = {
     "backbone": lambda row: row.backbone,
@@ -147,13 +157,7 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
             if row.reason:
                 console.note(f"{name}: {row.reason}")
             progress(1)
-    report = BackbonesReport(
-        machine=machine(device),
-        date=datetime.now(UTC).date().isoformat(),
-        precision=config.precision,
-        rows=tuple(rows),
-        files=(),
-    )
+    report = BackbonesReport(machine=machine(device), precision=config.precision, rows=tuple(rows))
     return _write(report, config.out)
 
 
@@ -170,7 +174,7 @@ def _row(name: str, config: BackboneBench) -> BackboneRow:
     """One backbone, as far as it can be counted and measured; the reason says what went wrong."""
     spec, build = find_backbone(name)
     sized = _sized(spec, config)
-    published = publication(spec, config.weights)
+    published = _published(spec, config.weights)
     views = config.views or (published.views if published else (1, 1))
     row = BackboneRow(
         backbone=name,
@@ -204,7 +208,7 @@ def _job(row: BackboneRow, config: BackboneBench) -> SpeedJob:
         size=row.size,
         frames=row.frames,
         batch_size=config.batch_size,
-        repeats=config.repeats,
+        seconds=config.seconds,
     )
 
 
@@ -212,7 +216,13 @@ def _with_cost(row: BackboneRow, view: int) -> BackboneRow:
     return replace(row, multiply_adds_view=view, multiply_adds_run=view * row.clips * row.crops)
 
 
-def _with_publication(row: BackboneRow, published: Publication) -> BackboneRow:
+def _published(spec: Spec, weights: str) -> Weights | None:
+    """The record of official weights: those of that name, else the default, else the paper's."""
+    of_name = min(spec.weights, key=lambda record: record.name != weights, default=None)
+    return of_name or _PAPERS.get(spec.name)
+
+
+def _with_publication(row: BackboneRow, published: Weights) -> BackboneRow:
     """What is published of this view; the accuracy only where the run has its views too."""
     if published.multiply_adds is not None:
         row = replace(row, multiply_adds_published=round(published.multiply_adds * 1e9))
@@ -250,7 +260,7 @@ def _write(report: BackbonesReport, out: Path) -> BackbonesReport:
     if points := [_point(row) for row in report.rows if row.accuracy is not None]:
         pictures.append(accuracy_against_cost(points, out / "accuracy_against_cost.png"))
         pictures.append(accuracy_per_parameter(points, out / "accuracy_per_parameter.png"))
-    return write_report(report, BackboneRow, out / "backbones", pictures)
+    return report.written(out / "backbones", pictures)
 
 
 def _point(row: BackboneRow) -> Point:

@@ -6,7 +6,6 @@ The first comparison of the MobileNetV2 report (its Figure 8): the LSTM sees the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
 
@@ -17,7 +16,7 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.heads import Head, build_head
 from egofeat.pipelines.bench.options import HeadBench
-from egofeat.pipelines.bench.tables import Columns, figure, table, write_report
+from egofeat.pipelines.bench.tables import BenchReport, Columns, figure, table
 from egofeat.pipelines.bench.timing import machine, median_seconds
 from egofeat.pipelines.figures.costs import Curve, heads_over_length
 
@@ -40,15 +39,8 @@ class HeadRow:
     """To infer one segment."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeadsReport:
-    """The benchmark; the object that `--json` prints and `heads.json` holds."""
-
-    machine: str
-    date: str
-    rows: tuple[HeadRow, ...]
-    files: tuple[str, ...]
-    """What was written."""
+class HeadsReport(BenchReport[HeadRow]):
+    """Time and parameters of both heads."""
 
     def lines(self) -> list[str | Table]:
         """The table for people: a line a head and output, a column a length."""
@@ -82,20 +74,15 @@ def bench_heads(config: HeadBench) -> HeadsReport:
     with console.progress("measuring", 2 * len(outputs), "heads") as progress:
         for output in outputs:
             for name in ("lstm", "convlstm"):
-                rows += _rows(name, output, lengths, device, config.repeats)
+                rows += _rows(name, output, lengths, device, config.seconds)
                 progress(1)
-    report = HeadsReport(
-        machine=machine(device),
-        date=datetime.now(UTC).date().isoformat(),
-        rows=tuple(rows),
-        files=(),
-    )
     picture = heads_over_length(_curves(rows), config.out / "heads.png")
-    return write_report(report, HeadRow, config.out / "heads", [picture])
+    report = HeadsReport(machine=machine(device), rows=tuple(rows))
+    return report.written(config.out / "heads", [picture])
 
 
 def _rows(
-    name: str, output: int, lengths: Sequence[int], device: torch.device, repeats: int
+    name: str, output: int, lengths: Sequence[int], device: torch.device, least: float
 ) -> list[HeadRow]:
     """One head over all lengths; it has the same parameters at each."""
     head = _head(name, output).to(device).eval()
@@ -105,7 +92,7 @@ def _rows(
     for length in lengths:
         features = torch.randn(1, length, CHANNELS, *space, device=device)
         with torch.inference_mode():
-            seconds = median_seconds(partial(head, features), device, repeats)
+            seconds = median_seconds(partial(head, features), least)
         row = HeadRow(
             head=name, output=output, length=length, parameters=parameters, ms=1000 * seconds
         )

@@ -7,7 +7,11 @@ from egofeat.pipelines.options import read_views, show_views
 
 
 class _Report(Options, panel="Report"):
-    repeats: int = option("Measured runs at least; medians are shown.", default=5, least=1)
+    seconds: float = option(
+        "Repeat each run for so many seconds, and once at least; medians are shown.",
+        default=0.5,
+        least=0,
+    )
     out: Path = option("Folder of the tables and pictures.", default=Path("benchmarks"))
 
 

@@ -1,19 +1,15 @@
 """Speed and peak memory of one backbone, measured in a process of its own.
 
-Peaks are a process's, not a call's: what another network took before would count too.
-`measure_apart` starts this module as a program, which prints a line of JSON for each batch
-size; what was measured before the system killed it for its memory is kept.
+Peaks are a process's, not a call's: what another network took before would count too. What was
+measured before the system killed the process for its memory is kept.
 """
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 
 import torch
 
@@ -37,7 +33,8 @@ class SpeedJob:
     """Of a view; 1 for networks of images."""
     batch_size: int | None
     """None tries 1, 2, 4, … until more views at once are no faster."""
-    repeats: int
+    seconds: float
+    """That a batch is measured at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +67,7 @@ def measure(job: SpeedJob) -> Iterator[Speed]:
     while True:
         try:
             views = torch.randn(batch, spec.channels, *sides, device=device)
-            seconds = median_seconds(partial(backbone, views), device, job.repeats)
+            seconds = median_seconds(partial(backbone, views), job.seconds)
         except RuntimeError as error:
             if best:  # no room for so many, or too many for a kernel to count
                 return
@@ -97,49 +94,40 @@ def measure_apart(job: SpeedJob) -> list[Speed]:
 
     Raises:
         EgofeatError: nothing could be measured; says why.
+        RuntimeError: the network cannot be run.
     """
-    command = [sys.executable, "-m", "egofeat.pipelines.bench.speed", json.dumps(asdict(job))]
-    pipe = subprocess.PIPE
-    with (
-        tempfile.TemporaryFile("w+") as complaints,
-        subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=complaints, encoding="utf-8"
-        ) as child,
-    ):
-        try:
-            assert child.stdout is not None
-            speeds = [Speed(**json.loads(line)) for line in child.stdout]
-            child.wait()
-        finally:
-            child.kill()
-        if child.returncode < 0 and speeds:
-            return speeds
-        if child.returncode < 0:
-            raise EgofeatError(
-                f"its process was killed (signal {-child.returncode}), as for want of memory: "
-                "give a smaller --batch-size, --size or --frames"
-            )
-        if child.returncode > 0:
-            complaints.seek(0)
-            raise EgofeatError(complaints.read().strip().splitlines()[-1])
+    context = multiprocessing.get_context("spawn")
+    told, tell = context.Pipe(duplex=False)
+    child = context.Process(target=_tell, args=(measure, job, tell), daemon=True)
+    child.start()
+    tell.close()  # so that the pipe ends with the child
+    speeds: list[Speed] = []
+    try:
+        while True:
+            said = told.recv()
+            if isinstance(said, Exception):
+                raise said
+            speeds.append(said)
+    except EOFError:
+        child.join()
+    finally:
+        child.kill()
+        child.join()
+    if not speeds:
+        raise EgofeatError(
+            f"its process was killed (signal {-(child.exitcode or 0)}), as for want of memory: "
+            "give a smaller --batch-size, --size or --frames"
+        )
     return speeds
 
 
-def _end_with_parent() -> None:
-    """End when the starting process does, in whatever way: its end of our input closes then."""
-    os.read(0, 1)  # past sys.stdin, whose lock would be held when the interpreter ends
-    os._exit(1)
-
-
-def main() -> None:
-    """Measure the job that the command line holds, a line of JSON for each batch size."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _tell(measure: Callable[[SpeedJob], Iterator[Speed]], job: SpeedJob, tell: Connection) -> None:
+    """Say each speed, or why there is none; ends where nobody listens any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     try:
-        for speed in measure(SpeedJob(**json.loads(sys.argv[1]))):
-            print(json.dumps(asdict(speed)), flush=True)
-    except EgofeatError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()
+        for speed in measure(job):
+            tell.send(speed)
+    except BrokenPipeError:
+        pass
+    except Exception as error:  # raised again where it is caught
+        tell.send(error)

@@ -1,23 +1,30 @@
 """A benchmark's report as tables for people, and as files: rows as CSV, all of it as JSON."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import Field, asdict, fields, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from rich.table import Table
 
 from egofeat.pipelines.figures.costs import operations
+from egofeat.store.files import replace_file
 
-_Row = TypeVar("_Row")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
+_Line = TypeVar("_Line")
 _Value = TypeVar("_Value")
-Columns = dict[str, Callable[[_Row], str]]
+Columns = dict[str, Callable[[_Line], str]]
 """Heading to what a row has there; names first."""
 
 
-def table(rows: Sequence[_Row], columns: Columns[_Row]) -> Table:
+def table(rows: Sequence[_Line], columns: Columns[_Line]) -> Table:
     """A table without lines; names to the left, figures to the right."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, heading in enumerate(columns):
@@ -42,40 +49,34 @@ def figure(value: float) -> str:
     return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:.0f}"
 
 
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+@dataclass(frozen=True, kw_only=True)
+class BenchReport(Generic[Row]):
+    """A benchmark; the object that `--json` prints and its JSON file holds."""
 
+    machine: str
+    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    rows: tuple[Row, ...]
+    files: tuple[str, ...] = ()
+    """What was written."""
 
-class _Report(_Dataclass, Protocol):
-    @property
-    def rows(self) -> Sequence[_Dataclass]: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
+    def written(self, stem: Path, pictures: Sequence[Path]) -> Self:
+        """Write `<stem>.csv`, a line a row, and `<stem>.json`; folders above them are made.
 
+        Args:
+            stem: path of both files without suffix.
+            pictures: what was drawn of the report.
 
-Report = TypeVar("Report", bound=_Report)
-
-
-def write_report(
-    report: Report, row: type[_Dataclass], stem: Path, pictures: Sequence[Path]
-) -> Report:
-    """Write `<stem>.csv` and `<stem>.json`; folders above them are made.
-
-    Args:
-        report: a dataclass with `rows` and `files`.
-        row: the class of its rows, whose fields are the columns.
-        stem: path of both files without suffix.
-        pictures: what was drawn of the report.
-
-    Returns:
-        The report with `files`: the two, then the pictures. The JSON holds it so.
-    """
-    table, whole = stem.with_suffix(".csv"), stem.with_suffix(".json")
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(row)])
+        Returns:
+            The report with `files`: the two, then the pictures.
+        """
+        spreadsheet, whole = stem.with_suffix(".csv"), stem.with_suffix(".json")
+        report = replace(self, files=tuple(map(str, (spreadsheet, whole, *pictures))))
+        lines = [asdict(row) for row in self.rows]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, lines[0])
         writer.writeheader()
-        writer.writerows(asdict(one) for one in report.rows)
-    report = replace(report, files=tuple(str(path) for path in (table, whole, *pictures)))
-    whole.write_text(json.dumps(asdict(report), indent=1, allow_nan=False), encoding="utf-8")
-    return report
+        writer.writerows(lines)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(spreadsheet, text.getvalue().encode())
+        replace_file(whole, json.dumps(asdict(report), indent=1, allow_nan=False).encode())
+        return report

@@ -1,40 +1,23 @@
 """How long a call takes, how much memory its process has needed, and on what machine."""
 
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-
-_LEAST_S = 0.5
-"""Short calls are repeated until so many seconds are full: the clock's noise averages out."""
+from torch.utils.benchmark import Timer
 
 
-def median_seconds(run: Callable[[], object], device: torch.device, repeats: int) -> float:
+def median_seconds(run: Callable[[], object], seconds: float) -> float:
     """Median seconds of a call, the device's queued work included; one unmeasured call first.
 
     Args:
         run: the call.
-        device: where its work runs.
-        repeats: measured calls at least; short ones are repeated until half a second is full,
-            unless `repeats` is 1.
+        seconds: that it is repeated at least, and once at least.
     """
-    taken: list[float] = []
-    _timed(run, device)
-    while len(taken) < repeats or (repeats > 1 and sum(taken) < _LEAST_S):
-        taken.append(_timed(run, device))
-    return statistics.median(taken)
-
-
-def _timed(run: Callable[[], object], device: torch.device) -> float:
-    began = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    return timer.blocked_autorange(min_run_time=seconds).median
 
 
 def host_peak_bytes() -> int:

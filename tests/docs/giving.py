@@ -19,7 +19,7 @@ LITTLE = {
     "roi": ["--weights=random", "--size=64", "--workers=1"],
     "persons": ["--weights=random", "--workers=1"],
     "fit-head": ["--epochs=1"],
-    "bench heads": ["--lengths=5", "--outputs=50", "--repeats=1"],
+    "bench heads": ["--lengths=5", "--outputs=50", "--seconds=0"],
     "visualize kernels": ["--weights=random"],
     "visualize maps": ["--weights=random"],
     "visualize activation-maximisation": ["--weights=random", "--steps=1"],

@@ -1,11 +1,11 @@
 import csv
-import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,7 +25,7 @@ from egofeat.pipelines.bench.backbones import (
     BackboneRow,
     bench_backbones,
 )
-from egofeat.pipelines.bench.speed import SpeedJob, measure, measure_apart
+from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure, measure_apart
 from egofeat.pipelines.bench.timing import host_peak_bytes
 from egofeat.pipelines.options import read_views
 
@@ -41,7 +41,7 @@ def job(**changes: object) -> SpeedJob:
         "size": 32,
         "frames": 1,
         "batch_size": 2,
-        "repeats": 1,
+        "seconds": 0.0,
     }
     return SpeedJob(**{**fields, **changes})
 
@@ -54,7 +54,7 @@ def report(tmp_path_factory):
     config = BackboneBench(
         backbones=("known_here_alone", "mobilenetv2", "mobilenetv2"),
         device="cpu",
-        repeats=1,
+        seconds=0.0,
         out=tmp_path_factory.mktemp("bench"),
     )
     yield bench_backbones(config)
@@ -162,7 +162,7 @@ def test_an_accuracy_belongs_to_its_views_and_size(changes, tmp_path):
         ({"precision": "int4"}, "--precision is int4: choose float32 or bf16"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"clip_frames": -1}, "--clip-frames is -1"),
-        ({"repeats": 0}, "--repeats is 0"),
+        ({"seconds": -1.0}, "--seconds is -1"),
         ({"device": "tpu"}, "the device 'tpu'"),
     ],
 )
@@ -227,17 +227,6 @@ def test_a_clip_network_is_given_clips(monkeypatch):
     assert seen == [(2, 3, 2, 32, 32)]
 
 
-def test_the_program_prints_a_line_a_batch(monkeypatch, capsys):
-    monkeypatch.setattr(bench_speed, "_end_with_parent", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["it", json.dumps(dataclasses.asdict(job()))])
-    bench_speed.main()
-    assert json.loads(capsys.readouterr().out)["batch"] == 2
-    wrong = job(weights="absent.pth")
-    monkeypatch.setattr(sys, "argv", ["it", json.dumps(dataclasses.asdict(wrong))])
-    with pytest.raises(SystemExit, match=r"'absent\.pth' is neither"):
-        bench_speed.main()
-
-
 def test_the_peak_is_known_without_proc(monkeypatch):
     here = host_peak_bytes()
     monkeypatch.setattr(Path, "exists", lambda _: False)
@@ -249,34 +238,36 @@ def test_peaks_are_the_childs_own():
     (speed,) = measure_apart(job())
     here = psutil.Process().memory_info().rss
     assert speed.host_peak_bytes < here - ballast.nbytes / 2
-    assert not psutil.Process().children()
+    assert not measuring(psutil.Process())
 
 
-class Killed:
-    """A program that is killed after so many lines."""
+def killed_after_two(_: SpeedJob) -> Iterator[Speed]:
+    """Measure as a process that the system kills for its memory."""
+    for _ in range(2):
+        yield Speed(batch=4, seconds=1.0, host_peak_bytes=1, device_peak_bytes=None)
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def __init__(self, monkeypatch, lines: int) -> None:
-        line = '{"batch": 4, "seconds": 1.0, "host_peak_bytes": 1, "device_peak_bytes": null}'
-        code = (
-            f"import os; print('{line}\\n' * {lines}, end='', flush=True); os.kill(os.getpid(), 9)"
-        )
-        popen = subprocess.Popen
-        monkeypatch.setattr(
-            bench_speed.subprocess,
-            "Popen",
-            lambda command, **o: popen([command[0], "-c", code], **o),
-        )
+
+def killed_at_once(_: SpeedJob) -> Iterator[Speed]:
+    """The same, before anything was measured."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield from ()
 
 
 def test_what_was_measured_before_the_end_is_kept(monkeypatch):
-    Killed(monkeypatch, 2)
+    monkeypatch.setattr(bench_speed, "measure", killed_after_two)
     assert [speed.batch for speed in measure_apart(job())] == [4, 4]
 
 
 def test_a_process_that_was_killed_says_so(monkeypatch):
-    Killed(monkeypatch, 0)
+    monkeypatch.setattr(bench_speed, "measure", killed_at_once)
     with pytest.raises(EgofeatError, match="killed \\(signal 9\\)"):
         measure_apart(job())
+
+
+def measuring(process: psutil.Process) -> list[psutil.Process]:
+    """Its children, but for the helper that Python keeps for those that it spawns."""
+    return [c for c in process.children() if "resource_tracker" not in " ".join(c.cmdline())]
 
 
 def wait_until(true, seconds: float = 60) -> None:
@@ -286,12 +277,11 @@ def wait_until(true, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_behind(how, tmp_path):
+def test_an_interruption_leaves_no_process_behind(tmp_path):
     # What a shell runs in the background ignores SIGINT, and hands that on.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "from egofeat.cli import main; main()"
-    words = ["bench", "backbones", "mobilenetv2", "--size", "256", "--repeats", "100000"]
+    words = ["bench", "backbones", "mobilenetv2", "--size", "256", "--seconds", "100000"]
     command = [sys.executable, "-c", code, *words, "--batch-size", "1", "--device", "cpu"]
     with subprocess.Popen(
         command,
@@ -302,22 +292,20 @@ def test_no_process_is_left_behind(how, tmp_path):
         text=True,
     ) as process:
         parent = psutil.Process(process.pid)
-        wait_until(parent.children)
-        (child,) = parent.children()
-        # Once it runs the network it has long begun to watch its parent.
+        wait_until(lambda: measuring(parent))
+        (child,) = measuring(parent)
         wait_until(lambda: child.memory_info().rss > 300e6)
-        process.send_signal(how)
+        process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=60)
     wait_until(lambda: not child.is_running(), 20)
-    if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert "Traceback" not in complaint
-        assert complaint.rstrip().endswith("interrupted"), "it would begin anew"
+    assert process.returncode == 130
+    assert "Traceback" not in complaint
+    assert complaint.rstrip().endswith("interrupted"), "it would begin anew"
     assert not (tmp_path / "benchmarks").exists()
 
 
 def command(*words: object, out: Path) -> Result:
-    options = ("--size", 32, "--repeats", 1, "--batch-size", 2, "--device", "cpu", "--out", out)
+    options = ("--size", 32, "--seconds", 0, "--batch-size", 2, "--device", "cpu", "--out", out)
     return CliRunner().invoke(app, ["bench", "backbones", *map(str, (*words, *options))])
 
 

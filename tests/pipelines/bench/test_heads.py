@@ -16,7 +16,9 @@ pytestmark = pytest.mark.drawn
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench")
-    return bench_heads(HeadBench(lengths=(4, 1), outputs=(50, 2), device="cpu", repeats=1, out=out))
+    return bench_heads(
+        HeadBench(lengths=(4, 1), outputs=(50, 2), device="cpu", seconds=0.0, out=out)
+    )
 
 
 def test_every_head_output_and_length_has_a_row(report):
@@ -52,7 +54,7 @@ def test_what_is_written_is_what_is_reported(report):
     [
         ({"lengths": ()}, "--lengths"),
         ({"outputs": (0, 3)}, "--outputs"),
-        ({"repeats": 0}, "--repeats is 0"),
+        ({"seconds": -1.0}, "--seconds is -1"),
         ({"device": "tpu"}, "the device 'tpu'"),
     ],
 )
@@ -63,7 +65,7 @@ def test_a_wrong_request_is_refused(changes, sentence, tmp_path):
 
 def test_the_command_prints_a_line_a_head_and_output(tmp_path):
     def run(*words: str) -> Result:
-        options = ["--device", "cpu", "--repeats", "1", "--out", str(tmp_path)]
+        options = ["--device", "cpu", "--seconds", "0", "--out", str(tmp_path)]
         return CliRunner().invoke(app, ["bench", "heads", *options, *words])
 
     done = run("--lengths", "1,2", "--outputs", "50")
