@@ -24,10 +24,15 @@ from egofeat.pipelines.visualize.kernels import (
     first_layers,
 )
 from egofeat.pipelines.visualize.maps import draw_maps, maps_of, plan_of, read_excerpt
-from egofeat.pipelines.visualize.maximise import STEPS, maximise
+from egofeat.pipelines.visualize.maximise import maximise
+from egofeat.pipelines.visualize.options import (
+    FlowConfig,
+    KernelsConfig,
+    MapsConfig,
+    MaximisationConfig,
+)
 from egofeat.segments import Media
 
-BLOCKS = (1, 4, 8, 12)
 _CHANNELS = 12
 """Channels of a block whose images are made where none are named."""
 _COLUMNS = 6
@@ -45,24 +50,18 @@ class Pictures:
         return list(self.pictures)
 
 
-def kernels(
-    backbone: str, out: Path, *, weights: str = "default", layers: Sequence[str] = ()
-) -> Pictures:
+def kernels(asked: KernelsConfig) -> Pictures:
     """Draw first-layer kernels and those of chosen convolutions, a PNG each.
 
-    Args:
-        backbone: name.
-        out: folder of the pictures.
-        weights: as `load` takes them.
-        layers: names of convolutions; none means, of residual networks, the second ones of
-            the last bottleneck of each stage.
+    Without any chosen, of residual networks, the second ones of the last bottleneck of each stage.
 
     Raises:
         RequestError: no such backbone or convolution, or a backbone without any.
         WeightsError: see `load`.
     """
+    backbone, layers = asked.backbone, asked.layers
     spec = spec_of(backbone)
-    network = _load(backbone, weights, _all_taps(spec), "cpu")
+    network = _load(asked, _all_taps(spec), "cpu")
     bgr = network.official is not None and network.official.channels == "BGR"
     known = convolutions(network.module)
     for name in layers:
@@ -72,138 +71,81 @@ def kernels(
     chosen = first_layers(known, spec.channels) + list(layers or bottleneck_layers(network.module))
     drawn = [
         draw_kernels(
-            known[name], _file(out, backbone, "kernels", name), f"{backbone} {name}", bgr=bgr
+            known[name], _file(asked.out, backbone, "kernels", name), f"{backbone} {name}", bgr=bgr
         )
         for name in dict.fromkeys(chosen)
     ]
     return Pictures(tuple(map(str, drawn)))
 
 
-def maps(
-    backbone: str,
-    video: Path,
-    out: Path,
-    *,
-    weights: str = "default",
-    taps: Sequence[str] = (),
-    start: float = 0.0,
-    device: str = "auto",
-) -> Pictures:
+def maps(asked: MapsConfig) -> Pictures:
     """Draw the feature maps of a clip, a PNG a tap.
-
-    Args:
-        backbone: name.
-        video: file.
-        out: folder of the pictures.
-        weights: as `load` takes them.
-        taps: those with maps; none means all.
-        start: seconds into the video, inclusive.
-        device: where the network runs.
 
     Raises:
         RequestError: no such video, backbone or tap, a tap without maps, or a backbone of flow.
         WeightsError: see `load`.
         MediaError: the video cannot be read, or ends before the start.
     """
+    backbone, video, taps = asked.backbone, asked.video, asked.taps
     if not video.exists():
         raise RequestError(f"there is no video {video}: give --video a file that exists")
-    if start < 0:
-        raise RequestError(f"--start is {start:g}: give 0 or more seconds")
     if spec_of(backbone).channels != 3:
         raise RequestError(
             f"{backbone} sees flow, and visualize maps draws what networks make of colours: see "
             "flow itself with egofeat visualize flow, or choose another --backbone"
         )
-    network = _load(backbone, weights, taps or _all_taps(spec_of(backbone)), device)
+    network = _load(asked, taps or _all_taps(spec_of(backbone)), asked.device)
     transform = choose_transform(network.spec, network.official, options.Pixels())
     plan = plan_of(network)
     shapes = network.tap_shapes(transform.crop, plan.frames)
     for tap in taps:
         if len(shapes[tap]) == 1:
             raise RequestError(f"the tap '{tap}' of {backbone} is a vector: choose one with maps")
-    excerpt = read_excerpt(video, plan, transform, start)
+    excerpt = read_excerpt(video, plan, transform, asked.start)
     made = maps_of(network, transform, excerpt)
     pictures = []
     for tap, of_tap in made.items():
         seen = excerpt.only(network.frames_seen(tap, len(excerpt.times)))
-        path, title = _file(out, backbone, "maps", tap), f"{backbone} on {video.name}: {tap}"
+        path, title = _file(asked.out, backbone, "maps", tap), f"{backbone} on {video.name}: {tap}"
         pictures.append(str(draw_maps(of_tap, seen, path, title)))
     return Pictures(tuple(pictures))
 
 
-def flow(
-    video: Path,
-    out: Path,
-    *,
-    method: str = "tvl1",
-    start: float = 0.0,
-    fps: float | None = None,
-    device: str = "auto",
-) -> Pictures:
+def flow(asked: FlowConfig) -> Pictures:
     """Draw the optical flow of a few frames, one PNG; see `draw_flow`.
-
-    Args:
-        video: file, or folder of frames or shipped flow.
-        out: folder of the picture.
-        method: one of those of `--motion` that give flow.
-        start: seconds into the video, inclusive.
-        fps: of a folder; None means 30.
-        device: where RAFT runs.
 
     Raises:
         RequestError: no such method, or what it needs is not there.
         WeightsError: RAFT's weights are not to be had.
         MediaError: the video cannot be read, or ends before the start.
     """
-    if start < 0:
-        raise RequestError(f"--start is {start:g}: give 0 or more seconds")
+    video, method = asked.video, asked.method
     motion = choose_motion(spec_of("flow_grid"), method, note=console.note)
     assert motion is not None
-    media = Media(video, fps=fps or 30.0)
-    moments = read_moments(media, motion.method, start, choose_device(device))
+    media = Media(video, fps=asked.fps or 30.0)
+    moments = read_moments(media, motion.method, asked.start, choose_device(asked.device))
     name = video.stem.replace(" ", "_")
     title = f"optical flow of {video.name} by {method}"
-    return Pictures((str(draw_flow(moments, out / f"flow-{method}-{name}.png", title)),))
+    return Pictures((str(draw_flow(moments, asked.out / f"flow-{method}-{name}.png", title)),))
 
 
-def activation_maximisation(
-    backbone: str,
-    out: Path,
-    *,
-    weights: str = "default",
-    blocks: Sequence[int] = BLOCKS,
-    channels: Sequence[int] = (),
-    steps: int = STEPS,
-    seed: int = 0,
-    device: str = "auto",
-) -> Pictures:
+def activation_maximisation(asked: MaximisationConfig) -> Pictures:
     """Draw images that channels of chosen blocks answer to most: a PNG a block and an overview.
 
-    Args:
-        backbone: name of an image network whose taps are blocks.
-        out: folder of the pictures.
-        weights: as `load` takes them.
-        blocks: numbers, as in the names of the taps.
-        channels: of every block; none means 12 of each, evenly spread.
-        steps: of gradient ascent.
-        seed: of the noise that all images start from.
-        device: where the network runs.
-
     Raises:
-        RequestError: no such backbone, block or channel.
+        RequestError: no such backbone, block or channel, or a backbone without blocks.
         WeightsError: see `load`.
     """
+    backbone = asked.backbone
     spec = spec_of(backbone)
     if spec.clip or "block0" not in spec.taps:
         raise RequestError(f"{backbone} has no blocks to maximise: choose mobilenetv2")
-    if steps < 1:
-        raise RequestError(f"--steps is {steps}: give 1 or more")
     networks = {
-        tap: _load(backbone, weights, [tap], device)
-        for tap in check_taps([f"block{number}" for number in blocks], spec)
+        tap: _load(asked, [tap], asked.device)
+        for tap in check_taps([f"block{number}" for number in asked.blocks], spec)
     }
-    chosen = {tap: _channels(network, tap, channels) for tap, network in networks.items()}
-    total = steps * sum(map(len, chosen.values()))
+    chosen = {tap: _channels(network, tap, asked.channels) for tap, network in networks.items()}
+    total = asked.steps * sum(map(len, chosen.values()))
     with console.progress("maximising", total, "steps") as progress:
         made = {
             tap: maximise(
@@ -212,13 +154,13 @@ def activation_maximisation(
                 chosen[tap],
                 mean=spec.mean,
                 std=spec.std,
-                steps=steps,
-                seed=seed,
+                steps=asked.steps,
+                seed=asked.seed,
                 on_step=progress,
             )
             for tap, network in networks.items()
         }
-    return _draw_maximised(backbone, made, chosen, out)
+    return _draw_maximised(backbone, made, chosen, asked.out)
 
 
 def _draw_maximised(
@@ -280,7 +222,13 @@ def _all_taps(spec: Spec) -> list[str]:
     return [tap for tap in spec.taps if tap != "logits"]
 
 
-def _load(backbone: str, weights: str, taps: Sequence[str], device: str) -> Backbone:
+def _load(
+    asked: KernelsConfig | MapsConfig | MaximisationConfig, taps: Sequence[str], device: str
+) -> Backbone:
     return load(
-        backbone, weights=weights, taps=taps, device=choose_device(device), note=console.note
+        asked.backbone,
+        weights=asked.weights,
+        taps=taps,
+        device=choose_device(device),
+        note=console.note,
     )

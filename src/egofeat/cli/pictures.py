@@ -24,7 +24,7 @@ def kernels(asked: KernelsConfig) -> Report:
     """Draw the kernels of the first layer and of chosen convolutions."""
     from egofeat.pipelines.visualize.backbones import kernels as draw
 
-    return draw(**vars(asked))
+    return draw(asked)
 
 
 @command("maps", on=visualize)
@@ -32,7 +32,7 @@ def maps(asked: MapsConfig) -> Report:
     """Draw what chosen stages make of a clip, below its frames."""
     from egofeat.pipelines.visualize.backbones import maps as draw
 
-    return draw(**vars(asked))
+    return draw(asked)
 
 
 @command("activation-maximisation", on=visualize)
@@ -40,7 +40,7 @@ def activation_maximisation(asked: MaximisationConfig) -> Report:
     """Draw the images that channels of a block answer to most."""
     from egofeat.pipelines.visualize.backbones import activation_maximisation as draw
 
-    return draw(**vars(asked))
+    return draw(asked)
 
 
 @command("flow", on=visualize)
@@ -48,7 +48,7 @@ def flow(asked: FlowConfig) -> Report:
     """Draw the optical flow of six frames: u, v, magnitude, and direction by the colour wheel."""
     from egofeat.pipelines.visualize.backbones import flow as draw
 
-    return draw(**vars(asked))
+    return draw(asked)
 
 
 @command("attention", on=visualize)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -29,8 +30,10 @@ from egofeat.pipelines.visualize.kernels import (
 )
 from egofeat.pipelines.visualize.maps import Excerpt, draw_maps, maps_of, plan_of, read_excerpt
 from egofeat.pipelines.visualize.maximise import maximise
+from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
 
 pytestmark = pytest.mark.drawn
+Config = TypeVar("Config", KernelsConfig, MapsConfig, MaximisationConfig)
 
 
 class TwoPathways(nn.Module):
@@ -162,11 +165,16 @@ def test_colours_are_those_of_the_input(tmp_path: Path) -> None:
     assert not has(bgr, (255, 127, 127))
 
 
+def asked(kind: type[Config], out: Path, backbone: str = "mobilenetv2", **words: Any) -> Config:
+    """What is asked for, of a network with random weights."""
+    return kind(backbone=backbone, weights="random", out=out, **words)
+
+
 def test_of_each_stage_the_last_bottleneck_is_drawn(tmp_path: Path, clip_backbone: str) -> None:
     names = bottleneck_layers(load("mobilenetv2", weights="random").module)
     assert len(names) == 6
     assert names[0] == "stages.block1.conv.1.0"
-    drawn = kernels(clip_backbone, tmp_path, weights="random").lines()
+    drawn = kernels(asked(KernelsConfig, tmp_path, clip_backbone)).lines()
     ends = ["fast", "slow", "block.1"]
     assert drawn == [str(tmp_path / f"two-kernels-{end}.png") for end in ends]
     for path in drawn:
@@ -208,7 +216,7 @@ def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) 
 
 
 def test_maps_of_every_tap_are_drawn(video: Path, clip_backbone: str, tmp_path: Path) -> None:
-    drawn = maps(clip_backbone, video, tmp_path, weights="random").lines()
+    drawn = maps(asked(MapsConfig, tmp_path, clip_backbone, video=video)).lines()
     assert drawn == [str(tmp_path / f"two-maps-{tap}.png") for tap in ("slow_stem", "fast_block")]
     for path in drawn:
         assert has(pixels(path), (250, 200, 30), 40) > 1000, "the frames stand above"
@@ -225,8 +233,8 @@ def test_the_frames_above_are_those_that_the_pathway_saw(
         return out
 
     monkeypatch.setattr("egofeat.pipelines.visualize.backbones.draw_maps", draw)
-    taps = ["slow_stem", "fast_stem"]
-    maps("slowfast_8x8_r50", video, tmp_path, weights="random", taps=taps)
+    taps = ("slow_stem", "fast_stem")
+    maps(asked(MapsConfig, tmp_path, "slowfast_8x8_r50", video=video, taps=taps))
     fast = shown["fast_stem"]
     assert len(fast) == 32
     places = np.linspace(0, 31, 8).astype(int)  # PySlowFast's rule
@@ -234,7 +242,7 @@ def test_the_frames_above_are_those_that_the_pathway_saw(
 
 
 def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path) -> None:
-    (path,) = maps("mobilenetv2", video, tmp_path, weights="random", taps=["block2"]).lines()
+    (path,) = maps(asked(MapsConfig, tmp_path, video=video, taps=("block2",))).lines()
     pixels(path)
 
 
@@ -256,17 +264,17 @@ def test_the_channels_that_vary_most_come_first(video: Path, tmp_path: Path) -> 
 
 def test_wrong_requests_about_maps(video: Path, clip_backbone: str, tmp_path: Path) -> None:
     draw: Callable[..., object] = lambda **words: maps(  # noqa: E731
-        clip_backbone, video, tmp_path, weights="random", **words
+        asked(MapsConfig, tmp_path, clip_backbone, video=video, **words)
     )
     with pytest.raises(RequestError, match="'gap' of two is a vector"):
-        draw(taps=["gap"])
+        draw(taps=("gap",))
     with pytest.raises(RequestError, match="no tap 'stage9'"):
-        draw(taps=["stage9"])
+        draw(taps=("stage9",))
     with pytest.raises(RequestError, match="--start is -1"):
         draw(start=-1.0)
     absent = tmp_path / "absent.mp4"
     with pytest.raises(RequestError, match=r"there is no video .*absent\.mp4: give --video a file"):
-        maps("mobilenetv2", absent, tmp_path, weights="random")
+        maps(asked(MapsConfig, tmp_path, video=absent))
 
 
 def activations(images: NDArray[np.float32], tap: str, channels: list[int]) -> NDArray[np.float32]:
@@ -311,7 +319,7 @@ def test_an_image_depends_on_its_channel_and_the_seed_alone() -> None:
 
 def test_a_picture_a_block_and_one_of_all(tmp_path: Path) -> None:
     drawn = activation_maximisation(
-        "mobilenetv2", tmp_path, weights="random", blocks=[1, 0], steps=1
+        asked(MaximisationConfig, tmp_path, blocks=(1, 0), steps=1)
     ).lines()
     ends = ["-block0", "-block1", ""]
     assert drawn == [
@@ -323,14 +331,14 @@ def test_a_picture_a_block_and_one_of_all(tmp_path: Path) -> None:
 
 def test_wrong_requests_about_maximising(tmp_path: Path, clip_backbone: str) -> None:
     def draw(backbone: str = "mobilenetv2", **words: object) -> None:
-        activation_maximisation(backbone, tmp_path, weights="random", **words)  # type: ignore[arg-type]
+        activation_maximisation(asked(MaximisationConfig, tmp_path, backbone, **words))
 
     with pytest.raises(RequestError, match="two has no blocks"):
         draw(clip_backbone)
     with pytest.raises(RequestError, match="no tap 'block17'"):
-        draw(blocks=[17])
+        draw(blocks=(17,))
     with pytest.raises(RequestError, match="block1 of mobilenetv2 has channels 0 to 23"):
-        draw(blocks=[1], channels=[24])
+        draw(blocks=(1,), channels=(24,))
     with pytest.raises(RequestError, match="--steps is 0"):
         draw(steps=0)
 
@@ -355,9 +363,9 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
 @pytest.mark.parametrize("backbone", ["flow_grid", "i3d_flow"])
 def test_maps_of_a_network_of_flow_are_refused(video, tmp_path, backbone):
     with pytest.raises(RequestError, match=f"{backbone} sees flow.*egofeat visualize flow"):
-        maps(backbone, video, tmp_path, weights="random")
+        maps(asked(MapsConfig, tmp_path, backbone, video=video))
 
 
 def test_kernels_of_what_has_none_are_refused(tmp_path):
     with pytest.raises(RequestError, match="flow_grid has no kernels to draw"):
-        kernels("flow_grid", tmp_path)
+        kernels(KernelsConfig(backbone="flow_grid", out=tmp_path))
