@@ -201,6 +201,11 @@ class WeightedHeads(AveragedHeads):
         optimizer.step(loss)  # type: ignore[no-untyped-call]
 
 
+def for_members(head: Head | AveragedHeads, blocks: Sequence[Tensor]) -> list[Tensor]:
+    """What each head of a run reads of the features of each source, `[n, T, C, …]` float32."""
+    return [block.float() for block in blocks] if len(head.members) > 1 else [concatenate(blocks)]
+
+
 def fuse_logits(
     head: Head | AveragedHeads, parts: Sequence[Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
