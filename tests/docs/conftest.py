@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.docs.world import make_world
+from tests.networks import light
 from torch import Tensor, nn
 
 from egofeat.extract import persons
@@ -33,22 +34,28 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
     """A copy of the world, in which a page leaves what it makes."""
     folder = tmp_path / "here"
     shutil.copytree(world, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("COLUMNS", "80")
-    make_networks_small(monkeypatch)
+    make_networks_small(monkeypatch, kernels="visualize.md" in request.node.name)
     return folder
 
 
-def make_networks_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small pictures for every network, and a detector that looks at nothing."""
+def make_networks_small(monkeypatch: pytest.MonkeyPatch, *, kernels: bool) -> None:
+    """Small pictures, a detector that looks at nothing, and stand-ins for large networks.
+
+    A stand-in has no `kernels` to draw.
+    """
     for name, (spec, build) in BACKBONES.items():
         small = replace(spec, size=min(96, spec.size), squash_size=min(96, spec.squash_size))
-        monkeypatch.setitem(BACKBONES.own, name, (small, build))
+        large = spec.parameters > 4_000_000 and not kernels
+        monkeypatch.setitem(BACKBONES.own, name, (small, light(build) if large else build))
     load = persons.load
     monkeypatch.setattr(persons, "build", lambda *_: OneFinder())
     monkeypatch.setattr(persons, "load", lambda weights="default", **more: load("random", **more))
