@@ -1,5 +1,6 @@
 """Swapping backbones over what a store holds, and making stale stores anew."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.networks import light
 from torchvision.models import mobilenet_v2
 
 from egofeat.errors import RequestError
@@ -38,13 +40,13 @@ ON_CPU = ReextractConfig(device="cpu", workers=1)
 
 
 def small(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a backbone take small pictures by default, so that a test is quick."""
+    """Have a backbone take small pictures by default, and a stand-in look at them."""
     from egofeat.extract.backbones import registry
 
     spec, build = registry.BACKBONES[name]
     clip = spec.clip and replace(spec.clip, frames=spec.clip.fewest)
     smaller = replace(spec, size=32, squash_size=32, short_side=32, clip=clip, weights=())
-    monkeypatch.setitem(registry.BACKBONES.own, name, (smaller, build))
+    monkeypatch.setitem(registry.BACKBONES.own, name, (smaller, light(build)))
 
 
 def test_another_backbone_takes_the_same_segments_and_only_those(project, monkeypatch):
@@ -231,6 +233,7 @@ SWAP = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tests.networks import light
 from egofeat.extract import shards
 from egofeat.extract.backbones import registry
 from egofeat.pipelines.extraction.extract import run_jobs
@@ -241,7 +244,7 @@ import egofeat.pipelines.extraction.extract as pipeline
 spec, build = registry.BACKBONES["i3d"]
 clip = replace(spec.clip, frames=spec.clip.fewest)
 spec = replace(spec, size=32, short_side=32, clip=clip, weights=())
-registry.BACKBONES.own["i3d"] = (spec, build)
+registry.BACKBONES.own["i3d"] = (spec, light(build))
 shards.MAX_ROWS = 1
 kill_after = int(sys.argv[2])
 written = []
@@ -270,7 +273,8 @@ def test_a_swap_killed_half_way_goes_on_and_a_head_is_trained_on_both(project):
 
     def swap(kill_after: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", SWAP, str(old), str(kill_after)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     assert swap(2).returncode == 9
     resumed = swap(-1)
