@@ -57,5 +57,5 @@ def make_networks_small(monkeypatch: pytest.MonkeyPatch, *, kernels: bool) -> No
         large = spec.parameters > 4_000_000 and not kernels
         monkeypatch.setitem(BACKBONES.own, name, (small, light(build) if large else build))
     load = persons.load
-    monkeypatch.setattr(persons, "build", lambda *_: OneFinder())
+    monkeypatch.setattr(persons, "build", lambda *_, **__: OneFinder())
     monkeypatch.setattr(persons, "load", lambda weights="default", **more: load("random", **more))
