@@ -2,17 +2,24 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test coverage lint types imports wheel campaign clean
+.PHONY: demo test quick coverage lint types imports wheel campaign clean
 
 demo: .venv/installed
 	$(BIN)/egofeat demo
 
 # A process a core, four at most, and one thread in each: torch's would step on each other.
+# A process that is done takes over what the others have not begun.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) --durations=40
+
+# The main promises, for the loop of editing.
+quick: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m quick -n 2 --dist worksteal
 
 coverage: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 # Kills, failing disks, flipped bits, hostile input, options together: docs/reliability.md. Hours;
 # it goes on where it was. ARGS="--only kills --scale 0.1 --budget 600" for less.
