@@ -5,8 +5,8 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -18,7 +18,6 @@ from egofeat.extract.extractor import extract
 from egofeat.extract.shards import cut
 from egofeat.extract.task import Task
 from egofeat.heads.config import TrainerConfig
-from egofeat.heads.training.recipes import trainer_config
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import Job, plan_job
@@ -154,7 +153,8 @@ def features(
         segments=tuple(Segment(id=name, video=name) for name in names),
         classes={},
     )
-    config = _config(ExtractConfig, backbone=backbone, taps=taps, weights=str(weights), **options)
+    asked = {"backbone": backbone, "taps": taps, "weights": str(weights)}
+    config = ExtractConfig(**_checked(fields(ExtractConfig), **asked, **options))
     kept = _kept(plan_job(config, dataset), config)
     found: list[Any] = [{one: kept[one].features[name] for one in kept} for name in names]
     if not isinstance(tap, list | tuple):
@@ -209,12 +209,8 @@ def extract_dataset(
         EgofeatError: the disk refuses, or the store that is there is damaged.
     """
     taps = (tap,) if isinstance(tap, str) else tuple(tap)
-    weights = str(weights)
-    return run(
-        _config(
-            ExtractConfig, dataset=dataset, backbone=backbone, taps=taps, weights=weights, **options
-        )
-    )
+    asked = {"dataset": dataset, "backbone": backbone, "taps": taps, "weights": str(weights)}
+    return run(ExtractConfig(**_checked(fields(ExtractConfig), **asked, **options)))
 
 
 @_naming_keywords
@@ -234,13 +230,8 @@ def fit(head: str, store: Where | Several, **options: Any) -> Run:
         RequestError: unknown head, option, target or split, or a folder of another run.
         EgofeatError: the store cannot be read, or the training failed.
     """
-    names = {field.name for field in fields(TrainerConfig)}
-    taught = {name: value for name, value in options.items() if name in names}
-    own = {name: value for name, value in options.items() if name not in names}
-    trainer = trainer_config(own.get("preset"), **taught)
-    known = sorted(names)
-    config = _config(FitConfig, known, head=head, store=_places(store), trainer=trainer, **own)
-    return fit_head(config)
+    known = (*fields(FitConfig), *fields(TrainerConfig))
+    return fit_head(FitConfig.of(_checked(known, head=head, store=_places(store), **options)))
 
 
 @_naming_keywords
@@ -300,14 +291,14 @@ def _places(given: Where | Several) -> Path | list[Path]:
     return [Path(one) for one in given] if isinstance(given, list | tuple) else Path(given)
 
 
-def _config(kind: Any, more: Sequence[str] = (), **given: Any) -> Any:
-    """Options of a kind, of keywords: paths may be texts, and one that there is not is refused."""
-    own = {field.name: field for field in fields(kind)}
+def _checked(known: Iterable[Field[Any]], **given: Any) -> dict[str, Any]:
+    """Keywords of which each is an option that there is; paths may be texts."""
+    own = {field.name: field for field in known}
     for name, value in given.items():
         if name not in own:
-            near = difflib.get_close_matches(name, [*own, *more], n=1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join([*own, *more])}"
+            near = difflib.get_close_matches(name, own, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(own)}"
             raise RequestError(f"there is no option {name}: {mend}")
         if isinstance(value, str) and "Path" in str(own[name].type):
             given[name] = Path(value)
-    return kind(**given)
+    return given

@@ -73,7 +73,7 @@ class Spec:
         return len(self.mean)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Backbone:
     """A frozen network, ready on its device."""
 
@@ -86,6 +86,12 @@ class Backbone:
     """The record of the official weights, or None for a user's file and random ones."""
     device: torch.device
     precision: str
+
+    def __repr__(self) -> str:
+        frames = self.spec.clip.frames if self.spec.clip else 1
+        shapes = self.tap_shapes(self.spec.size, frames)
+        taps = ", ".join(f"{tap} {shape}" for tap, shape in shapes.items())
+        return f"Backbone('{self.spec.name}', {self.weights[:19]}, {taps}, {self.device})"
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
         """Run one normalised batch, `[B, C, H, W]` of images or `[B, C, T, H, W]` of clips.

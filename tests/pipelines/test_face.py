@@ -60,9 +60,14 @@ def test_a_run_is_fitted_loaded_judged_and_used(films, store, tmp_path):
     assert judged.to_dict() == fitted.evaluation.to_dict()
     assert egofeat.load_run(fitted.path)
     video = str(next(films.glob("clips/val/*/*.mp4")))
-    (seen,) = egofeat.predict(fitted.path, video, device="cpu").videos
+    (seen,) = egofeat.predict(fitted.path, video, device="cpu").predictions
     assert seen.video == video
-    assert {guess.name for guess in seen.guesses["action"]} == {"a", "b"}
+    assert {guess.name for guess in seen.targets["action"]} == {"a", "b"}
+
+
+def test_a_backbone_shows_its_taps_and_their_shapes():
+    shown = repr(load("mobilenetv2", weights="random", taps=["gap", "block12"]))
+    assert shown == "Backbone('mobilenetv2', random:0, block12 (96, 14, 14), gap (1280,), cpu)"
 
 
 def test_weights_are_a_path_or_a_text(tmp_path):
