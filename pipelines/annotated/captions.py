@@ -70,15 +70,15 @@ def draw_overlay(tags: Sequence[Tag], frame: Size) -> Overlay:
     ordered = sorted(tags, key=lambda tag: tag.box or ())
     writing = _Writing.of(frame)
     boxes = [tag.box and _pixels(tag.box, frame) for tag in ordered]
-    labelled = [number for number, tag in enumerate(ordered) if tag.labels]
-    panels = [writing.panel(ordered[n], boxes[n] or (0, 0, 0, 0)) for n in labelled]
+    named = [number for number, tag in enumerate(ordered) if tag.labels]
+    panels = [writing.panel(ordered[n], boxes[n] or (0, 0, 0, 0)) for n in named]
     picture = Image.new("RGBA", frame)
     draw = ImageDraw.Draw(picture)
     for number, box in enumerate(boxes):
         if box:
             draw.rectangle(_drawn(box), outline=colour(number), width=writing.edge + 1)
     left_out = 0
-    for number, placed in zip(labelled, place_lines(panels, frame), strict=True):
+    for number, placed in zip(named, place_lines(panels, frame), strict=True):
         tag = ordered[number]
         left_out += len(tag.labels) - (placed.lines if placed else 0)
         if placed:

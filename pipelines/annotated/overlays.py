@@ -86,7 +86,7 @@ def person_scenes(
         seen.unread |= {f"{moment:g} s": why for moment, why in (lost | unread).items()}
         for moment in filter(made.__contains__, there):
             of_moment = there[moment]
-            logits = recogniser.logits([beside(made[moment], of_moment.scores, others)])
+            logits = recogniser.logits([with_others(made[moment], of_moment.scores, others)])
             scores = torch.cat([of.sigmoid().cpu() for of in logits.values()], dim=1)
             tags = [
                 Tag(_labels(of_person, [*logits], recogniser), tuple(corners))
@@ -105,7 +105,7 @@ def _labels(scores: Tensor, targets: Sequence[str], recogniser: Recogniser) -> t
     return tuple(label for label in labels if label.score >= recogniser.threshold)
 
 
-def beside(features: NDArray[Any], scores: NDArray[np.float32], others: int) -> NDArray[Any]:
+def with_others(features: NDArray[Any], scores: NDArray[np.float32], others: int) -> NDArray[Any]:
     """Each person with the others of its key frame, `[n, …]` to `[n, 1 + others, …]`.
 
     As a store of persons is read for heads: the most confident first, zeros where there are fewer.

@@ -1,4 +1,4 @@
-"""Who stands where in one video: boxes of persons out of a file, or by the detector."""
+"""Who stands where in one video: person boxes read from a file, or detected."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def detect_people(detector: Detector, source: FrameSource, every: float) -> Peop
 
 
 def load_detector(min_score: float, device: str) -> Detector:
-    """The detector of persons.
+    """Load the person detector.
 
     Raises:
         WeightsError: its weights are not at hand.

@@ -3,7 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from rich.table import Table
 
@@ -92,7 +92,7 @@ class Description:
         clip = f"{self.clip.frames}×{self.clip.stride}@{self.clip.fps:g} " if self.clip else ""
         return f"{clip}{self.pixels}"
 
-    def whereabouts(self) -> str:
+    def where(self) -> str:
         """`at hand` for the default weights; otherwise `not here`, and which others are."""
         if self.weights[0].at_hand:
             return "at hand"
@@ -124,7 +124,7 @@ class Description:
         ]
         if self.weights:
             default = self.weights[0]
-            parts += [default.score(), default.licence, f"weights {self.whereabouts()}"]
+            parts += [default.score(), default.licence, f"weights {self.where()}"]
         else:
             parts.append("no published weights")
         return f"{self.name}: {', '.join(parts)}"
@@ -223,19 +223,9 @@ def _description(spec: Spec, build: Builder) -> Description:
 
 def _official(weights: Weights) -> OfficialWeights:
     path = at_hand(weights)
-    return OfficialWeights(
-        name=weights.name,
-        file=weights.file,
-        url=weights.url,
-        hosted=weights.hosted,
-        licence=weights.licence,
-        trained_on=weights.trained_on,
-        accuracy=weights.accuracy,
-        metric=weights.metric,
-        views=weights.views,
-        multiply_adds=weights.multiply_adds,
-        at_hand=str(path) if path else None,
-    )
+    shown = {one.name for one in fields(OfficialWeights)} - {"at_hand"}
+    published = {name: getattr(weights, name) for name in shown}
+    return OfficialWeights(**published, at_hand=str(path) if path else None)
 
 
 def _entry(label: str, lines: Sequence[str]) -> list[str]:

@@ -90,14 +90,14 @@ def export(config: ExportConfig) -> ExportReport:
     else:
         wanted = wanted_of_store(store, config.splits)
     names = file_names(wanted)
-    beside = AnnotationFiles({}, outside=0)
+    annotations = AnnotationFiles({}, outside=0)
     if form.annotations:
-        beside = annotation_files(store, wanted, names, dataset, form.annotations)
+        annotations = annotation_files(store, wanted, names, dataset, form.annotations)
     _claim(config, store)
     present = [id_ for id_ in wanted if id_ in store]
     missing = [names[id_] for id_ in wanted if id_ not in store]
     rows = _write_features(config.out, form, store, {id_: names[id_] for id_ in present})
-    for name, content in beside.texts.items():
+    for name, content in annotations.texts.items():
         _write(config.out / name, content)
     _write(config.out / MISSING, "".join(f"{name}\n" for name in missing))
     return ExportReport(
@@ -108,7 +108,7 @@ def export(config: ExportConfig) -> ExportReport:
         rows=rows,
         missing=len(missing),
         unit="videos" if store.flat else "segments",
-        notes=_notes(config, store, dataset, beside.outside),
+        notes=_notes(config, store, dataset, annotations.outside),
     )
 
 

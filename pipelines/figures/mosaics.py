@@ -24,7 +24,7 @@ _CHARACTER = 0.55
 _WIDTH = 1150
 """Pixels that the tiles may take from left to right, where they are small enough."""
 _TALL = 1800
-"""Pixels from top to bottom, likewise."""
+"""Pixels that they may take from top to bottom."""
 _MOST_ZOOM = 16
 
 

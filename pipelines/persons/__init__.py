@@ -1,1 +1,1 @@
-"""Boxes of persons, and features cut out of kept maps."""
+"""Person boxes, and features cut out of stored maps."""

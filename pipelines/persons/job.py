@@ -1,4 +1,4 @@
-"""A detection of persons, planned: which frames are looked at, by what, and what was before."""
+"""Plan person detection: which frames to look at, with which detector, and what is done already."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

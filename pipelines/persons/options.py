@@ -9,7 +9,7 @@ from egofeat.pipelines.options import Compute, Data, FromManifest, Splits
 
 
 class PersonsConfig(Data, Compute, panel="Detection"):
-    """Everything that a person can choose about the detection of persons."""
+    """Options of person detection."""
 
     out: Path = option("Folder of the boxes.", default=Path("boxes"))
     every: float | None = option(

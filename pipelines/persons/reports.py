@@ -1,4 +1,4 @@
-"""What a detection of persons says when it is done, or of what it would do."""
+"""Reports of person detection: what it did, and what it would do."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""`egofeat roi-from-maps`: features of persons out of maps that are kept; nothing is decoded."""
+"""`egofeat roi-from-maps`: person features cut out of stored maps; nothing is decoded."""
 
 import time
 from collections.abc import Mapping, Sequence

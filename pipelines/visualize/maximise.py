@@ -54,7 +54,7 @@ def maximise(
         tap: a map of it.
         channels: of the tap.
         mean: of the normalised input, one value a colour.
-        std: likewise.
+        std: of the normalised input, one value a colour.
         size: pixels of a side.
         steps: of gradient ascent.
         seed: of the noise and of the moves.

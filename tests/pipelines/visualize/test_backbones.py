@@ -357,7 +357,9 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
     said = run(app, ["visualize", "activation-maximisation", *few, *common])
     assert len(json.loads(said.stdout)["pictures"]) == 2
     wrong = run(app, ["visualize", "activation-maximisation", "--channels", "1,b", *common])
-    assert str(wrong.exception) == "--channels 1,b: 'b' is no number: write 1,4,8"
+    assert (
+        str(wrong.exception) == "--channels 1,b is no list of numbers: give them by comma, as 5,10"
+    )
 
 
 @pytest.mark.parametrize("backbone", ["flow_grid", "i3d_flow"])
