@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from egofeat.heads.config import TrainerConfig
     from egofeat.heads.head import Head
     from egofeat.heads.registry import HEADS, PRESETS, build_head, head_options
-    from egofeat.heads.training.trainer import Examples, train
+    from egofeat.heads.training.trainer import Examples, predict, train
 
 __all__ = [
     "HEADS",
@@ -17,11 +17,12 @@ __all__ = [
     "TrainerConfig",
     "build_head",
     "head_options",
+    "predict",
     "train",
 ]
 
-_PLACES = {"TrainerConfig": "config", "Head": "head", "Examples": "training.trainer"}
-_PLACES["train"] = "training.trainer"
+_PLACES = {"TrainerConfig": "config", "Head": "head"}
+_PLACES |= dict.fromkeys(("Examples", "predict", "train"), "training.trainer")
 
 
 def __getattr__(name: str) -> Any:

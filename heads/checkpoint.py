@@ -41,6 +41,8 @@ class Progress:
     """What is monitored, at the best evaluation."""
     best: dict[str, Tensor] = field(default_factory=dict)
     """The head's state at the best evaluation, on the CPU."""
+    seconds: float = 0.0
+    """That training and validation took."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One record an evaluation: epoch (passes over the rows so far), iteration, lr,
     train/loss, val/loss, `val/<target>/<figure>`."""
@@ -82,6 +84,7 @@ def save_checkpoint(
         "scaler": scaler.state_dict(),
         "best_round": progress.best_round,
         "best_value": progress.best_value,
+        "seconds": progress.seconds,
         "history": asdict(extent),
         "sha256": _UNKNOWN.decode(),
     }
@@ -121,6 +124,7 @@ def load_checkpoint(
             best_round=facts["best_round"],
             best_value=facts["best_value"],
             best=_within("best", tensors),
+            seconds=facts.get("seconds", 0.0),  # one of before tells none
         )
         return progress, Extent(**facts["history"])
     except (

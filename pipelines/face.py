@@ -27,7 +27,7 @@ from egofeat.pipelines.extraction.reports import ExtractReport
 from egofeat.pipelines.training import evaluate as evaluating
 from egofeat.pipelines.training import predict as predicting
 from egofeat.pipelines.training.evaluation import Evaluation
-from egofeat.pipelines.training.fit import Run, fit_head
+from egofeat.pipelines.training.fit import Fitted, fit_head
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.predict import Predictions
 from egofeat.segments import Dataset, Media, Segment
@@ -214,7 +214,7 @@ def extract_dataset(
 
 
 @_naming_keywords
-def fit(head: str, store: Where | Several, **options: Any) -> Run:
+def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
     """Train a head on kept features, as `egofeat fit-head` does, into a run folder.
 
     Args:

@@ -46,6 +46,33 @@ class Features(Protocol):
         ...
 
 
+class _Array:
+    """An array in memory, as features of a store are read."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+        self.row_shape: tuple[int, ...] = array.shape[1:]
+        self.dtype = array.dtype
+        self.nbytes = array.nbytes
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        if out is None:
+            return self._array[rows]
+        out[...] = self._array[rows]
+        return out
+
+    def advise_random(self, rows: NDArray[np.int64]) -> None:
+        """All of it is at hand."""
+
+
+def as_features(source: Features | NDArray[Any]) -> Features:
+    """Features of a store as they are, an array as they are read."""
+    return _Array(source) if isinstance(source, np.ndarray) else source
+
+
 class Feed:
     """Some rows of a store as float32 batches `[B, *row_shape]` on a device.
 

@@ -1,9 +1,11 @@
 """The training loop: batches of a feed, validation, early stopping, resuming."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from egofeat.heads.gaze import taught
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import target_metrics
 from egofeat.heads.measures.precision import autocast, check_precision
-from egofeat.heads.training.feed import Features, Feed, row_bytes, should_hold
+from egofeat.heads.training.feed import Features, Feed, as_features, row_bytes, should_hold
 from egofeat.heads.training.history import History
 from egofeat.heads.training.losses import Criterion, Labels, class_counts
 from egofeat.heads.training.optim import make_optimizer
@@ -37,11 +39,12 @@ class DivergedError(EgofeatError):
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of a store, their labels, and which of them train and validate."""
+    """Features, their labels, and which rows train and validate."""
 
-    features: Features
+    features: Features | NDArray[Any]
+    """Of a store, or an array `[N,T,C]`, `[N,T,C,H,W]` or `[N,V,t,C,H,W]`."""
     labels: Mapping[str, Labels]
-    """Target to the label of every row of the store, -1 where absent; or to its classes."""
+    """Target to the label of every row `[N]`, -1 where absent; or to its classes `[N,classes]`."""
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     gaze: NDArray[np.float32] | None = None
@@ -83,13 +86,29 @@ def train(
         RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
             has no meaning for the labels.
     """
-    trainer = Trainer(head, examples, config)
-    if checkpoint is None:
-        return trainer.run(None, None, on_epoch)
-    return trainer.run(checkpoint, history or checkpoint.with_suffix(".csv"), on_epoch)
+    trainer = _Trainer(head, examples, config)
+    progress, records = Progress(), None
+    if checkpoint is not None:
+        records = History(history or checkpoint.with_suffix(".csv"), trainer.order.per_epoch)
+        if checkpoint.exists():
+            progress, extent = load_checkpoint(checkpoint, *trainer.state)
+            progress.history = records.resume(extent)
+    with torch.random.fork_rng([trainer.device] if trainer.device.type == "cuda" else []):
+        while not trainer.finished(progress):
+            began = time.monotonic()
+            trainer.round(progress)
+            progress.seconds += time.monotonic() - began
+            if checkpoint is not None and records is not None:
+                records.append(progress.history[-1])
+                save_checkpoint(checkpoint, *trainer.state, progress, records.extent)
+            on_epoch(progress.history[-1])
+    if progress.best:
+        head.load_state_dict(progress.best)
+    head.eval()
+    return progress
 
 
-class Trainer:
+class _Trainer:
     """Head, optimiser, loss and feeds of one training."""
 
     def __init__(self, head: Head, examples: Examples, config: TrainerConfig) -> None:
@@ -103,17 +122,14 @@ class Trainer:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
         self.criterion = make_criterion(head, examples, config).to(self.device)
-        wanted = (len(examples.train) + len(examples.validation)) * row_bytes(examples.features)
+        features = as_features(examples.features)
+        wanted = (len(examples.train) + len(examples.validation)) * row_bytes(features)
         held = should_hold(config.device_cache, self.device, wanted)
         self.feed = Feed(
-            examples.features,
-            examples.train,
-            device=self.device,
-            batch_size=config.batch_size,
-            held=held,
+            features, examples.train, device=self.device, batch_size=config.batch_size, held=held
         )
         self.validation = evaluation_feed(
-            examples.features, examples.validation, device=self.device, held=held
+            features, examples.validation, device=self.device, held=held
         )
         self.train_labels = examples.labels_of(examples.train, self.device)
         self.validation_labels = examples.labels_of(examples.validation, self.device)
@@ -128,38 +144,18 @@ class Trainer:
         self.decay = config.decay(self.order.per_epoch)
         self.length = config.iterations or config.epochs * self.order.per_epoch
 
-    def run(
-        self,
-        checkpoint: Path | None,
-        history: Path | None,
-        on_epoch: Callable[[Mapping[str, float]], None],
-    ) -> Progress:
-        """Train to the last iteration or the end of patience; both files or neither."""
-        progress = Progress()
-        records = History(history, self.order.per_epoch) if history else None
-        if checkpoint is not None and records and checkpoint.exists():
-            progress, extent = load_checkpoint(checkpoint, self.head, self.optimizer, self.scaler)
-            progress.history = records.resume(extent)
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            while not self._finished(progress):
-                self._round(progress)
-                if checkpoint is not None and records:
-                    records.append(progress.history[-1])
-                    parts = (self.head, self.optimizer, self.scaler, progress, records.extent)
-                    save_checkpoint(checkpoint, *parts)
-                on_epoch(progress.history[-1])
-        if progress.best:
-            self.head.load_state_dict(progress.best)
-        self.head.eval()
-        return progress
+    @property
+    def state(self) -> tuple[Head, torch.optim.Optimizer, torch.amp.GradScaler]:
+        """What a checkpoint keeps."""
+        return self.head, self.optimizer, self.scaler
 
-    def _finished(self, progress: Progress) -> bool:
+    def finished(self, progress: Progress) -> bool:
+        """Whether the last iteration is done, or patience at its end."""
         patience = self.config.patience
         waited = len(progress.history) - progress.best_round
         return progress.iteration >= self.length or (0 < patience <= waited)
 
-    def _round(self, progress: Progress) -> None:
+    def round(self, progress: Progress) -> None:
         """Train to the next evaluation, validate, and write both into the progress."""
         number, start = len(progress.history) + 1, progress.iteration
         stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
@@ -220,7 +216,7 @@ class Trainer:
         return float(total) / sum(map(len, batches))
 
     def _validate(self) -> dict[str, float]:
-        logits = predict(self.head, self.validation, amp=self.config.amp)
+        logits = logits_of(self.head, self.validation, self.config.amp)
         on_device = {target: values.to(self.device) for target, values in logits.items()}
         record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
         for target, values in logits.items():
@@ -284,15 +280,35 @@ def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
 
 
 def evaluation_feed(
-    features: Features, rows: NDArray[np.int64], *, device: torch.device, held: bool = False
+    features: Features | NDArray[Any],
+    rows: NDArray[np.int64],
+    *,
+    device: torch.device,
+    held: bool = False,
 ) -> Feed:
     """Make a feed whose batches are sized for passes without gradients."""
-    widened = 4 * math.prod(features.row_shape)
-    size = max(1, min(256, EVALUATION_BYTES // widened))
-    return Feed(features, rows, device=device, batch_size=size, held=held)
+    source = as_features(features)
+    size = max(1, min(256, EVALUATION_BYTES // (4 * math.prod(source.row_shape))))
+    return Feed(source, rows, device=device, batch_size=size, held=held)
 
 
-def predict(head: Head, feed: Feed, *, amp: str = "off") -> dict[str, Tensor]:
+def predict(
+    head: Head, features: Features | NDArray[Any], rows: NDArray[np.int64] | None = None
+) -> dict[str, Tensor]:
+    """Return target to logits `[rows,classes]`, float32 on the CPU, in the order of the rows.
+
+    Args:
+        head: on any device; it ends in evaluation mode.
+        features: of a store, or an array, as `Examples` has them.
+        rows: which of them; None is all of an array.
+    """
+    if rows is None:
+        rows = np.arange(len(features))  # type: ignore[arg-type]
+    device = next(head.parameters()).device
+    return logits_of(head, evaluation_feed(features, rows, device=device))
+
+
+def logits_of(head: Head, feed: Feed, amp: str = "off") -> dict[str, Tensor]:
     """Return target to logits `[rows,classes]`, float32 on the CPU, in the feed's order."""
     head.eval()
     parts: dict[str, list[Tensor]] = {target: [] for target in head.targets}

@@ -1,10 +1,8 @@
 """`egofeat annotate`: a video with what a run's head sees written into it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from egofeat import console
 from egofeat.device import choose_device
@@ -16,9 +14,7 @@ from egofeat.pipelines.annotated.people import detect_people, load_detector, rea
 from egofeat.pipelines.annotated.video import Scene, Written, check_place, write_annotated
 from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched
 from egofeat.pipelines.training.predict import makers_of, weights_of_sources
-from egofeat.pipelines.training.run import load_run, reads_persons
-from egofeat.pipelines.training.run_config import sources
-from egofeat.recipe import Recipe
+from egofeat.pipelines.training.run import Run, load_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +54,18 @@ def annotate(config: AnnotateConfig) -> Annotated:
         MediaError: the video cannot be read.
     """
     _check(config)
-    head, run = load_run(config.run)
-    of_persons = reads_persons(run)
+    run = load_run(config.run)
+    of_persons = run.config.of_persons
     if not of_persons:
-        _check_stretches(config.run, sources(run))
+        _check_stretches(run)
     if config.boxes and not of_persons:
         raise RequestError(
             f"run {config.run} was trained on segments and knows no persons: leave --boxes out"
         )
     device, usual = choose_device(config.device), 0.3 if of_persons else 0.0
     recogniser = Recogniser(
-        head=head.to(device),
-        classes=run["classes"],
+        head=run.head.to(device),
+        classes=run.config.classes,
         every=config.every or (1.0 if of_persons else 3.0),
         threshold=usual if config.threshold is None else config.threshold,
         top=config.top,
@@ -79,7 +75,7 @@ def annotate(config: AnnotateConfig) -> Annotated:
     with ExitStack() as opened:
         source = opened.enter_context(PyavSource(config.video))
         make = _person_scenes if of_persons else _clip_scenes
-        scenes = make(config, recogniser, sources(run), source, seen, opened)
+        scenes = make(config, recogniser, run, source, seen, opened)
         with console.progress("annotating", len(source.times), "frames") as progress:
             written = write_annotated(source, scenes, config.out, progress)
     return _report(config, written, seen)
@@ -88,7 +84,7 @@ def annotate(config: AnnotateConfig) -> Annotated:
 def _person_scenes(
     config: AnnotateConfig,
     recogniser: Recogniser,
-    trained_on: Sequence[Mapping[str, Any]],
+    run: Run,
     video: PyavSource,
     seen: Seen,
     opened: ExitStack,
@@ -100,14 +96,14 @@ def _person_scenes(
         detector = load_detector(min_score, config.device)
         # Of its own: the frames that are written are read at the same time.
         people = detect_people(detector, opened.enter_context(video.again()), every)
-    (source,) = trained_on  # persons are never joined
-    (weights,) = weights_of_sources(config.run, [source], config.weights or None)
+    (source,) = run.config.sources  # persons are never joined
+    (weights,) = weights_of_sources(run, config.weights or None)
     return person_scenes(
         recogniser,
         opened.enter_context(Watched(video)),
         people,
-        PersonFeatures(source, weights, config.device),
-        others=source["feature_shape"][0] - 1,
+        PersonFeatures(source.recipe, source.tap, weights, config.device),
+        others=source.shape[0] - 1,
         seen=seen,
     )
 
@@ -115,24 +111,23 @@ def _person_scenes(
 def _clip_scenes(
     config: AnnotateConfig,
     recogniser: Recogniser,
-    trained_on: Sequence[Mapping[str, Any]],
+    run: Run,
     video: PyavSource,
     seen: Seen,
     opened: ExitStack,
 ) -> Iterator[Scene]:
-    weights = weights_of_sources(config.run, trained_on, config.weights or None)
-    makers = makers_of(trained_on, weights, config.device)
+    makers = makers_of(run, config.weights or None, config.device)
     watched = opened.enter_context(Watched(video))
     return clip_scenes(recogniser, watched, video.stop, makers, seen)
 
 
-def _check_stretches(run: Path, trained_on: Sequence[Mapping[str, Any]]) -> None:
-    for source in trained_on:
-        plan = Recipe.from_dict(source["recipe"]).plan
+def _check_stretches(run: Run) -> None:
+    for source in run.config.sources:
+        plan = source.recipe.plan
         if not plan.counted:
             raise RequestError(
-                f"run {run} was trained on features by '{plan.sampling}', which cannot be made of "
-                "any stretch of a video: name a run on a store of persons, or of segments"
+                f"run {run.path} was trained on features by '{plan.sampling}', which cannot be "
+                "made of any stretch of a video: name a run on a store of persons, or of segments"
             )
 
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import fuse_logits
 from egofeat.pipelines.training.coverage import Coverage, coverage
 from egofeat.pipelines.training.evaluate import predict_split, split_rows
-from egofeat.pipelines.training.run import Places, load_run, open_run_store
+from egofeat.pipelines.training.options import Places
+from egofeat.pipelines.training.run import load_run
+from egofeat.pipelines.training.run_rows import open_run_store
 from egofeat.store.damage import writing
 from egofeat.store.files import replace_file
 
@@ -50,15 +51,15 @@ def export_challenge(
         RequestError: the head has other targets, or the store lacks the split, or a part of it.
         StoreError: the store is absent, or holds features of another recipe.
     """
-    head, config = load_run(run)
-    classes = {target: len(names) for target, names in config["classes"].items()}
+    loaded = load_run(run)
+    classes = {target: len(names) for target, names in loaded.config.classes.items()}
     if any(classes.get(target) != count for target, count in CLASSES.items()):
         has = ", ".join(f"{count} {target} classes" for target, count in classes.items())
         raise RequestError(
             f"the challenge wants a head with 97 verb and 300 noun classes and run {run} has {has}:"
             " fit one with --target verb,noun on EPIC-KITCHENS-100"
         )
-    opened = open_run_store(run, config, store)
+    opened = open_run_store(loaded, store)
     split_rows(opened, split)
     covered = coverage(opened, split)
     if covered.missing and not incomplete:
@@ -66,8 +67,9 @@ def export_challenge(
             f"{covered}, and the challenge scores every segment: extract them, or give "
             "--incomplete for a file of those that there are"
         )
-    rows, parts = predict_split(head.to(choose_device(device)), opened, split)
-    write_challenge(out, opened.ids[rows].tolist(), fuse_logits(head, parts))
+    loaded.head.to(choose_device(device))
+    predicted = predict_split(loaded, opened, split)
+    write_challenge(out, opened.ids[predicted.rows].tolist(), predicted.logits)
     return covered
 
 

@@ -47,7 +47,8 @@ class Maker:
     """Makes features as one store of a run has them.
 
     Args:
-        source: of the run: `recipe` and `tap` of the store.
+        recipe: of the store.
+        tap: which of its taps.
         weights: backbone weights file, where the store's were a user's own.
         device: where to run.
 
@@ -55,9 +56,9 @@ class Maker:
         WeightsError: the backbone's weights are not those of the store.
     """
 
-    def __init__(self, source: Mapping[str, Any], weights: str | None, device: str) -> None:
-        self.recipe = Recipe.from_dict(source["recipe"])
-        self.tap: str = source["tap"]
+    def __init__(self, recipe: Recipe, tap: str, weights: str | None, device: str) -> None:
+        self.recipe = recipe
+        self.tap = tap
         taps = self.recipe.roi.maps if self.recipe.roi else [self.tap]
         self._backbone = backbone_of(self.recipe, taps, weights, device)
 
@@ -143,7 +144,8 @@ class PersonFeatures:
     """Makes features of persons as a store of persons has them, for any video.
 
     Args:
-        source: of a run: `recipe` and `tap` of its store.
+        recipe: of the store.
+        tap: which of its taps.
         weights: backbone weights file, where the store's were a user's own.
         device: where to run.
 
@@ -152,11 +154,11 @@ class PersonFeatures:
     """
 
     def __init__(
-        self, source: Mapping[str, Any], weights: str | None = None, device: str = "auto"
+        self, recipe: Recipe, tap: str, weights: str | None = None, device: str = "auto"
     ) -> None:
-        self._maker = Maker(source, weights, device)
-        assert self._maker.recipe.roi  # of a run on persons
-        self._align = self._maker.recipe.roi
+        self._maker = Maker(recipe, tap, weights, device)
+        assert recipe.roi  # of a run on persons
+        self._align = recipe.roi
 
     def at(
         self, media: Watched, boxes: Mapping[float, Boxes]

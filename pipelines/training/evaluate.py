@@ -1,7 +1,7 @@
 """`egofeat evaluate`: a run's head on a split: figures, predictions, confusion matrices."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,21 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import AveragedHeads, WeightedHeads, fuse_logits
-from egofeat.heads.head import Head
+from egofeat.heads.fusion import WeightedHeads, fuse_logits
 from egofeat.heads.measures.metrics import collapse_warning, metrics
-from egofeat.heads.training.trainer import evaluation_feed, predict
+from egofeat.heads.training.losses import Labels
+from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures.classes import confusion_matrix
 from egofeat.pipelines.training.coverage import coverage
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
-from egofeat.pipelines.training.evaluation import Evaluation, write_arrays
+from egofeat.pipelines.training.evaluation import Evaluation, write_arrays, write_evaluation
 from egofeat.pipelines.training.gaze import gaze_figures
 from egofeat.pipelines.training.labelled import split_names
-from egofeat.pipelines.training.run import (
-    Places,
-    branches,
-    load_run,
-    open_run_rows,
-)
-from egofeat.pipelines.training.run_files import write_file
+from egofeat.pipelines.training.options import Places
+from egofeat.pipelines.training.run import Run, load_run
+from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
 from egofeat.pipelines.training.trained_on import judge
-from egofeat.pipelines.training.views import Views, head_of_a_view, open_views, predict_views
+from egofeat.pipelines.training.views import Views, predict_views, view_of
 from egofeat.store import PersonRows, Rows
 
 
@@ -59,119 +55,75 @@ def evaluate(
             cannot see one alone.
         StoreError: the store is absent, or holds features of another recipe.
     """
-    head, config = load_run(run)
+    loaded = load_run(run)
     by = Views(*views) if views else None
     if by:
-        opened = open_views(run, config, store, by)
-        head = head_of_a_view(run, config, head)
+        rows = open_run_store(loaded, store, by.check)
+        loaded = view_of(loaded)
     else:
-        opened = open_run_rows(run, config, store)
-    head = head.to(choose_device(device))
-    judged = config["val_split"] if split is None else split
-    return evaluate_head(head, config, opened, run, judged, by)
+        rows = open_run_rows(loaded, store)
+    loaded.head.to(choose_device(device))
+    return evaluate_run(loaded, rows, loaded.config.splits.val if split is None else split, by)
 
 
-def evaluate_head(
-    head: Head | AveragedHeads,
-    config: Mapping[str, Any],
-    store: Rows,
-    folder: Path,
-    split: str,
-    views: Views | None = None,
-) -> Evaluation:
+def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) -> Evaluation:
     """Evaluate, and write metrics, predictions and confusion matrices into the run's folder.
 
     Files about other rows than those that the run was first judged on carry the split's name, and
     those of an evaluation by views the views. Persons are evaluated by `evaluate_persons`.
     """
     if isinstance(store, PersonRows):
-        assert isinstance(head, Head)
-        return evaluate_persons(head, config, store, folder, split)
+        return evaluate_persons(run, store, split)
     split_rows(store, split)
-    judged = judge(folder, config, store, split)
-    rows, parts = predict_split(head, store, split, views)
-    logits = fuse_logits(head, parts)
-    labels = {target: torch.from_numpy(store.labels[target][rows]) for target in logits}
-    unseen = torch.from_numpy(np.isin(store.groups[rows], sorted(store.unseen)))
-    figures, *of_parts = (
-        dict(metrics(values, labels, tail=store.tail, unseen=unseen))
-        for values in (logits, *(parts if len(parts) > 1 else ()))
-    )
-    if not figures:
-        raise RequestError(
-            f"split '{split}' of store {store.path} has no labels to evaluate against: "
-            "choose another with --split"
-        )
-    # Attention goes with the steps of a whole segment, which no head sees by views.
-    foretold = [gaze_figures(*of, rows) if not views else {} for of in branches(head, store)]
-    for of_branch, gaze in zip(of_parts or [figures], foretold, strict=True):
-        of_branch.update(gaze)
-    if isinstance(head, WeightedHeads):
-        for target, weights in head.weights().items():
-            for of_branch, weight in zip(of_parts, weights.tolist(), strict=True):
-                of_branch[f"{target}/weight"] = weight
-    stores = [one.name for one in store.stores]
-    warnings = (collapse_warning(target, logits[target], labels[target]) for target in logits)
+    judged = judge(run, store, split)
+    predicted = predict_split(run, store, split, views)
+    labels = {target: store.labels[target][predicted.rows] for target in run.config.targets}
+    figures, alone = measure(run, store, predicted, labels)
+    if not views:  # attention goes with the steps of a whole segment, which no head sees by views
+        add_gaze(run, store, predicted.rows, alone or [figures])
     suffix, said = judged.suffix, split
     if views:
         suffix, said = f"{suffix}-{views}", f"{split}, {views}"
-    write_predictions(folder / f"predictions{suffix}.npz", store, rows, logits, labels)
     evaluation = Evaluation(
-        run=folder,
+        run=run.path,
         split=split,
-        segments=len(rows),
+        segments=len(predicted.rows),
         segments_of_split=coverage(store, split).of_split,
         trained_on=judged.seen,
         metrics=figures,
-        warnings=tuple(filter(None, warnings)),
-        pictures=draw_confusions(config, logits, labels, folder, said, suffix),
-        alone=dict(zip(stores, of_parts, strict=False)),  # no parts: one head sees them all
+        warnings=warn(predicted.logits, labels),
+        pictures=draw_confusions(run, predicted.logits, labels, said, suffix),
+        alone=dict(zip([one.name for one in store.stores], alone, strict=True)) if alone else {},
         views=views,
     )
-    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    write_file(folder / f"metrics{suffix}.json", text.encode())
+    write_predictions(run.path / f"predictions{suffix}.npz", store, predicted, labels)
+    write_evaluation(evaluation, suffix)
     return evaluation
 
 
-def draw_confusions(
-    config: Mapping[str, Any],
-    logits: Mapping[str, Tensor],
-    labels: Mapping[str, Tensor],
-    folder: Path,
-    split: str,
-    suffix: str,
-) -> tuple[Path, ...]:
-    """Draw which class was taken for which, a picture a target that has labels."""
-    pictures = []
-    for target, names in config["classes"].items():
-        if not (labels[target] >= 0).any():
-            continue
-        picture = folder / f"confusion-{target}{suffix}.png"
-        predicted = logits[target].argmax(dim=1)
-        pictures.append(
-            confusion_matrix(labels[target], predicted, names, picture, f"{target}, {split}")
-        )
-    return tuple(pictures)
+@dataclass(frozen=True)
+class Predicted:
+    """What the heads of a run give for rows of a split."""
+
+    rows: NDArray[np.int64]
+    parts: list[dict[str, Tensor]]
+    """Of each head, target to logits `[rows,classes]`."""
+    logits: dict[str, Tensor]
+    """The same of the run, its heads fused."""
 
 
-def predict_split(
-    head: Head | AveragedHeads, store: Rows, split: str, views: Views | None = None
-) -> tuple[NDArray[np.int64], list[dict[str, Tensor]]]:
-    """Return the rows of a split and each head's logits for them, target to `[rows,classes]`.
-
-    By views, a head's are the log of the mean of its softmaxes.
+def predict_split(run: Run, store: Rows, split: str, views: Views | None = None) -> Predicted:
+    """Predict the rows of a split; by views, logits are the log of the mean of softmaxes.
 
     Raises:
         RequestError: the store has nothing of that split.
     """
     rows = split_rows(store, split)
-    device = next(head.parameters()).device
-    return rows, [
-        predict_views(member, features, rows, views)
-        if views
-        else predict(member, evaluation_feed(features, rows, device=device))
-        for member, features in branches(head, store)
+    parts = [
+        predict_views(member, features, rows, views) if views else predict(member, features, rows)
+        for member, features in run.branches(store)
     ]
+    return Predicted(rows, parts, fuse_logits(run.head, parts))
 
 
 def split_rows(store: Rows, split: str) -> NDArray[np.int64]:
@@ -189,15 +141,69 @@ def split_rows(store: Rows, split: str) -> NDArray[np.int64]:
     return rows
 
 
+def measure(
+    run: Run, store: Rows, predicted: Predicted, labels: Mapping[str, Labels]
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """Measure the run, and each of several heads alone, with its weight if these are learnt.
+
+    Raises:
+        RequestError: none of the rows has a label.
+    """
+    truth = {target: torch.from_numpy(of) for target, of in labels.items()}
+    unseen = torch.from_numpy(np.isin(store.groups[predicted.rows], sorted(store.unseen)))
+
+    def figures_of(logits: Mapping[str, Tensor]) -> dict[str, float]:
+        return dict(metrics(logits, truth, tail=store.tail, unseen=unseen))
+
+    figures = figures_of(predicted.logits)
+    if not figures:
+        split = str(store.splits[predicted.rows[0]])
+        raise RequestError(
+            f"split '{split}' of store {store.path} has no labels to evaluate against: "
+            "choose another with --split"
+        )
+    alone = list(map(figures_of, predicted.parts)) if len(predicted.parts) > 1 else []
+    if isinstance(run.head, WeightedHeads):
+        for target, weights in run.head.weights().items():
+            for figures_alone, weight in zip(alone, weights.tolist(), strict=True):
+                figures_alone[f"{target}/weight"] = weight
+    return figures, alone
+
+
+def add_gaze(
+    run: Run, store: Rows, rows: NDArray[np.int64], figures: list[dict[str, float]]
+) -> None:
+    """Add, to the figures of each head, how well its attention foretells gaze."""
+    for branch, of_branch in zip(run.branches(store), figures, strict=True):
+        of_branch.update(gaze_figures(*branch, rows))
+
+
+def warn(logits: Mapping[str, Tensor], labels: Mapping[str, Labels]) -> tuple[str, ...]:
+    """Say of which targets the head knows few classes."""
+    said = (collapse_warning(t, logits[t], torch.from_numpy(labels[t])) for t in logits)
+    return tuple(filter(None, said))
+
+
+def draw_confusions(
+    run: Run, logits: Mapping[str, Tensor], labels: Mapping[str, Labels], split: str, suffix: str
+) -> tuple[Path, ...]:
+    """Draw which class was taken for which, a picture a target that has labels."""
+    pictures = []
+    for target, names in run.config.classes.items():
+        if not (labels[target] >= 0).any():
+            continue
+        picture = run.path / f"confusion-{target}{suffix}.png"
+        truth, predicted = torch.from_numpy(labels[target]), logits[target].argmax(dim=1)
+        title = f"{target}, {split}"
+        pictures.append(confusion_matrix(truth, predicted, names, picture, title))
+    return tuple(pictures)
+
+
 def write_predictions(
-    path: Path,
-    store: Rows,
-    rows: NDArray[np.int64],
-    logits: Mapping[str, Tensor],
-    labels: Mapping[str, Tensor],
+    path: Path, store: Rows, predicted: Predicted, labels: Mapping[str, Labels]
 ) -> None:
     """Write ids, `logits_<target>` float32 `[rows,classes]` and `labels_<target>` (-1: none)."""
-    arrays: dict[str, NDArray[Any]] = {"ids": np.array(store.ids[rows].tolist())}
-    arrays |= {f"logits_{target}": values.numpy() for target, values in logits.items()}
-    arrays |= {f"labels_{target}": values.numpy() for target, values in labels.items()}
+    arrays: dict[str, NDArray[Any]] = {"ids": np.array(store.ids[predicted.rows].tolist())}
+    arrays |= {f"logits_{target}": of.numpy() for target, of in predicted.logits.items()}
+    arrays |= {f"labels_{target}": of for target, of in labels.items()}
     write_arrays(path, arrays)

@@ -1,29 +1,35 @@
 """A head of persons on a split: frame mAP against all who are annotated there, as AVA wants it."""
 
-import json
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.boxes import stamp_of
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head
 from egofeat.heads.measures.frame_map import Placed, average_precisions, box_recall, mean_precision
-from egofeat.heads.training.trainer import evaluation_feed, predict
+from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures.precision import precision_bars
-from egofeat.pipelines.training.ava_results import ava_results
 from egofeat.pipelines.training.coverage import coverage
-from egofeat.pipelines.training.evaluation import PersonsEvaluation, Precision, write_arrays
+from egofeat.pipelines.training.evaluation import (
+    PersonsEvaluation,
+    Precision,
+    write_arrays,
+    write_evaluation,
+)
 from egofeat.pipelines.training.labelled import split_names
-from egofeat.pipelines.training.run_config import sources
+from egofeat.pipelines.training.run import Run
 from egofeat.pipelines.training.run_files import write_file
 from egofeat.pipelines.training.trained_on import judge
-from egofeat.recipe import Recipe
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.reading.persons import TARGET
+
+DIGITS = 4
+"""Decimals of a score in a file of detections."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,7 @@ def _listed(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def evaluate_persons(
-    head: Head, config: Mapping[str, Any], rows: PersonRows, folder: Path, split: str
-) -> PersonsEvaluation:
+def evaluate_persons(run: Run, rows: PersonRows, split: str) -> PersonsEvaluation:
     """Evaluate, and write metrics, predictions, detections and a picture into the run's folder.
 
     A class's score is the sigmoid of its logit, whatever the detector's score. Annotated persons
@@ -107,21 +111,21 @@ def evaluate_persons(
         RequestError: the split has no stored persons, or nobody annotated in it, or key frames
             that the run was trained on though it is not its training split.
     """
+    assert isinstance(run.head, Head)
     of_split, truth = _split(rows, split)
-    judged = judge(folder, config, rows, split)
+    judged = judge(run, rows, split)
     ids, corners = rows.ids[of_split].tolist(), rows.boxes[of_split]
-    feed = evaluation_feed(rows, of_split, device=next(head.parameters()).device)
     # In singles, those that are very sure would be equal.
-    scores = predict(head, feed)[TARGET].double().sigmoid().numpy()
+    scores = predict(run.head, rows, of_split)[TARGET].double().sigmoid().numpy()
     found, meant = truth.places(ids, corners)
     precisions = average_precisions(
         truth.boxes, truth.actions, found, scores[meant], truth.evaluated
     )
     names, counts = rows.classes[TARGET], truth.actions.sum(axis=0).tolist()
     best = sorted(precisions, key=lambda label: -precisions[label])
-    suffix = f"{judged.suffix}{boxes_suffix(rows, config)}"
+    suffix = f"{judged.suffix}{boxes_suffix(rows, run)}"
     evaluation = PersonsEvaluation(
-        run=folder,
+        run=run.path,
         split=split,
         segments=int(truth.frames.sum()),
         segments_of_split=len(rows.key_frames(split)),
@@ -132,28 +136,27 @@ def evaluate_persons(
             f"{TARGET}/box_recall": box_recall(truth.boxes, found),
         },
         warnings=tuple(truth.warnings(names, found, len(of_split))),
-        pictures=(folder / f"precision-{TARGET}{suffix}.png",),
+        pictures=(run.path / f"precision-{TARGET}{suffix}.png",),
         persons=len(of_split),
         boxes="annotated" if rows.annotated[of_split].all() else "detected",
         annotated=len(truth.actions),
         classes={names[label]: Precision(precisions[label], counts[label]) for label in best},
-        detections=folder / f"detections{suffix}.csv",
+        detections=run.path / f"detections{suffix}.csv",
     )
     title = f"{TARGET}, {split}, {evaluation.boxes} boxes"
     precision_bars(evaluation.classes, evaluation.pictures[0], title)
     write_file(evaluation.detections, ava_results(ids, corners, scores, truth.evaluated))
     predictions = {"ids": np.array(ids), "boxes": corners, "scores": rows.scores[of_split]}
     predictions["probabilities"] = scores.astype(np.float32)
-    write_arrays(folder / f"predictions{suffix}.npz", predictions)
-    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    write_file(folder / f"metrics{suffix}.json", text.encode())
+    write_arrays(run.path / f"predictions{suffix}.npz", predictions)
+    write_evaluation(evaluation, suffix)
     return evaluation
 
 
-def boxes_suffix(rows: PersonRows, config: Mapping[str, Any]) -> str:
+def boxes_suffix(rows: PersonRows, run: Run) -> str:
     """What the names of files about these boxes end in, `-boxes-0a1b2c3d`; nothing of its own."""
     boxes = rows.store.recipe.boxes or ""
-    own = Recipe.from_dict(sources(config)[0]["recipe"]).boxes
+    own = run.config.sources[0].recipe.boxes
     return "" if boxes == own else f"-boxes-{boxes.removeprefix('sha256:')[:8]}"
 
 
@@ -173,3 +176,36 @@ def _split(rows: PersonRows, split: str) -> tuple[NDArray[np.int64], Truth]:
             "action: choose another with --split"
         )
     return of_split, truth
+
+
+def ava_results(
+    ids: Sequence[str],
+    corners: NDArray[np.float32],
+    scores: NDArray[np.floating],
+    classes: Sequence[int],
+) -> bytes:
+    """Lines of video, time stamp as annotated, x1, y1, x2, y2, action and score, as AVA takes them.
+
+    Corners to 3 decimals and scores to 4 are AVA's form, so the mAP of the file may differ in the
+    last digits from that of the scores themselves, which is the one that is printed.
+    A score that would be written as 0 is left out: it ranks below all others, and no lower than
+    the rest of them.
+
+    Args:
+        ids: key frame of each box.
+        corners: [boxes, 4].
+        scores: [boxes, classes], in [0, 1].
+        classes: indices of those that are written; an action's id is its index and one.
+    """
+    steps = 10**DIGITS
+    written = [f"{step / steps:.{DIGITS}f}" for step in range(steps + 1)]
+    rounded = np.rint(scores[:, classes] * steps).astype(np.int64).tolist()
+    actions = [class_ + 1 for class_ in classes]
+    lines = io.BytesIO()
+    for id_, (x1, y1, x2, y2), of_box in zip(ids, corners.tolist(), rounded, strict=True):
+        video, stamp = id_.rpartition("_")[0], stamp_of(id_)
+        box = f"{video},{stamp},{x1:.3f},{y1:.3f},{x2:.3f},{y2:.3f}"
+        pairs = zip(actions, of_box, strict=True)
+        text = "".join(f"{box},{action},{written[step]}\n" for action, step in pairs if step)
+        lines.write(text.encode())
+    return lines.getvalue()

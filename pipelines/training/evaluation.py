@@ -1,6 +1,7 @@
 """What an evaluation found, for files and for people."""
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,12 @@ class PersonsEvaluation(Evaluation):
             f"{self.persons} {self.boxes} boxes, {len(self.classes)} classes"
             f"{f'; {self.empty:,} have no features' if self.empty else ''}{self.taught()}"
         )
+
+
+def write_evaluation(evaluation: Evaluation, suffix: str) -> None:
+    """Write metrics.json into the run's folder, its name with a suffix."""
+    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
+    write_file(evaluation.run / f"metrics{suffix}.json", text.encode())
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -3,64 +3,38 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.config import TrainerConfig
 from egofeat.heads.measures.precision import check_precision
 from egofeat.heads.registry import reads, resolve_options
 from egofeat.heads.training.losses import class_counts
 from egofeat.heads.training.recipes import trainer_config
-from egofeat.heads.training.trainer import DivergedError, Examples, check_labels
+from egofeat.heads.training.trainer import DivergedError, check_labels
 from egofeat.pipelines.figures.classes import instances_per_class
-from egofeat.pipelines.training.coverage import coverage
-from egofeat.pipelines.training.evaluate import evaluate_head
+from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.evaluation import Evaluation
-from egofeat.pipelines.training.gaze import teaching_points
-from egofeat.pipelines.training.labelled import (
-    check_taught,
-    choose_targets,
-    labelled_rows,
-    open_labelled,
-)
 from egofeat.pipelines.training.members import fit_members
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.published_heads import start_from
-from egofeat.pipelines.training.run import (
-    RunFolder,
-    branches,
-    load_run,
-    make_head,
-    save_head,
-)
+from egofeat.pipelines.training.run import Run, RunFolder, load_run, write_run
 from egofeat.pipelines.training.run_claim import claim
-from egofeat.pipelines.training.run_config import sources, write_config
+from egofeat.pipelines.training.run_config import RunConfig, write_config
 from egofeat.pipelines.training.run_files import SUMS
-from egofeat.pipelines.training.run_origin import describe_file, describe_stores
-from egofeat.pipelines.training.splits import by_published, choose_groups, hold_out
 from egofeat.pipelines.training.trained_on import NAME as TRAINED_ON
-from egofeat.pipelines.training.trained_on import TrainedOn, labels_digest
-from egofeat.store import Rows
+from egofeat.pipelines.training.training_rows import TrainingRows, describe
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A trained head and how good it is on the validation split."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Fitted(Run):
+    """A run that was trained, and how good it is on the validation split."""
 
-    path: Path
-    config: Mapping[str, Any]
-    parameters: int
-    """Trainable."""
     evaluation: Evaluation
 
 
@@ -69,7 +43,7 @@ def fit_head(
     *,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
     shown: bool = False,
-) -> Run:
+) -> Fitted:
     """Train a head and leave its run folder.
 
     A run that was killed goes on where it was, to the same end, when the same thing is
@@ -89,78 +63,48 @@ def fit_head(
         EgofeatError: the training failed.
     """
     trainer = config.trainer or trainer_config(config.preset)
-    store = open_rows(config)
-    targets = choose_targets(store, config.targets)
-    store, val_groups = divide(config, store, targets, trainer.seed)
-    train_rows = labelled_rows(store, config.train_split, targets)
-    labelled_rows(store, config.val_split, targets)  # which must have some
-    check_taught(store, train_rows, config.train_split, targets)
-    if len(train_rows) < 2:
-        raise RequestError(
-            f"split '{config.train_split}' of store {store.path} has one labelled "
-            f"{store.unit.removesuffix('s')}: a head needs two at least"
-        )
-    labels = {target: store.labels[target] for target in targets}
-    check_labels(trainer, labels)
-    description = describe(config, trainer, store, targets) | val_groups
-    check_precision(trainer.amp, choose_device(trainer.device), make_head(description))
-    for split in dict.fromkeys((config.train_split, config.val_split)):
-        covered = coverage(store, split)
-        if covered.missing:
-            console.note(f"{covered}")
-    with claim(config.out, description) as path:
-        return _fit_in(RunFolder(path), config, description, store, labels, on_epoch, shown)
+    options = resolve_options(config.head, config.preset, config.options)
+    rows = TrainingRows.open(config, options, trainer.seed)
+    check_labels(trainer, rows.labels)
+    asked = describe(config, options, trainer, rows)
+    _check_head(asked)
+    rows.tell_missing()
+    with claim(config.out, asked) as path:
+        folder = RunFolder(path)
+        if folder.metrics.exists():
+            run = load_run(path)
+            console.note(f"{path} is finished: it is evaluated again, and not trained")
+            rows.trained_on.write(path)
+        else:
+            run = _train(folder, asked, rows, on_epoch, shown)
+        evaluation = evaluate_run(run, rows.store, asked.splits.val)
+        for checkpoint in path.glob("checkpoint*.safetensors"):
+            checkpoint.unlink()
+    return Fitted(**vars(run), evaluation=evaluation)
 
 
-def _fit_in(
+def _train(
     folder: RunFolder,
-    config: FitConfig,
-    description: Mapping[str, Any],
-    store: Rows,
-    labels: Mapping[str, NDArray[Any]],
+    asked: RunConfig,
+    rows: TrainingRows,
     on_epoch: Callable[[Mapping[str, float]], None],
     shown: bool,
 ) -> Run:
-    """Train, or go on, in a folder that is this training's own; evaluate."""
-    rows = {
-        split: labelled_rows(store, split, tuple(labels))
-        for split in (config.train_split, config.val_split)
-    }
-    train_rows, val_rows = rows[config.train_split], rows[config.val_split]
-    trained_on = TrainedOn.of(store, train_rows, config.val_split, tuple(labels))
-    if folder.metrics.exists():
-        head, _ = load_run(folder.path)
-        console.note(f"{folder.path} is finished: it is evaluated again, and not trained")
-        trained_on.write(folder.path)
-    else:
-        head = make_head(description)
-        if config.init is not None:
-            start_from(head, config.init)
-        trainer = config.trainer or trainer_config(config.preset)
-        examples = []
-        for member, features in branches(head, store):
-            taught = (member, features, train_rows, str(store.path))
-            gaze = teaching_points(*taught) if trainer.gaze_weight else None
-            examples.append(Examples(features, labels, train_rows, val_rows, gaze))
-        write_config(folder.path, description)
-        trained_on.write(folder.path)
-        try:
-            shown_as = config.head if shown else None
-            fit_members(head, examples, trainer, folder, on_epoch, shown_as)
-        except DivergedError:
-            withdraw(folder)
-            raise
-        save_head(folder.path, head)
-        draw_instances(store, tuple(labels), rows, folder.path)
-    evaluation = evaluate_head(head, description, store, folder.path, config.val_split)
-    for checkpoint in folder.path.glob("checkpoint*.safetensors"):
-        checkpoint.unlink()
-    return Run(
-        path=folder.path,
-        config=description,
-        parameters=sum(p.numel() for p in head.parameters() if p.requires_grad),
-        evaluation=evaluation,
-    )
+    """Train, or go on, in a folder that is this training's own."""
+    head = asked.make_head()
+    if asked.init is not None:
+        start_from(head, Path(asked.init.file))
+    examples = rows.examples(head, asked.trainer)
+    write_config(folder.path, asked)
+    rows.trained_on.write(folder.path)
+    try:
+        shown_as = asked.head if shown else None
+        training = fit_members(head, examples, asked.trainer, folder, on_epoch, shown_as)
+    except DivergedError:
+        withdraw(folder)
+        raise
+    draw_instances(rows, folder.path)
+    return write_run(folder.path, asked, head, training, rows.coverage)
 
 
 def withdraw(folder: RunFolder) -> None:
@@ -173,125 +117,51 @@ def withdraw(folder: RunFolder) -> None:
         path.unlink()
 
 
-def open_rows(config: FitConfig) -> Rows:
-    """Open the rows that a head is to learn from.
+def _check_head(asked: RunConfig) -> None:
+    """Refuse a head that cannot be, or not here, before anything is written.
 
     Raises:
-        RequestError: unknown head or option, no such tap or published split, or segments for a
-            head of persons.
-        StoreError: the store cannot be read.
+        RequestError: it is larger than the memory, cannot read such features, or not compute so.
     """
-    options = resolve_options(config.head, config.preset, config.options)
-    store = open_labelled(config.store, config.tap, options)
-    if reads(config.head, config.preset) == "persons" and store.unit != "persons":
-        raise RequestError(
-            f"head '{config.head}' reads persons of key frames, and store {store.path} holds "
-            "segments: make one of persons with egofeat roi, or choose another head"
-        )
-    if config.published_split is not None:
-        store = by_published(store, config.published_split)
-    return store
+    _refuse_more_than_memory(asked)
+    head = asked.make_head()
+    if reads(asked.head, asked.preset) == "maps+flow":
+        _refuse_without_flow(asked)
+    check_precision(asked.trainer.amp, choose_device(asked.trainer.device), head)
 
 
-def divide(
-    config: FitConfig, store: Rows, targets: tuple[str, ...], seed: int
-) -> tuple[Rows, dict[str, Any]]:
-    """Hold the validation part out, if one is wanted; return what config.yaml says of it too.
-
-    Raises:
-        RequestError: the split cannot be divided, or there is a validation split already.
-    """
-    if not config.val_from_train:
-        return store, {}
-    if store.unit == "persons":
-        raise RequestError(
-            "--val-from-train divides segments, and persons are judged by all key frames of a "
-            f"split that the data set itself has: give {store.dataset} one in the manifest"
-        )
-    rows = labelled_rows(store, config.train_split, targets)
-    groups = choose_groups(store, rows, config.val_from_train, seed)
-    store = hold_out(store, groups, config.train_split, config.val_split)
-    return store, {"val_from_train": config.val_from_train, "val_groups": groups}
-
-
-def describe(
-    config: FitConfig, trainer: TrainerConfig, store: Rows, targets: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return what config.yaml says: plain values only."""
-    options = resolve_options(config.head, config.preset, config.options)
-    stores = describe_stores(store)
-    origin = {"fuse": config.fuse, "stores": stores} if len(stores) > 1 else stores[0]
-    description = {
-        "egofeat": version("egofeat"),
-        "head": config.head,
-        "preset": config.preset,
-        "options": options,
-        "normalize": config.normalize,
-        "targets": list(targets),
-        "train_split": config.train_split,
-        "val_split": config.val_split,
-        "trainer": asdict(trainer),
-        **origin,
-        "labels_digest": labels_digest(store, targets),
-        "dataset": store.dataset,
-        "classes": {target: list(store.classes[target]) for target in targets},
-    }
-    if config.published_split is not None:
-        description["published_split"] = config.published_split
-    if config.init is not None:
-        description["init"] = describe_file(config.init)
-    _refuse_more_than_memory(description)
-    make_head(description)  # a head that cannot be is refused before anything is written
-    if reads(config.head, config.preset) == "maps+flow":
-        _refuse_without_flow(description)
-    return description
-
-
-def _refuse_more_than_memory(description: Mapping[str, Any]) -> None:
+def _refuse_more_than_memory(asked: RunConfig) -> None:
     """Refuse a head whose weights this machine cannot hold, before memory is taken for them."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     size = inf  # of what torch cannot even count
     with suppress(RuntimeError), torch.device("meta"):
-        size = sum(weight.nbytes for weight in make_head(description).parameters())
+        size = sum(weight.nbytes for weight in asked.make_head().parameters())
     if size > memory:
         raise RequestError(
-            f"head '{description['head']}' with these options is larger than the memory of this "
-            f"machine ({console.size(memory)}): choose smaller ones"
+            f"head '{asked.head}' with these options is larger than the memory of this machine "
+            f"({console.size(memory)}): choose smaller ones"
         )
 
 
-def _refuse_without_flow(description: Mapping[str, Any]) -> None:
+def _refuse_without_flow(asked: RunConfig) -> None:
     """Refuse to take the last channel of any maps for the motion that frames are weighted by."""
-    last = sources(description)[-1]
-    if description.get("fuse") != "features" or last["feature_shape"][-3] != 1:
+    single = len(asked.sources) == 1
+    if single or asked.fuse != "features" or asked.sources[-1].shape[-3] != 1:
         raise RequestError(
-            f"head '{description['head']}' weighs maps by a grid of flow beside them: name the "
-            "store of maps first, then that of backbone flow_grid, with --store each and --fuse "
-            "features"
+            f"head '{asked.head}' weighs maps by a grid of flow beside them: name the store of "
+            "maps first, then that of backbone flow_grid, with --store each and --fuse features"
         )
 
 
-def draw_instances(
-    store: Rows,
-    targets: tuple[str, ...],
-    splits: Mapping[str, NDArray[np.int64]],
-    out: Path,
-) -> None:
-    """Draw how many rows of each class train and validate, a picture a target.
-
-    Args:
-        store: whose rows.
-        targets: what is trained.
-        splits: name to rows that are used.
-        out: folder of the pictures.
-    """
-    for target in targets:
-        names = store.classes[target]
+def draw_instances(rows: TrainingRows, out: Path) -> None:
+    """Draw how many rows of each class train and validate, a picture a target, into a folder."""
+    for target, labels in rows.labels.items():
+        names = rows.store.classes[target]
         counts = {
-            split: class_counts(store.labels[target][rows], len(names)).numpy()
-            for split, rows in splits.items()
+            split: class_counts(labels[those], len(names)).numpy()
+            for split, those in ((rows.splits.train, rows.train), (rows.splits.val, rows.val))
         }
-        picture = out / f"instances-{target}.png"
         # A person may do several things at once, and is then counted with each.
-        counted = "labels of persons" if store.unit == "persons" else "segments"
-        instances_per_class(counts, names, picture, f"{counted} a class: {target}", counted)
+        counted = "labels of persons" if rows.store.unit == "persons" else "segments"
+        title = f"{counted} a class: {target}"
+        instances_per_class(counts, names, out / f"instances-{target}.png", title, counted)

@@ -1,14 +1,16 @@
 """What a head learns from: stores opened as one, the targets, the rows that are labelled."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.heads.training.losses import Labels
-from egofeat.pipelines.training.run import Places, listed, tell_left_out
+from egofeat.pipelines.training.options import Places
 from egofeat.store import Rows, open_stores
 
 
@@ -32,6 +34,21 @@ def open_labelled(
     opened = open_stores(listed(places), taps, others=int((options or {}).get("others", 0)))
     tell_left_out(opened)
     return opened
+
+
+def listed(places: Places | None) -> list[Path]:
+    """Return one place, several or none as a list."""
+    if places is None:
+        return []
+    return [places] if isinstance(places, Path) else list(places)
+
+
+def tell_left_out(rows: Rows) -> None:
+    """Say how many segments of joined stores do not stand in all of them, if any."""
+    if any(rows.left_out):
+        pairs = zip(rows.left_out, rows.stores, strict=True)
+        left_out = ", ".join(f"{count} of {one.path}" for count, one in pairs)
+        console.note(f"{len(rows)} segments stand in all stores; left out: {left_out}")
 
 
 def choose_targets(store: Rows, wanted: tuple[str, ...]) -> tuple[str, ...]:

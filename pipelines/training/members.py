@@ -11,10 +11,11 @@ from egofeat.heads.checkpoint import Progress
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
-from egofeat.heads.training.feed import channel_statistics
-from egofeat.heads.training.trainer import Examples, evaluation_feed, predict, train
+from egofeat.heads.training.feed import as_features, channel_statistics
+from egofeat.heads.training.trainer import Examples, predict, train
 from egofeat.pipelines.figures.runs import loss_curves
 from egofeat.pipelines.training.run import RunFolder
+from egofeat.pipelines.training.run_config import Training
 from egofeat.pipelines.training.run_files import forget, remember
 from egofeat.store import PersonRows
 
@@ -29,7 +30,7 @@ def fit_members(
     folder: RunFolder,
     on_epoch: Callable[[Mapping[str, float]], None],
     shown_as: str | None = None,
-) -> None:
+) -> list[Training]:
     """Train a run's head, or each of several and then their weights if these are learnt.
 
     Args:
@@ -40,18 +41,17 @@ def fit_members(
         on_epoch: told the history record of each evaluation.
         shown_as: what a bar and lines of figures call the head; None shows nothing.
     """
-    members = head.members if isinstance(head, AveragedHeads) else [head]
+    members = head.members
+    training = []
     for number, (member, of_member) in enumerate(zip(members, examples, strict=True), start=1):
         name = f"-{number}" if len(members) > 1 else ""
         shown = shown_as and f"{shown_as} {number} of {len(members)}" if name else shown_as
-        fit_member(member, of_member, config, folder, name, on_epoch, shown)
+        training.append(fit_member(member, of_member, config, folder, name, on_epoch, shown))
     if isinstance(head, WeightedHeads):
-        device = next(head.parameters()).device
-        parts = [
-            predict(member, evaluation_feed(of.features, of.train, device=device))
-            for member, of in zip(members, examples, strict=True)
-        ]
+        pairs = zip(members, examples, strict=True)
+        parts = [predict(member, of.features, of.train) for member, of in pairs]
         head.fit(parts, examples[0].labels_of(examples[0].train, torch.device("cpu")))
+    return training
 
 
 def fit_member(
@@ -62,7 +62,7 @@ def fit_member(
     member: str,
     on_epoch: Callable[[Mapping[str, float]], None],
     shown_as: str | None = None,
-) -> None:
+) -> Training:
     """Train a run's head, or one of several, from where its checkpoint is; leave its history.
 
     A training of no epochs has none.
@@ -80,7 +80,7 @@ def fit_member(
         features = examples.features
         if isinstance(features, PersonRows):  # nobody is all zeros
             features = features.alone
-        mean, std = channel_statistics(features, examples.train)
+        mean, std = channel_statistics(as_features(features), examples.train)
         head.standardise.mean.copy_(torch.from_numpy(mean))
         head.standardise.std.copy_(torch.from_numpy(std))
     history = folder.history(member)
@@ -103,6 +103,14 @@ def fit_member(
     if progress.history:
         remember(history)
         loss_curves(history, folder.losses(member))
+    return went(progress)
+
+
+def went(progress: Progress) -> Training:
+    """How a training went, for who compares runs."""
+    epochs = [0.0, *(record["epoch"] for record in progress.history)]
+    best = epochs[progress.best_round]
+    return Training(best_epoch=best, epochs=epochs[-1], seconds=round(progress.seconds, 3))
 
 
 def watched(

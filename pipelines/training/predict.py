@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +13,8 @@ from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import top_pairs
 from egofeat.pipelines.extraction.in_memory import Maker, Memory, make_features
-from egofeat.pipelines.training.run import load_run, refuse_persons
-from egofeat.pipelines.training.run_config import sources
+from egofeat.pipelines.training.run import Run, load_run
+from egofeat.pipelines.training.run_rows import refuse_persons
 from egofeat.segments import Media, Segment
 
 
@@ -84,39 +83,18 @@ def predict(
         RequestError: no such run, one on persons, or more or fewer weights than it has stores.
         WeightsError: the backbone's weights are not those of the run.
     """
-    head, config = load_run(run)
-    refuse_persons(run, config)
-    trained_on = sources(config)
-    given = weights_of_sources(run, trained_on, weights)
-    memories = features_of(trained_on, videos, given, device)
-    head = head.to(choose_device(device))
+    loaded = load_run(run)
+    refuse_persons(loaded)
+    memories = features_of(loaded, videos, weights, device)
+    head = loaded.head.to(choose_device(device))
     seen = []
     for video in dict.fromkeys(map(str, videos)):
         if all(video in memory.features for memory in memories):
             features = [torch.from_numpy(memory.features[video])[None] for memory in memories]
             logits = logits_of(head, features, choose_device(device))
-            seen.append(Prediction(video, guesses_of(logits, config["classes"], top)))
+            seen.append(Prediction(video, guesses_of(logits, loaded.config.classes, top)))
     failures = {one.video: one.reason for memory in memories for one in memory.failures}
     return Predictions(seen, failures)
-
-
-def weights_of_sources(
-    run: Path, trained_on: Sequence[Mapping[str, Any]], weights: str | Sequence[str] | None
-) -> Sequence[str | None]:
-    """Return the named weights of each store of a run; one name stands for all.
-
-    Raises:
-        RequestError: more or fewer weights than the run has stores.
-    """
-    given = [weights] if weights is None or isinstance(weights, str) else list(weights)
-    if len(given) == 1:
-        given *= len(trained_on)
-    if len(given) != len(trained_on):
-        raise RequestError(
-            f"run {run} was trained on {len(trained_on)} stores and {len(given)} weights are "
-            "named: give --weights once for each, in the order of its config.yaml"
-        )
-    return given
 
 
 def logits_of(
@@ -132,27 +110,41 @@ def logits_of(
 
 
 def features_of(
-    sources: Sequence[Mapping[str, Any]],
-    videos: Sequence[Path],
-    weights: Sequence[str | None],
-    device: str,
+    run: Run, videos: Sequence[Path], weights: str | Sequence[str] | None, device: str
 ) -> list[Memory]:
     """Features of whole videos, made as those of each store of a run, in one decode."""
     segments = [Segment(id=str(path), video=str(path)) for path in dict.fromkeys(videos)]
-    makers = makers_of(sources, weights, device)
+    makers = makers_of(run, weights, device)
     return make_features(makers, segments, {str(v): Media(v) for v in videos})
 
 
-def makers_of(
-    sources: Sequence[Mapping[str, Any]], weights: Sequence[str | None], device: str
-) -> list[Maker]:
+def makers_of(run: Run, weights: str | Sequence[str] | None, device: str) -> list[Maker]:
     """What makes features as each store of a run has them.
 
     Raises:
+        RequestError: more or fewer weights than the run has stores.
         WeightsError: the backbone's weights are not those of the store.
     """
-    pairs = zip(sources, weights, strict=True)
-    return [Maker(source, named, device) for source, named in pairs]
+    pairs = zip(run.config.sources, weights_of_sources(run, weights), strict=True)
+    return [Maker(source.recipe, source.tap, named, device) for source, named in pairs]
+
+
+def weights_of_sources(run: Run, weights: str | Sequence[str] | None) -> Sequence[str | None]:
+    """Return the named weights of each store of a run; one name stands for all.
+
+    Raises:
+        RequestError: more or fewer weights than the run has stores.
+    """
+    count = len(run.config.sources)
+    given = [weights] if weights is None or isinstance(weights, str) else list(weights)
+    if len(given) == 1:
+        given *= count
+    if len(given) != count:
+        raise RequestError(
+            f"run {run.path} was trained on {count} stores and {len(given)} weights are "
+            "named: give --weights once for each, in the order of its config.yaml"
+        )
+    return given
 
 
 def guesses_of(

@@ -4,16 +4,14 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import yaml
+from typing import BinaryIO
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads.checkpoint import WORKER
 from egofeat.names import check_name
-from egofeat.pipelines.training.run_config import read_config, sources
+from egofeat.pipelines.training.run_config import RunConfig, read_config
 from egofeat.store.files import PREFIX, remove_leftovers
 
 _LOCK = ".lock"
@@ -21,7 +19,7 @@ _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 @contextlib.contextmanager
-def claim(out: Path | None, description: Mapping[str, Any]) -> Iterator[Path]:
+def claim(out: Path | None, config: RunConfig) -> Iterator[Path]:
     """Hold a run's folder: the one named, or the first that is free or this run's own.
 
     The lock is the system's, and gone with the process that has it, however that ends. Where a
@@ -29,21 +27,21 @@ def claim(out: Path | None, description: Mapping[str, Any]) -> Iterator[Path]:
 
     Args:
         out: the one named; None means `runs/<dataset>-<head>`, numbered when that is another run's.
-        description: what its config.yaml is to say.
+        config: what its config.yaml is to say.
 
     Raises:
         RequestError: the folder named holds something else, or another process trains there.
     """
-    for path in _candidates(out, description):
-        if not _fits(path, description):
+    for path in _candidates(out, config):
+        if not _fits(path, config):
             continue
         with _locked(path / _LOCK) as held:
-            if not held and (out is not None or _is_same(path, description)):
+            if not held and (out is not None or _is_same(path, config)):
                 raise RequestError(
                     f"another process is training in {path}: wait for it, or name another folder "
                     "with --out"
                 )
-            if held and _fits(path, description):
+            if held and _fits(path, config):
                 remove_leftovers(path, WORKER)
                 yield path
                 return
@@ -52,13 +50,13 @@ def claim(out: Path | None, description: Mapping[str, Any]) -> Iterator[Path]:
     )
 
 
-def _candidates(out: Path | None, description: Mapping[str, Any]) -> Iterator[Path]:
+def _candidates(out: Path | None, config: RunConfig) -> Iterator[Path]:
     """Folders to look at, one after the other."""
     if out is not None:
         yield out
         return
-    words = (description[key] for key in ("dataset", "head", "preset"))
-    stem = check_name("-".join(filter(None, words)), "run")
+    words = filter(None, (config.dataset, config.head, config.preset))
+    stem = check_name("-".join(words), "run")
     number = 1
     while True:
         yield Path("runs") / (stem if number == 1 else f"{stem}-{number}")
@@ -100,8 +98,8 @@ def _open_locked(path: Path) -> BinaryIO | None:
         file.close()
 
 
-def _fits(path: Path, description: Mapping[str, Any]) -> bool:
-    return _is_free(path) or _is_same(path, description)
+def _fits(path: Path, config: RunConfig) -> bool:
+    return _is_free(path) or _is_same(path, config)
 
 
 def _is_free(path: Path) -> bool:
@@ -116,17 +114,9 @@ def _is_remains(name: str) -> bool:
     return name == _LOCK or name.startswith(PREFIX) or of_before
 
 
-def _is_same(path: Path, description: Mapping[str, Any]) -> bool:
+def _is_same(path: Path, config: RunConfig) -> bool:
     """Say whether the folder's config asks for this very training, wherever the files lie."""
     try:
-        there = read_config(path)
+        return read_config(path).asks_the_same(config)
     except EgofeatError:
         return False
-    here = yaml.safe_load(yaml.safe_dump(dict(description)))
-    return _placeless(there) == _placeless(here)
-
-
-def _placeless(config: Mapping[str, Any]) -> dict[str, Any]:
-    config = {**config, "init": {**config.get("init", {}), "file": ""}}
-    stores = [{**source, "store": ""} for source in sources(config)]
-    return {**config, "store": "", "stores": stores}

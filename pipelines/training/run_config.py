@@ -1,93 +1,233 @@
-"""config.yaml: everything to do a run again, and what must stand in it."""
+"""config.yaml of a run: what was asked, what it was trained on, and how the training went."""
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal, Self
 
+import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainSerializer, PlainValidator
 
-from egofeat.errors import RequestError
+from egofeat.errors import RequestError, StoreError, WeightsError
+from egofeat.extract.weights import sha256_of
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.fusion import AveragedHeads, WeightedHeads, concatenated_shape
+from egofeat.heads.head import Head, Standardise, merge_steps
+from egofeat.heads.registry import build_head
 from egofeat.pipelines.kept import CONFIG as NAME
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
-from egofeat.recipe.schema import RecipeText
+from egofeat.recipe import Recipe
 from egofeat.schema import Count, Name, parse
+from egofeat.store import Rows
 from egofeat.store.bounded import read_bounded
 from egofeat.words import plain
 
+SCHEMA: Final = 2
+"""Of config.yaml; 1 is that of runs whose config.yaml tells none."""
 _MOST = 4 << 20
 """Bytes, of some hundred thousand classes."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Value = bool | int | float | str | None
+_FUSED: Mapping[str, type[AveragedHeads]] = {"logits": AveragedHeads, "weighted": WeightedHeads}
 
 
-class _Open(BaseModel):
-    """What is read, whatever else stands there."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class _Trainer(_Open):
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+def _recipe(said: Any) -> Recipe:
+    try:
+        return said if isinstance(said, Recipe) else Recipe.from_dict(said)
+    except StoreError as error:
+        raise ValueError(str(error)) from None
 
 
-class _Source(_Open):
-    """A store that a run was trained on."""
+class _Part(BaseModel):
+    """A part of config.yaml, which has nothing that this egofeat does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Part):
+    """A tap of a store that a run was trained on."""
 
     store: str
-    store_digest: str
+    """Where it lay."""
+    digest: str
     tap: Name
-    feature_shape: Annotated[list[Count], Field(min_length=2, max_length=5)]
-    recipe: RecipeText
-
-
-class _Several(_Open):
-    """Those of a run on several."""
-
-    stores: Annotated[list[_Source], Field(min_length=1, max_length=100)]
-
-
-class _Config(_Open):
-    """config.yaml, but for its stores."""
-
-    head: Name
-    preset: Name | None
-    options: dict[str, _Value]
-    normalize: bool
-    classes: Annotated[
-        dict[Name, Annotated[list[str], FailFast(), Field(min_length=1)]], Field(min_length=1)
+    shape: Annotated[tuple[Count, ...], Field(min_length=2, max_length=5)]
+    """Of a row: `(T, C)`, `(T, C, H, W)` or `(V, t, C, H, W)`; of persons, T is 1 + others."""
+    recipe: Annotated[
+        Recipe,
+        PlainValidator(_recipe),
+        PlainSerializer(Recipe.to_dict, return_type=dict),
     ]
-    published_split: str | None = None
-    train_split: str
-    val_split: str
-    trainer: _Trainer
+
+    @classmethod
+    def of(cls, rows: Rows) -> tuple[Self, ...]:
+        """Those of some rows, one a store."""
+        return tuple(
+            cls(
+                store=str(store.path.resolve()),
+                digest=store.digest,
+                tap=store.tap,
+                shape=part.row_shape,
+                recipe=store.recipe,
+            )
+            for store, part in zip(rows.stores, rows.parts, strict=True)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.recipe.store_name}:{self.tap} {list(self.shape)}"
+
+
+class Splits(_Part):
+    """How the rows of the stores were divided."""
+
+    train: str = "train"
+    val: str = "val"
+    published: str | None = None
+    """Of a data set with several published splits, another than the manifest's."""
+    val_from_train: float = 0.0
+    """Part of the training split's groups that validates."""
+    val_groups: tuple[str, ...] = ()
+    """These groups."""
+
+
+class File(_Part):
+    """A file of weights."""
+
+    file: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The file at a place.
+
+        Raises:
+            WeightsError: there is none.
+        """
+        if not path.is_file():
+            raise WeightsError(f"there is no weights file {path}: name one that exists")
+        return cls(file=str(path.resolve()), sha256=sha256_of(path))
+
+
+class Training(_Part):
+    """How the training of one head went."""
+
+    best_epoch: float
+    """Whose weights were kept; 0 where nothing was trained. Parts of one where iterations count."""
+    epochs: float
+    """Trained, to the end of patience or of all."""
+    seconds: float
+    """That they took."""
+
+
+class Covered(_Part):
+    """How many segments, or key frames, of a split have features."""
+
+    there: int
+    of_split: int
+
+
+class Result(_Part):
+    """What a finished training adds."""
+
+    parameters: int
+    """Trainable."""
+    training: tuple[Training, ...]
+    """Of the head, or of each of several."""
+    coverage: dict[str, Covered]
+    """Of the training and the validation split."""
+
+
+class RunConfig(_Part):
+    """Everything that it takes to do a run again, and to compare it with others."""
+
+    schema_: Literal[2] = Field(default=SCHEMA, alias="schema")
+    egofeat: str = Field(default_factory=lambda: version("egofeat"))
     dataset: Name
-    fuse: str = ""
-    val_groups: list[str] = []
-    init: dict[str, Any] = {}
+    head: Name
+    preset: Name | None = None
+    options: dict[str, bool | int | float | str | None]
+    """Of the head, all of them."""
+    normalize: bool = False
+    classes: Annotated[
+        dict[Name, Annotated[tuple[str, ...], FailFast(), Field(min_length=1)]], Field(min_length=1)
+    ]
+    """Target to the names of its classes, in the order of the labels."""
+    splits: Splits
+    trainer: TrainerConfig
+    init: File | None = None
+    """Published weights that the head started from."""
+    fuse: Annotated[str, Field(pattern=r"\A(features|logits|weighted)\z")] = "features"
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=100)]
+    labels_digest: str = ""
+    """See `egofeat.pipelines.training.trained_on.labels_digest`."""
+    result: Result | None = None
+    """None of a training that is not finished, or of an earlier egofeat."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What the head tells apart."""
+        return tuple(self.classes)
+
+    @property
+    def of_persons(self) -> bool:
+        """Whether rows are persons of key frames."""
+        return any(source.recipe.of_persons for source in self.sources)
+
+    def make_head(self) -> Head | AveragedHeads:
+        """Build the head, with the fresh weights of the seed; one a store where logits are fused.
+
+        Raises:
+            RequestError: there is no such head, or none of features of these shapes.
+        """
+        shapes = [source.shape for source in self.sources]
+        if self.fuse in _FUSED:
+            return _FUSED[self.fuse](self._fresh_head(merge_steps(shape)) for shape in shapes)
+        return self._fresh_head(concatenated_shape(shapes))
+
+    def _fresh_head(self, shape: tuple[int, ...]) -> Head:
+        classes = {target: len(names) for target, names in self.classes.items()}
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.trainer.seed)
+            head = build_head(self.head, shape, classes, self.preset, **self.options)
+        if self.normalize:
+            head.standardise = Standardise(shape[1])
+        return head
+
+    def with_shapes(self, shapes: tuple[tuple[int, ...], ...]) -> Self:
+        """The same of rows of other shapes, one a source."""
+        pairs = zip(self.sources, shapes, strict=True)
+        sources = tuple(source.model_copy(update={"shape": shape}) for source, shape in pairs)
+        return self.model_copy(update={"sources": sources})
+
+    def asks_the_same(self, other: Self) -> bool:
+        """Whether another is of the same training, wherever its files lie and however it went."""
+        return self._request() == other._request()
+
+    def _request(self) -> Self:
+        sources = tuple(source.model_copy(update={"store": ""}) for source in self.sources)
+        init = self.init and self.init.model_copy(update={"file": ""})
+        return self.model_copy(update={"sources": sources, "init": init, "result": None})
 
 
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+def write_config(folder: Path, config: RunConfig) -> None:
     """Write config.yaml into a run's folder, making the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
+    said = config.model_dump(mode="json", by_alias=True)
+    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
     write_file(folder / NAME, text.encode())
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return what config.yaml of a run says.
+def read_config(folder: Path) -> RunConfig:
+    """Read config.yaml of a run, of this schema or of those before.
 
     Raises:
-        RequestError: the folder is no run, or its config.yaml is damaged.
+        RequestError: the folder is no run, its config.yaml is damaged, or of a newer egofeat.
         EgofeatError: it was altered after it was written.
     """
     try:
         content = read_bounded(folder / NAME, _MOST)
-        text = _as_json(content)
-        parse(_Config, text)
-        config: dict[str, Any] = json.loads(text)
-        parse(_Several if "stores" in config else _Source, text)
+        config = _parsed(folder, _loaded(content))
     except FileNotFoundError:
         raise RequestError(
             f"{folder} is not a run: name a folder that egofeat fit-head has made"
@@ -102,21 +242,44 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def sources(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return, for each store of a run: store, store_digest, tap, feature_shape, recipe.
+def _parsed(folder: Path, said: Any) -> RunConfig:
+    schema = said.get("schema", 1) if isinstance(said, dict) else 1
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise RequestError(
+            f"run {folder} is of a newer egofeat (schema {schema}): upgrade egofeat to read it"
+        )
+    if isinstance(said, dict) and "schema" not in said:
+        said = _upgraded(said)
+    try:
+        return parse(RunConfig, json.dumps(said))
+    except RequestError as error:  # an option of the trainer that cannot be
+        raise ValueError(str(error)) from None
 
-    A run on one store has them in the config itself, a run on several under `stores`.
-    """
-    listed: list[Mapping[str, Any]] = config.get("stores", [config])
-    return listed
+
+def _upgraded(said: dict[str, Any]) -> dict[str, Any]:
+    """What the first schema says, which told no number, as the second has it."""
+    kept = set(RunConfig.model_fields) - {"schema_", "splits", "sources", "result"}
+    splits = {"train_split": "train", "val_split": "val", "published_split": "published"}
+    splits |= {name: name for name in ("val_from_train", "val_groups")}
+    source = {"store_digest": "digest", "feature_shape": "shape"}
+    source |= {name: name for name in ("store", "tap", "recipe")}
+    return {
+        "schema": SCHEMA,
+        **{name: value for name, value in said.items() if name in kept},
+        "splits": _renamed(said, splits),
+        "sources": [_renamed(one, source) for one in said.get("stores", [said])],
+    }
 
 
-def _as_json(content: bytes) -> str:
-    """YAML as JSON, which has nothing that stands for more than itself, and no dates.
+def _renamed(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {new: said[old] for old, new in names.items() if old in said}
+
+
+def _loaded(content: bytes) -> Any:
+    """Read YAML that has nothing that stands for more than itself.
 
     Raises:
         ValueError: it is no YAML, or holds anchors.
-        TypeError: it holds what JSON has not.
     """
     try:
         text = content.decode()
@@ -124,6 +287,6 @@ def _as_json(content: bytes) -> str:
             isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _LOADER)
         ):
             raise ValueError("it refers to parts of itself")
-        return json.dumps(yaml.load(text, _LOADER))
+        return yaml.load(text, _LOADER)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None

@@ -12,7 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
+from egofeat.pipelines.training.run_config import Splits
 from egofeat.store import Rows, Table
+
+
+def divide(rows: Rows, splits: Splits) -> Rows:
+    """Divide rows as a run does.
+
+    Raises:
+        RequestError: the data set has no such published split, or a validation split of its own.
+    """
+    if splits.published is not None:
+        rows = by_published(rows, splits.published)
+    if splits.val_groups:
+        rows = hold_out(rows, splits.val_groups, splits.train, splits.val)
+    return rows
 
 
 def by_published(rows: Rows, name: str) -> Rows:

@@ -6,10 +6,10 @@ the test split tomorrow.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from egofeat.errors import RequestError
 from egofeat.names import check_name
-from egofeat.pipelines.training.run import RunFolder
+from egofeat.pipelines.training.run import Run, RunFolder
 from egofeat.pipelines.training.run_files import compare, write_file
 from egofeat.store import PersonRows, Rows
 from egofeat.store.bounded import read_bounded
@@ -54,7 +54,7 @@ class TrainedOn:
         write_file(folder / NAME, (text.model_dump_json() + "\n").encode())
 
     @classmethod
-    def recall(cls, folder: Path, config: Mapping[str, Any], store: Rows) -> Self | None:
+    def recall(cls, run: Run, store: Rows) -> Self | None:
         """What a run was trained on; None where that is not known any more.
 
         A run without the file was made before there was one: it was trained on what the store
@@ -64,19 +64,19 @@ class TrainedOn:
             RequestError: the file is damaged.
             EgofeatError: it was altered after it was written.
         """
-        targets = list(config["classes"])
+        targets, splits = run.config.targets, run.config.splits
         mend = "give the command of its egofeat fit-head again, which writes it anew"
         try:
-            content = read_bounded(folder / NAME, _MOST)
-            compare(folder / NAME, content, mend)
+            content = read_bounded(run.path / NAME, _MOST)
+            compare(run.path / NAME, content, mend)
             text = _Text.model_validate_json(content)
         except FileNotFoundError:
-            if config.get("labels_digest") != labels_digest(store, targets):
+            if run.config.labels_digest != labels_digest(store, targets):
                 return None
-            return cls.of(store, store.rows(config["train_split"]), config["val_split"], targets)
+            return cls.of(store, store.rows(splits.train), splits.val, targets)
         except ValueError:
             raise RequestError(
-                f"{folder / NAME} is damaged, and tells what the run was trained on: {mend}"
+                f"{run.path / NAME} is damaged, and tells what the run was trained on: {mend}"
             ) from None
         return cls(frozenset(text.train), text.judged)
 
@@ -92,12 +92,11 @@ class Judged:
     are of, else the split."""
 
 
-def judge(folder: Path, config: Mapping[str, Any], store: Rows, split: str) -> Judged:
+def judge(run: Run, store: Rows, split: str) -> Judged:
     """See whether rows of a split may be judged by a run, and what files about them are called.
 
     Args:
-        folder: of the run.
-        config: what its config.yaml says.
+        run: the run.
         store: what it is judged on.
         split: of the store.
 
@@ -106,19 +105,18 @@ def judge(folder: Path, config: Mapping[str, Any], store: Rows, split: str) -> J
             the split's name cannot be part of a file's.
     """
     check_name(split, "split")
-    trained = TrainedOn.recall(folder, config, store)
+    trained = TrainedOn.recall(run, store)
     here = ids_of(store, store.rows(split))
     seen = None if trained is None else len(here & trained.ids)
-    if seen and split != config["train_split"]:
+    if seen and split != run.config.splits.train:
         raise RequestError(
-            f"run {folder} was trained on {seen:,} of {len(here):,} {store.counted} of split "
+            f"run {run.path} was trained on {seen:,} of {len(here):,} {store.counted} of split "
             f"'{split}' in store {store.path}, whose splits have changed since: judge it on "
             "another with --split, or fit the head again"
         )
-    own = split == config["val_split"]
-    if own and RunFolder(folder).metrics.exists():
-        targets = list(config["classes"])
-        own = trained is not None and trained.judged == digest_of(store, split, targets)
+    own = split == run.config.splits.val
+    if own and RunFolder(run.path).metrics.exists():
+        own = trained is not None and trained.judged == digest_of(store, split, run.config.targets)
     return Judged(seen, "" if own else f"-{split}")
 
 

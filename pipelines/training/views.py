@@ -6,10 +6,8 @@ same recipe but for the number of clips or frames, and of crops.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,14 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError, StoreError
-from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.training.feed import Features
 from egofeat.heads.training.trainer import evaluation_feed
-from egofeat.pipelines.training.run import Places, listed, make_head, open_run_store
-from egofeat.pipelines.training.run_config import sources
+from egofeat.pipelines.training.run import Run
+from egofeat.pipelines.training.run_config import Source
 from egofeat.recipe import Recipe
-from egofeat.store import Rows, open_store
+from egofeat.store import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -52,87 +49,57 @@ class Views:
         """Return the views that a recipe gives each segment; None where it fixes no number."""
         return cls(recipe.plan.views, recipe.transform.crops) if recipe.plan.counted else None
 
+    def check(self, run: Run, source: Source, store: FeatureStore) -> None:
+        """Refuse a store that has other views of a segment, or differs in more from a run's own.
 
-def open_views(run: Path, config: Mapping[str, Any], store: Places | None, views: Views) -> Rows:
-    """Open the store that a run is judged on by views: its own, or one of another number of them.
-
-    Args:
-        run: the run.
-        config: what its config.yaml says.
-        store: where the store lies, if not where the run's own did; of a run on several, each
-            in the order of the config.
-        views: that the store, or each of them, must have.
-
-    Raises:
-        RequestError: a store has other views, or as `open_run_store`.
-        StoreError: a store's features differ in more than views, or as `open_run_store`.
-    """
-    trained_on = sources(config)
-    places = listed(store) or [Path(source["store"]) for source in trained_on]
-    if len(places) == len(trained_on):  # else refused below
-        pairs = zip(trained_on, places, strict=True)
-        accepted = [_accepted(run, source, place, views) for source, place in pairs]
-        config = {**config, "stores": accepted}
-    return open_run_store(run, config, store)
-
-
-def _accepted(run: Path, source: Mapping[str, Any], place: Path, views: Views) -> Mapping[str, Any]:
-    """Return the source as if the run had been trained on the store at `place`."""
-    opened = open_store(place, source["tap"])
-    there = Views.of(opened.recipe)
-    if there is None:
-        raise RequestError(
-            f"--views averages over the clips and crops of a segment, and store {place} holds "
-            f"{opened.recipe.plan.sampling}: leave --views out"
-        )
-    if there != views:
-        raise RequestError(
-            f"store {place} has {there} views a segment and --views asks for {views}: give --views "
-            f"{there}, or name a store that has {views} with --store"
-        )
-    if opened.digest != source["store_digest"]:
-        here, trained = (
-            recipe.only(opened.tap).of_one_view()
-            for recipe in (opened.recipe, Recipe.from_dict(source["recipe"]))
-        )
+        Raises:
+            RequestError: it has other views.
+            StoreError: its features differ in more than views.
+        """
+        there = Views.of(store.recipe)
+        if there is None:
+            raise RequestError(
+                f"--views averages over the clips and crops of a segment, and store {store.path} "
+                f"holds {store.recipe.plan.sampling}: leave --views out"
+            )
+        if there != self:
+            raise RequestError(
+                f"store {store.path} has {there} views a segment and --views asks for {self}: give "
+                f"--views {there}, or name a store that has {self} with --store"
+            )
+        here, own = (of.only(source.tap).of_one_view() for of in (store.recipe, source.recipe))
         differing = [
             f"{name} {'absent' if value is None else value}, "
             f"not {'absent' if other is None else other}"
-            for name, (value, other) in here.differences(trained).items()
+            for name, (value, other) in here.differences(own).items()
         ]
-        if differing:
+        if differing and store.digest != source.digest:
             raise StoreError(
-                f"store {place} and the one that run {run} was trained on differ in more than "
-                f"their views ({'; '.join(differing)}): extract one as the run's was, with other "
-                "--clips and --crops alone"
+                f"store {store.path} and the one that run {run.path} was trained on differ in more "
+                f"than their views ({'; '.join(differing)}): extract one as the run's was, with "
+                "other --clips and --crops alone"
             )
-    return {**source, "store_digest": opened.digest}
 
 
-def head_of_a_view(
-    run: Path, config: Mapping[str, Any], head: Head | AveragedHeads
-) -> Head | AveragedHeads:
-    """Return the same head, built for segments of one view, in evaluation mode.
+def view_of(run: Run) -> Run:
+    """Return the same run, its head built for segments of one view.
 
     Raises:
         RequestError: its weights are those of another number of steps alone.
     """
-    shapes = [source["feature_shape"] for source in sources(config)]
-    alone = [
-        {**source, "feature_shape": [1, *shape[1:]]}
-        for source, shape in zip(sources(config), shapes, strict=True)
-    ]
+    shapes = [source.shape for source in run.config.sources]
+    alone = tuple((1, *shape[1:]) for shape in shapes)
     try:
-        single = make_head({**config, "stores": alone})
-        single.load_state_dict(head.state_dict())
+        single = run.config.with_shapes(alone).make_head()
+        single.load_state_dict(run.head.state_dict())
     except (RequestError, RuntimeError):  # refused as it is built, or as it takes the weights
-        built_for = max(merge_steps(tuple(shape))[0] for shape in shapes)
-        given = max(merge_steps(tuple(source["feature_shape"]))[0] for source in alone)
+        built_for, given = (max(merge_steps(shape)[0] for shape in of) for of in (shapes, alone))
         raise RequestError(
-            f"head '{config['head']}' of run {run} takes {built_for} steps, no other number, and "
-            f"a view has {given}: leave --views out, or fit a head of any number, such as linear"
+            f"head '{run.config.head}' of run {run.path} takes {built_for} steps, no other number, "
+            f"and a view has {given}: leave --views out, or fit a head of any number, such as "
+            "linear"
         ) from None
-    return single.eval()
+    return replace(run, head=single.eval())
 
 
 def predict_views(

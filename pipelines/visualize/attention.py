@@ -1,10 +1,8 @@
 """`egofeat visualize attention`: where a run's head looks, beside where the wearer looked."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -19,19 +17,13 @@ from egofeat.extract.transforms import prepare
 from egofeat.extract.video import open_video
 from egofeat.heads.fusion import AveragedHeads, concatenate
 from egofeat.heads.gaze import Attentive, gaze_maps
-from egofeat.heads.head import Head
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.training.gaze import attend, points_of
+from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.predict import features_of
-from egofeat.pipelines.training.run import (
-    Places,
-    branches,
-    load_run,
-    open_run_store,
-    refuse_persons,
-)
-from egofeat.pipelines.training.run_config import sources
+from egofeat.pipelines.training.run import Run, load_run
+from egofeat.pipelines.training.run_rows import open_run_store, refuse_persons
 from egofeat.pipelines.visualize.backbones import Pictures
 from egofeat.recipe import Recipe, Transform
 from egofeat.recipe.moments import frames_at
@@ -113,22 +105,20 @@ def attention(
     """
     if (video is None) == (segment is None):
         raise RequestError("name one thing to look at: --video FILE, or --segment ID")
-    head, config = load_run(run)
-    refuse_persons(run, config)
-    members = head.members if isinstance(head, AveragedHeads) else [head]
-    if not any(isinstance(member, Attentive) for member in members):
+    loaded = load_run(run)
+    refuse_persons(loaded)
+    if not any(isinstance(member, Attentive) for member in loaded.head.members):
         raise RequestError(
-            f"head '{config['head']}' of run {run} has no attention over places: draw that of stam "
-            "or flow_attention"
+            f"head '{loaded.config.head}' of run {run} has no attention over places: draw that of "
+            "stam or flow_attention"
         )
-    head = head.to(choose_device(device))
+    loaded.head.to(choose_device(device))
     if video is not None:
-        looked = _of_video(head, config, video, weights, device)
+        looked = _of_video(loaded, video, weights, device)
         name = video.stem.replace(" ", "_")
     else:
         assert segment is not None
-        opened = open_run_store(run, config, store)
-        looked = _of_segment(head, config, opened, segment, manifest)
+        looked = _of_segment(loaded, open_run_store(loaded, store), segment, manifest)
         name = segment.replace("/", "_")
     drawn = []
     for number, one in enumerate(looked, start=1):
@@ -138,36 +128,28 @@ def attention(
     return Pictures(tuple(map(str, drawn)))
 
 
-def _of_segment(
-    head: Head | AveragedHeads,
-    config: Mapping[str, Any],
-    store: Rows,
-    segment: str,
-    manifest: Path,
-) -> list[Looked]:
+def _of_segment(run: Run, store: Rows, segment: str, manifest: Path) -> list[Looked]:
     row = store.table.of([segment])
     if row[0] < 0:
         raise RequestError(f"store {store.path} has no segment '{segment}'")
     dataset = load_manifest(manifest).dataset(store.dataset)
     looked = []
     for (member, features), of, source in zip(
-        branches(head, store), store.stores, sources(config), strict=False
+        run.branches(store), store.stores, run.config.sources, strict=False
     ):
         if not isinstance(member, Attentive):
             continue
         (there,) = of.table.of([segment])
         points = points_of(features, row)
-        recipe = Recipe.from_dict(source["recipe"])
-        steps = _of_middle_crop(recipe, source["tap"])
+        recipe, tap = source.recipe, source.tap
+        steps = _of_middle_crop(recipe, tap)
         looked.append(
             Looked(
                 media=dataset.media[str(of.videos[there])],
                 start=float(of.starts[there]),
                 stop=float(of.stops[there]),
                 attention=attend(member, features, row)[0][torch.from_numpy(steps)],
-                moments=_moments(recipe, source["tap"], of.times[[there]], of.starts[[there]])[
-                    steps
-                ],
+                moments=_moments(recipe, tap, of.times[[there]], of.starts[[there]])[steps],
                 transform=recipe.transform,
                 points=None if points is None else points[0][steps],
             )
@@ -175,29 +157,23 @@ def _of_segment(
     return looked
 
 
-def _of_video(
-    head: Head | AveragedHeads,
-    config: Mapping[str, Any],
-    video: Path,
-    weights: str | None,
-    device: str,
-) -> list[Looked]:
-    trained_on = sources(config)
-    memories = features_of(trained_on, [video], [weights] * len(trained_on), device)
+def _of_video(run: Run, video: Path, weights: str | None, device: str) -> list[Looked]:
+    memories = features_of(run, [video], weights, device)
     for memory in memories:
         if memory.failures:
             raise RequestError(f"{video} could not be read: {memory.failures[0].reason}")
     blocks = [torch.from_numpy(memory.features[str(video)])[None] for memory in memories]
-    of_members = [(head, concatenate(blocks))] if isinstance(head, Head) else []
-    if isinstance(head, AveragedHeads):
-        of_members = list(zip(head.members, [block.float() for block in blocks], strict=True))
+    if isinstance(run.head, AveragedHeads):
+        of_members = list(zip(run.head.members, [block.float() for block in blocks], strict=True))
+    else:
+        of_members = [(run.head, concatenate(blocks))]
     looked = []
     with open_video(Media(video)) as source:
         times, end = source.times, source.stop
-    for (member, features), origin in zip(of_members, trained_on, strict=False):
+    for (member, features), origin in zip(of_members, run.config.sources, strict=False):
         if not isinstance(member, Attentive):
             continue
-        recipe, tap = Recipe.from_dict(origin["recipe"]), origin["tap"]
+        recipe, tap = origin.recipe, origin.tap
         views = recipe.plan.plan(0.0, np.inf, times, end)
         seconds = views.times[None].repeat(recipe.transform.crops, 1)
         steps = _of_middle_crop(recipe, tap)

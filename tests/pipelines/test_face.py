@@ -56,9 +56,8 @@ def test_a_run_is_fitted_loaded_judged_and_used(films, store, tmp_path):
         out=str(tmp_path / "run"),
     )  # fmt: skip
     assert fitted.path == tmp_path / "run"
-    judged = egofeat.evaluate(str(fitted.path), device="cpu")
+    judged = egofeat.evaluate(egofeat.load_run(fitted.path), device="cpu")
     assert judged.to_dict() == fitted.evaluation.to_dict()
-    assert egofeat.load_run(fitted.path)
     video = str(next(films.glob("clips/val/*/*.mp4")))
     (seen,) = egofeat.predict(fitted.path, video, device="cpu").predictions
     assert seen.video == video

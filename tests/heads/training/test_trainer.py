@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from egofeat.errors import EgofeatError, RequestError
-from egofeat.heads import Examples, TrainerConfig, build_head, train
+from egofeat.heads import Examples, TrainerConfig, build_head, predict, train
 from egofeat.heads.measures.precision import cpu_runs_lstm
 
 QUICK = TrainerConfig(epochs=10, device="cpu", patience=0, lr=3e-3)
@@ -65,7 +65,7 @@ KILLED_AFTER_THREE = """
     import os, signal, sys
     from pathlib import Path
     import numpy as np, torch
-    from egofeat.heads import Examples, TrainerConfig, build_head, train
+    from egofeat.heads import Examples, TrainerConfig, build_head, predict, train
 
     class Source:
         array = np.load(sys.argv[1])
@@ -257,3 +257,15 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
 def test_wrong_options_are_refused(option, value, says):
     with pytest.raises(RequestError, match=says):
         TrainerConfig(**{option: value})
+
+
+def test_arrays_train_as_a_store_does(order_task):
+    task = order_task(rows=60, frames=4)
+    plain = replace(task, features=task.features.array)
+    config = TrainerConfig(epochs=2, device="cpu")
+    heads = [build_head("lstm", (4, 12), {"order": 2}, hidden=4) for _ in range(2)]
+    heads[1].load_state_dict(heads[0].state_dict())
+    stored, held = (train(head, of, config) for head, of in zip(heads, (task, plain), strict=True))
+    assert stored.history == held.history
+    logits = predict(heads[1], task.features.array)["order"]
+    assert torch.equal(logits, predict(heads[0], task.features, np.arange(60))["order"])

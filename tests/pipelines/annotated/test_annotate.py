@@ -166,7 +166,7 @@ def test_labels_of_persons_are_the_heads_on_the_stores_features(
     run, store = persons_run
     scenes = scenes_of(asked(run, boxes=boxes, threshold=0.0))
     assert [(s.start, s.stop) for s in scenes] == [(-0.5, 0.5), (0.5, 1.5), (2.5, 3.5)]
-    head, _ = load_run(run)
+    head = load_run(run).head
     rows = open_persons(store, others=2)
     with torch.inference_mode():
         logits = head(torch.from_numpy(rows.take(np.arange(len(rows.ids)))).float())["action"]
@@ -397,7 +397,7 @@ def test_files_without_boxes_of_the_video_are_refused(persons_run, boxes, asked,
 def test_runs_on_other_rows_are_refused(clips_run, asked, tmp_path):
     shutil.copytree(clips_run, tmp_path / "run")
     config = yaml.safe_load((clips_run / "config.yaml").read_text())
-    config["recipe"]["plan"] = Windows(8, 4, 10.0, 1).to_dict()
+    config["sources"][0]["recipe"]["plan"] = Windows(8, 4, 10.0, 1).to_dict()
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (tmp_path / "run" / "SHA256SUMS").unlink()
     with pytest.raises(RequestError, match="by 'windows', which cannot be made of any stretch"):

@@ -286,5 +286,5 @@ def test_a_swap_killed_half_way_goes_on_and_a_head_is_trained_on_both(project):
         head="linear", store=(old, Path(store)), fuse="features", trainer=TrainerConfig(epochs=2)
     )
     run = fit_head(config)
-    shapes = [source["feature_shape"] for source in run.config["stores"]]
-    assert shapes == [[3, 1280], [1, 1024]]
+    shapes = [source.shape for source in run.config.sources]
+    assert shapes == [(3, 1280), (1, 1024)]

@@ -309,10 +309,10 @@ def test_a_data_set_of_segments_has_no_persons(config, dataset):
 def test_features_of_persons_in_memory_are_those_of_the_store(config, dataset, videos):
     report = extract.run(config, dataset)
     store = open_store(report.store, "roi")
-    source = {"recipe": store.recipe.to_dict(), "tap": "roi"}
     there = {0.0: dataset.boxes["wide_0000"], 0.5: Boxes.of([]), 1.0: dataset.boxes["wide_0001"]}
     there[9.0] = Boxes.of([[0, 0, 1, 1]])
-    made, unread = PersonFeatures(source, device="cpu").at(Media(videos / "wide.mp4"), there)
+    maker = PersonFeatures(store.recipe, "roi", device="cpu")
+    made, unread = maker.at(Media(videos / "wide.mp4"), there)
     assert sorted(made) == [0.0, 1.0]
     assert "past the end at 2.000 s" in unread[9.0]
     np.testing.assert_array_equal(made[0.0], store["wide_0000"])

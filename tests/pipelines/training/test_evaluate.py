@@ -72,7 +72,7 @@ def test_a_store_that_has_moved_is_named(run, tmp_path):
 
 
 def test_a_collapsed_head_is_warned_about(run):
-    head, _ = load_run(run.path)
+    head = load_run(run.path).head
     with torch.no_grad():
         head.classifiers[0].weight.zero_()
     save_head(run.path, head)

@@ -13,8 +13,10 @@ from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
 from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision, overlaps
 from egofeat.heads.roi import RoiHead
-from egofeat.pipelines.training.evaluate import evaluate, evaluate_head
+from egofeat.pipelines.training.evaluate import evaluate, evaluate_run
 from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run import Run
+from egofeat.pipelines.training.run_config import RunConfig, Source, Splits
 from egofeat.pipelines.training.trained_on import labels_digest
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment
@@ -120,17 +122,19 @@ def judge(tmp_path):
         with torch.no_grad():
             head.classifiers[0].weight.copy_(torch.eye(len(NAMES)))
             head.classifiers[0].bias.zero_()
-        recipe = json.loads(open_persons(own or store).store.recipe.to_json())
-        config = {
-            "val_split": "val",
-            "train_split": "train",
-            "recipe": recipe,
-            "classes": {"action": list(NAMES)},
-            "labels_digest": labels_digest(rows, ("action",)),
-        }
+        config = RunConfig(
+            dataset=rows.dataset,
+            head="roi",
+            options={},
+            classes={"action": NAMES},
+            splits=Splits(),
+            trainer=TrainerConfig(),
+            sources=Source.of(open_persons(own or store)),
+            labels_digest=labels_digest(rows, ("action",)),
+        )
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
-        return evaluate_head(head, config, rows, folder, split)
+        return evaluate_run(Run(path=folder, config=config, head=head), rows, split)
 
     return evaluated
 

@@ -62,9 +62,16 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
     saved = yaml.safe_load((run.path / "config.yaml").read_text())
     assert saved["classes"]["verb"] == ["take", "put", "cut"]
     assert saved["trainer"]["lr"] == 0.02
-    assert saved["recipe"]["backbone"] == "toy"
-    assert saved["store"] == str(config.store)
-    assert not {"stores", "fuse"} & set(saved), "a run on one store reads as it always did"
+    (source,) = saved["sources"]
+    assert source["recipe"]["backbone"] == "toy"
+    assert source["store"] == str(config.store)
+    result = saved["result"]
+    assert result["parameters"] == run.parameters
+    assert result["coverage"]["val"] == {"there": 30, "of_split": 30}
+    (training,) = result["training"]
+    losses = [float(record["val/loss"]) for record in history]
+    assert (training["best_epoch"], training["epochs"]) == (1 + losses.index(min(losses)), 12)
+    assert training["seconds"] > 0
 
     with np.load(run.path / "predictions.npz") as predictions:
         assert predictions["ids"].shape == (30,)
@@ -75,8 +82,20 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
 def test_the_same_request_gives_the_same_bytes(config, tmp_path):
     first = fit_head(config)
     second = fit_head(replace(config, out=tmp_path / "again"))
-    for name in ("head.safetensors", "history.csv", "predictions.npz", "config.yaml"):
+    for name in ("head.safetensors", "history.csv", "predictions.npz"):
         assert (first.path / name).read_bytes() == (second.path / name).read_bytes()
+    assert timeless(first.path) == timeless(second.path)
+
+
+def timeless(run):
+    """What config.yaml says but for the seconds that the training took."""
+    return re.sub(r"seconds: .*", "", (run / "config.yaml").read_text())
+
+
+def test_a_run_says_what_it_is(config):
+    run = load_run(fit_head(config).path)
+    assert repr(run).startswith(f"Run('{config.out}': linear of 21 parameters, 3 verb classes, ")
+    assert repr(run).endswith(":gap [4, 6])")
 
 
 def test_a_run_cut_short_goes_on_to_the_same_end(config, tmp_path):
@@ -141,7 +160,7 @@ def test_options_as_words_are_the_same_request(config):
     first = fit_head(replace(config, options={"dropout": 0.25}))
     again = fit_head(replace(config, options={"dropout": "0.25"}))
     assert first.path == again.path
-    assert again.config["options"] == {"dropout": 0.25}
+    assert again.config.options == {"dropout": 0.25}
 
 
 def test_corrected_labels_make_another_run(config, labelled_store):
@@ -156,7 +175,7 @@ def test_corrected_labels_make_another_run(config, labelled_store):
 
 def test_normalization_is_kept_with_the_head(config):
     run = fit_head(replace(config, normalize=True))
-    head, _ = load_run(run.path)
+    head = load_run(run.path).head
     assert head.standardise.mean.any()
     assert run.evaluation.metrics["verb/top1"] > 0.8
     assert not head.training
@@ -171,9 +190,9 @@ def test_targets_are_chosen_or_named(labelled_store, config, tmp_path):
         out="stores",
     )
     run = fit_head(replace(config, store=one, targets=(), out=tmp_path / "one"))
-    assert run.config["targets"] == ["action"]
+    assert run.config.targets == ("action",)
     named = fit_head(replace(config, targets=("noun",), out=tmp_path / "named"))
-    assert set(named.config["classes"]) == {"noun"}
+    assert set(named.config.classes) == {"noun"}
     with pytest.raises(RequestError, match=r"no labels for target 'mood'.*it has action"):
         fit_head(replace(config, store=one, targets=("mood",), out=tmp_path / "mood"))
 

@@ -18,7 +18,8 @@ from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.labelled import labelled_rows
 from egofeat.pipelines.training.predict import predict
-from egofeat.pipelines.training.run import load_run, open_run_rows, open_run_store
+from egofeat.pipelines.training.run import load_run
+from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
 from egofeat.pipelines.visualize.attention import attention
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment
@@ -133,13 +134,14 @@ def test_a_run_on_persons_holds_everything_to_do_it_again(config, tmp_path):
     assert seen[-1]["val/action/mAP"] > 0.95
     saved = yaml.safe_load((run.path / "config.yaml").read_text())
     assert saved["options"] == {"pool": "max", "others": 2, "hidden": 16, "dropout": 0.5}
-    assert saved["feature_shape"] == [3, 6, 3, 3]
-    assert saved["tap"] == "roi_map"
-    assert saved["recipe"]["plan"]["boxes"].startswith("sha256:")
+    (source,) = saved["sources"]
+    assert source["shape"] == [3, 6, 3, 3]
+    assert source["tap"] == "roi_map"
+    assert source["recipe"]["plan"]["boxes"].startswith("sha256:")
     assert saved["classes"] == {"action": list(CLASSES)}
     assert saved["trainer"]["monitor"] == "mAP"
-    assert "init" not in saved
-    head, _ = load_run(run.path)
+    assert saved["init"] is None
+    head = load_run(run.path).head
     assert head.persons == 3
 
 
@@ -172,8 +174,9 @@ def test_a_run_that_was_cut_goes_on_to_the_same_end(config, tmp_path):
     epochs = []
     run = fit_head(quick, on_epoch=epochs.append)
     assert len(epochs) == 2
-    for name in ("head.safetensors", "history.csv", "config.yaml"):
+    for name in ("head.safetensors", "history.csv"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert run.config.result.training[0].best_epoch == whole.config.result.training[0].best_epoch
     again = fit_head(quick, on_epoch=epochs.append)
     assert len(epochs) == 2, "a finished run is evaluated"
     assert again.evaluation.metrics == run.evaluation.metrics
@@ -216,7 +219,7 @@ def test_vectors_do_as_maps_do(config, persons, tmp_path):
 def test_figures_of_standardisation_are_of_persons_and_not_of_nobody(config, tmp_path):
     alone = fit_head(replace(config, normalize=True))
     beside = fit_head(replace(with_others(config, tmp_path), normalize=True))
-    means = [load_run(run.path)[0].standardise.mean for run in (alone, beside)]
+    means = [load_run(run.path).head.standardise.mean for run in (alone, beside)]
     assert torch.equal(*means)
     assert beside.evaluation.metrics["action/mAP"] > 0.95
 
@@ -224,8 +227,8 @@ def test_figures_of_standardisation_are_of_persons_and_not_of_nobody(config, tmp
 def test_the_ava_preset_scales_its_rate(config):
     trainer = trainer_config("ava", iterations=200, batch_size=16, eval_every=50, device="cpu")
     run = fit_head(replace(config, preset="ava", trainer=trainer))
-    assert run.config["trainer"]["lr"] == pytest.approx(0.1 * 16 / 64)
-    assert run.config["trainer"]["batch_size"] == 16
+    assert run.config.trainer.lr == pytest.approx(0.1 * 16 / 64)
+    assert run.config.trainer.batch_size == 16
     metrics = json.loads((run.path / "metrics.json").read_text())
     assert metrics["classes"]["sit"]["average_precision"] > 0.95
 
@@ -235,16 +238,16 @@ def test_detected_boxes_are_for_evaluation(config, persons):
     detected = persons(boxes=moved, out="detected")
     with pytest.raises(RequestError, match=r"no annotated persons.*egofeat roi --boxes annotated"):
         fit_head(replace(config, store=detected))
-    _, saved = load_run(config.out)
-    opened = open_run_rows(config.out, saved, detected)
+    run = load_run(config.out)
+    opened = open_run_rows(run, detected)
     assert isinstance(opened, PersonRows)
     assert not opened.annotated.any()
-    assert opened.row_shape == tuple(saved["feature_shape"])
+    assert opened.row_shape == run.config.sources[0].shape
     assert evaluate(config.out, store=detected, device="cpu").boxes == "detected"
     with pytest.raises(StoreError, match="holds other features than run"):
-        open_run_rows(config.out, saved, persons(boxes=moved, out="slower", fps=15.0))
+        open_run_rows(run, persons(boxes=moved, out="slower", fps=15.0))
     with pytest.raises(RequestError, match="reads persons of key frames"):
-        open_run_store(config.out, saved)
+        open_run_store(run)
 
 
 def test_a_run_is_judged_on_its_own_tap_whatever_stands_beside_it(config, persons):
@@ -316,11 +319,12 @@ def test_a_published_classifier_is_kept_or_trained_on(config, tmp_path):
     )
     assert not epochs
     assert not (kept.path / "history.csv").exists()
-    head, saved = load_run(kept.path)
+    loaded = load_run(kept.path)
+    head, saved = loaded.head, loaded.config
     assert torch.equal(head.classifiers[0].weight, state["head.projection.weight"])
     assert torch.equal(head.classifiers[0].bias, state["head.projection.bias"])
-    assert saved["init"]["file"] == str(path)
-    assert len(saved["init"]["sha256"]) == 64
+    assert saved.init.file == str(path)
+    assert len(saved.init.sha256) == 64
     assert (kept.path / "metrics.json").exists()
 
     moved_there = path.rename(tmp_path / "elsewhere.pyth")

@@ -53,32 +53,33 @@ def test_features_side_by_side_train_one_head(config, stores):
     assert run.evaluation.alone == {}
     saved = yaml.safe_load((run.path / "config.yaml").read_text())
     assert saved["fuse"] == "features"
-    assert [source["store"] for source in saved["stores"]] == [str(path) for path in stores]
-    assert [source["feature_shape"] for source in saved["stores"]] == [[4, 6], [2, 8]]
-    assert [source["tap"] for source in saved["stores"]] == ["gap", "gap"]
-    assert len({source["store_digest"] for source in saved["stores"]}) == 2
-    assert saved["stores"][1]["recipe"]["weights"] == "random:1"
+    assert [source["store"] for source in saved["sources"]] == [str(path) for path in stores]
+    assert [source["shape"] for source in saved["sources"]] == [[4, 6], [2, 8]]
+    assert [source["tap"] for source in saved["sources"]] == ["gap", "gap"]
+    assert len({source["digest"] for source in saved["sources"]}) == 2
+    assert saved["sources"][1]["recipe"]["weights"] == "random:1"
     assert evaluate(run.path, device="cpu").to_dict() == run.evaluation.to_dict()
-    head, _ = load_run(run.path)
+    head = load_run(run.path).head
     assert head.standardise.mean.shape == (14,)
 
 
 def test_a_head_a_store_is_to_the_bit_what_it_is_alone(config, stores, tmp_path):
     config = replace(config, head="lstm", targets=(), fuse="logits", normalize=True)
     fused = fit_head(config)
-    head, saved = load_run(fused.path)
-    assert saved["fuse"] == "logits"
+    loaded = load_run(fused.path)
+    head = loaded.head
+    assert loaded.config.fuse == "logits"
     both = []
     for number, path in enumerate(stores):
         alone = fit_head(replace(config, store=path, out=tmp_path / f"alone-{number}"))
         both.append(logits_of(alone.path))
-        state = load_run(alone.path)[0].state_dict()
+        state = load_run(alone.path).head.state_dict()
         member = head.members[number].state_dict()
         assert state.keys() == member.keys()
         assert all(torch.equal(state[key], member[key]) for key in state)
         history = (fused.path / f"history-{number + 1}.csv").read_bytes()
         assert history == (alone.path / "history.csv").read_bytes()
-        label = f"toy-{alone.config['store_digest'][:8]}:gap"
+        label = f"toy-{alone.config.sources[0].digest[:8]}:gap"
         assert fused.evaluation.alone[label] == alone.evaluation.metrics
         assert any(line.startswith(f"{label} verb ") for line in fused.evaluation.lines())
     predicted = logits_of(fused.path)
@@ -126,7 +127,7 @@ def test_a_finished_run_is_known_again_and_another_fusion_is_another_run(config,
     with pytest.raises(RequestError, match="--fuse is mean: choose features, logits or weighted"):
         replace(config, fuse="mean")
     damaged = yaml.safe_load((first.path / "config.yaml").read_text())
-    del damaged["stores"][1]["recipe"]
+    del damaged["sources"][1]["recipe"]
     (first.path / "config.yaml").write_text(yaml.safe_dump(damaged))
     with pytest.raises(RequestError, match="is not a run"):
         load_run(first.path)

@@ -175,9 +175,9 @@ def test_the_control_is_the_same_command_without_the_weight(kitchen, tmp_path):
     assert "gaze/auc" in json.loads(control.stdout)
     weighed = ["--gaze-weight", "0.5", "--gaze-sigma", "2", "--out", str(tmp_path / "taught")]
     egofeat.invoke(app, [*words, *options, *weighed], catch_exceptions=False)
-    trainers = [load_run(tmp_path / name)[1]["trainer"] for name in ("control", "taught")]
-    assert [t["gaze_weight"] for t in trainers] == [0.0, 0.5]
-    assert trainers[1]["gaze_sigma"] == 2.0
+    trainers = [load_run(tmp_path / name).config.trainer for name in ("control", "taught")]
+    assert [t.gaze_weight for t in trainers] == [0.0, 0.5]
+    assert trainers[1].gaze_sigma == 2.0
 
 
 def test_weighted_streams_lean_to_the_one_that_knows(kitchen, taught, tmp_path):
@@ -223,6 +223,7 @@ def size_of(path):
         return stream.width, stream.height, sum(1 for _ in video.decode(stream))
 
 
+@pytest.mark.drawn
 def test_pictures_of_a_segment_and_of_a_video(kitchen, taught, tmp_path, monkeypatch):
     _, run = taught
     manifest = SimpleNamespace(dataset=lambda name: kitchen.dataset)

@@ -251,9 +251,9 @@ def test_the_benchmarks_target_is_the_one_that_is_trained(config, labelled_store
     splits = ["train"] * 8 + ["test"] * 4
     store = labelled_store(splits, labels, both, benchmark=("action",), out="marked")
     run = fit_head(replace(config, store=store))
-    assert read_config(run.path)["targets"] == ["action"]
+    assert read_config(run.path).targets == ("action",)
     named = fit_head(replace(config, store=store, targets=("verb",), out=tmp_path / "verb"))
-    assert named.config["targets"] == ["verb"]
+    assert named.config.targets == ("verb",)
     plain = labelled_store(splits, labels, both, out="plain")
     unmarked = fit_head(replace(config, store=plain, out=tmp_path / "plain-run"))
-    assert unmarked.config["targets"] == ["verb", "noun"]
+    assert unmarked.config.targets == ("verb", "noun")

@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,7 +17,9 @@ from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.training.run_claim import claim
+from egofeat.pipelines.training.run_config import read_config
 
+GOLDEN = Path(__file__).parents[2] / "golden/runs_without_schema"
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")
 COVERED = (
     *("config.yaml", "head.safetensors", "history.csv", "metrics.json", "predictions.npz"),
@@ -85,33 +88,62 @@ RUBBISH = (
 MADE_UP = {
     "head": (None, "nohead", "../x"),
     "options": (None, {"hidden": []}, {"dropout": "x"}),
-    "trainer": ({}, {"seed": -1}, {"seed": "x"}, {"seed": 2**70}),
+    "trainer": ({"seed": -1}, {"seed": "x"}, {"seed": 2**70}, {"sed": 1}),
     "classes": ({}, {"verb": []}, {"../x": ["a"]}, {"verb": ["c"] * 5000}, {"verb": [1, 2, 3]}),
-    "feature_shape": ([4], [4, 2**40], [4, 2**30], "ab"),
-    "recipe": ({}, None),
-    "stores": (5, [], [5]),
     "preset": (5, "none"),
-    **dict.fromkeys(("tap", "dataset"), ("../../x", "", 7)),
-    **{key: ([], {}, 3.5) for key in ("normalize", "val_split")},
-    "val_groups": (3,),
+    "dataset": ("../../x", "", 7),
+    "normalize": ([], {}, 3.5),
     "init": ([],),
+}
+SOURCES = {
+    "shape": ([4], [4, 2**40], [4, 2**30], "ab"),
+    "recipe": ({}, None),
+    "tap": ("../../x", "", 7),
+}
+OF_NOW = {
+    **MADE_UP,
+    "schema": (0, "2", [], 2.5),
+    "sources": (5, [], [5], [{}]),
+    "splits": (5, {"val": []}, {"val_groups": 3}, {"test": "x"}),
+    "fuse": ("mean", None),
+    "result": (5, {}),
+}
+OF_BEFORE = {
+    **MADE_UP,
+    **{name.replace("shape", "feature_shape"): values for name, values in SOURCES.items()},
+    "stores": (5, [], [5]),
+    "val_split": ([], {}, 3.5),
+    "val_groups": (3,),
 }
 
 
 def test_rubbish_for_a_config_is_one_sentence(run):
     path = run / "config.yaml"
     said = yaml.safe_load(path.read_text())
+    before = yaml.safe_load((GOLDEN / "lstm/config.yaml").read_text())
     (run / "SHA256SUMS").unlink()
-    made_up = [yaml.safe_dump({**said, key: value}) for key in MADE_UP for value in MADE_UP[key]]
-    missing = [
-        yaml.safe_dump({k: v for k, v in said.items() if k != key})
-        for key in ("head", "classes", "tap")
+    made_up = [{**said, key: value} for key in OF_NOW for value in OF_NOW[key]]
+    made_up += [{**before, key: value} for key in OF_BEFORE for value in OF_BEFORE[key]]
+    sources = [{**said["sources"][0], key: value} for key in SOURCES for value in SOURCES[key]]
+    made_up += [{**said, "sources": [source]} for source in sources]
+    made_up += [
+        {key: value for key, value in whole.items() if key != lacking}
+        for lacking in ("head", "classes", "sources", "tap")
+        for whole in (said, before)
+        if lacking in whole
     ]
-    for text in (*RUBBISH, *(text.encode() for text in (*made_up, *missing))):
+    for text in (*RUBBISH, *(yaml.safe_dump(one).encode() for one in made_up)):
         path.write_bytes(text)
         with pytest.raises(EgofeatError) as told:
             load_run(run)
         assert len(str(told.value)) < 500
+
+
+def test_a_run_of_a_newer_egofeat_asks_for_it(run):
+    path = run / "config.yaml"
+    path.write_text(path.read_text().replace("schema: 2", "schema: 3"))
+    with pytest.raises(RequestError, match=r"of a newer egofeat \(schema 3\): upgrade egofeat"):
+        load_run(run)
 
 
 def cut(record):
@@ -162,8 +194,8 @@ def test_remains_of_a_first_moment_do_not_hinder(config):
     fit_head(config)
 
 
-def hold(path, said, ready, go):
-    with claim(path, said):
+def hold(path, run, ready, go):
+    with claim(path, read_config(run)):
         ready.set()
         go.wait(60)
 
@@ -171,7 +203,7 @@ def hold(path, said, ready, go):
 def test_a_second_training_in_one_folder_is_refused(config):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(config.out, {"head": "x"}, ready, go))
+    other = context.Process(target=hold, args=(config.out, GOLDEN / "lstm", ready, go))
     other.start()
     try:
         assert ready.wait(60)

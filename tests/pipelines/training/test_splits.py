@@ -11,6 +11,7 @@ from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run_config import read_config
 from egofeat.pipelines.training.splits import choose_groups
 from egofeat.store import open_store
 
@@ -42,7 +43,7 @@ def config(sessions, tmp_path):
 
 def test_whole_sessions_validate_and_the_run_says_which(config):
     run = fit_head(config)
-    said = yaml.safe_load((run.path / "config.yaml").read_text())
+    said = yaml.safe_load((run.path / "config.yaml").read_text())["splits"]
     assert said["val_from_train"] == 0.2
     assert len(said["val_groups"]) == 2
     assert set(said["val_groups"]) <= {f"S{n}" for n in range(10)}
@@ -95,7 +96,7 @@ def test_joined_stores_are_divided_as_one(config, sessions, tmp_path):
     both = replace(config, store=(config.store, other), out=tmp_path / "both")
     alone = fit_head(config).config
     joined = fit_head(both)
-    assert joined.config["val_groups"] == alone["val_groups"]
+    assert joined.config.splits == alone.splits
     assert evaluate(joined.path).segments == 16
 
 
@@ -139,8 +140,8 @@ def test_one_extraction_serves_every_published_split(two_splits, tmp_path):
     ids = sorted(f"segment_{number:03d}" for number in range(60))
     assert sorted(first) == ids[40:]
     assert sorted(second) == ids[:20]
-    assert yaml.safe_load((other / "config.yaml").read_text())["published_split"] == "2"
-    assert "published_split" not in yaml.safe_load((usual / "config.yaml").read_text())
+    assert read_config(other).splits.published == "2"
+    assert read_config(usual).splits.published is None
     assert evaluate(other, "test").segments == 20
     with pytest.raises(RequestError, match="has no published split '4': it has 1, 2"):
         fitted("4", "none")

@@ -95,7 +95,7 @@ def logits_of(path):
 
 def plainly(run, store, one_view):
     """Target to the mean softmax of validation segments, a segment and a view at a time."""
-    head, _ = load_run(run)
+    head = load_run(run).head
     opened = open_store(store)
     means = {}
     with torch.no_grad():
@@ -265,7 +265,7 @@ def test_a_head_a_store_averages_its_own_views(clip_store, fitted, fuse):
     many = two_stores(clip_store, 2, 3)
     evaluation = evaluate(run, store=many, views=(2, 3), device="cpu")
     said = torch.from_numpy(logits_of(run / "predictions-2x3.npz")["logits_verb"])
-    head, _ = load_run(run)
+    head = load_run(run).head
     parts = []
     for member, path in zip(head.members, many, strict=True):
         store = open_store(path)
@@ -285,7 +285,7 @@ def test_stores_side_by_side_keep_views_beside_each_other(clip_store, fitted):
     run, many = fitted(two_stores(clip_store, 1, 1), "conv1d"), two_stores(clip_store, 3, 1)
     evaluate(run, store=many, views=(3, 1), device="cpu")
     said = logits_of(run / "predictions-3x1.npz")["logits_verb"]
-    head, _ = load_run(run)
+    head = load_run(run).head
     one, two = (store.take(store.rows("val")) for store in map(open_store, many))
     both = np.concatenate([one, two.repeat(2, axis=2)], axis=3).astype(np.float32)
     with torch.no_grad():

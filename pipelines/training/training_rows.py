@@ -1,0 +1,170 @@
+"""The rows that a head learns from and is validated on, with their labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from egofeat import console
+from egofeat.errors import RequestError
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.fusion import AveragedHeads
+from egofeat.heads.head import Head
+from egofeat.heads.registry import reads
+from egofeat.heads.training.losses import Labels
+from egofeat.heads.training.trainer import Examples
+from egofeat.pipelines.training.coverage import Coverage, coverage
+from egofeat.pipelines.training.gaze import teaching_points
+from egofeat.pipelines.training.labelled import (
+    check_taught,
+    choose_targets,
+    labelled_rows,
+    open_labelled,
+)
+from egofeat.pipelines.training.options import FitConfig
+from egofeat.pipelines.training.run import branches
+from egofeat.pipelines.training.run_config import File, RunConfig, Source, Splits
+from egofeat.pipelines.training.splits import by_published, choose_groups, hold_out
+from egofeat.pipelines.training.trained_on import TrainedOn, labels_digest
+from egofeat.store import Rows
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows of a store, or of several as one, and how they are divided."""
+
+    store: Rows
+    splits: Splits
+    labels: Mapping[str, Labels]
+    """Target to the labels of all rows."""
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+
+    @classmethod
+    def open(cls, config: FitConfig, options: Mapping[str, Any], seed: int) -> Self:
+        """Open the stores, choose the targets, divide the rows.
+
+        Args:
+            config: what a person asks.
+            options: the head's, all of them.
+            seed: decides which groups validate.
+
+        Raises:
+            RequestError: no such tap, target or split, nothing to learn from or to validate on, or
+                segments for a head of persons.
+            StoreError: a store cannot be read.
+        """
+        store = open_labelled(config.store, config.tap, options)
+        if reads(config.head, config.preset) == "persons" and store.unit != "persons":
+            raise RequestError(
+                f"head '{config.head}' reads persons of key frames, and store {store.path} holds "
+                "segments: make one of persons with egofeat roi, or choose another head"
+            )
+        if config.published_split is not None:
+            store = by_published(store, config.published_split)
+        targets = choose_targets(store, config.targets)
+        groups: tuple[str, ...] = ()
+        if config.val_from_train:
+            groups = _choose_groups(config, store, targets, seed)
+            store = hold_out(store, groups, config.train_split, config.val_split)
+        splits = Splits(
+            train=config.train_split,
+            val=config.val_split,
+            published=config.published_split,
+            val_from_train=config.val_from_train,
+            val_groups=groups,
+        )
+        train = labelled_rows(store, splits.train, targets)
+        val = labelled_rows(store, splits.val, targets)
+        check_taught(store, train, splits.train, targets)
+        rows = cls(store, splits, {target: store.labels[target] for target in targets}, train, val)
+        if len(train) < 2:
+            raise RequestError(
+                f"split '{splits.train}' of store {store.path} has one labelled "
+                f"{store.unit.removesuffix('s')}: a head needs two at least"
+            )
+        return rows
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """What a run that learns from them is to remember."""
+        return TrainedOn.of(self.store, self.train, self.splits.val, tuple(self.labels))
+
+    @property
+    def coverage(self) -> dict[str, Coverage]:
+        """How many of the segments of each split have features."""
+        splits = dict.fromkeys((self.splits.train, self.splits.val))
+        return {split: coverage(self.store, split) for split in splits}
+
+    def tell_missing(self) -> None:
+        """Say of which split some segments have no features."""
+        for covered in self.coverage.values():
+            if covered.missing:
+                console.note(f"{covered}")
+
+    def examples(self, head: Head | AveragedHeads, config: TrainerConfig) -> list[Examples]:
+        """What each head of a run learns from.
+
+        Raises:
+            RequestError: gaze is to teach a head that attends to none, or there is none.
+        """
+        examples = []
+        for member, features in branches(head, self.store):
+            gaze = None
+            if config.gaze_weight:
+                gaze = teaching_points(member, features, self.train, str(self.store.path))
+            examples.append(Examples(features, self.labels, self.train, self.val, gaze))
+        return examples
+
+
+def describe(
+    config: FitConfig, options: Mapping[str, Any], trainer: TrainerConfig, rows: TrainingRows
+) -> RunConfig:
+    """What config.yaml of the run says.
+
+    Raises:
+        RequestError: a name of the data set cannot stand in it.
+    """
+    store = rows.store
+    try:
+        return RunConfig(
+            dataset=store.dataset,
+            head=config.head,
+            preset=config.preset,
+            options=dict(options),
+            normalize=config.normalize,
+            classes={target: tuple(store.classes[target]) for target in rows.labels},
+            splits=rows.splits,
+            trainer=trainer,
+            init=None if config.init is None else File.of(config.init),
+            fuse=config.fuse if len(store.stores) > 1 else "features",
+            sources=Source.of(store),
+            labels_digest=labels_digest(store, tuple(rows.labels)),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RequestError(
+            f"store {store.path} cannot be trained on, {place}: {first['msg']}: correct it in the "
+            "manifest and run egofeat extract again (features are kept)"
+        ) from None
+
+
+def _choose_groups(
+    config: FitConfig, store: Rows, targets: tuple[str, ...], seed: int
+) -> tuple[str, ...]:
+    """Choose the groups that validate.
+
+    Raises:
+        RequestError: the split cannot be divided.
+    """
+    if store.unit == "persons":
+        raise RequestError(
+            "--val-from-train divides segments, and persons are judged by all key frames of a "
+            f"split that the data set itself has: give {store.dataset} one in the manifest"
+        )
+    rows = labelled_rows(store, config.train_split, targets)
+    return tuple(choose_groups(store, rows, config.val_from_train, seed))
