@@ -109,3 +109,34 @@ class Data(FromManifest, Splits, panel="Data"):
     dataset: str | None = option(
         "Entry of the manifest; not needed where there is only one.", default=None
     )
+
+
+class Trial(Options):
+    """Whether anything is done."""
+
+    dry_run: bool = option("Say what would be done, and do nothing.", default=False)
+
+
+class Folder(Options):
+    """Where to look."""
+
+    folder: Path = option("Folder to look for stores in.", default=Path("features"), argument=True)
+
+
+class Kept(Options):
+    """What to check."""
+
+    paths: tuple[Path, ...] = option(
+        "Stores and runs, or folders that hold some: all of them.",
+        argument=True,
+        repeated=True,
+        metavar="PATH…",
+    )
+
+
+class BackboneName(Options):
+    """Which network."""
+
+    name: str | None = option(
+        "One of them, or tv:NAME: all that is known of it.", default=None, argument=True
+    )

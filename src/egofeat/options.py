@@ -188,6 +188,27 @@ class Declared:
         """What messages call it."""
         return (self.flags or (self.option.metavar or self.name.upper(),))[0]
 
+    @property
+    def remarks(self) -> list[str]:
+        """Choices or bounds, as help has them: `[1 or more]`."""
+        shown = ", ".join(map(str, listed(self.option.choices or self.option.known)))
+        return [f"[{said}]" for said in (shown or self.option.bounds,) if said]
+
+    @property
+    def default_words(self) -> str:
+        """The default as it is typed, or what it means; empty where there is none."""
+        if self.option.default or self.default is MISSING:
+            return self.option.default
+        none = self.default is False or self.default in (None, (), {})
+        return "" if none else self.show(self.default)
+
+    @property
+    def default_remark(self) -> list[str]:
+        """The default, as help has it: `[default: 5]`, `[required]`."""
+        if self.default is MISSING:
+            return ["[required]"]
+        return [f"[default: {said}]" for said in (self.default_words,) if said]
+
     def show(self, value: Any) -> str:
         """A value as it is typed; text in quotes where it could be mistaken."""
         if self.option.show:

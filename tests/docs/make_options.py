@@ -9,7 +9,6 @@ from typing import Any
 from typer.main import get_command
 
 from egofeat.cli import app
-from egofeat.cli.command import remarks, said_default
 from egofeat.options import Declared
 
 PAGE = Path(__file__).parents[2] / "docs/options.md"
@@ -63,14 +62,14 @@ def _default(one: Any, declared: Declared | None) -> str:
         return ""
     if declared.default is MISSING:
         return "required"
-    said = said_default(declared)
+    said = declared.default_words
     return _cell(said if declared.option.default or not said else f"`{said}`")
 
 
 def _help(one: Any, declared: Declared | None) -> str:
     if declared is None:
         return one.help or ""
-    return " ".join([declared.option.help, *remarks(declared, default=False)])
+    return " ".join([declared.option.help, *declared.remarks])
 
 
 def _cell(text: str) -> str:

@@ -10,8 +10,8 @@ import typer
 
 from egofeat import console
 from egofeat.cli.command import app
-from egofeat.cli.interruption import interruptible
 from egofeat.errors import EgofeatError, RequestError
+from egofeat.interruption import interruptible
 
 
 def _version(wanted: bool) -> None:

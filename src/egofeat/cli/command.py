@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.options import REQUEST, Declared, Options, declared, listed, plain
+from egofeat.options import REQUEST, Declared, Options, declared, plain
 
 PLAIN = (bool, int, float, str, Path)
 _Run = TypeVar("_Run", bound=Callable[..., Any])
@@ -134,7 +134,7 @@ class Command(TyperCommand):
         for parameter in self.params:
             one = self.said("options").get(parameter.name)
             if one:
-                parameter.help = " ".join([one.option.help, *remarks(one)])  # type: ignore[attr-defined]
+                parameter.help = " ".join([one.option.help, *one.remarks, *one.default_remark])  # type: ignore[attr-defined]
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Print help."""
@@ -159,26 +159,6 @@ class Command(TyperCommand):
             mend = ": give the same command again to go on where it stopped"
             console.note("interrupted" + mend * self.said("resumes"))
             raise
-
-
-def remarks(one: Declared, *, default: bool = True) -> list[str]:
-    """Choices or bounds, and the default, of an option: `[1 or more]`, `[default: 5]`."""
-    option, said = one.option, []
-    if shown := listed(option.choices or option.known):
-        said.append(f"[{', '.join(map(str, shown))}]")
-    elif option.bounds:
-        said.append(f"[{option.bounds}]")
-    if default and (value := said_default(one)):
-        said.append(f"[default: {value}]")
-    if default and one.default is MISSING:
-        said.append("[required]")
-    return said
-
-
-def said_default(one: Declared) -> str:
-    """The default in words; empty where there is none worth a word."""
-    empty = one.default is MISSING or one.default in (None, (), {}) or one.default is False
-    return one.option.default or ("" if empty else one.show(one.default))
 
 
 def show(report: Any, as_json: bool, asked: Options | None = None) -> None:

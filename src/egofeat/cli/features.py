@@ -5,26 +5,19 @@ from typing import TYPE_CHECKING
 
 from egofeat import console
 from egofeat.cli.command import Report, command
-from egofeat.options import Options, option
 from egofeat.pipelines.extraction.options import (
     ExtractConfig,
     ExtractRequest,
     ReextractRequest,
     RoiRequest,
 )
-from egofeat.pipelines.options import Compute
+from egofeat.pipelines.options import Compute, Trial
 from egofeat.pipelines.persons.options import FromMapsConfig, PersonsConfig
 
 if TYPE_CHECKING:
     from egofeat.pipelines.extraction.job import Job
 
 PANEL = "Features"
-
-
-class Trial(Options):
-    """Whether anything is done."""
-
-    dry_run: bool = option("Say what would be done, and do nothing.", default=False)
 
 
 @command("extract", PANEL, resumes=True)

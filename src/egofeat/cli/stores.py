@@ -1,44 +1,18 @@
 """What is there, and what becomes of it: networks, stores, packages that add some."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 from egofeat.cli.command import Printed, Report, command
 from egofeat.errors import RequestError
-from egofeat.options import Options, option
 from egofeat.pipelines.exporting.options import ExportConfig
 from egofeat.pipelines.extraction.options import PruneConfig
+from egofeat.pipelines.options import BackboneName, Folder, Kept
 
 PANEL = "Features"
 
 
-class Folder(Options):
-    """Where to look."""
-
-    folder: Path = option("Folder to look for stores in.", default=Path("features"), argument=True)
-
-
-class Kept(Options):
-    """What to check."""
-
-    paths: tuple[Path, ...] = option(
-        "Stores and runs, or folders that hold some: all of them.",
-        argument=True,
-        repeated=True,
-        metavar="PATH…",
-    )
-
-
-class Name(Options):
-    """Which network."""
-
-    name: str | None = option(
-        "One of them, or tv:NAME: all that is known of it.", default=None, argument=True
-    )
-
-
 @command("backbones", PANEL, saved=False)
-def backbones(asked: Name) -> Report:
+def backbones(asked: BackboneName) -> Report:
     """List the frozen networks: parameters, cost of a view, input, taps, accuracy, weights."""
     from egofeat.pipelines.bench.listing import describe, listing
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from egofeat.cli import app, main
-from egofeat.cli.interruption import Interruption, interruptible
+from egofeat.interruption import Interruption, interruptible
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,15 @@ from egofeat.cli.interruption import Interruption, interruptible
             "egofeat.pipelines.persons.job.plan_persons",
             "interrupted: give the same command again to go on where it stopped\n",
         ),
-        (["bench", "heads"], "egofeat.pipelines.bench.heads.bench_heads", "interrupted\n"),
+        (
+            ["predict", "run", "a.mp4"],
+            "egofeat.pipelines.training.predict.predict",
+            "interrupted\n",
+        ),
     ],
 )
 def test_only_commands_that_go_on_say_so(words, work, said, monkeypatch, capsys):
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(work, interrupted)
@@ -44,7 +48,8 @@ def wait_for(pipe, word: str) -> None:
 def test_the_first_signal_ends_in_order_and_the_second_at_once(name):
     program = """
 import signal, sys, time
-from egofeat.cli import app, interruption, main
+from egofeat import interruption
+from egofeat.cli import app, main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 interruption._ONE_REQUEST_S = 0.2
