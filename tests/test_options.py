@@ -96,6 +96,40 @@ def test_what_is_echoed_makes_the_same_again(tmp_path, config):
     assert plain(again) == plain(config)
 
 
+SAVED = """
+schema: 2
+head: stam
+preset: null
+options: {depth: 2}
+normalize: false
+classes: {verb: [cut, stir]}
+splits: {train: a, val: b, published: null, val_from_train: 0.1, val_groups: [x]}
+trainer: {epochs: 100, iterations: 9, eval_every: 3, seed: 5}
+init: null
+fuse: logits
+sources: [{store: one, tap: map}, {store: two, tap: gap}]
+"""
+
+
+def test_a_run_says_what_makes_it_again(tmp_path):
+    (tmp_path / "config.yaml").write_text(SAVED)
+    config = FitConfig.of(FitConfig.over(read_saved(tmp_path / "config.yaml", [FitConfig]), {}))
+    assert (config.head, config.preset, config.options) == ("stam", None, {"depth": 2})
+    assert (list(config.store), config.tap) == ([Path("one"), Path("two")], "map,gap")
+    assert (config.targets, config.train_split, config.val_split) == (("verb",), "a", "b")
+    assert config.trainer == TrainerConfig(iterations=9, eval_every=3, seed=5)
+
+
+def test_a_run_of_before_says_it_too():
+    saved = read_saved(
+        Path(__file__).parent / "golden/runs_without_schema/lstm/config.yaml", [FitConfig]
+    )
+    config = FitConfig.of(FitConfig.over(saved, {"out": Path("again")}))
+    assert (config.head, config.tap, config.options["hidden"]) == ("lstm", "block4", 4)
+    assert config.trainer == TrainerConfig(epochs=3, lr=0.01, device="cpu")
+    assert (config.normalize, config.out) == (True, Path("again"))
+
+
 def test_what_is_typed_wins_over_a_file():
     saved = {"iterations": 3000, "eval_every": 100, "head": "lstm"}
     given = FitConfig.over(saved, {"epochs": 3})

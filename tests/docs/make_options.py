@@ -15,7 +15,8 @@ PAGE = Path(__file__).parents[2] / "docs/options.md"
 _HEAD = """# Every option
 
 Made from the command line by `python tests/docs/make_options.py`; `egofeat COMMAND --help` shows
-the same.
+the same. `--config FILE` reads options from YAML or JSON by these names, with `_` for `-`; options
+that are typed win.
 """
 
 
