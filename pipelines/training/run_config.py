@@ -145,6 +145,8 @@ class RunConfig(_Part):
     egofeat: str = Field(default_factory=lambda: version("egofeat"))
     dataset: Name
     head: Name
+    package: str = ""
+    """Name and version of the package that adds the head; empty of egofeat's own."""
     preset: Name | None = None
     options: dict[str, bool | int | float | str | None]
     """Of the head, all of them."""

@@ -13,7 +13,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
-from egofeat.heads.registry import reads
+from egofeat.heads.registry import HEADS, reads
 from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import Examples
 from egofeat.pipelines.training.coverage import Coverage, coverage
@@ -133,6 +133,7 @@ def describe(
         return RunConfig(
             dataset=store.dataset,
             head=config.head,
+            package=HEADS.package(config.head),
             preset=config.preset,
             options=dict(options),
             normalize=config.normalize,

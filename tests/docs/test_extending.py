@@ -115,7 +115,8 @@ def test_the_page_is_one_package_that_every_command_takes(
         *("fit-head", "toyhead", "--store", path, "--tap", "gap", "--out", run),
         *("--epochs", "2", "--option", "temperature=2.0", "--device", "cpu"),
     )
-    assert yaml.safe_load((run / "config.yaml").read_text())["options"] == {"temperature": 2.0}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["options"], config["package"]) == ({"temperature": 2.0}, "toy 1.0")
     printed("evaluate", run, "--split", "val")
     printed("verify", run)
     assert json.loads(printed("predict", run, tmp_path / "videos/0.mp4", "--json"))
