@@ -21,10 +21,10 @@ from egofeat.pipelines.training.coverage import coverage
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
 from egofeat.pipelines.training.evaluation import Evaluation, write_arrays, write_evaluation
 from egofeat.pipelines.training.gaze import gaze_figures
-from egofeat.pipelines.training.labelled import split_names
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import Run, load_run
 from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
+from egofeat.pipelines.training.targets import split_names
 from egofeat.pipelines.training.trained_on import judge
 from egofeat.pipelines.training.views import Views, predict_views, view_of
 from egofeat.store import PersonRows, Rows

@@ -21,9 +21,9 @@ from egofeat.pipelines.training.evaluation import (
     write_arrays,
     write_evaluation,
 )
-from egofeat.pipelines.training.labelled import split_names
 from egofeat.pipelines.training.run import Run
 from egofeat.pipelines.training.run_files import write_file
+from egofeat.pipelines.training.targets import split_names
 from egofeat.pipelines.training.trained_on import judge
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.reading.persons import TARGET

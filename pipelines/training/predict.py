@@ -9,7 +9,7 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import AveragedHeads, concatenate
+from egofeat.heads.fusion import AveragedHeads, for_members
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import top_pairs
 from egofeat.pipelines.extraction.in_memory import Maker, Memory, make_features
@@ -102,11 +102,8 @@ def logits_of(
 ) -> dict[str, Tensor]:
     """What the head gives for rows `[n, *row_shape]` of each store, target to `[n, classes]`."""
     with torch.inference_mode():
-        if isinstance(head, AveragedHeads):
-            logits: dict[str, Tensor] = head([block.float().to(device) for block in features])
-        else:
-            logits = head(concatenate(features).to(device))
-    return logits
+        pairs = zip(head.members, for_members(head, features), strict=True)
+        return head.combine([member(block.to(device)) for member, block in pairs])
 
 
 def features_of(

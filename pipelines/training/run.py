@@ -157,6 +157,7 @@ def save_head(path: Path, head: Head | AveragedHeads) -> None:
 
 def branches(head: Head | AveragedHeads, rows: Rows) -> list[tuple[Head, Features]]:
     """Pair each head of a run with the features that it reads of the rows."""
-    if isinstance(head, AveragedHeads):
-        return list(zip(head.members, rows.parts, strict=True))
-    return [(head, Concatenated(rows.parts) if len(rows.parts) > 1 else rows.parts[0])]
+    parts: Sequence[Features] = rows.parts
+    if len(head.members) < len(parts):
+        parts = [Concatenated(parts)]
+    return list(zip(head.members, parts, strict=True))

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from egofeat.errors import RequestError, StoreError
-from egofeat.pipelines.training.labelled import listed, tell_left_out
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import Run
 from egofeat.pipelines.training.run_config import Source
 from egofeat.pipelines.training.splits import divide
+from egofeat.pipelines.training.targets import listed, tell_left_out
 from egofeat.store import FeatureStore, Rows, join, open_store
 
 Check = Callable[[Run, Source, FeatureStore], None]

@@ -19,7 +19,7 @@ from egofeat.errors import RequestError
 from egofeat.names import check_name
 from egofeat.pipelines.training.run import Run, RunFolder
 from egofeat.pipelines.training.run_files import compare, write_file
-from egofeat.store import PersonRows, Rows
+from egofeat.store import Rows
 from egofeat.store.bounded import read_bounded
 
 NAME = "trained-on.json"
@@ -138,12 +138,8 @@ def digest_of(store: Rows, split: str, targets: Collection[str]) -> str:
 
     Of persons, of the key frames that the data set has: their boxes may be others.
     """
-    if isinstance(store, PersonRows):
-        return hashlib.sha256(json.dumps(sorted(store.key_frames(split))).encode()).hexdigest()
-    rows = store.rows(split)
-    ids = store.ids[rows]
-    order = np.argsort(ids, kind="stable")
-    digest = hashlib.sha256(json.dumps(sorted(ids.tolist())).encode())
+    ids, rows = store.judged(split)
+    digest = hashlib.sha256(json.dumps(ids).encode())
     for target in targets:
-        digest.update(store.labels[target][rows[order]].tobytes())
+        digest.update(store.labels[target][rows].tobytes())
     return digest.hexdigest()

@@ -18,16 +18,16 @@ from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import Examples
 from egofeat.pipelines.training.coverage import Coverage, coverage
 from egofeat.pipelines.training.gaze import teaching_points
-from egofeat.pipelines.training.labelled import (
-    check_taught,
-    choose_targets,
-    labelled_rows,
-    open_labelled,
-)
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.run import branches
 from egofeat.pipelines.training.run_config import File, RunConfig, Source, Splits
 from egofeat.pipelines.training.splits import by_published, choose_groups, hold_out
+from egofeat.pipelines.training.targets import (
+    check_taught,
+    choose_targets,
+    labelled_rows,
+    open_places,
+)
 from egofeat.pipelines.training.trained_on import TrainedOn, labels_digest
 from egofeat.store import Rows
 
@@ -57,7 +57,7 @@ class TrainingRows:
                 segments for a head of persons.
             StoreError: a store cannot be read.
         """
-        store = open_labelled(config.store, config.tap, options)
+        store = open_places(config.store, config.tap, options)
         if reads(config.head, config.preset) == "persons" and store.unit != "persons":
             raise RequestError(
                 f"head '{config.head}' reads persons of key frames, and store {store.path} holds "

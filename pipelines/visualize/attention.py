@@ -15,7 +15,7 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video import open_video
-from egofeat.heads.fusion import AveragedHeads, concatenate
+from egofeat.heads.fusion import for_members
 from egofeat.heads.gaze import Attentive, gaze_maps
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
@@ -163,10 +163,7 @@ def _of_video(run: Run, video: Path, weights: str | None, device: str) -> list[L
         if memory.failures:
             raise RequestError(f"{video} could not be read: {memory.failures[0].reason}")
     blocks = [torch.from_numpy(memory.features[str(video)])[None] for memory in memories]
-    if isinstance(run.head, AveragedHeads):
-        of_members = list(zip(run.head.members, [block.float() for block in blocks], strict=True))
-    else:
-        of_members = [(run.head, concatenate(blocks))]
+    of_members = zip(run.head.members, for_members(run.head, blocks), strict=True)
     looked = []
     with open_video(Media(video)) as source:
         times, end = source.times, source.stop

@@ -16,10 +16,10 @@ from egofeat.pipelines.exporting.export import ExportConfig, export
 from egofeat.pipelines.exporting.formats import FORMATS
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.labelled import labelled_rows
 from egofeat.pipelines.training.predict import predict
 from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
+from egofeat.pipelines.training.targets import labelled_rows
 from egofeat.pipelines.visualize.attention import attention
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment

@@ -14,9 +14,7 @@ from egofeat.pipelines.training.options import Places
 from egofeat.store import Rows, open_stores
 
 
-def open_labelled(
-    places: Places, tap: str | None, options: Mapping[str, Any] | None = None
-) -> Rows:
+def open_places(places: Places, tap: str | None, options: Mapping[str, Any] | None = None) -> Rows:
     """Open the store, or the stores as one, and say which segments the join leaves out.
 
     A store of persons is opened as rows of persons.
