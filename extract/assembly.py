@@ -18,7 +18,7 @@ from egofeat.errors import MediaError
 from egofeat.extract.decoding import Stamp
 from egofeat.extract.lost_windows import LostWindows
 from egofeat.extract.shards import Shard, shard_of
-from egofeat.recipe.plan import FramePlan, View
+from egofeat.recipe import FramePlan, View
 from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.recipe.plan import FramePlan
+from egofeat.recipe import FramePlan
 from egofeat.segments import Segment
 from egofeat.store import Failure
 

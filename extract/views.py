@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.recipe.plan import View
+from egofeat.recipe import View
 
 
 class ViewBuilder:

@@ -26,7 +26,7 @@ from egofeat.pipelines.figures.mosaics import draw_mosaic
 from egofeat.pipelines.figures.runs import comparison
 from egofeat.pipelines.training.fit import fit_head
 from egofeat.pipelines.training.options import FitConfig
-from egofeat.recipe.plan import Uniform
+from egofeat.recipe import Uniform
 from egofeat.segments import Dataset
 
 CLIPS = 240

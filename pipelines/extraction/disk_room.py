@@ -13,7 +13,7 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.share import Share
-from egofeat.recipe.plan import Windows
+from egofeat.recipe import Windows
 from egofeat.segments import Media
 
 

@@ -22,7 +22,7 @@ from egofeat.pipelines.extraction.rates import Rate, keep_rate
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
-from egofeat.recipe.plan import Windows
+from egofeat.recipe import Windows
 from egofeat.segments import Dataset, Media
 from egofeat.store import Failure, ShardRows, StoreWriter, versions
 

@@ -14,7 +14,7 @@ from egofeat.pipelines.extraction.rates import find_rate
 from egofeat.pipelines.extraction.reports import Forecast, JointForecast
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
-from egofeat.recipe.plan import Windows
+from egofeat.recipe import Windows
 from egofeat.segments import Dataset
 
 

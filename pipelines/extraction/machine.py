@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from egofeat.recipe.plan import Plan
+from egofeat.recipe import Plan
 from egofeat.recipe.transform import Transform
 
 CPU_BATCH = 4

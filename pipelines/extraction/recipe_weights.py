@@ -10,19 +10,14 @@ from egofeat.extract.weights import Weights, at_hand, sha256_of
 from egofeat.recipe import Recipe
 
 
-def official_name(recipe: Recipe) -> str | None:
-    """Name of the official weights that a recipe's are, or None for others."""
-    for record in spec_of(recipe.backbone).weights:
-        if _made(record, recipe):
-            return record.name
-    return None
-
-
 def named_weights(recipe: Recipe) -> str | None:
     """What `--weights` calls those of a recipe; None for a file of the user's own."""
     if recipe.weights == "none" or recipe.weights.startswith("own:"):
         return "default"
-    return recipe.weights if recipe.weights.startswith("random:") else official_name(recipe)
+    if recipe.weights.startswith("random:"):
+        return recipe.weights
+    official = spec_of(recipe.backbone).weights
+    return next((record.name for record in official if _made(record, recipe)), None)
 
 
 def _made(record: Weights, recipe: Recipe) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from egofeat import console
 from egofeat.errors import EgofeatError, RequestError
@@ -20,7 +21,7 @@ from egofeat.pipelines.extraction.job import Job, plan_again
 from egofeat.pipelines.extraction.options import ReextractConfig, Storage
 from egofeat.pipelines.extraction.recipe_weights import named_weights
 from egofeat.pipelines.extraction.reextract import dataset_of, lines_of
-from egofeat.pipelines.extraction.reports import JointForecast, JointReport
+from egofeat.pipelines.extraction.reports import ExtractReport, Forecast, JointForecast, JointReport
 from egofeat.pipelines.extraction.share import changed_videos
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Recipe
@@ -32,6 +33,7 @@ from egofeat.store.formats.sharing import share_shards
 from egofeat.store.removal import is_shell, remove_store
 from egofeat.words import counted
 
+_Report = TypeVar("_Report", ExtractReport, Forecast)
 _ASIDE = ".refresh"
 """Folder, beside the data sets' own, in which new stores are built."""
 
@@ -104,24 +106,19 @@ def refresh(stale: Sequence[Stale], compute: Compute) -> JointReport:
             )
         else:
             _swap(one)
-    return replace(
-        report,
-        stores=tuple(
-            replace(store, store=str(_place_of(Path(store.store), stale)))
-            for store in report.stores
-        ),
-    )
+    places = [one.job.store if begun(one.job.store) else one.target for one in stale]
+    return replace(report, stores=_standing_at(report.stores, places))
 
 
 def forecast(stale: Sequence[Stale], compute: Compute) -> JointForecast:
     """What `refresh` would do; the stores are named by where they will stand."""
     forecasts = forecast_jobs([one.job for one in stale], compute).stores
-    return JointForecast(
-        stores=tuple(
-            replace(forecast, store=str(one.target))
-            for forecast, one in zip(forecasts, stale, strict=True)
-        )
-    )
+    return JointForecast(stores=_standing_at(forecasts, [one.target for one in stale]))
+
+
+def _standing_at(reports: Sequence[_Report], places: Sequence[Path]) -> tuple[_Report, ...]:
+    pairs = zip(reports, places, strict=True)
+    return tuple(replace(report, store=str(place)) for report, place in pairs)
 
 
 def _stale(
@@ -204,12 +201,6 @@ def _move(built: Path, target: Path) -> None:
     built.rename(target)
     sync(target.parent)
     sync(built.parent)
-
-
-def _place_of(store: Path, stale: Sequence[Stale]) -> Path:
-    """Where a store that was built aside stands now."""
-    targets = {one.job.store: one.target for one in stale}
-    return store if begun(store) else targets[store]
 
 
 def _decoder_change(description: Description) -> str | None:

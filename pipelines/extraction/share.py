@@ -11,7 +11,7 @@ from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.options import Compute
-from egofeat.recipe.plan import Windows
+from egofeat.recipe import Windows
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, Key
 from egofeat.store.progress import Progress, Stamp, progress_of

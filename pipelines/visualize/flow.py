@@ -16,8 +16,8 @@ from egofeat.extract.flow import beside_decoder, on_device
 from egofeat.extract.flow.encoding import decode
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
+from egofeat.recipe import Uniform
 from egofeat.recipe.motion import Method, Motion
-from egofeat.recipe.plan import Uniform
 from egofeat.segments import Media
 
 _MOMENTS = 6

@@ -14,7 +14,7 @@ from egofeat.extract.backbones import Backbone
 from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.figures.mosaics import coloured, draw_mosaic
-from egofeat.recipe.plan import Clips
+from egofeat.recipe import Clips
 from egofeat.recipe.transform import Transform
 from egofeat.segments import Media
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.errors import MediaError
+from egofeat.recipe import KeyFrames
 from egofeat.recipe.moments import frames_at
-from egofeat.recipe.plan import KeyFrames, plan_of
+from egofeat.recipe.sampling import plan_of
 
 
 def video(fps: float, frames: int) -> tuple[np.ndarray, float]:

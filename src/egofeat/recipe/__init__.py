@@ -2,8 +2,9 @@
 
 from egofeat.recipe.motion import Motion
 from egofeat.recipe.persons import RoiAlign
-from egofeat.recipe.plan import Clips, FramePlan, KeyFrames, Plan, Uniform, View, Windows
+from egofeat.recipe.plan import FramePlan, Plan, View
 from egofeat.recipe.recipe import Recipe
+from egofeat.recipe.sampling import Clips, KeyFrames, Uniform, Windows
 from egofeat.recipe.transform import Transform
 
 __all__ = [

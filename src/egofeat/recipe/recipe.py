@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar
 
 from egofeat.errors import StoreError
 from egofeat.recipe.persons import RoiAlign
-from egofeat.recipe.plan import KeyFrames, Plan, plan_of
+from egofeat.recipe.plan import Plan
+from egofeat.recipe.sampling import KeyFrames, plan_of
 from egofeat.recipe.transform import Transform
 
 

@@ -16,6 +16,7 @@ from egofeat.extract.flow.encoding import decode, encode, encode_on_device
 from egofeat.extract.flow.motion import start_of
 from egofeat.extract.flow.raft import RECORDS
 from egofeat.extract.weights import at_hand
+from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.recipe.motion import (
     BOUND,
     METHODS,
@@ -26,7 +27,6 @@ from egofeat.recipe.motion import (
     Raft,
     Shipped,
 )
-from egofeat.recipe.plan import Clips, Uniform, Windows
 from egofeat.recipe.transform import Transform
 
 SHIFTS = [(2.0, -1.0), (-3.5, 2.25), (0.4, 0.7)]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from egofeat.errors import MediaError
 from egofeat.extract.video import open_video
-from egofeat.recipe.plan import Clips, KeyFrames, Plan, Uniform, Windows
+from egofeat.recipe import Clips, KeyFrames, Plan, Uniform, Windows
 from egofeat.segments import Media
 
 FPS = 20.0

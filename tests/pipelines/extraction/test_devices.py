@@ -16,7 +16,7 @@ from egofeat.extract.task import Task
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.recipe.plan import Uniform
+from egofeat.recipe import Uniform
 from egofeat.recipe.transform import squash
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store

@@ -19,7 +19,7 @@ from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
 from egofeat.pipelines.extraction import disk_room, extract
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.recipe.plan import Uniform
+from egofeat.recipe import Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify
 

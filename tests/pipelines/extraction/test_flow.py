@@ -23,8 +23,8 @@ from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.refresh import stale_stores
+from egofeat.recipe import Uniform
 from egofeat.recipe.motion import TVL1
-from egofeat.recipe.plan import Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify
 

@@ -15,7 +15,7 @@ from torchvision.models import mobilenet_v2
 from egofeat.errors import RequestError
 from egofeat.pipelines.extraction import extract, reextract, refresh
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
-from egofeat.recipe.plan import Clips, Uniform, Windows
+from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.store import is_superseded, open_store, progress_of
 from egofeat.store.description import find_stores
 

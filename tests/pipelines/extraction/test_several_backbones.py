@@ -17,7 +17,7 @@ from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.choices import choose_plan, choose_transform
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.recipe.plan import Clips, Uniform, Windows
+from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from egofeat.errors import ManifestError, RequestError, StoreError
 from egofeat.extract.transforms import prepare
 from egofeat.gaze import Gaze, Kind
-from egofeat.recipe.plan import Clips, Uniform
+from egofeat.recipe import Clips, Uniform
 from egofeat.recipe.transform import Transform
 from egofeat.store import join, open_store, verify
 from egofeat.store.removal import check_removable

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.errors import MediaError
-from egofeat.recipe.plan import (
-    Clips,
-    Uniform,
-    Windows,
-    frames_at,
-    plan_of,
-    window_starts,
-)
+from egofeat.recipe import Clips, Uniform, Windows, frames_at
+from egofeat.recipe.sampling import plan_of, window_starts
 
 
 @st.composite
