@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.errors import MediaError
-from egofeat.recipe import Clips, Uniform, Windows, frames_at
+from egofeat.recipe import Clips, Uniform, Windows
+from egofeat.recipe.moments import frames_at
 from egofeat.recipe.sampling import plan_of, window_starts
 
 
