@@ -87,9 +87,10 @@ def _judge(
 ) -> Verdict:
     if failed.escaped:
         return Verdict("escape", bad=True, detail=f"{how}: {failed.escaped}")
-    if full and not (failed.refused and failed.code == 1):
-        return Verdict("no sentence", bad=True, detail=f"{how}: {failed.code} {failed.last_line}")
     left, again, made = _resume(stage, arguments)
+    done = failed.code == 0 and left.rows == expected  # what was lost is a hint, as rates are
+    if full and not (failed.refused and failed.code == 1) and not done:
+        return Verdict("no sentence", bad=True, detail=f"{how}: {failed.code} {failed.last_line}")
     if wrong := _unlike(left.rows, expected):
         said = f"{how}: exit code {failed.code}, {wrong[0]} and {len(wrong) - 1} more"
         return Verdict("wrong rows", bad=True, detail=said)
