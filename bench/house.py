@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOMS = ("extract", "heads", "pipelines", "src/egofeat")
-KINDS = r"isinstance\([^()]*(?:FeatureStore|\w*Store\b|PersonRows|JoinedRows|Concatenated|Averaged\w*)"
+_NAMES = r"Store|PersonRows|JoinedRows|Concatenated|AveragedHeads|WeightedHeads"
+KINDS = rf"isinstance\([^()]*(?:{_NAMES})\b"
 
 
 def modules(top: Path) -> Iterator[Path]:

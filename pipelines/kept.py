@@ -6,6 +6,7 @@ from pathlib import Path
 
 from egofeat import console
 from egofeat.errors import RequestError
+from egofeat.pipelines.training import CONFIG
 from egofeat.store import Problem, StoreSummary, open_store
 from egofeat.store import verify as verify_store
 from egofeat.store.description import NAME as STORE_JSON
@@ -13,9 +14,6 @@ from egofeat.store.description import Description, find_stores
 from egofeat.store.reading.opening import find_deeper, some
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 from egofeat.words import counted
-
-CONFIG = "config.yaml"
-"""What makes a folder a run."""
 
 
 def find_kept(paths: Sequence[Path]) -> list[Path]:

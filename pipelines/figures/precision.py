@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from egofeat.pipelines.figures import style
-from egofeat.pipelines.training.evaluation import Precision
 
 _ROW = 0.19
 """Inches of a bar and the gap below it."""
 
 
-def precision_bars(classes: Mapping[str, Precision], out: Path, title: str) -> Path:
-    """Draw a bar a class, in the order given, with how many are annotated; returns `out`."""
-    values = [100 * one.average_precision for one in classes.values()]
-    counts = [one.annotated for one in classes.values()]
+def precision_bars(classes: Mapping[str, tuple[float, int]], out: Path, title: str) -> Path:
+    """Draw average precision and annotated number of each class, in the order given."""
+    values = [100 * precision for precision, _ in classes.values()]
+    counts = [annotated for _, annotated in classes.values()]
     figure = style.figure(8.0, _ROW * len(values) + 1.3)
     axes = style.style(figure.add_subplot(), title, "average precision, %", "")
     axes.grid(visible=False, axis="y")

@@ -144,7 +144,10 @@ def evaluate_persons(run: Run, rows: PersonRows, split: str) -> PersonsEvaluatio
         detections=run.path / f"detections{suffix}.csv",
     )
     title = f"{TARGET}, {split}, {evaluation.boxes} boxes"
-    precision_bars(evaluation.classes, evaluation.pictures[0], title)
+    bars = {
+        name: (one.average_precision, one.annotated) for name, one in evaluation.classes.items()
+    }
+    precision_bars(bars, evaluation.pictures[0], title)
     write_file(evaluation.detections, ava_results(ids, corners, scores, truth.evaluated))
     predictions = {"ids": np.array(ids), "boxes": corners, "scores": rows.scores[of_split]}
     predictions["probabilities"] = scores.astype(np.float32)

@@ -16,7 +16,7 @@ from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads, concatenated_shape
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.registry import build_head
-from egofeat.pipelines.kept import CONFIG as NAME
+from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
 from egofeat.recipe import Recipe
 from egofeat.schema import Count, Name, parse
@@ -217,7 +217,7 @@ def write_config(folder: Path, config: RunConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     said = config.model_dump(mode="json", by_alias=True)
     text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
-    write_file(folder / NAME, text.encode())
+    write_file(folder / CONFIG, text.encode())
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -228,7 +228,7 @@ def read_config(folder: Path) -> RunConfig:
         EgofeatError: it was altered after it was written.
     """
     try:
-        content = read_bounded(folder / NAME, _MOST)
+        content = read_bounded(folder / CONFIG, _MOST)
         config = _parsed(folder, _loaded(content))
     except FileNotFoundError:
         raise RequestError(
@@ -236,11 +236,11 @@ def read_config(folder: Path) -> RunConfig:
         ) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(
-            f"{folder} is not a run, its {NAME} is damaged ({plain(str(error), 200)}): name a "
+            f"{folder} is not a run, its {CONFIG} is damaged ({plain(str(error), 200)}): name a "
             "folder that egofeat fit-head has made, or fit the head again"
         ) from None
-    mend = f"where the change is meant, take {NAME} out of the {SUMS} beside it"
-    compare(folder / NAME, content, f"put back a copy of it or, {mend}")
+    mend = f"where the change is meant, take {CONFIG} out of the {SUMS} beside it"
+    compare(folder / CONFIG, content, f"put back a copy of it or, {mend}")
     return config
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from egofeat.errors import EgofeatError
 from egofeat.heads.checkpoint import read_extent
 from egofeat.heads.training.history import History
-from egofeat.pipelines.kept import CONFIG
+from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.run import RunFolder, load_run
 from egofeat.pipelines.training.run_files import SUMS, digests
 from egofeat.pipelines.training.trained_on import NAME as TRAINED_ON
