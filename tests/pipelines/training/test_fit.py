@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
+from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.training.fit import FitConfig, fit_head
@@ -131,6 +133,13 @@ def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(conf
     (first.path / "config.yaml").write_text("notes: mine")
     with pytest.raises(RequestError, match=r"holds another run.*--out"):
         fit_head(config)
+
+
+def test_the_config_of_a_run_given_back_asks_for_the_same_run(config):
+    path = fit_head(replace(config, val_from_train=0.0, options={"dropout": 0.25})).path
+    words = ["fit-head", "--config", str(path / "config.yaml"), "--out", str(path)]
+    said = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "is finished: it is evaluated again, and not trained" in said.stderr
 
 
 def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
