@@ -28,6 +28,7 @@ def folders(tmp_path):
     return tmp_path / "mine"
 
 
+@pytest.mark.drawn
 def test_own_folders_go_the_whole_road(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         demo, "TRIALS", (demo.Trial("linear", "gap", 2, {}), demo.Trial("lstm", "gap", 2, {}))
