@@ -4,6 +4,7 @@ The command line, `--help`, the page of options in the docs, saved configuration
 call are made from the fields. A value is checked in one place, when the dataclass is made.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import get_annotations
@@ -79,7 +80,8 @@ class Option:
             return True
         numbers = value if isinstance(value, tuple) else (value,)
         return bool(numbers) and all(
-            -_COUNTABLE < number < _COUNTABLE
+            # A whole number is one that a machine counts to, any other is finite.
+            (math.isfinite(number) if isinstance(number, float) else abs(number) < _COUNTABLE)
             and (self.least is None or number >= self.least)
             and (self.above is None or number > self.above)
             and (self.most is None or number <= self.most)
