@@ -56,14 +56,15 @@ def test_a_value_that_cannot_be_is_refused_when_it_is_made(changes, said):
         ("width: true", "width cannot be True"),
         ("name: {a: 1}", "name cannot be"),
         ("- width", "holds no options"),
-        ("width: [", "is no YAML"),
+        ("", "holds no options"),
+        ("width: [", "is no YAML: expected .*, line 1, column 9"),
         ("name: &a [x]\nkind: *a", "refers to parts of itself"),
     ],
 )
 def test_a_file_that_cannot_be_is_one_sentence_that_names_it(tmp_path, text, said):
     (tmp_path / "options.yaml").write_text(text)
     with pytest.raises(RequestError, match=said) as refusal:
-        read_saved(tmp_path / "options.yaml", [Config])
+        read_saved(tmp_path / "options.yaml", [Config, Config])
     assert "options.yaml" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -73,6 +74,8 @@ def test_a_file_is_read_as_it_is_typed_or_as_the_fields_are(tmp_path):
     for text in ("name: a, b\nwidth: 3", "names: [a, b]\nwidth: 3", 'request: {"name": "a,b"}'):
         file.write_text(text)
         assert read_saved(file, [Config])["names"] == ("a", "b")
+    file.write_text("tap: [gap, 'map, gap']")
+    assert read_saved(file, [ExtractRequest])["taps"] == (("gap",), ("map", "gap"))
 
 
 @pytest.mark.parametrize(

@@ -61,11 +61,13 @@ def read_saved(path: Path, kinds: Sequence[type[Options]]) -> dict[str, Any]:
     try:
         for kind in kinds:
             found = kind.saved(found)
+            if not isinstance(found, dict):
+                raise RequestError(f"{path} holds no options: write NAME: VALUE, a line each")
     except (KeyError, TypeError, AttributeError):
         raise RequestError(f"{path} is damaged: it is no config.yaml of a run") from None
     options = {name: one for kind in kinds for one in declared(kind) for name in _names(one)}
     given = {}
-    for name, value in _flat(path, found):
+    for name, value in ((str(key).replace("-", "_"), value) for key, value in found.items()):
         if name not in options:
             raise RequestError(
                 f"{path}: there is no option {quoted(name)}: {nearest(name, list(options))}"
@@ -84,17 +86,13 @@ def _names(one: Declared) -> Iterable[str]:
 def _read(path: Path, name: str, one: Declared, value: Any) -> Any:
     if isinstance(value, str) and (one.option.read or get_origin(one.hint) is tuple):
         return read_value(one, [value] if one.option.repeated else value)
+    if one.option.repeated and isinstance(value, list) and {type(text) for text in value} == {str}:
+        return read_value(one, value)  # as typed several times
     try:
         return TypeAdapter[Any](one.hint).validate_json(json.dumps(value), strict=True)
     except (ValidationError, TypeError) as error:
         why = _why(error) if isinstance(error, ValidationError) else "no plain value"
         raise RequestError(f"{path}: {name} cannot be {quoted(value)}: {why}") from None
-
-
-def _flat(path: Path, found: Any) -> Iterable[tuple[str, Any]]:
-    if not isinstance(found, dict):
-        raise RequestError(f"{path} holds no options: write NAME: VALUE, a line each")
-    return ((str(name).replace("-", "_"), value) for name, value in found.items())
 
 
 def _mapping(path: Path) -> dict[Any, Any]:
@@ -110,11 +108,21 @@ def _mapping(path: Path) -> dict[Any, Any]:
             raise ValueError("it refers to parts of itself")
         found = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = plain(" ".join(str(error).split()), 200)
-        raise RequestError(f"--config {path} is no YAML: {why}") from None
+        raise RequestError(f"--config {path} is no YAML: {_where(error)}") from None
     return found if isinstance(found, dict) else {REQUEST: found}
 
 
+def _where(error: Exception) -> str:
+    """What is wrong with a text, and in which line of it."""
+    mark = getattr(error, "problem_mark", None)
+    if isinstance(error, yaml.MarkedYAMLError) and mark and error.problem:
+        return plain(f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}", 200)
+    return plain(" ".join(str(error).split()), 200)
+
+
 def _why(error: ValidationError) -> str:
-    said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "tuple_type":  # of JSON a list
+        return "give a list"
+    said = first["msg"].removeprefix("Value error, ")
     return said[0].lower() + said[1:]

@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.timeless import timeless
+
 MEASURED = (".rates.jsonl",)
 """Files of how long things took, which is never the same."""
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder to the digest of its bytes, every empty folder to a word."""
+    """Every file to the digest of its bytes, seconds aside; every empty folder to a word."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -19,7 +21,7 @@ def contents(folder: Path) -> dict[str, str]:
         if path.is_symlink():
             found[name] = "link"
         elif path.is_file():
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = hashlib.sha256(timeless(path)).hexdigest()
         elif path.is_dir() and not any(path.iterdir()):
             found[name] = "empty folder"
     return found
