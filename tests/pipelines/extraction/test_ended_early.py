@@ -95,6 +95,9 @@ def same_rows(one: Path, other: Path) -> None:
 def test_a_signal_publishes_what_is_whole(project, monkeypatch, capsys, how):
     """All of it is one shard of 128 segments, which would be lost."""
     signum = getattr(signal, how)
+    was = signal.getsignal(signum)
+    if was is signal.SIG_IGN:  # under nohup, where a hang-up ends nothing
+        signal.signal(signum, signal.SIG_DFL)
     handler = signal.getsignal(signum)
     settled = []
     shown = console.progress
@@ -127,6 +130,7 @@ def test_a_signal_publishes_what_is_whole(project, monkeypatch, capsys, how):
         "interrupted: give the same command again to go on where it stopped\n"
     )
     assert signal.getsignal(signum) is handler
+    signal.signal(signum, was)
     store = the_store(project / "stopped")
     held = progress_of(store)
     done, failures = held.done, held.failures
