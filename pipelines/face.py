@@ -18,12 +18,14 @@ from egofeat.extract.extractor import extract
 from egofeat.extract.shards import cut
 from egofeat.extract.task import Task
 from egofeat.heads.config import TrainerConfig
+from egofeat.options import Options
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
-from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.options import ExtractConfig, Numbers, Pixels, Sampling
 from egofeat.pipelines.extraction.reports import ExtractReport
+from egofeat.pipelines.options import Compute
 from egofeat.pipelines.training import evaluate as evaluating
 from egofeat.pipelines.training import predict as predicting
 from egofeat.pipelines.training.evaluation import Evaluation
@@ -42,6 +44,16 @@ R = TypeVar("R")
 
 _KEYWORDS = {"split": "splits", "target": "targets", "option": "options"}
 """Options that are typed one by one, and given together where a call has no such parameter."""
+
+
+def _named(*kinds: type[Options], but: Iterable[str] = ()) -> dict[str, Field[Any]]:
+    """Options by name."""
+    return {one.name: one for kind in kinds for one in fields(kind) if one.name not in but}
+
+
+_OF_FEATURES = _named(Sampling, Pixels, Numbers, Compute, but=("part", "retry_failed"))
+"""What decides the numbers, or how the pass is done."""
+_OF_EXTRACTION = _named(ExtractConfig, but=("dataset", "backbone", "taps", "weights"))
 
 
 def _naming_keywords(call: Callable[P, R]) -> Callable[P, R]:
@@ -132,8 +144,8 @@ def features(
         backbone: one of `egofeat backbones`.
         tap: an output of the backbone, or a list of them; None takes its default.
         weights: `default`, the name of official weights, `random`, or a file.
-        options: those of `egofeat extract` by their names: `frames=20`, `clips`, `windows`, `size`,
-            `dtype="float32"`, `device`, …
+        options: those of `egofeat extract` that say what is computed and how, by their names:
+            `frames=20`, `clips`, `windows`, `size`, `dtype="float32"`, `device`, …
 
     Returns:
         `[frames, C]` of vectors, `[frames, C, h, w]` of maps, `[clips, t, C, h, w]` of maps of
@@ -153,8 +165,8 @@ def features(
         segments=tuple(Segment(id=name, video=name) for name in names),
         classes={},
     )
-    asked = {"backbone": backbone, "taps": taps, "weights": str(weights)}
-    config = ExtractConfig(**_checked(fields(ExtractConfig), **asked, **options))
+    asked: dict[str, Any] = {"backbone": backbone, "taps": taps, "weights": str(weights)}
+    config = ExtractConfig(**asked, **_checked(options, _OF_FEATURES, "tap"))
     kept = _kept(plan_job(config, dataset), config)
     found: list[Any] = [{one: kept[one].features[name] for one in kept} for name in names]
     if not isinstance(tap, list | tuple):
@@ -209,8 +221,9 @@ def extract_dataset(
         EgofeatError: the disk refuses, or the store that is there is damaged.
     """
     taps = (tap,) if isinstance(tap, str) else tuple(tap)
-    asked = {"dataset": dataset, "backbone": backbone, "taps": taps, "weights": str(weights)}
-    return run(ExtractConfig(**_checked(fields(ExtractConfig), **asked, **options)))
+    asked: dict[str, Any] = {"dataset": dataset, "backbone": backbone, "taps": taps}
+    asked |= _checked(options, _OF_EXTRACTION, "tap")
+    return run(ExtractConfig(weights=str(weights), **asked))
 
 
 @_naming_keywords
@@ -221,7 +234,8 @@ def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
         head: one of `egofeat.heads.HEADS`, or `package.module:NAME`.
         store: folder of a store, or of several of one data set.
         options: those of `egofeat fit-head` by their names: `tap="gap"`, `targets=("verb",)`,
-            `options={"hidden": 128}`, `epochs=20`, `out="runs/first"`, …
+            `options={"hidden": 128}`, `epochs=20`, `out="runs/first"`, …; or
+            `trainer=TrainerConfig(…)` in place of those of the training.
 
     Returns:
         The run: its `path`, its `config`, its `evaluation` on the validation split.
@@ -230,8 +244,9 @@ def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
         RequestError: unknown head, option, target or split, or a folder of another run.
         EgofeatError: the store cannot be read, or the training failed.
     """
-    known = (*fields(FitConfig), *fields(TrainerConfig))
-    return fit_head(FitConfig.of(_checked(known, head=head, store=_places(store), **options)))
+    known = _named(FitConfig, TrainerConfig)
+    asked: dict[str, Any] = {"head": head, "store": _places(store)}
+    return fit_head(FitConfig.of(asked | _checked(options, known)))
 
 
 @_naming_keywords
@@ -291,14 +306,13 @@ def _places(given: Where | Several) -> Path | list[Path]:
     return [Path(one) for one in given] if isinstance(given, list | tuple) else Path(given)
 
 
-def _checked(known: Iterable[Field[Any]], **given: Any) -> dict[str, Any]:
+def _checked(options: dict[str, Any], known: dict[str, Field[Any]], *also: str) -> dict[str, Any]:
     """Keywords of which each is an option that there is; paths may be texts."""
-    own = {field.name: field for field in known}
-    for name, value in given.items():
-        if name not in own:
-            near = difflib.get_close_matches(name, own, n=1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(own)}"
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, *also], n=1)
+            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise RequestError(f"there is no option {name}: {mend}")
-        if isinstance(value, str) and "Path" in str(own[name].type):
-            given[name] = Path(value)
-    return given
+        if isinstance(value, str) and "Path" in str(known[name].type):
+            options[name] = Path(value)
+    return options

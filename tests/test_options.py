@@ -1,8 +1,10 @@
 """Options: declared once, checked when they are made, read from files and command lines."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from egofeat.errors import RequestError
@@ -25,6 +27,14 @@ class Config(Size, panel="Own"):
     names: tuple[str, ...] = option("Names, by comma.", default=(), flag="--name")
 
 
+class Typed(Config):
+    rate: float = option("Rate.", default=1.0, above=0)
+    share: float | None = option("Share.", default=None, above=0, most=1)
+    steps: tuple[int, int] = option("Steps.", default=(1, 2), least=0)
+    more: Mapping[str, int] = option("More.", default={})
+    size: Size | None = None
+
+
 def test_own_options_come_first_and_stand_in_their_panel():
     found = [(one.name, one.panel, one.flags) for one in declared(Config)]
     assert found == [
@@ -41,11 +51,32 @@ def test_own_options_come_first_and_stand_in_their_panel():
         ({"width": 0}, "--width is 0: give 1 to 10"),
         ({"width": 11}, "--width is 11"),
         ({"kind": "c"}, "--kind is c: choose a or b"),
+        ({"steps": [1, 2**63]}, r"--steps is .*: give less than 2\*\*63$"),
+        ({"rate": float("inf")}, "--rate is inf: give a finite number$"),
+        ({"rate": float("nan")}, "--rate is nan: give a finite number$"),
+        ({"share": 1e30}, r"--share is 1e\+30: give more than 0, up to 1$"),
+        ({"share": float("inf")}, "--share is inf: give more than 0, up to 1$"),
+        ({"width": "2"}, "^width is '2': give a whole number$"),
+        ({"width": 2.5}, "^width is 2.5: give a whole number$"),
+        ({"width": True}, "^width is True: give a whole number$"),
+        ({"width": None}, "^width is None: give a whole number$"),
+        ({"rate": "2"}, "^rate is '2': give a number$"),
+        ({"share": (1, 2)}, "^share is .*: give a number$"),
+        ({"kind": 3}, "^kind is 3: give a string$"),
+        ({"names": "a"}, "^names is 'a': give a tuple of strings$"),
+        ({"steps": (1, 2, 3)}, "^steps is .*: give a tuple of 2 whole numbers$"),
+        ({"more": [1]}, "^more is .*: give a mapping$"),
+        ({"size": 3}, "^size is 3: give a Size$"),
+        ({"path": "here"}, "^path is 'here': give a path$"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_when_it_is_made(changes, said):
     with pytest.raises(RequestError, match=said):
-        Config(path=Path(), **changes)
+        Typed(**{"path": Path(), **changes})
+
+
+def test_numbers_of_arrays_and_lists_are_numbers_and_tuples():
+    Typed(path=Path(), width=np.int64(3), rate=np.float32(2), share=1, names=["a"], steps=[0, 1])
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,21 @@ class FitConfig(Options, panel="Head and data"):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Make it of what was given; the rest is the preset's to say, then the trainer's."""
+        """Make it of what was given; the rest is the preset's to say, then the trainer's.
+
+        Raises:
+            RequestError: a value that its option cannot have, or a trainer beside its own options.
+        """
         own = {one.name: given[one.name] for one in fields(cls) if one.name in given}
         known = {one.name for one in fields(TrainerConfig)}
         trainer = {name: value for name, value in given.items() if name in known}
+        if own.get("trainer") is not None:
+            if trainer:
+                raise RequestError(
+                    f"trainer is given whole, and {', '.join(trainer)} too: give one of the two"
+                )
+            return cls(**own)
+        own.pop("trainer", None)
         return cls(**own, trainer=trainer_config(given.get("preset"), **trainer))
 
     @classmethod

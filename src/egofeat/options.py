@@ -8,10 +8,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import get_annotations
+from numbers import Integral
 from pathlib import PurePath
 from pkgutil import resolve_name
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_origin, get_type_hints
 
+from egofeat import option_types
 from egofeat.errors import RequestError
 
 Choices = tuple[Any, ...] | str
@@ -65,12 +67,10 @@ class Option:
         """What to do in place of a value that it cannot be."""
         if self.choices:
             return f"choose {self.bounds}"
-        numbers = value if isinstance(value, tuple) else (value,)
-        return (
-            "give less than 2**63"
-            if max(numbers, default=0) >= _COUNTABLE
-            else f"give {self.bounds}"
-        )
+        most = max(value if isinstance(value, tuple | list) else (value,), default=0)
+        if self.most is None and self.below is None and not most < _COUNTABLE:
+            return "give less than 2**63" if isinstance(most, Integral) else "give a finite number"
+        return f"give {self.bounds}"
 
     def allows(self, value: Any) -> bool:
         """Whether the option can be so; numbers with a bound are finite."""
@@ -78,7 +78,7 @@ class Option:
             return value in listed(self.choices)
         if {self.least, self.above, self.most, self.below} == {None}:
             return True
-        numbers = value if isinstance(value, tuple) else (value,)
+        numbers = value if isinstance(value, tuple | list) else (value,)
         return bool(numbers) and all(
             # A whole number is one that a machine counts to, any other is finite.
             (math.isfinite(number) if isinstance(number, float) else abs(number) < _COUNTABLE)
@@ -124,7 +124,7 @@ class Options:
     inherits the groups that it has, or holds them in fields.
 
     Raises:
-        RequestError: a value that its option cannot have.
+        RequestError: a value that its option cannot have, of its type or beyond its bounds.
     """
 
     panel: ClassVar[str] = "Options"
@@ -135,6 +135,11 @@ class Options:
         dataclass(frozen=True, kw_only=True)(cls)
 
     def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(hint) is not ClassVar and not option_types.fits(value, hint):
+                wanted = option_types.words(hint)
+                raise RequestError(f"{name} is {value!r}: give a {wanted}")
         for one in declared(type(self)):
             value = getattr(self, one.name, None)
             settled = value is None or value == one.default or one.holder is not type(self)

@@ -11,6 +11,7 @@ import yaml
 import egofeat
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import load
+from egofeat.heads import TrainerConfig
 
 NETWORK = {"weights": "random:1", "size": 64, "frames": 3, "device": "cpu"}
 
@@ -84,6 +85,14 @@ def test_weights_are_a_path_or_a_text(tmp_path):
         (lambda: egofeat.features("x", clip_frames=8), "clip_frames does not suit mobilenetv2"),
         (lambda: egofeat.features("x", frames=0), "frames is 0: give 1 or more"),
         (lambda: egofeat.fit("lstm", "s", epochs=0), "epochs 0 trains nothing"),
+        (lambda: egofeat.fit("lstm", "s", batch_size="2"), "batch_size is '2': give a whole"),
+        (lambda: egofeat.features("x", 3), "backbone is 3: give a string"),
+        (lambda: egofeat.features("x", taps=("gap",)), "no option taps: did you mean tap?"),
+        (lambda: egofeat.extract_dataset(taps="gap"), "no option taps: did you mean tap?"),
+        (
+            lambda: egofeat.fit("lstm", "s", trainer=TrainerConfig(), batch_size=4),
+            "trainer is given whole, and batch_size too: give one of the two",
+        ),
     ],
 )
 def test_an_option_that_there_is_not_is_told(call, sentence):
@@ -91,6 +100,21 @@ def test_an_option_that_there_is_not_is_told(call, sentence):
         call()
     assert sentence in str(told.value)
     assert "--" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["out", "format", "compress", "manifest", "dataset", "splits", "part", "retry_failed", "roi"],
+)
+def test_features_have_no_option_of_stores(name):
+    with pytest.raises(RequestError, match=f"there is no option {name}: "):
+        egofeat.features("x.mp4", **{name: None})
+
+
+def test_a_trainer_is_taken_whole(store, tmp_path):
+    trainer = TrainerConfig(epochs=1, seed=7, device="cpu")
+    fitted = egofeat.fit("linear", store, tap="gap", trainer=trainer, out=tmp_path / "run")
+    assert fitted.config.trainer == trainer
 
 
 def test_a_video_that_cannot_be_read_is_an_error(tmp_path):
