@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from egofeat.heads.config import TrainerConfig
     from egofeat.heads.head import Head
-    from egofeat.heads.registry import HEADS, PRESETS, build_head, head_options
+    from egofeat.heads.names import HEADS, PRESETS
+    from egofeat.heads.registry import build_head, head_options
     from egofeat.heads.training.trainer import Examples, predict, train
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
     "train",
 ]
 
-_PLACES = {"TrainerConfig": "config", "Head": "head"}
+_PLACES = {"TrainerConfig": "config", "Head": "head", "HEADS": "names", "PRESETS": "names"}
 _PLACES |= dict.fromkeys(("Examples", "predict", "train"), "training.trainer")
 
 

@@ -45,7 +45,7 @@ class Optimizer(Options, panel="Optimizer"):
     optimizer: str = option(
         "sgd has Nesterov momentum 0.9; ranger is RAdam with Lookahead.",
         default="adam",
-        choices="egofeat.heads.training.optim:OPTIMIZERS",
+        choices=("adam", "adamw", "sgd", "ranger"),
     )
     lr: float = option("Learning rate.", default=1e-3, above=0)
     clip_norm: float = option("Scale gradients to this norm; 0 leaves them.", default=1.0, least=0)
@@ -119,7 +119,7 @@ class Precision(Device, panel="Compute"):
     amp: str = option(
         "Mixed precision; fp16 scales the loss.",
         default="off",
-        choices="egofeat.heads.measures.precision:AMP_DTYPES",
+        choices=("off", "bf16", "fp16"),
     )
     device_cache: str = option(
         "Keep features on the device; auto: when they fit.",

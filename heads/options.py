@@ -83,9 +83,17 @@ def _read(what: str, value: Any, annotation: Any) -> Any:
         raise RequestError(f"{what} cannot be {value!r}: {why[0].lower()}{why[1:]}") from None
 
 
-def describe_options(build: Callable[..., Any]) -> list[tuple[str, str, str]]:
-    """Return each option of what builds a head: name, type, and bounds and default in words."""
-    return [_described(one) for one in declared_options(build).values()]
+def describe_options(
+    build: Callable[..., Any], preset: Mapping[str, Any]
+) -> list[tuple[str, str, str]]:
+    """Return each option of what builds a head: name, type, and bounds and default in words.
+
+    Args:
+        build: what builds it.
+        preset: option to the default that a preset gives it.
+    """
+    found = declared_options(build).values()
+    return [_described(one.replace(default=preset.get(one.name, one.default))) for one in found]
 
 
 def _described(parameter: inspect.Parameter) -> tuple[str, str, str]:

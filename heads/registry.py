@@ -1,65 +1,13 @@
-"""Heads by name, their presets, and the one function that builds them."""
+"""The one function that builds heads, by name and preset, and what it reads of them."""
 
 from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from egofeat.errors import RequestError
-from egofeat.heads.attention_pool import AttentionPoolHead
-from egofeat.heads.conv1d import Conv1dHead, SeedConv1dHead
-from egofeat.heads.convlstm import ConvLSTMHead
-from egofeat.heads.flow_attention import FlowAttentionHead, SeedFlowAttentionHead
 from egofeat.heads.head import Head, merge_steps
-from egofeat.heads.linear import LinearHead
-from egofeat.heads.lstm import LSTMHead
+from egofeat.heads.names import HEADS, PRESETS
 from egofeat.heads.options import default_options, read_options
-from egofeat.heads.roi import RoiHead
-from egofeat.heads.stam import StamHead
-from egofeat.heads.transformer import TransformerHead
-from egofeat.plugins import Plugin, Registry
-
-
-def _adopt(_: Plugin, found: Any) -> type[Head]:
-    if not isinstance(found, type) or not issubclass(found, Head):
-        raise TypeError("a class of egofeat.heads.Head")
-    return found
-
-
-HEADS: Registry[Callable[..., Head]] = Registry(
-    "head",
-    "egofeat.heads",
-    {
-        "lstm": LSTMHead,
-        "convlstm": ConvLSTMHead,
-        "conv1d": Conv1dHead,
-        "linear": LinearHead,
-        "attention_pool": AttentionPoolHead,
-        "transformer": TransformerHead,
-        "stam": StamHead,
-        "flow_attention": FlowAttentionHead,
-        "roi": RoiHead,
-    },
-    _adopt,
-    by_path=True,
-)
-
-PRESETS: dict[str, dict[str, tuple[Callable[..., Head], dict[str, Any]]]] = {
-    "seed": {
-        "lstm": (LSTMHead, {"hidden": 50, "summary": "last"}),
-        "convlstm": (ConvLSTMHead, {"filters": 64, "kernel": 3, "width": 1000, "norm": False}),
-        "conv1d": (SeedConv1dHead, {}),
-        "flow_attention": (SeedFlowAttentionHead, {}),
-    },
-    "stam-egtea": {"stam": (StamHead, {})},
-    "stam-egtea-ranger": {"stam": (StamHead, {})},
-    "stam-egtea-expanded": {"stam": (StamHead, {"depth": 2})},
-    "ava": {"roi": (RoiHead, {})},
-}
-"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions.
-
-How the presets train is in `egofeat.heads.training.recipes`; the `stam-egtea` ones differ in that,
-but that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's
-detection head.
-"""
 
 
 def build_head(
@@ -84,7 +32,7 @@ def build_head(
         RequestError: unknown head, preset or option, a value that it cannot have, or
             features that the head cannot take.
     """
-    build, _ = _choose(name, preset)
+    build, _ = choose(name, preset)
     shape = merge_steps(tuple(feature_shape))
     if len(shape) not in (2, 4):
         raise RequestError(f"features are (T, C), (T, C, H, W) or (V, t, C, H, W), not {shape}")
@@ -99,7 +47,7 @@ def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -
     Raises:
         RequestError: unknown head, preset or option, or a value that it cannot have.
     """
-    build, preset_options = _choose(name, preset)
+    build, preset_options = choose(name, preset)
     return read_options(name, build, {**preset_options, **options})
 
 
@@ -109,7 +57,7 @@ def reads(name: str, preset: str | None = None) -> str:
     Raises:
         RequestError: unknown head or preset.
     """
-    build, _ = _choose(name, preset)
+    build, _ = choose(name, preset)
     return str(getattr(build, "reads", Head.reads))
 
 
@@ -119,11 +67,16 @@ def head_options(name: str, preset: str | None = None) -> dict[str, Any]:
     Raises:
         RequestError: unknown head or preset.
     """
-    build, preset_options = _choose(name, preset)
+    build, preset_options = choose(name, preset)
     return {**default_options(build), **preset_options}
 
 
-def _choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[str, Any]]:
+def choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[str, Any]]:
+    """Return what builds a head, and the options that a preset gives it.
+
+    Raises:
+        RequestError: unknown head or preset.
+    """
     if name not in HEADS:
         raise RequestError(
             f"there is no head '{name}': choose one of {', '.join(HEADS)}, or install the package "
@@ -138,4 +91,5 @@ def _choose(name: str, preset: str | None) -> tuple[Callable[..., Head], dict[st
             f"preset '{preset}' has no head '{name}': it has {', '.join(PRESETS[preset])}, "
             "or leave the preset out"
         )
-    return PRESETS[preset][name]
+    place, options = PRESETS[preset][name]
+    return resolve_name(place), options

@@ -29,7 +29,7 @@ class FitConfig(Options, panel="Head and data"):
     head: str = option(
         "Head, or package.module:NAME of one of your own.",
         argument=True,
-        known="egofeat.heads.registry:HEADS",
+        known="egofeat.heads.names:HEADS",
     )
     store: Places = option(
         "Feature store, or a folder that holds one; several times: stores of one data set are "
@@ -57,7 +57,7 @@ class FitConfig(Options, panel="Head and data"):
     preset: str | None = option(
         "Published construction and its training.",
         default=None,
-        known="egofeat.heads.registry:PRESETS",
+        known="egofeat.heads.names:PRESETS",
     )
     options: Mapping[str, Any] = option(
         "Option of the head, as hidden=128; several times. `egofeat fit-head HEAD --help` lists "

@@ -13,7 +13,8 @@ from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
-from egofeat.heads.registry import HEADS, reads
+from egofeat.heads.names import HEADS
+from egofeat.heads.registry import reads
 from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import Examples
 from egofeat.pipelines.training.coverage import Coverage, coverage

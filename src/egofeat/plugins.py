@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pkgutil import resolve_name
 from sys import stdlib_module_names
 from typing import Any, TypeVar
 
@@ -59,7 +60,7 @@ class Registry(Mapping[str, T]):
     Args:
         kind: what one is, for sentences: `head`.
         group: entry-point group that packages add to.
-        own: egofeat's own; nobody can take their names.
+        own: egofeat's own, or `module:NAME` of each, imported on use; nobody can take their names.
         adopt: what a package gives to what is kept of it; raises TypeError with what it must be.
         by_path: whether `package.module:NAME` is a name too.
     """
@@ -68,7 +69,7 @@ class Registry(Mapping[str, T]):
         self,
         kind: str,
         group: str,
-        own: Mapping[str, T],
+        own: Mapping[str, T | str],
         adopt: Callable[[Plugin, Any], T],
         *,
         by_path: bool = False,
@@ -88,7 +89,8 @@ class Registry(Mapping[str, T]):
             RequestError: a package's, which cannot be imported or is not what it must be.
         """
         if name in self.own:
-            return self.own[name]
+            found = self.own[name]
+            return resolve_name(found) if isinstance(found, str) else found
         plugin = self._plugin(name)
         if plugin is None:
             raise KeyError(name)

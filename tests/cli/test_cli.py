@@ -213,3 +213,36 @@ def test_help_shows_its_placeholders():
     for path, words in found.items():
         shown = CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "200"}).stdout
         assert all(word in shown for word in words), path
+
+
+def test_help_waits_for_no_torch():
+    code = """
+import sys
+from typer.main import get_command
+from typer.testing import CliRunner
+from egofeat.cli import app
+
+def paths(command, path=()):
+    yield path
+    for name, one in getattr(command, "commands", {}).items():
+        yield from paths(one, (*path, name))
+
+for path in paths(get_command(app)):
+    done = CliRunner().invoke(app, [*path, "--help"])
+    print(" ".join(path), done.exit_code, "torch" in sys.modules, sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "fit-head|0|False" in lines
+    assert [line for line in lines if not line.endswith("|0|False")] == []
+
+
+def test_help_of_a_head_is_that_of_its_preset():
+    def shown(*words):
+        found = CliRunner().invoke(app, ["fit-head", *words, "--help"], env={"COLUMNS": "200"})
+        return found.stdout.partition("Options of ")[2]
+
+    assert "--option kernel=" in shown("conv1d")
+    assert "--option kernel=" not in shown("conv1d", "--preset", "seed")
+    assert "[default: 256]" in shown("lstm")
+    assert "[default: 50]" in shown("lstm", "--preset=seed")

@@ -12,8 +12,10 @@ from tests.timeless import timeless
 from torch.nn.functional import cross_entropy
 
 from egofeat.heads import TrainerConfig, build_head, train
-from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.measures.precision import AMP_DTYPES
+from egofeat.heads.training.optim import OPTIMIZERS, make_optimizer
 from egofeat.heads.training.ranger import Ranger
+from egofeat.options import declared
 
 BETA1, BETA2, EPSILON = 0.95, 0.999, 1e-5
 
@@ -206,3 +208,9 @@ def test_a_ranger_training_that_was_cut_resumes_to_the_same_bits(order_task, tmp
     assert after.history == before.history
     assert all(torch.equal(resumed.state_dict()[k], v) for k, v in straight.state_dict().items())
     assert timeless(checkpoint) == timeless(tmp_path / "straight.safetensors")
+
+
+def test_options_name_every_optimizer_and_precision():
+    choices = {one.name: one.option.choices for one in declared(TrainerConfig)}
+    assert choices["optimizer"] == tuple(OPTIMIZERS)
+    assert choices["amp"] == tuple(AMP_DTYPES)

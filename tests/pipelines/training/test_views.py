@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
-from egofeat.heads import TrainerConfig
-from egofeat.heads.registry import HEADS
+from egofeat.heads import HEADS, TrainerConfig
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run

@@ -34,7 +34,7 @@ def check_choice(name: str, compress: str | None) -> None:
     if compress in (None, "none") or compress in known:
         return
     mend = f"choose {' or '.join(known or ('none',))}"
-    others = [other for other, form in FORMATS.own.items() if compress in form.compressors]
+    others = [other for other in FORMATS.own if compress in FORMATS[other].compressors]
     if others:
         mend += f", or the format {others[0]}"
     raise RequestError(f"{name} shards cannot be compressed with {compress!r}: {mend}")

@@ -1,0 +1,61 @@
+"""Heads and presets by name: what each is stands in a module, which is imported on use.
+
+Names are read, as by `--help`, without torch.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from egofeat.plugins import Plugin, Registry
+
+if TYPE_CHECKING:
+    from egofeat.heads.head import Head
+
+
+def _adopt(_: Plugin, found: Any) -> "type[Head]":
+    from egofeat.heads.head import Head  # noqa: PLC0415 - it imports torch
+
+    if not isinstance(found, type) or not issubclass(found, Head):
+        raise TypeError("a class of egofeat.heads.Head")
+    return found
+
+
+HEADS: "Registry[Callable[..., Head]]" = Registry(
+    "head",
+    "egofeat.heads",
+    {
+        "lstm": "egofeat.heads.lstm:LSTMHead",
+        "convlstm": "egofeat.heads.convlstm:ConvLSTMHead",
+        "conv1d": "egofeat.heads.conv1d:Conv1dHead",
+        "linear": "egofeat.heads.linear:LinearHead",
+        "attention_pool": "egofeat.heads.attention_pool:AttentionPoolHead",
+        "transformer": "egofeat.heads.transformer:TransformerHead",
+        "stam": "egofeat.heads.stam:StamHead",
+        "flow_attention": "egofeat.heads.flow_attention:FlowAttentionHead",
+        "roi": "egofeat.heads.roi:RoiHead",
+    },
+    _adopt,
+    by_path=True,
+)
+
+PRESETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "seed": {
+        "lstm": ("egofeat.heads.lstm:LSTMHead", {"hidden": 50, "summary": "last"}),
+        "convlstm": (
+            "egofeat.heads.convlstm:ConvLSTMHead",
+            {"filters": 64, "kernel": 3, "width": 1000, "norm": False},
+        ),
+        "conv1d": ("egofeat.heads.conv1d:SeedConv1dHead", {}),
+        "flow_attention": ("egofeat.heads.flow_attention:SeedFlowAttentionHead", {}),
+    },
+    "stam-egtea": {"stam": ("egofeat.heads.stam:StamHead", {})},
+    "stam-egtea-ranger": {"stam": ("egofeat.heads.stam:StamHead", {})},
+    "stam-egtea-expanded": {"stam": ("egofeat.heads.stam:StamHead", {"depth": 2})},
+    "ava": {"roi": ("egofeat.heads.roi:RoiHead", {})},
+}
+"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions.
+
+How the presets train is in `egofeat.heads.training.recipes`; the `stam-egtea` ones differ in that,
+but that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's
+detection head.
+"""
