@@ -30,7 +30,7 @@ from egofeat.pipelines.training import evaluate as evaluating
 from egofeat.pipelines.training import predict as predicting
 from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.fit import Fitted, fit_head
-from egofeat.pipelines.training.options import FitConfig
+from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 from egofeat.pipelines.training.predict import Predictions
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, ShardRows
@@ -271,8 +271,14 @@ def evaluate(
         RequestError: no such run or split.
         StoreError: the store is absent, or holds other features.
     """
-    places = None if store is None else _places(store)
-    return evaluating.evaluate(Path(run), split, places, views=views, device=device)
+    asked = EvaluateConfig(
+        run=Path(run),
+        split=split,
+        store=None if store is None else _places(store),
+        views=views,
+        device=device,
+    )
+    return evaluating.evaluate(**vars(asked))
 
 
 @_naming_keywords
@@ -297,13 +303,18 @@ def predict(
         RequestError: no such run, or one on persons.
         WeightsError: the backbone's weights are not those of the run.
     """
-    given = _places(videos)
-    paths = [given] if isinstance(given, Path) else given
-    return predicting.predict(Path(run), paths, weights=weights, device=device, top=top)
+    asked = PredictConfig(
+        run=Path(run),
+        videos=_places(videos),
+        weights=(weights,) if isinstance(weights, str) else tuple(weights or ()),
+        device=device,
+        top=top,
+    )
+    return predicting.predict(**vars(asked) | {"weights": asked.weights or None})
 
 
-def _places(given: Where | Several) -> Path | list[Path]:
-    return [Path(one) for one in given] if isinstance(given, list | tuple) else Path(given)
+def _places(given: Where | Several) -> tuple[Path, ...]:
+    return tuple(Path(one) for one in (given if isinstance(given, list | tuple) else [given]))
 
 
 def _checked(options: dict[str, Any], known: dict[str, Field[Any]], *also: str) -> dict[str, Any]:
