@@ -32,6 +32,7 @@ from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.fit import Fitted, fit_head
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 from egofeat.pipelines.training.predict import Predictions
+from egofeat.plugins import chosen
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, ShardRows
 
@@ -165,6 +166,7 @@ def features(
         segments=tuple(Segment(id=name, video=name) for name in names),
         classes={},
     )
+    chosen(backbone)
     asked: dict[str, Any] = {"backbone": backbone, "taps": taps, "weights": str(weights)}
     config = ExtractConfig(**asked, **_checked(options, _OF_FEATURES, "tap"))
     kept = _kept(plan_job(config, dataset), config)
@@ -223,6 +225,7 @@ def extract_dataset(
     taps = (tap,) if isinstance(tap, str) else tuple(tap)
     asked: dict[str, Any] = {"dataset": dataset, "backbone": backbone, "taps": taps}
     asked |= _checked(options, _OF_EXTRACTION, "tap")
+    chosen(backbone)
     return run(ExtractConfig(weights=str(weights), **asked))
 
 

@@ -12,6 +12,7 @@ from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.heads import HEADS, build_head
+from egofeat.pipelines.extraction.options import ExtractRequest
 from egofeat.pipelines.plugins import plugins as listed
 
 ENTRY_POINTS = """
@@ -95,6 +96,7 @@ def test_a_module_without_a_spec_is_no_backbone(broken: None) -> None:
     ],
 )
 def test_a_path_that_is_no_backbone_is_one_sentence(name: str, sentence: str) -> None:
+    plugins.chosen(name)
     with pytest.raises(RequestError, match=sentence):
         find_backbone(name)
 
@@ -109,3 +111,19 @@ def test_packages_are_not_asked_where_the_name_is_known_or_help_is_wanted(broken
 def test_a_module_of_a_package_is_named_with_its_version() -> None:
     assert HEADS.package("torch.nn:Linear").startswith("torch ")
     assert HEADS.package("lstm") == ""
+
+
+def test_a_file_has_no_module_imported_that_no_package_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "strangers.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RequestError, match=r"a file names it: .* set EGOFEAT_TRUST=strangers"):
+        build_head("strangers:Head", (2, 3), {"verb": 2})
+    monkeypatch.setenv("EGOFEAT_TRUST", "others,strangers")
+    with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
+        build_head("strangers:Head", (2, 3), {"verb": 2})
+    monkeypatch.delenv("EGOFEAT_TRUST")
+    ExtractRequest(backbones=("strangers:Net",))
+    with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
+        find_backbone("strangers:Net")

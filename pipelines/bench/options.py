@@ -18,7 +18,9 @@ class _Report(Options, panel="Report"):
 class BackboneBench(_Report, Device, panel="Networks"):
     """Everything that a person can choose about the benchmark of backbones."""
 
-    backbones: tuple[str, ...] = option("Backbones.", argument=True, repeated=True, metavar="NAME…")
+    backbones: tuple[str, ...] = option(
+        "Backbones.", argument=True, repeated=True, imports=True, metavar="NAME…"
+    )
     weights: str = option(
         "Weights: random, default, or the name of official weights; no matter for speed.",
         default="random",

@@ -153,6 +153,7 @@ class ExtractRequest(Extraction, panel="Networks"):
         default=("mobilenetv2",),
         flag="--backbone",
         repeated=True,
+        imports=True,
     )
     taps: tuple[tuple[str, ...], ...] = option(
         "Outputs to keep, by comma: gap, map, block12, …; for all backbones, or once for each.",
@@ -178,7 +179,7 @@ class ExtractRequest(Extraction, panel="Networks"):
 class RoiRequest(Weights, Data, Storage, Numbers, Compute, panel="Network"):
     """`egofeat roi`."""
 
-    backbone: str = option("Frozen network.", default="slowfast_32x2_r101_ava")
+    backbone: str = option("Frozen network.", default="slowfast_32x2_r101_ava", imports=True)
     taps: tuple[str, ...] = option(
         "roi: a vector a person; roi_map: 7 × 7 places; or both, by comma.",
         default=("roi",),
@@ -219,6 +220,7 @@ class ReextractRequest(ReextractConfig, panel="What is extracted again"):
         default=(),
         flag="--backbone",
         repeated=True,
+        imports=True,
     )
     taps: tuple[tuple[str, ...], ...] = option(
         "Outputs to keep, by comma; for all backbones, or once for each.",

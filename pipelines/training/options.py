@@ -29,6 +29,7 @@ class FitConfig(Options, panel="Head and data"):
     head: str = option(
         "Head, or package.module:NAME of one of your own.",
         argument=True,
+        imports=True,
         known="egofeat.heads.names:HEADS",
     )
     store: Places = option(

@@ -15,7 +15,7 @@ from egofeat.extract.weights import sha256_of
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads, concatenated_shape
 from egofeat.heads.head import Head, Standardise, merge_steps
-from egofeat.heads.registry import build_head
+from egofeat.heads.registry import HEADS, build_head
 from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
 from egofeat.recipe import Recipe
@@ -188,6 +188,11 @@ class RunConfig(_Part):
         return self._fresh_head(concatenated_shape(shapes))
 
     def _fresh_head(self, shape: tuple[int, ...]) -> Head:
+        if self.package and (installed := HEADS.package(self.head)) != self.package:
+            raise RequestError(
+                f"the run's head {self.head} is of package {self.package}, and installed is "
+                f"{installed or 'none'}: install the one that made it"
+            )
         classes = {target: len(names) for target, names in self.classes.items()}
         with torch.random.fork_rng([]):
             torch.manual_seed(self.trainer.seed)

@@ -12,7 +12,7 @@ class _Out(Options, panel="Pictures"):
 
 
 class _Network(Weights, panel="Network"):
-    backbone: str = option("Frozen network.", default="mobilenetv2")
+    backbone: str = option("Frozen network.", default="mobilenetv2", imports=True)
 
 
 class _Start(Options, panel="Video"):

@@ -5,6 +5,7 @@ name is not egofeat's own. What is wrong with one is one sentence, told to whoev
 """
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,15 @@ from egofeat.words import plain
 
 T = TypeVar("T")
 
+TRUST = "EGOFEAT_TRUST"
+"""Environment variable: modules, by comma, that files may have imported by `module:NAME`."""
+_CHOSEN: set[str] = set()
 _PATH = re.compile(r"([A-Za-z_]\w*)(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def chosen(name: str) -> None:
+    """Note that the user gave a name, and no file: what stands there may be imported."""
+    _CHOSEN.add(name)
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,14 @@ class Plugin:
         """Import it.
 
         Raises:
-            RequestError: it cannot be imported.
+            RequestError: it cannot be imported, or a file names a module that no package installed.
         """
+        module = self.target.partition(":")[0]
+        if not self.package and self.name not in _CHOSEN and module not in _trusted():
+            raise RequestError(
+                f"the {self} stands in no installed package, and a file names it: where you trust "
+                f"that file, set {TRUST}={module}"
+            )
         try:
             return metadata.EntryPoint(self.name, self.target, self.kind).load()
         except (Exception, SystemExit) as error:  # whatever a stranger's module raises
@@ -144,10 +159,13 @@ class Registry(Mapping[str, T]):
         if named:
             return named[0]
         top = _PATH.fullmatch(name) if self._by_path else None
-        # A run or store of a stranger may say such a name: it imports what is installed, at most.
         if top is None or top[1] in stdlib_module_names:
             return None
         return Plugin(self.kind, name, name, _package_of(top[1]))
+
+
+def _trusted() -> list[str]:
+    return os.environ.get(TRUST, "").split(",")
 
 
 @functools.cache

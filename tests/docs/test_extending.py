@@ -131,10 +131,13 @@ def test_what_a_missing_package_made_is_told_in_one_sentence(
     printed(*asked, "--frames", "2", "--format", "npz", "--workers", "1")
     (path,) = (here / "mine").iterdir()
     printed("fit-head", "toyhead", "--store", path, "--out", run, "--epochs", "1")
+    printed("fit-head", "linear", "--store", path, "--out", tmp_path / "plain", "--epochs", "1")
     metadata = site / "toy-1.0.dist-info/METADATA"
     metadata.write_text(metadata.read_text().replace("1.0", "2.0"))
     plugins._entry_points.cache_clear()
-    told = refused("predict", run, tmp_path / "videos/0.mp4")
+    told = refused("evaluate", run)
+    assert "head toyhead is of package toy 1.0, and installed is toy 2.0" in told
+    told = refused("predict", tmp_path / "plain", tmp_path / "videos/0.mp4")
     assert "made by toynet of package toy 1.0, and installed is toy 2.0: install the one" in told
     (site / "toy-1.0.dist-info/entry_points.txt").unlink()
     plugins._entry_points.cache_clear()
@@ -143,7 +146,8 @@ def test_what_a_missing_package_made_is_told_in_one_sentence(
     assert listed["problem"].endswith(f"store format 'npz', which is not installed: {installs}")
     for words in (("verify", path), ("fit-head", "linear", "--store", path)):
         assert refused_or_told(*words).count(installs) == 1
-    assert "there is no head 'toyhead'" in refused_or_told("evaluate", run, "--store", path)
+    told = refused_or_told("evaluate", run, "--store", path)
+    assert "head toyhead is of package toy 1.0, and installed is none: install the one" in told
     assert "unknown format 'toy-list'" in refused("extract", "--manifest", manifest)
 
 
