@@ -52,6 +52,7 @@ from egofeat import interruption
 from egofeat.cli import app, main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and so does what nohup runs
 interruption._ONE_REQUEST_S = 0.2
 
 def slow(_):

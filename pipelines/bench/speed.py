@@ -5,7 +5,9 @@ measured before the system killed the process for its memory is kept.
 """
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +77,7 @@ def measure(job: SpeedJob) -> Iterator[Speed]:
                 raise
             raise EgofeatError(
                 f"{job.device} has no room for a batch of {batch}: "
-                "give a smaller --batch-size, --size or --frames"
+                "give a smaller --batch-size, --size or --clip-frames"
             ) from None
         speed = Speed(
             batch=batch,
@@ -113,17 +115,20 @@ def measure_apart(job: SpeedJob) -> list[Speed]:
     finally:
         child.kill()
         child.join()
-    if not speeds:
+    if speeds:
+        return speeds
+    if (code := child.exitcode or 0) < 0:
         raise EgofeatError(
-            f"its process was killed (signal {-(child.exitcode or 0)}), as for want of memory: "
-            "give a smaller --batch-size, --size or --frames"
+            f"its process was killed (signal {-code}), as for want of memory: "
+            "give a smaller --batch-size, --size or --clip-frames"
         )
-    return speeds
+    raise EgofeatError(f"its process ended by itself (exit code {code}): see what it said above")
 
 
 def _tell(measure: Callable[[SpeedJob], Iterator[Speed]], job: SpeedJob, tell: Connection) -> None:
     """Say each speed, or why there is none; ends where nobody listens any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         for speed in measure(job):
             tell.send(speed)
@@ -131,3 +136,10 @@ def _tell(measure: Callable[[SpeedJob], Iterator[Speed]], job: SpeedJob, tell: C
         pass
     except Exception as error:  # raised again where it is caught
         tell.send(error)
+
+
+def _end_with_parent() -> None:
+    """End at once where the parent was killed: nobody waits for what would be measured."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -248,6 +248,12 @@ def killed_after_two(_: SpeedJob) -> Iterator[Speed]:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def ended_by_itself(_: SpeedJob) -> Iterator[Speed]:
+    """The same, where something in it ends the process."""
+    os._exit(3)
+    yield from ()
+
+
 def killed_at_once(_: SpeedJob) -> Iterator[Speed]:
     """The same, before anything was measured."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -263,6 +269,9 @@ def test_a_process_that_was_killed_says_so(monkeypatch):
     monkeypatch.setattr(bench_speed, "measure", killed_at_once)
     with pytest.raises(EgofeatError, match="killed \\(signal 9\\)"):
         measure_apart(job())
+    monkeypatch.setattr(bench_speed, "measure", ended_by_itself)
+    with pytest.raises(EgofeatError, match="exit code 3"):
+        measure_apart(job())
 
 
 def measuring(process: psutil.Process) -> list[psutil.Process]:
@@ -277,7 +286,8 @@ def wait_until(true, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_an_interruption_leaves_no_process_behind(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_behind(how, tmp_path):
     # What a shell runs in the background ignores SIGINT, and hands that on.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "from egofeat.cli import main; main()"
@@ -295,12 +305,13 @@ def test_an_interruption_leaves_no_process_behind(tmp_path):
         wait_until(lambda: measuring(parent))
         (child,) = measuring(parent)
         wait_until(lambda: child.memory_info().rss > 300e6)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, complaint = process.communicate(timeout=60)
     wait_until(lambda: not child.is_running(), 20)
-    assert process.returncode == 130
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
     assert "Traceback" not in complaint
-    assert complaint.rstrip().endswith("interrupted"), "it would begin anew"
+    if how == signal.SIGINT:
+        assert complaint.rstrip().endswith("interrupted"), "it would begin anew"
     assert not (tmp_path / "benchmarks").exists()
 
 
