@@ -44,6 +44,14 @@ def _blank_sheets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(Figure, "savefig", lambda sheet, out, **how: out.write_bytes(b""))
 
 
+LONGEST = ("test_moving_figures.py", "test_slice.py", "test_annotate.py", "test_stam.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process waits for another at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real video, frames and annotations; the test is skipped without it."""
