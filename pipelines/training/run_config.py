@@ -15,7 +15,8 @@ from egofeat.extract.weights import sha256_of
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads, concatenated_shape
 from egofeat.heads.head import Head, Standardise, merge_steps
-from egofeat.heads.registry import HEADS, build_head
+from egofeat.heads.names import HEADS
+from egofeat.heads.registry import build_head
 from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
 from egofeat.recipe import Recipe
