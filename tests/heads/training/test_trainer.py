@@ -250,8 +250,8 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
         ("epochs", -1, "--epochs is -1: give 0 or more"),
         ("clip_norm", -1, "--clip-norm is -1: give 0 or more"),
         ("lr", 0, "--lr is 0: give more than 0"),
-        ("lr", float("nan"), "--lr is nan: give more than 0"),
-        ("lr", float("inf"), "--lr is inf: give less than"),
+        ("lr", float("nan"), "--lr is nan: give a finite number"),
+        ("lr", float("inf"), "--lr is inf: give a finite number"),
         ("batch_size", 2**64, "--batch-size is .*: give less than"),
     ],
 )
