@@ -1,12 +1,14 @@
 """How long a call takes, how much memory its process has needed, and on what machine."""
 
+import contextlib
+import io
+import logging
 import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.utils.benchmark import Timer
 
 
 def median_seconds(run: Callable[[], object], seconds: float) -> float:
@@ -16,6 +18,10 @@ def median_seconds(run: Callable[[], object], seconds: float) -> float:
         run: the call.
         seconds: that it is repeated at least, and once at least.
     """
+    # Its import says on standard error where a CUDA toolkit is without a GPU: nobody asked.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    with contextlib.redirect_stderr(io.StringIO()):  # torch before it used a logger
+        from torch.utils.benchmark import Timer  # noqa: PLC0415
     timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
     return timer.blocked_autorange(min_run_time=seconds).median
 

@@ -28,6 +28,7 @@ from egofeat.pipelines.training.fit import fit_head
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.recipe import Uniform
 from egofeat.segments import Dataset
+from egofeat.store import supersede
 
 CLIPS = 240
 
@@ -107,6 +108,9 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
         f"--manifest {manifest} --out {config.out}"
     )
     report = extract.run(config, dataset)
+    if report.changed_videos:  # drawn anew, or other clips: features of the old ones do not count
+        supersede(Path(report.store))
+        report = extract.run(config, dataset)
     if report.failed:
         console.note(report.failures_line())
     if report.failed == report.segments:

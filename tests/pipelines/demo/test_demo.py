@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from egofeat.manifest import load_manifest
 from egofeat.pipelines.demo import clips as demo_clips
 from egofeat.pipelines.demo import demo
 from egofeat.segments import Dataset, Segment
+from egofeat.store import open_store
 
 SHIPPED = Path(__file__).parents[3] / "data_manifest.yaml"
 
@@ -45,6 +47,23 @@ def test_own_folders_go_the_whole_road(folders, tmp_path, monkeypatch, capsys):
     again = demo.demo(tmp_path / "out", folders)
     assert again.results == report.results
     json.dumps(report.results)
+
+
+def test_features_of_replaced_clips_are_made_anew(folders, tmp_path, monkeypatch):
+    small = {"weights": "random", "frames": 3, "size": 32, "device": "cpu", "workers": 1}
+    monkeypatch.setattr(demo, "ExtractConfig", partial(demo.ExtractConfig, **small))
+    monkeypatch.setattr(demo, "_try", lambda *_: ({"verb/top1": 0.5}, []))
+
+    def features(out):
+        store = open_store(Path(demo.demo(tmp_path / out, folders).store), "gap")
+        return {id_: np.asarray(store[id_]) for id_ in store}
+
+    before = features("out")
+    shutil.copy(tmp_path / "drawn/videos/P02_01.mp4", folders / "one/0.mp4")
+    after, fresh = features("out"), features("fresh")
+    assert before.keys() == after.keys() == fresh.keys()
+    assert any((before[id_] != after[id_]).any() for id_ in after)
+    assert all((after[id_] == fresh[id_]).all() for id_ in after)
 
 
 def test_the_shipped_manifest_finds_every_drawn_film(tmp_path, monkeypatch):

@@ -148,6 +148,16 @@ def test_columns_say_whose_rows_they_are(make, tmp_path):
     np.testing.assert_array_equal(again.take(np.array([1])), PersonRows(store, 2).take([1]))
 
 
+def test_rows_travel_as_a_path(make, tmp_path):
+    def travelling(out, frames):
+        boxes = {f"v_{number}": Boxes.of([LEFT, RIGHT]) for number in range(frames)}
+        path, _ = person_store(make, out, boxes)
+        return len(pickle.dumps(open_persons(path, others=1)))
+
+    few, many = travelling(tmp_path / "a", 1), travelling(tmp_path / "b", 200)
+    assert few == many < 1000
+
+
 def test_labels_are_those_of_the_equal_box_of_the_same_key_frame(make, tmp_path):
     nearly = (float(np.nextafter(np.float32(0.5), np.float32(1))), *RIGHT[1:])
     boxes = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,12 @@ class PersonRows(Rows, Features):
             _mark(labels, rows, *self.truth.actions_of(boxes), store.path)
         table = replace(store.table.take(frames), labels={TARGET: labels})
         super().__init__(table, [store], [])
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Travel to another process as a path, to be mapped anew there; with other splits whole."""
+        if self._divisions:
+            return super().__reduce_ex__(protocol)
+        return type(self), (self.store, self.row_shape[0] - 1)
 
     def __repr__(self) -> str:
         shape = f"{len(self)} persons × {self.row_shape} {self.dtype}"
