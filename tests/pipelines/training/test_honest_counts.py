@@ -204,7 +204,7 @@ def test_one_class_is_learnt(labelled_store, tmp_path, names, targets, more):
 
 
 def test_what_is_refused_leaves_no_run(config, labelled_store, tmp_path):
-    config = replace(config, store=None, val_split="val", out=tmp_path / "run")
+    config = replace(config, val_split="val", out=tmp_path / "run")
     splits = ["train"] * 6 + ["val"] * 4
     verbs, nothing = [0, 1] * 5, [None] * 10
     both = {"verb": ("take", "put"), "noun": ("cup", "pan")}
