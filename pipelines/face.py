@@ -247,6 +247,7 @@ def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
         RequestError: unknown head, option, target or split, or a folder of another run.
         EgofeatError: the store cannot be read, or the training failed.
     """
+    chosen(head)
     known = _named(FitConfig, TrainerConfig)
     asked: dict[str, Any] = {"head": head, "store": _places(store)}
     return fit_head(FitConfig.of(asked | _checked(options, known)))

@@ -12,7 +12,6 @@ from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.heads import HEADS, build_head
-from egofeat.pipelines.extraction.options import ExtractRequest
 from egofeat.pipelines.plugins import plugins as listed
 
 ENTRY_POINTS = """
@@ -123,7 +122,21 @@ def test_a_file_has_no_module_imported_that_no_package_installed(
     monkeypatch.setenv("EGOFEAT_TRUST", "others,strangers")
     with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
         build_head("strangers:Head", (2, 3), {"verb": 2})
+    with pytest.raises(RequestError, match="cannot be imported"):
+        build_head("strangers.head:Head", (2, 3), {"verb": 2})
     monkeypatch.delenv("EGOFEAT_TRUST")
-    ExtractRequest(backbones=("strangers:Net",))
+    plugins.chosen("strangers:Net")
     with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
         find_backbone("strangers:Net")
+
+
+def test_a_name_in_a_config_file_is_a_file_s_and_a_typed_one_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "given.py").write_text("raise SystemExit('it ran')")
+    (tmp_path / "c.yaml").write_text("head: given:Head\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = CliRunner().invoke(app, ["fit-head", "--config", str(tmp_path / "c.yaml")]).exception
+    assert "a file names it" in str(told)
+    told = CliRunner().invoke(app, ["fit-head", "given:Head"]).exception
+    assert "it ran" in str(told)

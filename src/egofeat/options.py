@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_origin
 
 from egofeat import option_types
 from egofeat.errors import RequestError
-from egofeat.plugins import chosen
 
 Choices = tuple[Any, ...] | str
 """Values, or `package.module:NAME` of a table or function that has them: it is asked when a value
@@ -50,7 +49,7 @@ class Option:
     repeated: bool = False
     """A list is typed by giving the option several times, not by comma."""
     imports: bool = False
-    """A value may be `package.module:NAME`, which is then imported."""
+    """A value may be `package.module:NAME`, which is imported where it was typed."""
     argument: bool = False
     """It is typed without a name, in its place."""
     metavar: str | None = None
@@ -148,9 +147,6 @@ class Options:
             settled = value is None or value == one.default or one.holder is not type(self)
             if not settled and not one.option.allows(value):
                 raise RequestError(f"{one.typed} is {one.show(value)}: {one.option.wanted(value)}")
-            if one.option.imports and value is not None:
-                for name in (value,) if isinstance(value, str) else value:
-                    chosen(name)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

@@ -20,7 +20,7 @@ from egofeat.words import plain
 T = TypeVar("T")
 
 TRUST = "EGOFEAT_TRUST"
-"""Environment variable: modules, by comma, that files may have imported by `module:NAME`."""
+"""Environment variable: top-level modules, by comma, that files may name as `module:NAME`."""
 _CHOSEN: set[str] = set()
 _PATH = re.compile(r"([A-Za-z_]\w*)(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -51,7 +51,7 @@ class Plugin:
         Raises:
             RequestError: it cannot be imported, or a file names a module that no package installed.
         """
-        module = self.target.partition(":")[0]
+        module = re.split("[.:]", self.target)[0]
         if not self.package and self.name not in _CHOSEN and module not in _trusted():
             raise RequestError(
                 f"the {self} stands in no installed package, and a file names it: where you trust "

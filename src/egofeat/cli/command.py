@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.options import REQUEST, Declared, Options, declared, plain
+from egofeat.plugins import chosen
 
 PLAIN = (bool, int, float, str, Path)
 _Run = TypeVar("_Run", bound=Callable[..., Any])
@@ -190,6 +191,10 @@ def _given(
         for one in options
         if (source := ctx.get_parameter_source(one.name)) and source.name == "COMMANDLINE"
     }
+    for one in options:
+        if one.option.imports and (value := typed.get(one.name)):
+            for name in (value,) if isinstance(value, str) else value:
+                chosen(name)
     given = read_saved(config, kinds) if config else {}
     for kind in kinds:
         given = kind.over(given, typed)

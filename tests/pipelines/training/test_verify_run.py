@@ -13,6 +13,7 @@ from egofeat.heads import TrainerConfig
 from egofeat.pipelines.kept import find_kept
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.run_config import read_config, write_config
 from egofeat.pipelines.training.verify_run import verify_run
 from egofeat.store import open_store
 from egofeat.store.reading.opening import find_store
@@ -131,3 +132,15 @@ def test_a_store_says_what_it_has_lost(config):
     gone = command("verify", config.store)
     assert gone.exit_code == 1
     assert "segments.json: is missing, and labels, classes and splits with it" in gone.stdout
+
+
+def test_a_head_named_by_its_module_is_verified_by_its_bytes(config, tmp_path, monkeypatch):
+    run = fit_head(config).path
+    (tmp_path / "strangers.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    write_config(run, read_config(run).model_copy(update={"head": "strangers:Head"}))
+    assert verify_run(run) == []
+    monkeypatch.setenv("EGOFEAT_TRUST", "strangers")
+    assert verify_run(run) == []
+    (run / "head.safetensors").write_bytes(b"x")
+    assert [problem.shard for problem in verify_run(run)] == ["head.safetensors"]
