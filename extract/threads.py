@@ -36,21 +36,11 @@ def in_threads(
         turns: whether threads rest while the consumer works.
     """
     handover: Handover[Event | BaseException] = Handover(threads, waiting, turns=turns)
-    remaining = iter(tasks)
-    lock = threading.Lock()
-
-    def next_task() -> Iterator[Task]:
-        while True:
-            with lock:
-                try:
-                    task = next(remaining)
-                except StopIteration:
-                    return
-            yield task
+    shared = _Shared(tasks)
 
     def run() -> None:
         try:
-            for task in next_task():
+            for task in shared:
                 for event in work(task):
                     if not handover.put(event, weigh(event)):
                         return
@@ -74,3 +64,15 @@ def in_threads(
         handover.close()
         for worker in workers:
             worker.join()
+
+
+class _Shared(Iterator[Task]):
+    """Tasks that several threads take from, each the next one."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._lock = threading.Lock()
+
+    def __next__(self) -> Task:
+        with self._lock:
+            return next(self._tasks)
