@@ -76,17 +76,7 @@ def annotation_files(
         RequestError: a video has segments of several splits, or a class has a name of two lines
             where classes are listed a line each.
     """
-    windows = store.of_kind(WindowStore)
-    plan = store.recipe.plan
-    assert isinstance(plan, Windows)  # the store is flat
-    fps = plan.fps
-    videos: dict[str, dict[str, Any]] = {}
-    for video, splits in wanted.items():
-        if video in store:
-            seconds = float(windows.spans(video)[:, 2].max())
-            split = _only_split(video, splits)
-            about = {"subset": style.subsets.get(split, split), "duration": seconds, "fps": fps}
-            videos[video] = about | {"frame": round(seconds * fps)}
+    videos = _videos(store, wanted, style)
     segments: dict[str, list[Segment]] = {}
     outside = 0
     for segment in dataset.segments if dataset else ():
@@ -99,24 +89,43 @@ def annotation_files(
     texts = {}
     for target, of_target in (classes or {"": ()}).items():
         mark = f"-{target}" if len(classes) > 1 else ""
-        content = {
-            "version": f"egofeat {store.dataset} {target}".strip(),
-            "database": {
-                names[video]: about
-                | {
-                    "annotations": [
-                        _annotation(segment, segment.labels[target], of_target, about)
-                        for segment in segments.get(video, ())
-                        if target in segment.labels
-                    ]
-                }
-                for video, about in videos.items()
-            },
+        database = {
+            names[video]: about
+            | {
+                "annotations": [
+                    _annotation(segment, segment.labels[target], of_target, about)
+                    for segment in segments.get(video, ())
+                    if target in segment.labels
+                ]
+            }
+            for video, about in videos.items()
         }
+        content = {"version": f"egofeat {store.dataset} {target}".strip(), "database": database}
         texts[f"annotations{mark}.json"] = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         if style.lists_classes:
             texts[f"category_idx{mark}.txt"] = _a_line_each(of_target)
     return AnnotationFiles(texts, outside)
+
+
+def _videos(
+    store: FeatureStore, wanted: Wanted, style: AnnotationStyle
+) -> dict[str, dict[str, Any]]:
+    """What is said of each wanted video that has features: subset, duration, rate, last frame."""
+    windows = store.of_kind(WindowStore)
+    plan = store.recipe.plan
+    assert isinstance(plan, Windows)  # the store is flat
+    videos: dict[str, dict[str, Any]] = {}
+    for video, splits in wanted.items():
+        if video in store:
+            split = _only_split(video, splits)
+            seconds = float(windows.spans(video)[:, 2].max())
+            videos[video] = {
+                "subset": style.subsets.get(split, split),
+                "duration": seconds,
+                "fps": plan.fps,
+                "frame": round(seconds * plan.fps),
+            }
+    return videos
 
 
 def _a_line_each(classes: Sequence[str]) -> str:
