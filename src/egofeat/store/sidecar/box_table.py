@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from egofeat.boxes import Boxes
 from egofeat.segments import Dataset
 from egofeat.store.reading.selection import runs
-from egofeat.store.sidecar.tables import Column, check_offsets, damaged, read_arrays, write_arrays
+from egofeat.store.sidecar.tables import Column, check_offsets, read_table, write_arrays
 
 NAME = "boxes.npz"
 
@@ -69,16 +69,13 @@ class BoxTable:
         Raises:
             StoreError: it is damaged.
         """
-        path = store / NAME
-        columns = read_arrays(path, _COLUMNS)
-        if columns is None:
-            return None
+        return read_table(store / NAME, _COLUMNS, cls._fitting)
+
+    @classmethod
+    def _fitting(cls, columns: dict[str, NDArray[Any]]) -> Self:
         ids, evaluated = columns.pop("ids"), columns.pop("evaluated")
         table = cls(ids=ids.tolist(), evaluated=frozenset(evaluated.tolist()), **columns)
-        try:
-            table._check()
-        except ValueError as error:
-            raise damaged(path, error) from None
+        table._check()
         return table
 
     def _check(self) -> None:

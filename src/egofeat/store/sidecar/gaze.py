@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from egofeat.gaze import Gaze, Kind
 from egofeat.recipe import Recipe
-from egofeat.store.sidecar.tables import Column, check_offsets, damaged, read_arrays, write_arrays
+from egofeat.store.sidecar.tables import Column, check_offsets, read_table, write_arrays
 
 NAME = "gaze.npz"
 
@@ -66,15 +66,12 @@ class GazeTable:
         Raises:
             StoreError: it is damaged.
         """
-        path = store / NAME
-        columns = read_arrays(path, _COLUMNS)
-        if columns is None:
-            return None
+        return read_table(store / NAME, _COLUMNS, cls._fitting)
+
+    @classmethod
+    def _fitting(cls, columns: dict[str, NDArray[Any]]) -> Self:
         table = cls(**columns)
-        try:
-            table._check()
-        except ValueError as error:
-            raise damaged(path, error) from None
+        table._check()
         return table
 
     def _check(self) -> None:

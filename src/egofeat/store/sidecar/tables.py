@@ -4,11 +4,11 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from egofeat.errors import StoreError
 from egofeat.store.bounded import read_bounded
 from egofeat.store.files import replace_file, sync
 from egofeat.store.seal import seal_zip, zip_is_whole
+
+T = TypeVar("T")
 
 _MOST = 4 << 30
 """Bytes; of EGTEA's gaze 100 MB, of AVA's boxes 30 MB."""
@@ -68,6 +70,28 @@ def read_arrays(path: Path, columns: Mapping[str, Column]) -> dict[str, NDArray[
     except (ValueError, KeyError, EOFError, OSError, RuntimeError, zlib.error) as error:
         raise damaged(path, error) from None
     except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise damaged(path, error) from None
+
+
+def read_table(
+    path: Path, columns: Mapping[str, Column], made: Callable[[dict[str, NDArray[Any]]], T]
+) -> T | None:
+    """Read what is made of a table's arrays; None when there is no file.
+
+    Args:
+        path: of the file.
+        columns: what it must hold.
+        made: of the arrays by name; raises ValueError where they do not fit together.
+
+    Raises:
+        StoreError: it is damaged or was altered.
+    """
+    arrays = read_arrays(path, columns)
+    if arrays is None:
+        return None
+    try:
+        return made(arrays)
+    except ValueError as error:
         raise damaged(path, error) from None
 
 
