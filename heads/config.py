@@ -2,13 +2,13 @@
 
 from egofeat.errors import RequestError
 from egofeat.heads.training.schedules import FACTORS, Decay
-from egofeat.options import Device, Options, option
+from egofeat.options import Device, Options, Seed, inherited, option
 
 DECAY_FROM, DECAY_EVERY = 35, 20
 """Epochs; the MobileNetV2 report's."""
 
 
-class Length(Options, panel="Training"):
+class Length(Seed, panel="Training"):
     """How long a head is trained, and on what batches."""
 
     epochs: int = option("Epochs, at most; 0 leaves the head as it is.", default=100, least=0)
@@ -36,7 +36,7 @@ class Length(Options, panel="Training"):
         default="shuffle",
         choices=("shuffle", "balanced"),
     )
-    seed: int = option("Seed of the weights and of the order of rows.", default=0, least=0)
+    seed = inherited(help="Seed of the weights and of the order of rows.")
 
 
 class Optimizer(Options, panel="Optimizer"):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from egofeat.errors import RequestError
-from egofeat.options import Device, Options, option
+from egofeat.options import Device, Options, inherited, option
 
 DEFAULT_MANIFEST = Path("data_manifest.yaml")
 
@@ -31,13 +31,24 @@ def read_views(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def show_views(views: tuple[int, int]) -> str:
-    """`(10, 3)` to `10x3`."""
+def _show_views(views: tuple[int, int]) -> str:
     return f"{views[0]}x{views[1]}"
 
 
-class Compute(Device, panel="Compute"):
-    """How a pass over videos is done; no number of a feature depends on it."""
+class Views(Options):
+    """Clips and crops of a segment."""
+
+    views: tuple[int, int] | None = option(
+        "Clips x crops of a run, as 10x3.",
+        default=None,
+        default_is="the published, else 1x1",
+        read=read_views,
+        show=_show_views,
+    )
+
+
+class Batch(Options, panel="Compute"):
+    """How much the network takes at once."""
 
     batch_size: int | None = option(
         "Frames, or clips, a batch.",
@@ -45,6 +56,11 @@ class Compute(Device, panel="Compute"):
         default_is="4 frames; 256 on a GPU; 1 clip",
         least=1,
     )
+
+
+class Compute(Device, Batch, panel="Compute"):
+    """How a pass over videos is done; no number of a feature depends on it."""
+
     workers: int | None = option(
         "Decoding threads.", default=None, default_is="one a core, 16 at most", least=1
     )
@@ -78,14 +94,148 @@ class Weights(Options, panel="Network"):
     )
 
 
-class StoreWeights(Options, panel="Network"):
-    """Which weights the network of a run's stores has."""
+class Network(Weights, panel="Network"):
+    """Which frozen network, and with which weights."""
+
+    backbone: str = option("Frozen network.", default="mobilenetv2", imports=True)
+
+
+class Taps(Options):
+    """What is kept, or drawn, of a network."""
+
+    taps: tuple[str, ...] = option(
+        "Outputs to keep, by comma: gap, map, block12, ….",
+        default=(),
+        flag="--tap",
+        default_is="the backbone's",
+    )
+
+
+class ClipFrames(Options):
+    """How long a clip is."""
+
+    clip_frames: int | None = option(
+        "Frames a clip, for clip networks.", default=None, default_is="the backbone's", least=1
+    )
+
+
+class Size(Options):
+    """How large the network's input is."""
+
+    size: int | None = option(
+        "Pixels of the network's input.", default=None, default_is="the transform's"
+    )
+
+
+class Precision(Options):
+    """In what arithmetic a network runs."""
+
+    precision: str = option(
+        "Arithmetic of the network.", default="float32", choices=("float32", "bf16")
+    )
+
+
+class Decoder(Options):
+    """What reads frames of files."""
+
+    decoder: str = option(
+        "Video decoder.", default="pyav", known="egofeat.extract.video.opening:DECODERS"
+    )
+
+
+class Backbones(Options):
+    """Several frozen networks."""
+
+    backbones: tuple[str, ...] = option(
+        "Frozen network, one of `egofeat backbones`; several times: all from one decode.",
+        default=(),
+        flag="--backbone",
+        repeated=True,
+        imports=True,
+    )
+
+
+class SeveralWeights(Options):
+    """Which weights several networks have."""
 
     weights: tuple[str, ...] = option(
-        "Backbone weights, where the store's were your own file; one a store.",
+        "Weights: default, the name of official weights, random, or a file; for all backbones, or "
+        "once for each.",
         default=(),
         repeated=True,
+        default_is="default",
+    )
+
+
+class StoreWeights(SeveralWeights, panel="Network"):
+    """Which weights the network of a run's stores has."""
+
+    weights = inherited(
+        help="Backbone weights, where the store's were your own file; one a store.",
         default_is="those of the store",
+    )
+
+
+class Out(Options):
+    """Where to write."""
+
+    out: Path = option("Folder of the feature stores.", default=Path("features"))
+
+
+class ChosenOut(Options):
+    """Where to write, if not where the command would."""
+
+    out: Path | None = option("Folder of the feature stores.", default=None)
+
+
+class StoreFolder(Options):
+    """Which store."""
+
+    store: Path = option("Folder of one store, or that holds one.", argument=True, metavar="STORE")
+
+
+class Tap(Options):
+    """Which tap of a store."""
+
+    tap: str | None = option("Tap of the store.", default=None, default_is="the only one")
+
+
+class VideoFile(Options, panel="Video"):
+    """Which video."""
+
+    video: Path = option("Video file.")
+
+
+class Every(Options):
+    """How often a video is looked at."""
+
+    every: float | None = option("Seconds from key frame to key frame.", default=None, least=0.001)
+    """Time stamps are no finer than a millisecond."""
+
+
+class Detected(Options):
+    """Which of a detector's boxes count."""
+
+    min_score: float = option(
+        "Leave out detected boxes of a lower score.", default=0.8, least=0, most=1
+    )
+
+
+class Top(Options):
+    """How much is named."""
+
+    top: int = option("Classes to name.", default=5, least=1)
+
+
+class FrameRate(Options):
+    """How fast frames follow each other."""
+
+    fps: float | None = option(
+        "Frame rate of windows and clips.",
+        default=None,
+        default_is="30; the backbone's",
+        above=0,
+        most=1000,
     )
 
 
@@ -103,12 +253,16 @@ class Splits(Options, panel="Data"):
     )
 
 
-class Data(FromManifest, Splits, panel="Data"):
-    """Which data set, and what of it."""
+class DataSet(Options, panel="Data"):
+    """Which data set of a manifest."""
 
     dataset: str | None = option(
         "Entry of the manifest; not needed where there is only one.", default=None
     )
+
+
+class Data(FromManifest, Splits, DataSet):
+    """Which data set, and what of it."""
 
 
 class Trial(Options):

@@ -1,15 +1,17 @@
 """Options: declared once, checked when they are made, read from files and command lines."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import egofeat.cli  # noqa: F401 - every command's options
 from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
-from egofeat.options import Options, declared, option, plain
+from egofeat.options import Options, declared, inherited, option, plain
 from egofeat.pipelines.extraction.options import ExtractRequest, RoiRequest
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.saved_options import read_saved
@@ -33,6 +35,50 @@ class Typed(Config):
     steps: tuple[int, int] = option("Steps.", default=(1, 2), least=0)
     more: Mapping[str, int] = option("More.", default={})
     size: Size | None = None
+
+
+def _heirs(kind: type[Options]) -> Iterator[type[Options]]:
+    for heir in kind.__subclasses__():
+        yield heir
+        yield from _heirs(heir)
+
+
+def test_a_name_and_type_is_declared_once():
+    """What has other words or another default in a command is `inherited` of a group."""
+    by: dict[object, set[str]] = {}
+    for kind in (kind for kind in _heirs(Options) if kind.__module__.startswith("egofeat.")):
+        above = {one.name for base in kind.__bases__ for one in fields(base)}
+        for one in fields(kind):
+            if "option" in one.metadata and one.name not in above:
+                by.setdefault((one.name, one.type), set()).add(kind.__qualname__)
+    assert len(by) > 100
+    assert {name: kinds for name, kinds in by.items() if len(kinds) > 1} == {}
+
+
+def test_an_inherited_option_keeps_what_is_not_said_anew():
+    class Small(Size, panel="Small"):
+        width = inherited(help="Small width.", default=2)
+
+    (width,) = declared(Small)
+    assert (width.panel, width.option.help, width.default) == ("Small", "Small width.", 2)
+    assert Small().width == 2
+    with pytest.raises(RequestError, match="--width is 11: give 1 to 10"):
+        Small(width=11)
+    assert (Size().width, declared(Size)[0].option.help) == (8, "Width.")
+
+
+def test_a_group_without_a_panel_stands_in_its_heir_s():
+    class Group(Options):
+        depth: int = option("Depth.", default=1)
+
+    class Middle(Group, panel="Middle"):
+        height: int = option("Height.", default=1)
+
+    class Command(Middle, panel="Own"):
+        path: Path = option("Where.")
+
+    found = [(one.name, one.panel) for one in declared(Command)]
+    assert found == [("path", "Own"), ("height", "Middle"), ("depth", "Middle")]
 
 
 def test_own_options_come_first_and_stand_in_their_panel():

@@ -1,25 +1,27 @@
 """What a person can choose about an annotated video."""
 
+from dataclasses import MISSING
 from pathlib import Path
 
-from egofeat.options import Device, option
-from egofeat.pipelines.options import StoreWeights
+from egofeat.options import Device, inherited, option
+from egofeat.pipelines.options import Detected, Every, Out, StoreWeights, Top, VideoFile
 from egofeat.pipelines.training.options import RunFolder
 
 
-class AnnotateConfig(RunFolder, StoreWeights, Device, panel="Video"):
+class AnnotateConfig(
+    RunFolder, VideoFile, Out, Every, Detected, Top, StoreWeights, Device, panel="Video"
+):
     """Everything that a person can choose about an annotated video."""
 
-    video: Path = option("Video file.", argument=True, metavar="VIDEO")
-    out: Path = option("File to write, .mp4 or .mkv.", flag="--out,-o")
+    video = inherited(argument=True, metavar="VIDEO")
+    out = inherited(help="File to write, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(
         "Detections, a CSV file or a folder of such, for a run on persons.",
         default=None,
         default_is="the detector of egofeat persons",
     )
-    every: float | None = option(
-        "Seconds from key frame to key frame, or of each stretch that is recognised.",
-        default=None,
+    every = inherited(
+        help="Seconds from key frame to key frame, or of each stretch that is recognised.",
         default_is="1, or 3",
         least=0.04,
     )
@@ -30,5 +32,4 @@ class AnnotateConfig(RunFolder, StoreWeights, Device, panel="Video"):
         least=0,
         below=1,
     )
-    top: int = option("Labels a person, or a target, at most.", default=3, least=1)
-    min_score: float = option("Leave out boxes of a lower score.", default=0.8, least=0, below=1)
+    top = inherited(help="Labels a person, or a target, at most.", default=3)

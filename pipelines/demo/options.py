@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from egofeat.options import Options, option
+from egofeat.options import inherited, option
+from egofeat.pipelines.options import Out
 
 
-class DemoConfig(Options, panel="Demo"):
+class DemoConfig(Out, panel="Demo"):
     """What a person can choose about the demo."""
 
     data: Path | None = option(
@@ -13,4 +14,4 @@ class DemoConfig(Options, panel="Demo"):
         "videos.",
         default=None,
     )
-    out: Path = option("Folder of everything that is made.", default=Path("demo"))
+    out = inherited(help="Folder of everything that is made.", default=Path("demo"))

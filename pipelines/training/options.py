@@ -8,8 +8,8 @@ from typing import Any, Self
 from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.training.recipes import trainer_config
-from egofeat.options import Device, Options, option
-from egofeat.pipelines.options import StoreWeights, read_views, show_views
+from egofeat.options import Device, Options, inherited, option
+from egofeat.pipelines.options import ChosenOut, StoreWeights, Tap, Top, Views
 
 Places = Path | Sequence[Path]
 """One store, or several of one data set, which are joined by segment."""
@@ -23,7 +23,7 @@ def _read_option(text: str) -> tuple[str, str]:
     return name, value
 
 
-class FitConfig(Options, panel="Head and data"):
+class FitConfig(Tap, ChosenOut, panel="Head and data"):
     """Everything that a person can choose about a training."""
 
     head: str = option(
@@ -38,10 +38,8 @@ class FitConfig(Options, panel="Head and data"):
         default=Path("features"),
         repeated=True,
     )
-    tap: str | None = option(
-        "Tap of the store; of several stores one for all, or one a store, by comma.",
-        default=None,
-        default_is="the only one",
+    tap = inherited(
+        help="Tap of the store; of several stores one for all, or one a store, by comma."
     )
     fuse: str = option(
         "Join stores by features (one head on all), logits (a head each, averaged) or weighted "
@@ -89,7 +87,7 @@ class FitConfig(Options, panel="Head and data"):
         below=1,
     )
     """Whole groups of the training split become `val_split`; 0 takes the split as it is."""
-    out: Path | None = option("Run folder.", default=None, default_is="runs/DATASET-HEAD")
+    out = inherited(help="Run folder.", default_is="runs/DATASET-HEAD")
     """Numbered when that is another run's."""
     trainer: TrainerConfig | None = None
     """None takes the preset's own, or the defaults."""
@@ -182,26 +180,22 @@ class RunStores(RunFolder, panel="Run"):
     )
 
 
-class EvaluateConfig(RunStores, Device, panel="Evaluation"):
+class EvaluateConfig(RunStores, Views, Device, panel="Evaluation"):
     """What a person can choose about an evaluation."""
 
     split: str | None = option(
         "Split to evaluate on.", default=None, default_is="the validation split"
     )
-    views: tuple[int, int] | None = option(
-        "Average the softmax of the store's clips x crops, as 10x3; it may have more of them than "
-        "the run's own.",
-        default=None,
+    views = inherited(
+        help="Average the softmax of the store's clips x crops, as 10x3; it may have more of them "
+        "than the run's own.",
         default_is="the head sees them together",
-        read=read_views,
-        show=show_views,
     )
 
 
-class PredictConfig(RunFolder, StoreWeights, Device, panel="Prediction"):
+class PredictConfig(RunFolder, Top, StoreWeights, Device, panel="Prediction"):
     """What a person can choose about predictions."""
 
     videos: tuple[Path, ...] = option(
         "Videos, each taken as one segment.", argument=True, repeated=True, metavar="VIDEO…"
     )
-    top: int = option("Classes to name.", default=5, least=1)

@@ -2,25 +2,20 @@
 
 from pathlib import Path
 
-from egofeat.options import Device, Options, option
-from egofeat.pipelines.options import FromManifest, Weights
+from egofeat.options import Device, Seed, inherited, option
+from egofeat.pipelines.options import FrameRate, FromManifest, Network, Out, Taps, VideoFile
 from egofeat.pipelines.training.options import RunStores
 
 
-class _Out(Options, panel="Pictures"):
-    out: Path = option("Folder of the pictures.", default=Path("pictures"))
+class _Out(Out, panel="Pictures"):
+    out = inherited(help="Folder of the pictures.", default=Path("pictures"))
 
 
-class _Network(Weights, panel="Network"):
-    backbone: str = option("Frozen network.", default="mobilenetv2", imports=True)
-
-
-class _Start(Options, panel="Video"):
-    video: Path = option("Video file; for flow also a folder of frames or of shipped flow.")
+class _Start(VideoFile, panel="Video"):
     start: float = option("Second at which the frames begin.", default=0.0, least=0)
 
 
-class KernelsConfig(_Network, _Out):
+class KernelsConfig(Network, _Out):
     """Pictures of kernels."""
 
     layers: tuple[str, ...] = option(
@@ -31,18 +26,15 @@ class KernelsConfig(_Network, _Out):
     )
 
 
-class MapsConfig(_Start, _Network, Device, _Out):
+class MapsConfig(_Start, Network, Taps, Device, _Out):
     """Pictures of feature maps."""
 
-    taps: tuple[str, ...] = option(
-        "Taps, by comma: block4, slow_stage2, ….",
-        default=(),
-        flag="--tap",
-        default_is="all that have maps",
+    taps = inherited(
+        help="Taps, by comma: block4, slow_stage2, ….", default_is="all that have maps"
     )
 
 
-class MaximisationConfig(_Network, Device, _Out):
+class MaximisationConfig(Network, Seed, Device, _Out):
     """Images that channels answer to most."""
 
     blocks: tuple[int, ...] = option(
@@ -52,16 +44,15 @@ class MaximisationConfig(_Network, Device, _Out):
         "Numbers of channels, by comma.", default=(), default_is="12 of each block", least=0
     )
     steps: int = option("Steps of gradient ascent.", default=160, least=1)
-    seed: int = option("Seed of the noise that every image starts from.", default=0, least=0)
+    seed = inherited(help="Seed of the noise that every image starts from.")
 
 
-class FlowConfig(_Start, Device, _Out):
+class FlowConfig(_Start, FrameRate, Device, _Out):
     """Pictures of optical flow."""
 
+    video = inherited(help="Video file, or a folder of frames or of shipped flow.")
     method: str = option("farneback, tvl1, raft, raft_small, or frames (shipped).", default="tvl1")
-    fps: float | None = option(
-        "Frame rate of a folder of frames.", default=None, default_is="30", above=0
-    )
+    fps = inherited(help="Frame rate of a folder of frames.", default_is="30")
 
 
 class AttentionConfig(RunStores, FromManifest, Device, _Out, panel="Video"):

@@ -6,7 +6,7 @@ call are made from the fields. A value is checked in one place, when the datacla
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from inspect import get_annotations
 from numbers import Integral
 from pathlib import PurePath
@@ -33,7 +33,7 @@ class Option:
     help: str
     flag: str = ""
     """As it is typed, `--name` or `--name,-n`; empty takes the name of the field."""
-    default: str = ""
+    default_is: str = ""
     """What the default means, in words, where it is None or empty."""
     least: float | None = None
     above: float | None = None
@@ -96,17 +96,36 @@ def _bound(words: str, bound: float | None) -> str:
     return "" if bound is None else f"{words}{bound:g}"
 
 
-def option(help: str, *, default: Any = MISSING, default_is: str = "", **said: Any) -> Any:  # noqa: A002
-    """Declare a field of `Options`.
+def option(help: str, *, default: Any = MISSING, **said: Any) -> Any:  # noqa: A002
+    """Declare a field of `Options`: each name and type once, in a group where commands share it.
 
     Args:
         help: one sentence, the verb first where something is done.
         default: of the field; without one, a value must be given.
-        default_is: what the default means, in words.
         said: what else `Option` has.
     """
     given = {"default_factory": dict} if default == {} else {"default": default}
-    return field(**given, metadata={"option": Option(help=help, default=default_is, **said)})
+    return field(**given, metadata={"option": Option(help=help, **said)})
+
+
+def inherited(**said: Any) -> Any:
+    """Take the option of a group that the class inherits, and say what is different here.
+
+    Args:
+        said: what `option` takes; a new default means what it says, but for `default_is`.
+    """
+    return _Inherited(said)
+
+
+class _Inherited(dict[str, Any]):
+    """What is different about the option of a group."""
+
+    def of(self, group: Field[Any]) -> Any:
+        """The option as a field of the heir."""
+        words = vars(group.metadata["option"])
+        if "default" in self:
+            words = words | {"default_is": ""}
+        return option(**{**words, "default": group.default, **self})
 
 
 def listed(choices: Choices) -> tuple[Any, ...]:
@@ -123,17 +142,27 @@ class Options:
     """What a person can choose: each class below is a frozen, keyword-only dataclass of options.
 
     A group of options is a class, `class Storage(Options, panel="Store")`. A command's own class
-    inherits the groups that it has, or holds them in fields.
+    inherits the groups that it has, or holds them in fields. What it says anew of an option, by
+    `inherited`, stands in its own panel.
 
     Raises:
         RequestError: a value that its option cannot have, of its type or beyond its bounds.
     """
 
-    panel: ClassVar[str] = "Options"
-    """Heading in help that the class's own fields stand under."""
+    panel: ClassVar[str] = ""
+    """Heading in help that the class's own fields stand under; empty is that of the heir."""
 
-    def __init_subclass__(cls, panel: str = "Options") -> None:
+    def __init_subclass__(cls, panel: str = "") -> None:
         cls.panel = panel
+        hints = get_annotations(cls)
+        for name, said in list(vars(cls).items()):
+            if isinstance(said, _Inherited):
+                group = next(
+                    one for of in cls.__mro__[1:] for one in fields(of) if one.name == name
+                )
+                hints[name] = group.type
+                setattr(cls, name, said.of(group))
+        cls.__annotations__ = {name: hints[name] for name in vars(cls) if name in hints}
         dataclass(frozen=True, kw_only=True)(cls)
 
     def __post_init__(self) -> None:
@@ -206,8 +235,8 @@ class Declared:
     @property
     def default_words(self) -> str:
         """The default as it is typed, or what it means; empty where there is none."""
-        if self.option.default or self.default is MISSING:
-            return self.option.default
+        if self.option.default_is or self.default is MISSING:
+            return self.option.default_is
         none = self.default is False or self.default in (None, (), {})
         return "" if none else self.show(self.default)
 
@@ -228,7 +257,7 @@ class Declared:
 
 
 def declared(kind: type[Options]) -> tuple[Declared, ...]:
-    """Every option of a class and of those it holds: its own first, then group after group.
+    """Every option of a class and of those it holds, panel after panel: its own come first.
 
     Arguments come before, as on the command line: those of a group before the class's own.
     """
@@ -248,7 +277,7 @@ def declared(kind: type[Options]) -> tuple[Declared, ...]:
                 hint=_without_none(hints[name]),
                 default=one.default if one.default_factory is MISSING else one.default_factory(),
                 option=one.metadata["option"],
-                panel=group.panel,
+                panel=_panel(group, kind),
                 holder=kind,
             )
             for name, one in own
@@ -256,7 +285,14 @@ def declared(kind: type[Options]) -> tuple[Declared, ...]:
         ]
         arguments[:0] = [one for one in options if one.option.argument]
         found += [one for one in options if not one.option.argument]
-    return (*arguments, *found)
+    panels = [one.panel for one in found]
+    return (*arguments, *sorted(found, key=lambda one: panels.index(one.panel)))
+
+
+def _panel(group: type[Options], kind: type[Options]) -> str:
+    """Of a group's options: its own, or that of the first of its heirs that has one."""
+    heirs = [of for of in reversed(kind.__mro__) if issubclass(of, group) and of.panel]
+    return heirs[0].panel if heirs else "Options"
 
 
 def _held(kind: type[Options]) -> dict[str, type[Options]]:
@@ -303,3 +339,9 @@ class Device(Options, panel="Compute"):
     """Where networks run."""
 
     device: str = option("Device: auto, cpu, cuda, cuda:1, …", default="auto")
+
+
+class Seed(Options):
+    """What is drawn at random."""
+
+    seed: int = option("Seed of what is drawn at random.", default=0, least=0)

@@ -64,7 +64,7 @@ def _default(one: Any, declared: Declared | None) -> str:
     if declared.default is MISSING:
         return "required"
     said = declared.default_words
-    return _cell(said if declared.option.default or not said else f"`{said}`")
+    return _cell(said if declared.option.default_is or not said else f"`{said}`")
 
 
 def _help(one: Any, declared: Declared | None) -> str:
