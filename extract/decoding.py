@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, UnreadableMediaError
-from egofeat.extract.flow import beside_decoder
+from egofeat.extract.flow import on_cpu
 from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, FrameSource, open_video
@@ -159,7 +159,7 @@ def _plan(
                 segment.stop,
                 source.times,
                 source.stop,
-                lane.transform.beside,
+                lane.transform.neighbours,
                 source.lasting,
             )
         except MediaError as error:
@@ -191,7 +191,7 @@ class _LaneUnderWay:
         self.decoded = 0
         self._windows = isinstance(lane.plan, Windows)
         motion = lane.transform.motion
-        self._move = beside_decoder(motion) if motion else None
+        self._move = on_cpu(motion) if motion else None
         self._wanting = list(planned)
         self.builder = ViewBuilder(view for _, plan in planned for view in plan.views)
 

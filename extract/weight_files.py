@@ -25,7 +25,7 @@ from torch import Tensor
 from egofeat.errors import WeightsError
 
 _STATE_DICTS = ("model_state", "state_dict")
-"""Where training programs keep the state dict, beside the epoch, the optimizer and options."""
+"""Where training programs keep the state dict, along with the epoch, the optimizer and options."""
 
 
 class _RefusedError(Exception):

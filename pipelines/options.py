@@ -90,7 +90,7 @@ class Weights(Options, panel="Network"):
     """Which weights a network has."""
 
     weights: str = option(
-        "Weights: default, the name of official weights, random, or a file.", default="default"
+        "Weights: default, the name of published weights, random, or a file.", default="default"
     )
 
 
@@ -159,7 +159,7 @@ class SeveralWeights(Options):
     """Which weights several networks have."""
 
     weights: tuple[str, ...] = option(
-        "Weights: default, the name of official weights, random, or a file; for all backbones, or "
+        "Weights: default, the name of published weights, random, or a file; for all backbones, or "
         "once for each.",
         default=(),
         repeated=True,

@@ -39,7 +39,7 @@ class Spec:
     default_tap: str = ""
     """By default the last."""
     weights: tuple[Weights, ...] = ()
-    """Official weights, the default first; none for an architecture that nobody published."""
+    """Published weights, the default first; none for an architecture that nobody published."""
     parameters: int | None = None
     """Of the network with its classifier, as trained; None where nobody has counted them."""
     size: int
@@ -49,7 +49,7 @@ class Spec:
     transform: str = "weights"
     """The transform by default: `weights` or `squash`."""
     short_side: int | tuple[int, int] = 256
-    """What `weights` resizes to before the crop where no official weights say: the short side,
+    """What `weights` resizes to before the crop where no published weights say: the short side,
     or (height, width)."""
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -82,8 +82,8 @@ class Backbone:
     """Maps a batch to a dict of taps; parameters need no gradient."""
     weights: str
     """`sha256:<hex>` or `random:<seed>`, as it stands in a recipe."""
-    official: Weights | None
-    """The record of the official weights, or None for a user's file and random ones."""
+    published: Weights | None
+    """The record of the published weights, or None for a user's file and random ones."""
     device: torch.device
     precision: str
 

@@ -29,13 +29,13 @@ def load(
 
     Args:
         name: one of `BACKBONES`, or `tv:NAME`.
-        weights: `default`, the name of official weights, `random` or `random:<seed>`, or a
+        weights: `default`, the name of published weights, `random` or `random:<seed>`, or a
             file (`.pth` of tensors, `.safetensors`). What has no parameters takes none; a module
             that a package adds has by default those that its constructor gives it.
         taps: outputs to keep; none means the backbone's default tap.
         device: where it runs.
         precision: `float32` or `bf16`.
-        note: told, in one line, when weights are downloaded, and the sha256 of official
+        note: told, in one line, when weights are downloaded, and the sha256 of published
             ones for which none is published when they are first used.
 
     Raises:
@@ -47,7 +47,7 @@ def load(
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
     if precision not in PRECISIONS:
         raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")
-    official: Weights | None = None
+    published: Weights | None = None
     if spec.parameters == 0:
         identity = "none"
         module = build(chosen, None, 0)
@@ -55,7 +55,7 @@ def load(
         module, identity = as_made(spec.module, chosen)
     else:
         given = choose_weights(weights, spec.weights, spec.name, note)
-        official, identity = given.official, given.identity
+        published, identity = given.published, given.identity
         module = given.build(partial(build, chosen))
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     layout = torch.channels_last_3d if spec.clip else torch.channels_last
@@ -64,7 +64,7 @@ def load(
         spec=spec,
         module=module,
         weights=identity,
-        official=official,
+        published=published,
         device=torch.device(device),
         precision=precision,
     )

@@ -45,7 +45,7 @@ BACKBONES: Registry[tuple[Spec, Builder]] = Registry(
     _adopt,
     by_path=True,
 )
-"""Name to spec and builder; beside them, torchvision's image classifiers as `tv:NAME`."""
+"""Name to spec and builder, and torchvision's image classifiers as `tv:NAME`."""
 
 
 def find_backbone(name: str) -> tuple[Spec, Builder]:

@@ -63,7 +63,7 @@ def method_of(name: str, note: Callable[[str], None] = lambda _: None) -> Method
         WeightsError: RAFT's weights are not to be had.
     """
     if name in ("raft", "raft_small"):
-        return raft.official("large" if name == "raft" else "small", note)
+        return raft.load_published("large" if name == "raft" else "small", note)
     if name in ("farneback", "tvl1"):
         opencv()
     return KINDS[name]()

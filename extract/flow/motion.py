@@ -2,7 +2,7 @@
 
 Two steps of the loop know of it. Beside the decoder, a prepared view of colours becomes one of
 motion; RAFT does that on the device, before the network. What one frame of motion is measured
-against are the frames beside it: a view of F frames of motion is made of F + 1 frames.
+against are the frames next to it: a view of F frames of motion is made of F + 1 frames.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ Frames = NDArray[np.generic]
 
 
 def library_of(motion: Motion) -> str:
-    """What computes it, with its version, for the record beside the features; often nothing."""
+    """What computes it, with its version, to record with the features; often nothing."""
     is_opencv = isinstance(motion.method, Farneback | TVL1)
     return f"opencv {opencv().__version__}" if is_opencv else ""
 
 
-def beside_decoder(motion: Motion) -> Callable[[tuple[int, ...], NDArray[np.uint8]], Frames]:
+def on_cpu(motion: Motion) -> Callable[[tuple[int, ...], NDArray[np.uint8]], Frames]:
     """For the views of one video, one thread: see `_Pairs`; what only the device can do, waits.
 
     Raises:

@@ -51,7 +51,7 @@ RECORDS = {
 Estimator = Callable[[Tensor], Tensor]
 
 
-def official(size: Literal["large", "small"], note: Callable[[str], None]) -> Raft:
+def load_published(size: Literal["large", "small"], note: Callable[[str], None]) -> Raft:
     """RAFT with torchvision's weights, downloaded where need be.
 
     Raises:

@@ -64,7 +64,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def decoder_version(name: str) -> str:
-    """Name a decoder with its version, for the record beside the features.
+    """Name a decoder with its version, to record with the features.
 
     Raises:
         RequestError: no such decoder, or it is not installed.

@@ -9,9 +9,9 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.options import AnnotateConfig
-from egofeat.pipelines.annotated.overlays import Recogniser, Seen, clip_scenes, person_scenes
+from egofeat.pipelines.annotated.overlays import Recogniser, Seen, clip_tags, person_tags
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
-from egofeat.pipelines.annotated.video import Scene, Written, check_place, write_annotated
+from egofeat.pipelines.annotated.video import TimedTags, Written, check_place, write_annotated
 from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched
 from egofeat.pipelines.training.predict import makers_of, weights_of_sources
 from egofeat.pipelines.training.run import Run, load_run
@@ -74,21 +74,21 @@ def annotate(config: AnnotateConfig) -> Annotated:
     seen = Seen()
     with ExitStack() as opened:
         source = opened.enter_context(PyavSource(config.video))
-        make = _person_scenes if of_persons else _clip_scenes
-        scenes = make(config, recogniser, run, source, seen, opened)
+        make = _person_tags if of_persons else _clip_tags
+        timed_tags = make(config, recogniser, run, source, seen, opened)
         with console.progress("annotating", len(source.times), "frames") as progress:
-            written = write_annotated(source, scenes, config.out, progress)
+            written = write_annotated(source, timed_tags, config.out, progress)
     return _report(config, written, seen)
 
 
-def _person_scenes(
+def _person_tags(
     config: AnnotateConfig,
     recogniser: Recogniser,
     run: Run,
     video: PyavSource,
     seen: Seen,
     opened: ExitStack,
-) -> Iterator[Scene]:
+) -> Iterator[TimedTags]:
     every, min_score = recogniser.every, config.min_score
     if config.boxes:
         people = read_people(config.boxes, config.video.stem, video.stop, every, min_score)
@@ -98,7 +98,7 @@ def _person_scenes(
         people = detect_people(detector, opened.enter_context(video.again()), every)
     (source,) = run.config.sources  # persons are never joined
     (weights,) = weights_of_sources(run, config.weights or None)
-    return person_scenes(
+    return person_tags(
         recogniser,
         opened.enter_context(Watched(video)),
         people,
@@ -108,17 +108,17 @@ def _person_scenes(
     )
 
 
-def _clip_scenes(
+def _clip_tags(
     config: AnnotateConfig,
     recogniser: Recogniser,
     run: Run,
     video: PyavSource,
     seen: Seen,
     opened: ExitStack,
-) -> Iterator[Scene]:
+) -> Iterator[TimedTags]:
     makers = makers_of(run, config.weights or None, config.device)
     watched = opened.enter_context(Watched(video))
-    return clip_scenes(recogniser, watched, video.stop, makers, seen)
+    return clip_tags(recogniser, watched, video.stop, makers, seen)
 
 
 def _check_stretches(run: Run) -> None:

@@ -15,7 +15,7 @@ from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
 from egofeat.pipelines.annotated.captions import Label, Tag
 from egofeat.pipelines.annotated.people import People
-from egofeat.pipelines.annotated.video import Scene
+from egofeat.pipelines.annotated.video import TimedTags
 from egofeat.pipelines.extraction.in_memory import Maker, PersonFeatures, Watched, make_features
 from egofeat.pipelines.training.predict import guesses_of, logits_of
 from egofeat.segments import Segment
@@ -57,15 +57,15 @@ class Seen:
     """Stretch that could not be read to the reason."""
 
 
-def person_scenes(
+def person_tags(
     recogniser: Recogniser,
     video: Watched,
     people: People,
     features: PersonFeatures,
     others: int,
     seen: Seen,
-) -> Iterator[Scene]:
-    """Persons at key frames, each with what it does; a scene lasts around its key frame.
+) -> Iterator[TimedTags]:
+    """Persons at key frames, each with what it does; its tags last around its key frame.
 
     Args:
         recogniser: of a run on persons.
@@ -94,7 +94,7 @@ def person_scenes(
             ]
             seen.persons += len(tags)
             seen.labels += sum(len(tag.labels) for tag in tags)
-            yield Scene(moment - half, moment + half, tuple(tags))
+            yield TimedTags(moment - half, moment + half, tuple(tags))
 
 
 def _labels(scores: Tensor, targets: Sequence[str], recogniser: Recogniser) -> tuple[Label, ...]:
@@ -116,9 +116,9 @@ def with_others(features: NDArray[Any], scores: NDArray[np.float32], others: int
     return together
 
 
-def clip_scenes(
+def clip_tags(
     recogniser: Recogniser, video: Watched, stop: float, makers: Sequence[Maker], seen: Seen
-) -> Iterator[Scene]:
+) -> Iterator[TimedTags]:
     """Stretches of video, each with what is recognised in it.
 
     Args:
@@ -157,7 +157,7 @@ def clip_scenes(
             )
             seen.moments += 1
             seen.labels += len(labels)
-            yield Scene(segment.start, segment.stop, (Tag(labels),))
+            yield TimedTags(segment.start, segment.stop, (Tag(labels),))
 
 
 def stretch_edges(stop: float, every: float) -> list[float]:

@@ -34,11 +34,11 @@ _BT709 = 1
 _LIMITED = 1
 """FFmpeg's number for a range of 16 to 235."""
 _TOLERANCE = 1e-6
-"""Seconds by which a frame may come before the scene that it is in."""
+"""Seconds by which a frame may come before the tags that it gets."""
 
 
 @dataclass(frozen=True)
-class Scene:
+class TimedTags:
     """What is drawn over all frames of `[start, stop)` seconds."""
 
     start: float
@@ -54,7 +54,7 @@ class Written:
     lost: int
     """Frames that could not be decoded, and are missing."""
     labels_left_out: int
-    """For which a frame had no room, each counted once a scene."""
+    """For which a frame had no room, each counted once per overlay."""
     sound_left_out: tuple[str, ...]
     """Codecs of audio streams that could not be kept."""
 
@@ -75,17 +75,17 @@ def check_place(out: Path, video: Path) -> None:
 
 def write_annotated(
     source: PyavSource,
-    scenes: Iterable[Scene],
+    timed_tags: Iterable[TimedTags],
     out: Path,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Written:
-    """Write every frame of a video with its scene over it, and the sound beside.
+    """Write every frame of a video with its tags over it, and copy the sound.
 
     The file is written under a temporary name and takes its own when it is whole.
 
     Args:
         source: the video file, opened.
-        scenes: in the order of time, none over another; asked for as frames come to them.
+        timed_tags: in the order of time, none over another; asked for as frames come to them.
         out: file to write, .mp4 or .mkv; folders above it are made.
         advance: told how many more frames are done.
 
@@ -95,7 +95,7 @@ def write_annotated(
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = temporary_path(out, "annotate")
     try:
-        written = _write(source, _Drawer(scenes), partial, FORMATS[out.suffix.lower()], advance)
+        written = _write(source, _Drawer(timed_tags), partial, FORMATS[out.suffix.lower()], advance)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
@@ -153,21 +153,21 @@ def _frames(source: PyavSource) -> Iterator[tuple[int, NDArray[np.uint8] | None]
 
 
 class _Drawer:
-    """Draws over each frame the scene that it is in; an overlay is made once a scene."""
+    """Draws over each frame the tags of its time; their overlay is made once."""
 
-    def __init__(self, scenes: Iterable[Scene]) -> None:
-        self._scenes = iter(scenes)
-        self._scene: Scene | None = next(self._scenes, None)
+    def __init__(self, timed_tags: Iterable[TimedTags]) -> None:
+        self._coming = iter(timed_tags)
+        self._current: TimedTags | None = next(self._coming, None)
         self._overlay: Overlay | None = None
         self.labels_left_out = 0
 
     def draw(self, picture: Image.Image, time: float) -> None:
         now = time + _TOLERANCE
-        while self._scene and now >= self._scene.stop:
-            self._scene, self._overlay = next(self._scenes, None), None
-        if self._scene and now >= self._scene.start:
+        while self._current and now >= self._current.stop:
+            self._current, self._overlay = next(self._coming, None), None
+        if self._current and now >= self._current.start:
             if self._overlay is None:
-                self._overlay = draw_overlay(self._scene.tags, picture.size)
+                self._overlay = draw_overlay(self._current.tags, picture.size)
                 self.labels_left_out += self._overlay.left_out
             self._overlay.paint(picture)
 

@@ -217,7 +217,7 @@ def _with_cost(row: BackboneRow, view: int) -> BackboneRow:
 
 
 def _published(spec: Spec, weights: str) -> Weights | None:
-    """The record of official weights: those of that name, else the default, else the paper's."""
+    """The record of published weights: those of that name, else the default, else the paper's."""
     of_name = min(spec.weights, key=lambda record: record.name != weights, default=None)
     return of_name or _PAPERS.get(spec.name)
 

@@ -18,8 +18,8 @@ _LABEL = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfficialWeights:
-    """One set of official weights, as its publisher describes it."""
+class PublishedWeights:
+    """One set of published weights, as its publisher describes it."""
 
     name: str
     file: str
@@ -73,7 +73,7 @@ class Description:
     pixels: int
     taps: tuple[str, ...]
     default_tap: str
-    weights: tuple[OfficialWeights, ...]
+    weights: tuple[PublishedWeights, ...]
     """The default first."""
 
     def giga(self) -> str:
@@ -217,15 +217,15 @@ def _description(spec: Spec, build: Builder) -> Description:
         pixels=spec.size,
         taps=spec.taps,
         default_tap=spec.default_tap,
-        weights=tuple(_official(record) for record in spec.weights),
+        weights=tuple(_published(record) for record in spec.weights),
     )
 
 
-def _official(weights: Weights) -> OfficialWeights:
+def _published(weights: Weights) -> PublishedWeights:
     path = at_hand(weights)
-    shown = {one.name for one in fields(OfficialWeights)} - {"at_hand"}
+    shown = {one.name for one in fields(PublishedWeights)} - {"at_hand"}
     published = {name: getattr(weights, name) for name in shown}
-    return OfficialWeights(**published, at_hand=str(path) if path else None)
+    return PublishedWeights(**published, at_hand=str(path) if path else None)
 
 
 def _entry(label: str, lines: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ class BackboneBench(
 
     backbones = inherited(help="Backbones.", default=MISSING, argument=True, metavar="NAME…")
     weights = inherited(
-        help="Weights: random, default, or the name of official weights; no matter for speed.",
+        help="Weights: random, default, or the name of published weights; no matter for speed.",
         default="random",
     )
     batch_size = inherited(help="Views a batch.", default_is="the fastest of 1, 2, 4, …")

@@ -24,7 +24,7 @@ CLIP_OPTIONS = ("clips", "clip_frames")
 def choose_plan(
     spec: Spec,
     config: ExtractConfig,
-    official: Weights | None = None,
+    published: Weights | None = None,
     *,
     key_frames: bool = False,
 ) -> Plan:
@@ -33,7 +33,7 @@ def choose_plan(
     Args:
         spec: of the backbone.
         config: the options.
-        official: record of its weights.
+        published: record of its weights.
         key_frames: whether the segments are moments; a number of frames or clips asked for
             samples the second that follows each.
 
@@ -50,7 +50,7 @@ def choose_plan(
     if config.stride is not None:
         raise RequestError("--stride is of windows: give --windows as well, or leave it out")
     if key_frames and config.frames is None and config.clips is None:
-        return _choose_key_frames(spec, config, official)
+        return _choose_key_frames(spec, config, published)
     if spec.clip is None:
         if config.fps is not None:
             raise RequestError(
@@ -62,17 +62,17 @@ def choose_plan(
         clips=config.clips or 1,
         frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
         stride=spec.clip.stride,
-        fps=config.fps or (official and official.fps) or spec.clip.fps,
+        fps=config.fps or (published and published.fps) or spec.clip.fps,
     )
 
 
-def _choose_key_frames(spec: Spec, config: ExtractConfig, official: Weights | None) -> KeyFrames:
+def _choose_key_frames(spec: Spec, config: ExtractConfig, published: Weights | None) -> KeyFrames:
     if spec.clip is None:
         return KeyFrames(1, 1, config.fps or 30.0)
     return KeyFrames(
         frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
         stride=spec.clip.stride,
-        fps=config.fps or (official and official.fps) or spec.clip.fps,
+        fps=config.fps or (published and published.fps) or spec.clip.fps,
     )
 
 
@@ -132,13 +132,13 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
 
 
 def choose_transform(
-    spec: Spec, official: Weights | None, pixels: Pixels, motion: Motion | None = None
+    spec: Spec, published: Weights | None, pixels: Pixels, motion: Motion | None = None
 ) -> Transform:
     """The transform of a backbone with its weights.
 
     Args:
         spec: of the backbone.
-        official: record of its weights.
+        published: record of its weights.
         pixels: what was chosen of it, but for the motion.
         motion: what the network sees; None means colours.
     """
@@ -146,7 +146,7 @@ def choose_transform(
     if name == "squash":
         chosen = squash(pixels.size or spec.squash_size, mean=spec.mean, std=spec.std)
     else:
-        record = official or (spec.weights[0] if spec.weights else None)
+        record = published or (spec.weights[0] if spec.weights else None)
         resize = record.resize if record else spec.short_side
         colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
         colours["interpolation"] = record.interpolation if record else "bilinear-antialias"
@@ -161,7 +161,7 @@ def choose_transform(
         # Differences have no mean, and on their scale a level is half as high as a colour's.
         halved = tuple(deviation / 2 for deviation in spec.std)
         chosen = replace(chosen, mean=(0.5, 0.5, 0.5), std=halved)
-    return replace(chosen, channels=official.channels if official else "RGB")
+    return replace(chosen, channels=published.channels if published else "RGB")
 
 
 def transform_today(backbone: Backbone, then: Transform) -> Transform:
@@ -177,7 +177,7 @@ def transform_today(backbone: Backbone, then: Transform) -> Transform:
     motion = then.motion and choose_motion(
         backbone.spec, then.motion.method.name, then.motion.values, console.note
     )
-    return choose_transform(backbone.spec, backbone.official, pixels, motion)
+    return choose_transform(backbone.spec, backbone.published, pixels, motion)
 
 
 def check(config: ExtractConfig) -> None:

@@ -68,7 +68,7 @@ def windows_of(job: Job, share: Share) -> list[tuple[int, int]]:
                     math.inf,
                     source.times,
                     source.stop,
-                    job.recipe.transform.beside,
+                    job.recipe.transform.neighbours,
                     source.lasting,
                 )
         except MediaError:

@@ -103,7 +103,7 @@ def _amount(share: Share, threads: int) -> _Amount:
         at_once = sorted(rows)[-threads:]
         memory = sum(at_once) * job.recipe.row_bytes
         return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows), memory)
-    a_view = job.recipe.plan.view_frames + sum(job.recipe.transform.beside)
+    a_view = job.recipe.plan.view_frames + sum(job.recipe.transform.neighbours)
     views = len(left) * job.recipe.plan.views
     return _Amount(job.rows_of(left), views * a_view, views * job.recipe.transform.crops)
 

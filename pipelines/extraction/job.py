@@ -147,9 +147,9 @@ def plan_job(
         precision=config.precision,
         note=console.note,
     )
-    plan = choose_plan(spec, config, backbone.official, key_frames=key_frames)
-    official = backbone.official if config.weights == "default" else None
-    made_with = {"weights": official.name if official else config.weights}
+    plan = choose_plan(spec, config, backbone.published, key_frames=key_frames)
+    published = backbone.published if config.weights == "default" else None
+    made_with = {"weights": published.name if published else config.weights}
     persons = None
     if config.roi and found and isinstance(plan, KeyFrames):
         plan = replace(plan, boxes=found.digest)
@@ -159,7 +159,7 @@ def plan_job(
     return Job.of(
         backbone,
         plan,
-        choose_transform(spec, backbone.official, pixels, motion),
+        choose_transform(spec, backbone.published, pixels, motion),
         config.group(Numbers),
         persons,
         dataset=dataset,

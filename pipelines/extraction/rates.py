@@ -1,6 +1,6 @@
 """How fast networks went on this disk's films: measured by each run, for the next forecast.
 
-`<out>/.rates.jsonl` has a line a run and store. It stands beside the stores and not in them:
+`<out>/.rates.jsonl` has a line a run and store. It is next to the stores and not in them:
 two runs of the same recipe leave the same store, and never take the same time.
 """
 

@@ -1,4 +1,4 @@
-"""Which official weights a recipe was made with, and the backbone that has them."""
+"""Which published weights a recipe was made with, and the backbone that has them."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ def named_weights(recipe: Recipe) -> str | None:
         return "default"
     if recipe.weights.startswith("random:"):
         return recipe.weights
-    official = spec_of(recipe.backbone).weights
-    return next((record.name for record in official if _made(record, recipe)), None)
+    published = spec_of(recipe.backbone).weights
+    return next((record.name for record in published if _made(record, recipe)), None)
 
 
 def _made(record: Weights, recipe: Recipe) -> bool:

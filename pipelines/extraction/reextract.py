@@ -31,7 +31,7 @@ def swap(
 
     Args:
         store: folder of the store to follow.
-        backbones: names; their stores stand beside it.
+        backbones: names; their stores are made next to it.
         config: what else was chosen.
         weights: one for each backbone, or one for all; none means their default.
         taps: likewise.

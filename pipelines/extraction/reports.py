@@ -181,7 +181,7 @@ class Forecast:
             f"{counted(self.videos, 'videos')}, at most "
             f"{counted(self.frames, 'frames')}; {self.present:,} are there already",
             *splits_lines(self.splits),
-            f"{console.size(self.bytes_to_write)} would be written beside the "
+            f"{console.size(self.bytes_to_write)} would be written, next to the "
             f"{console.size(self.bytes_present)} that are there; "
             f"{console.size(self.bytes_free)} are free",
             self.store,

@@ -112,10 +112,10 @@ def _one_by_one(
     boxes = _array([panel.box for panel in panels])
     places: dict[int, Rectangle] = {}
     for number in order:
-        standing = _array(list(places.values()))
+        placed = _array(list(places.values()))
         others = np.delete(boxes, number, axis=0)
-        for corners in wishes(panels[number], frame, standing):
-            place = _first_free(corners, panels[number].size, frame, standing, others)
+        for corners in wishes(panels[number], frame, placed):
+            place = _first_free(corners, panels[number].size, frame, placed, others)
             if place:
                 places[number] = place
                 break
@@ -125,12 +125,12 @@ def _one_by_one(
 
 
 def _first_free(
-    corners: Corners, size: Size, frame: Size, standing: Corners, others: Corners
+    corners: Corners, size: Size, frame: Size, placed: Corners, others: Corners
 ) -> Rectangle | None:
     """The first of the top left corners that covers no panel, and the fewest other boxes."""
     places = np.concatenate([corners, corners + size], axis=1)
     inside = (places[:, :2] >= 0).all(axis=1) & (places[:, 2:] <= frame).all(axis=1)
-    free = places[inside & ~_covers(places, standing).any(axis=1)]
+    free = places[inside & ~_covers(places, placed).any(axis=1)]
     if not len(free):
         return None
     left, top, right, bottom = free[_covers(free, others).sum(axis=1).argmin()].tolist()
@@ -138,9 +138,9 @@ def _first_free(
 
 
 def _near_box(
-    around: Callable[[Panel, Size], Corners], panel: Panel, frame: Size, standing: Corners
+    around: Callable[[Panel, Size], Corners], panel: Panel, frame: Size, placed: Corners
 ) -> list[Corners]:
-    touching = _touching(panel.size, frame, standing)
+    touching = _touching(panel.size, frame, placed)
     left, top, right, bottom = panel.box
     # Twice the distance from middle to middle stays whole, so that ties stay ties.
     away = 2 * touching + panel.size - np.array([left + right, top + bottom])
@@ -148,8 +148,8 @@ def _near_box(
     return [around(panel, frame), touching[nearest]]
 
 
-def _from_top_left(panel: Panel, frame: Size, standing: Corners) -> list[Corners]:
-    return [corner[np.newaxis] for corner in _touching(panel.size, frame, standing)]
+def _from_top_left(panel: Panel, frame: Size, placed: Corners) -> list[Corners]:
+    return [corner[np.newaxis] for corner in _touching(panel.size, frame, placed)]
 
 
 def _beside_box(panel: Panel, frame: Size) -> Corners:
@@ -164,18 +164,18 @@ def _beside_box(panel: Panel, frame: Size) -> Corners:
     return np.array(corners, np.int64)
 
 
-def _touching(size: Size, frame: Size, standing: Corners) -> Corners:
+def _touching(size: Size, frame: Size, placed: Corners) -> Corners:
     """Top left corners where the panel touches others or the frame, row by row."""
     width, height = size
-    xs = np.unique([0, frame[0] - width, *standing[:, 2], *(standing[:, 0] - width)])
-    ys = np.unique([0, frame[1] - height, *standing[:, 3], *(standing[:, 1] - height)])
+    xs = np.unique([0, frame[0] - width, *placed[:, 2], *(placed[:, 0] - width)])
+    ys = np.unique([0, frame[1] - height, *placed[:, 3], *(placed[:, 1] - height)])
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
 
 
-def _covers(places: Corners, standing: Corners) -> NDArray[np.bool_]:
+def _covers(places: Corners, placed: Corners) -> NDArray[np.bool_]:
     """Which of the places `[n, 4]` have a pixel in common with which rectangles, `[n, m]`."""
-    first = np.maximum(places[:, np.newaxis, :2], standing[np.newaxis, :, :2])
-    last = np.minimum(places[:, np.newaxis, 2:], standing[np.newaxis, :, 2:])
+    first = np.maximum(places[:, np.newaxis, :2], placed[np.newaxis, :, :2])
+    last = np.minimum(places[:, np.newaxis, 2:], placed[np.newaxis, :, 2:])
     common = first < last
     return np.logical_and(common[..., 0], common[..., 1])
 

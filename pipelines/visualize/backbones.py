@@ -62,7 +62,7 @@ def kernels(asked: KernelsConfig) -> Pictures:
     backbone, layers = asked.backbone, asked.layers
     spec = spec_of(backbone)
     network = _load(asked, _all_taps(spec), "cpu")
-    bgr = network.official is not None and network.official.channels == "BGR"
+    bgr = network.published is not None and network.published.channels == "BGR"
     known = convolutions(network.module)
     for name in layers:
         find_layer(known, name, backbone)
@@ -95,7 +95,7 @@ def maps(asked: MapsConfig) -> Pictures:
             "flow itself with egofeat visualize flow, or choose another --backbone"
         )
     network = _load(asked, taps or _all_taps(spec_of(backbone)), asked.device)
-    transform = choose_transform(network.spec, network.official, options.Pixels())
+    transform = choose_transform(network.spec, network.published, options.Pixels())
     plan = plan_of(network)
     shapes = network.tap_shapes(transform.crop, plan.frames)
     for tap in taps:

@@ -12,7 +12,7 @@ from torchvision.utils import flow_to_image
 
 from egofeat import console
 from egofeat.errors import MediaError
-from egofeat.extract.flow import beside_decoder, on_device
+from egofeat.extract.flow import on_cpu, on_device
 from egofeat.extract.flow.encoding import decode
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
@@ -62,19 +62,19 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
             raise MediaError(f"{media.path} holds {holds}")
         stop = min(start + _MOMENTS * _APART, source.stop)
         plan = Uniform(_MOMENTS).plan(
-            start, stop, source.times, source.stop, motion.beside, source.lasting
+            start, stop, source.times, source.stop, motion.neighbours, source.lasting
         )
         views = np.unique(plan.indices, axis=0)
         frames = _scaled(source.frames(views.ravel().tolist()), motion.of_flow_frames)
         times = source.times[views[:, 0]]
     if motion.of_flow_frames:
         return Moments(None, decode(frames[..., :2]), times)
-    beside, finish = beside_decoder(motion), on_device(motion, device)
+    compute, finish = on_cpu(motion), on_device(motion, device)
     flows = []
     with console.progress("computing flow", len(views), "frames") as progress:
         for number, view in enumerate(views.tolist()):
             pair = frames[2 * number : 2 * number + 2, np.newaxis]
-            moved = finish(torch.from_numpy(beside(tuple(view), pair)[np.newaxis]).to(device))
+            moved = finish(torch.from_numpy(compute(tuple(view), pair)[np.newaxis]).to(device))
             flows.append(decode(moved[0, 0, 0].cpu().numpy()))
             progress(1)
     return Moments(frames[::2], np.stack(flows), times)

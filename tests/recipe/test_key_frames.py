@@ -58,7 +58,7 @@ def test_a_single_frame_is_the_one_on_show():
     for moment in (0.0, 1.0, 5.0, 9.99):
         plan = KeyFrames(1, 1, 30.0).plan(moment, moment + 1, times, end)
         assert plan.indices.tolist() == [[int(np.searchsorted(times, moment + 1e-6, "right")) - 1]]
-    beside = KeyFrames(1, 1, 30.0).plan(0.0, 1.0, times, end, beside=(1, 1)).indices
+    beside = KeyFrames(1, 1, 30.0).plan(0.0, 1.0, times, end, neighbours=(1, 1)).indices
     assert beside.tolist() == [[0, 0, 1]]
 
 

@@ -8,7 +8,7 @@ I3D's do, flat layer or not: a still clip stays still.
 
 Nobody published weights. A 2-D state dict of torchvision's googlenet is inflated, and padding
 and pooling are that network's, so that a clip of one repeated image has its features. Its
-official weights take values in [-1, 1], as here. The auxiliary classifiers work in training
+published weights take values in [-1, 1], as here. The auxiliary classifiers work in training
 alone; those of image weights are left out.
 """
 

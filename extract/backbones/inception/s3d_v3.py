@@ -15,7 +15,7 @@ Classification Networks", Table 1 and Figures 5 to 7; the blocks are those of Sz
   output: a frozen backbone has none, and that of image weights is left out.
 
 Nobody published weights. A 2-D state dict of torchvision's inception_v3 is inflated: a clip of
-one repeated image then has that network's features, with the padding said above. Its official
+one repeated image then has that network's features, with the padding said above. Its published
 weights take values in [-1, 1], as here.
 """
 

@@ -1,4 +1,4 @@
-"""Official weights of the SlowFast family, PyTorchVideo's files first: theirs are torch files.
+"""Published weights of the SlowFast family, PyTorchVideo's files first: theirs are torch files.
 
 Neither publisher gives a sha256. Accuracies are over 10 clips × 3 crops; multiply-adds are of one
 view, as PyTorchVideo's model zoo prints them.
@@ -113,4 +113,4 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
     "i3d_nln_8x8_r50": (_pyslowfast("I3D_NLN_8x8_R50.pkl", 74.0),),
     "i3d_nln_8x8_r101": (),
 }
-"""Backbone to its official weights, the default first; none where nobody published them."""
+"""Backbone to its published weights, the default first; none where nobody published them."""

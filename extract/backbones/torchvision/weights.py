@@ -47,7 +47,7 @@ def arguments_of(name: str, state: Mapping[str, Tensor] | None) -> dict[str, int
 def records(
     name: str, views: tuple[int, int] = (1, 1), multiply_adds: bool = True
 ) -> tuple[Weights, ...]:
-    """Official weights of a torchvision model, its default first.
+    """Published weights of a torchvision model, its default first.
 
     A spec has one size, mean and deviation: weights that were trained with others than the
     default's are left out.

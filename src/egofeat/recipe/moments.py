@@ -26,7 +26,7 @@ PHASE = 0.47
 _NEIGHBOUR = 1 / 30
 _NEIGHBOUR_TOLERANCE = 2e-3
 
-Beside = tuple[int, int]
+Neighbours = tuple[int, int]
 """Frames before and after a view."""
 
 
@@ -95,28 +95,28 @@ def refuse_holes(
 def with_neighbours(
     indices: NDArray[np.int64],
     times: NDArray[np.float64],
-    beside: Beside,
+    neighbours: Neighbours,
     ends: tuple[int | np.int64, int | np.int64],
     lasting: float = math.inf,
 ) -> NDArray[np.int64]:
-    """Each of the frames with those beside it, `[n, before + 1 + after]`.
+    """Each of the frames with its neighbours, `[n, before + 1 + after]`.
 
     At `ends`, the first and last frame that may be taken, a frame is repeated.
 
     Raises:
-        MediaError: there is a hole between a frame and the one beside it.
+        MediaError: there is a hole between a frame and its neighbour.
     """
     columns = [indices]
-    for _ in range(beside[0]):
+    for _ in range(neighbours[0]):
         earliest = times[columns[0].clip(0)] - _NEIGHBOUR + _NEIGHBOUR_TOLERANCE
         columns.insert(0, np.searchsorted(times, earliest, side="right") - 1)
-    for _ in range(beside[1]):
+    for _ in range(neighbours[1]):
         latest = times[columns[-1].clip(None, len(times) - 1)] + _NEIGHBOUR - _NEIGHBOUR_TOLERANCE
         columns.append(np.searchsorted(times, latest, side="left"))
     views = np.stack(columns, axis=1).clip(*ends)
     apart = max(_NEIGHBOUR, lasting) + lasting + _NEIGHBOUR_TOLERANCE
     holes = np.diff(times[views], axis=1) > apart
-    # What is missing is the moment at which the frame beside should have been.
+    # What is missing is the moment at which the neighbour should have been.
     refuse_holes(times[views[:, :-1]] + lasting, np.where(holes, -1, 0), times)
     return views
 

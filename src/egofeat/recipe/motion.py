@@ -108,7 +108,7 @@ class Motion(Part):
     """False: to the next frame. True: from the one before, too, in twice the channels."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form: the method's name and settings stand beside the rest."""
+        """The JSON form: the method's name and settings are part of it."""
         return super().to_dict() | {"method": self.method.name, **self.method.to_dict()}
 
     @classmethod
@@ -135,6 +135,6 @@ class Motion(Part):
         return self.method.channels * (2 if self.both_sides else 1)
 
     @property
-    def beside(self) -> tuple[int, int]:
+    def neighbours(self) -> tuple[int, int]:
         """Frames before and after each view that it is measured against."""
         return int(self.both_sides), int(not self.of_flow_frames)

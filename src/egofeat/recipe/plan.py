@@ -4,7 +4,7 @@ Intervals are half-open `[start, stop)`. Another frame rate is reached by time a
 of the resampled video is what is shown during its nominal period.
 
 A view is what the network sees at once: one frame of an image network, one clip of a
-clip network. Motion is measured against the frames beside a view: `beside` asks for so many
+clip network. Motion is measured against the frames next to a view: `neighbours` asks for so many
 before it and after it, which become part of its indices and change nothing else.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.recipe.form import Part
-from egofeat.recipe.moments import Beside, ending, is_clipped
+from egofeat.recipe.moments import Neighbours, ending, is_clipped
 from egofeat.recipe.steps import Stretches, of_clips
 
 View = tuple[int, ...]
@@ -30,7 +30,7 @@ class FramePlan:
     """The frames that stand for one segment."""
 
     indices: NDArray[np.int64]
-    """Frame indices in display order, `[views, frames]`, with those beside."""
+    """Frame indices in display order, `[views, frames]`, with neighbours."""
     times: NDArray[np.float64]
     """Seconds: of each view `[views]`; of a flat plan its start, centre and end, `[views, 3]`."""
     clipped: bool = False
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     """Seconds, exclusive, at which the segment really ends."""
     times: NDArray[np.float64]
     end: float
-    beside: Beside
+    neighbours: Neighbours
     lasting: float
 
 
@@ -86,7 +86,7 @@ class Plan(Part, ABC):
         stop: float,
         times: NDArray[np.float64],
         end: float,
-        beside: Beside = (0, 0),
+        neighbours: Neighbours = (0, 0),
         lasting: float = math.inf,
     ) -> FramePlan:
         """Choose the frames of `[start, stop)`.
@@ -96,7 +96,7 @@ class Plan(Part, ABC):
             stop: seconds, exclusive; infinity means the end of the video.
             times: `[n]` seconds at which each frame of the video is first shown, rising.
             end: seconds at which the last frame of the video ends.
-            beside: frames before and after each view, at the view's own distance and inside the
+            neighbours: frames before and after each view, at the view's own distance and inside the
                 segment: at its ends a frame is repeated. Those of a single frame are the nearest
                 that are 1/30 s away or more.
             lasting: seconds that a frame is on show at most, see `FrameSource`.
@@ -107,7 +107,7 @@ class Plan(Part, ABC):
                 all proportion to its frames.
         """
         last = ending(start, stop, end)
-        chosen = self._choose(Asked(start, last, times, end, beside, lasting))
+        chosen = self._choose(Asked(start, last, times, end, neighbours, lasting))
         return replace(chosen, clipped=is_clipped(stop, end))
 
     @abstractmethod

@@ -20,7 +20,7 @@ class Recipe:
     """Everything that decides the numbers in a store, and nothing else.
 
     Two extractions with the same recipe may share a store; a change of any field is
-    another store. Versions of libraries and the device are recorded beside the
+    another store. Versions of libraries and the device are recorded with the
     recipe, not in it, so that an upgrade does not orphan a cache.
     """
 

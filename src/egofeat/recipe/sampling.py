@@ -11,7 +11,7 @@ from egofeat.errors import MediaError
 from egofeat.recipe.form import Count, Rate
 from egofeat.recipe.moments import (
     PHASE,
-    Beside,
+    Neighbours,
     frames_at,
     inside,
     on_show,
@@ -47,13 +47,13 @@ class Uniform(Plan):
         return 1
 
     def _choose(self, asked: Asked) -> FramePlan:
-        start, last, times, _, beside, lasting = asked
+        start, last, times, _, neighbours, lasting = asked
         centres = start + (np.arange(self.frames) + 0.5) * (last - start) / self.frames
         indices = frames_at(centres, times, lasting)
         views = indices[:, np.newaxis]
-        if any(beside):
+        if any(neighbours):
             ends = on_show(inside(np.array([start, last]), start, last), times).clip(0)
-            views = with_neighbours(indices, times, beside, (ends[0], ends[1]), lasting)
+            views = with_neighbours(indices, times, neighbours, (ends[0], ends[1]), lasting)
         return FramePlan(views, times[indices])
 
     def stretches(
@@ -81,11 +81,11 @@ class Clips(OfClips):
     counted: ClassVar[str] = "clips"
 
     def _choose(self, asked: Asked) -> FramePlan:
-        start, last, times, _, beside, lasting = asked
+        start, last, times, _, neighbours, lasting = asked
         spare = max(0.0, last - start - self.seconds)
         along = np.linspace(0.0, 1.0, self.clips) if self.clips > 1 else np.array([0.5])
         begins = start + spare * along
-        places = np.arange(-beside[0], self.frames + beside[1])
+        places = np.arange(-neighbours[0], self.frames + neighbours[1])
         offsets = (places * self.stride + PHASE) / self.fps
         wanted = inside(begins[:, np.newaxis] + offsets, start, last)
         return FramePlan(
@@ -121,11 +121,11 @@ class Windows(OfClips):
         return self.size / self.fps
 
     def _choose(self, asked: Asked) -> FramePlan:
-        start, last, times, _, beside, lasting = asked
+        start, last, times, _, neighbours, lasting = asked
         length = max(1, round((last - start) * self.fps))
         _refuse_jumps(length, self.fps, times[(start <= times) & (times < last)])
         begins = window_starts(length, self.size, self.stride)
-        wanted = start + (begins[:, np.newaxis] + self._spread(beside) + PHASE) / self.fps
+        wanted = start + (begins[:, np.newaxis] + self._spread(neighbours) + PHASE) / self.fps
         wanted = inside(wanted, start, last)
         indices = on_show(wanted, times, lasting)
         first = start + begins / self.fps
@@ -136,13 +136,13 @@ class Windows(OfClips):
             refuse_holes(wanted, indices, times)
         return FramePlan(indices[whole], spans[whole], lost=spans[~whole])
 
-    def _spread(self, beside: Beside) -> NDArray[np.int64]:
-        """Frames of a window that are taken, counted from its first, with those beside."""
+    def _spread(self, neighbours: Neighbours) -> NDArray[np.int64]:
+        """Frames of a window that are taken, counted from its first, with neighbours."""
         spread = np.array([(self.size - 1) // 2])
         if self.frames > 1:
             spread = np.arange(self.frames) * (self.size - 1) // (self.frames - 1)
         step = spread[-1] - spread[-2] if self.frames > 1 else 1
-        before, after = (np.arange(1, number + 1) * step for number in beside)
+        before, after = (np.arange(1, number + 1) * step for number in neighbours)
         return np.concatenate([spread[0] - before[::-1], spread, spread[-1] + after])
 
 
@@ -169,15 +169,15 @@ class KeyFrames(OfClips):
         return self.boxes is not None
 
     def _choose(self, asked: Asked) -> FramePlan:
-        start, _, times, end, beside, lasting = asked
+        start, _, times, end, neighbours, lasting = asked
         moment = frames_at(np.array([start]), times, lasting)
         if self.frames == 1:
-            views = with_neighbours(moment, times, beside, (0, len(times) - 1), lasting)
+            views = with_neighbours(moment, times, neighbours, (0, len(times) - 1), lasting)
         else:
-            places = np.arange(-beside[0], self.frames + beside[1]) - self.frames // 2
+            places = np.arange(-neighbours[0], self.frames + neighbours[1]) - self.frames // 2
             wanted = inside(start + (places * self.stride + PHASE) / self.fps, times[0], end)
             views = frames_at(wanted, times, lasting)[np.newaxis]
-            views[0, beside[0] + self.frames // 2] = moment[0]
+            views[0, neighbours[0] + self.frames // 2] = moment[0]
         return FramePlan(views, self.stretch(start)[np.newaxis] if self.flat else np.array([start]))
 
     def stretch(self, moment: float) -> NDArray[np.float64]:

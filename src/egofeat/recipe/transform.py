@@ -70,9 +70,9 @@ class Transform(Part):
         return (self.resize, self.size, self.crop, self.crops, self.interpolation)
 
     @property
-    def beside(self) -> tuple[int, int]:
+    def neighbours(self) -> tuple[int, int]:
         """Frames before and after each view that its motion is measured against."""
-        return self.motion.beside if self.motion else (0, 0)
+        return self.motion.neighbours if self.motion else (0, 0)
 
     def corners(self, width: int, height: int) -> list[tuple[int, int]]:
         """Left and top pixel of each square crop of a resized frame."""

@@ -265,8 +265,8 @@ def test_the_real_weights_have_every_parameter(real_state):
 @pytest.mark.real_data
 def test_the_real_weights_are_known_by_their_digest(real_data):
     backbone = load("i3d", str(real_data / REAL))
-    assert backbone.official is not None
-    assert (backbone.official.name, backbone.official.accuracy) == ("kinetics400", 68.4)
+    assert backbone.published is not None
+    assert (backbone.published.name, backbone.published.accuracy) == ("kinetics400", 68.4)
 
 
 @pytest.mark.real_data

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.flow import beside_decoder, choose_motion, on_device, raft
+from egofeat.extract.flow import choose_motion, on_cpu, on_device, raft
 from egofeat.extract.flow import opencv as opencv_module
 from egofeat.extract.flow.encoding import decode, encode, encode_on_device
 from egofeat.extract.flow.motion import start_of
@@ -64,7 +64,7 @@ def test_raft_finds_it_too(size, shift):
     if at_hand(RECORDS[size]) is None:
         pytest.skip(f"no {RECORDS[size].file}: put it into the folder EGOFEAT_WEIGHTS names")
     frames = np.stack([textured(0, 0), textured(*shift)])[None, :, None]
-    estimate = raft.start(raft.official(size, print), torch.device("cpu"))
+    estimate = raft.start(raft.load_published(size, print), torch.device("cpu"))
     flow = inner(estimate(torch.from_numpy(frames))[0, 0, 0].numpy())
     assert np.abs(flow - shift).mean() < 0.3
 
@@ -73,7 +73,7 @@ def test_raft_runs_at_any_size_and_gives_repeated_frames_no_flow():
     frames = np.stack([textured(n, 0, 44) for n in (0, 2, 2)])[None, :, None]
     motion = Motion(Raft("small", updates=2), "float32")
     move = on_device(motion, torch.device("cpu"))
-    assert beside_decoder(motion)((0, 1, 2), frames[0]) is not None
+    assert on_cpu(motion)((0, 1, 2), frames[0]) is not None
     moved = decode(move(torch.from_numpy(frames)).numpy())
     assert moved.shape == (1, 2, 1, 44, 44, 2)
     assert np.abs(moved[0, 1]).max() < 1e-5
@@ -142,7 +142,7 @@ def test_a_pair_of_two_windows_is_computed_once(monkeypatch):
     monkeypatch.setattr(
         "egofeat.extract.flow.motion.flow_by", lambda _: lambda *pair: calls.append(pair) or still
     )
-    move = beside_decoder(Motion(Farneback()))
+    move = on_cpu(Motion(Farneback()))
     frames = np.zeros((4, 1, 8, 8, 3), np.uint8)
     for view in [(0, 1, 2, 3), (2, 3, 4, 4)]:
         assert move(view, frames).shape == (3, 1, 8, 8, 2)

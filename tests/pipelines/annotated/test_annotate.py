@@ -142,14 +142,14 @@ def asked(folder, tmp_path):
 
 
 @pytest.fixture
-def scenes_of(monkeypatch):
+def timed_tags_of(monkeypatch):
     """What would be drawn."""
 
-    def scenes(config):
+    def timed_tags(config):
         drawn = []
 
-        def keep(source, scenes, out, advance):
-            drawn.extend(scenes)
+        def keep(source, timed_tags, out, advance):
+            drawn.extend(timed_tags)
             return Written(len(source.times), 0, 0, ())
 
         with monkeypatch.context() as patch:
@@ -157,15 +157,15 @@ def scenes_of(monkeypatch):
             annotate(config)
         return drawn
 
-    return scenes
+    return timed_tags
 
 
 def test_labels_of_persons_are_the_heads_on_the_stores_features(
-    persons_run, boxes, asked, scenes_of
+    persons_run, boxes, asked, timed_tags_of
 ):
     run, store = persons_run
-    scenes = scenes_of(asked(run, boxes=boxes, threshold=0.0))
-    assert [(s.start, s.stop) for s in scenes] == [(-0.5, 0.5), (0.5, 1.5), (2.5, 3.5)]
+    timed_tags = timed_tags_of(asked(run, boxes=boxes, threshold=0.0))
+    assert [(s.start, s.stop) for s in timed_tags] == [(-0.5, 0.5), (0.5, 1.5), (2.5, 3.5)]
     head = load_run(run).head
     rows = open_persons(store, others=2)
     with torch.inference_mode():
@@ -174,7 +174,7 @@ def test_labels_of_persons_are_the_heads_on_the_stores_features(
         tuple(box): dict(zip(CLASSES, scores, strict=True))
         for box, scores in zip(rows.boxes.tolist(), logits.sigmoid().tolist(), strict=True)
     }
-    tags = [tag for scene in scenes for tag in scene.tags]
+    tags = [tag for now in timed_tags for tag in now.tags]
     assert len(tags) == 6
     for tag in tags:
         assert [label.score for label in tag.labels] == sorted(
@@ -184,13 +184,13 @@ def test_labels_of_persons_are_the_heads_on_the_stores_features(
             assert label.score == pytest.approx(expected[tag.box][label.name], abs=1e-5)
 
 
-def test_only_sure_labels_and_as_many_as_wanted(persons_run, boxes, asked, scenes_of):
+def test_only_sure_labels_and_as_many_as_wanted(persons_run, boxes, asked, timed_tags_of):
     run, _ = persons_run
-    every = [t for s in scenes_of(asked(run, boxes=boxes, threshold=0.0)) for t in s.tags]
-    best = [t for s in scenes_of(asked(run, boxes=boxes, threshold=0.0, top=1)) for t in s.tags]
+    every = [t for s in timed_tags_of(asked(run, boxes=boxes, threshold=0.0)) for t in s.tags]
+    best = [t for s in timed_tags_of(asked(run, boxes=boxes, threshold=0.0, top=1)) for t in s.tags]
     assert [tag.labels for tag in best] == [tag.labels[:1] for tag in every]
     middle = float(np.median([label.score for tag in every for label in tag.labels]))
-    sure = [t for s in scenes_of(asked(run, boxes=boxes, threshold=middle)) for t in s.tags]
+    sure = [t for s in timed_tags_of(asked(run, boxes=boxes, threshold=middle)) for t in s.tags]
     assert [tag.labels for tag in sure] == [
         tuple(label for label in tag.labels if label.score >= middle) for tag in every
     ]
@@ -213,15 +213,17 @@ def test_a_video_of_persons_is_written_and_told(persons_run, boxes, asked, capsy
     assert differs[35:].max() < 4, "the last key frame holds until 3.5 s"
 
 
-def test_key_frames_of_a_file_are_thinned(persons_run, boxes, asked, scenes_of):
+def test_key_frames_of_a_file_are_thinned(persons_run, boxes, asked, timed_tags_of):
     run, _ = persons_run
-    scenes = scenes_of(asked(run, boxes=boxes, every=2.0))
-    assert [scene.start + 1.0 for scene in scenes] == [0.0, 3.0]
-    surer = scenes_of(asked(run, boxes=boxes, min_score=0.97))
-    assert [len(scene.tags) for scene in surer] == [1, 1, 1]
+    timed_tags = timed_tags_of(asked(run, boxes=boxes, every=2.0))
+    assert [now.start + 1.0 for now in timed_tags] == [0.0, 3.0]
+    surer = timed_tags_of(asked(run, boxes=boxes, min_score=0.97))
+    assert [len(now.tags) for now in surer] == [1, 1, 1]
 
 
-def test_persons_are_detected_where_no_boxes_are_given(persons_run, asked, scenes_of, monkeypatch):
+def test_persons_are_detected_where_no_boxes_are_given(
+    persons_run, asked, timed_tags_of, monkeypatch
+):
     run, _ = persons_run
 
     class Network(torch.nn.Module):
@@ -247,10 +249,10 @@ def test_persons_are_detected_where_no_boxes_are_given(persons_run, asked, scene
         )
 
     monkeypatch.setattr(people.persons, "load", load)
-    scenes = scenes_of(asked(run, every=1.5, threshold=0.0))
-    assert [scene.start + 0.75 for scene in scenes] == [0.0, 1.5, 3.0]
-    assert all(len(scene.tags) == 1 for scene in scenes)
-    assert scenes[0].tags[0].box == pytest.approx((10 / 160, 10 / 96, 80 / 160, 90 / 96))
+    timed_tags = timed_tags_of(asked(run, every=1.5, threshold=0.0))
+    assert [now.start + 0.75 for now in timed_tags] == [0.0, 1.5, 3.0]
+    assert all(len(now.tags) == 1 for now in timed_tags)
+    assert timed_tags[0].tags[0].box == pytest.approx((10 / 160, 10 / 96, 80 / 160, 90 / 96))
 
 
 def test_a_detector_without_weights_names_the_other_way(persons_run, asked, monkeypatch):
@@ -262,11 +264,13 @@ def test_a_detector_without_weights_names_the_other_way(persons_run, asked, monk
         annotate(asked(persons_run[0]))
 
 
-def test_stretches_are_recognised_as_predict_recognises_them(clips_run, asked, scenes_of, tmp_path):
-    scenes = scenes_of(asked(clips_run, every=4.0, top=2))
-    (scene,) = scenes
-    (tag,) = scene.tags
-    assert (scene.start, scene.stop, tag.box) == (0.0, 4.0, None)
+def test_stretches_are_recognised_as_predict_recognises_them(
+    clips_run, asked, timed_tags_of, tmp_path
+):
+    timed_tags = timed_tags_of(asked(clips_run, every=4.0, top=2))
+    (now,) = timed_tags
+    (tag,) = now.tags
+    assert (now.start, now.stop, tag.box) == (0.0, 4.0, None)
     (seen,) = predict(clips_run, [asked(clips_run).video], device="cpu", top=2).predictions
     expected = {
         f"{target}: {guess.name}": guess.probability
@@ -278,7 +282,7 @@ def test_stretches_are_recognised_as_predict_recognises_them(clips_run, asked, s
     told = annotate(asked(clips_run))
     assert (told.frames, told.moments, told.persons) == (40, 1, None)
     assert told.lines()[0].endswith("out.mp4: frames 40, stretches 1, labels 8")
-    assert len(scenes_of(asked(clips_run, every=1.0))) == 4
+    assert len(timed_tags_of(asked(clips_run, every=1.0))) == 4
 
 
 @pytest.mark.parametrize("of_persons", [False, True])

@@ -1,4 +1,4 @@
-"""Every frame once, at its own time, upright, with its scene; the sound beside it."""
+"""Every frame once, at its own time, upright, with its tags and its sound."""
 
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.captions import Label, Tag, colour, draw_overlay
-from egofeat.pipelines.annotated.video import Scene, check_place, write_annotated
+from egofeat.pipelines.annotated.video import TimedTags, check_place, write_annotated
 from egofeat.segments import Media
 
 QUIET = {"x264-params": "log-level=none"}
@@ -60,9 +60,9 @@ def film(
     return path
 
 
-def write(video, out, scenes=()):
+def write(video, out, timed_tags=()):
     with open_video(Media(video)) as source:
-        return write_annotated(source, scenes, out)
+        return write_annotated(source, timed_tags, out)
 
 
 def frames_of(path):
@@ -195,8 +195,8 @@ def test_odd_files_keep_their_frames_and_times(real_data, tmp_path, name):
 def test_scenes_hold_for_their_half_open_time(tmp_path):
     video = film(tmp_path / "plain.mp4")
     box = Tag((), (0.25, 0.25, 0.75, 0.75))
-    scenes = [Scene(0.5, 1.0, (box,)), Scene(1.0, 1.2, ()), Scene(1.5, 9.0, (box,))]
-    write(video, tmp_path / "out.mp4", iter(scenes))
+    timed_tags = [TimedTags(0.5, 1.0, (box,)), TimedTags(1.0, 1.2, ()), TimedTags(1.5, 9.0, (box,))]
+    write(video, tmp_path / "out.mp4", iter(timed_tags))
     times, _, frames = frames_of(tmp_path / "out.mp4")
     edge = frames[:, 40, 24:26].mean(axis=1) - frames[:, 60, 90]
     drawn = np.ptp(edge, axis=1) > 40
@@ -209,7 +209,7 @@ def test_nothing_half_is_left_and_the_old_file_stays(tmp_path):
     out.write_bytes(b"what was there")
 
     def interrupted():
-        yield Scene(0.0, 1.0, ())
+        yield TimedTags(0.0, 1.0, ())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -101,7 +101,7 @@ def check_kept(store_path: str, job, films: dict[str, Path]) -> int:
     assert bad
     with open_video(Media(films[name])) as source:
         plan = job.recipe.plan.plan(
-            0.0, np.inf, source.times, source.stop, job.recipe.transform.beside
+            0.0, np.inf, source.times, source.stop, job.recipe.transform.neighbours
         )
     lost = np.array([bool(bad & set(view)) for view in plan.views])
     assert 0 < lost.sum() < len(lost)

@@ -248,7 +248,7 @@ def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path
 
 def test_the_channels_that_vary_most_come_first(video: Path, tmp_path: Path) -> None:
     network = load("mobilenetv2", weights="random", taps=("stem",))
-    transform = choose_transform(network.spec, network.official, ExtractConfig())
+    transform = choose_transform(network.spec, network.published, ExtractConfig())
     excerpt = read_excerpt(video, plan_of(network), transform, 0.0)
     still = torch.zeros(8, 20, 4, 4)
     moving = still.clone()
