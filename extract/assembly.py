@@ -210,7 +210,7 @@ class Assembly:
                 return f"the backbone gave a value at tap {tap} that is not a finite number"
             if largest > float(np.finfo(self._dtype).max):
                 return (
-                    f"tap {tap} reaches {largest:.6g}, more than float16 holds: use --dtype float32"
+                    f"tap {tap} reaches {largest:.6g}, more than float16 holds: use `dtype` float32"
                 )
         return None
 

@@ -40,8 +40,8 @@ def pooled_shapes(
     if over_time:
         if all(len(shape) < _CLIP_MAPS for shape in shapes.values()):
             raise RequestError(
-                f"--pool-time is of maps of clips, and {', '.join(shapes)} has none: choose a "
-                "--tap with such maps"
+                f"`pool_time` is of maps of clips, and {', '.join(shapes)} has none: choose a "
+                "`tap` with such maps"
             )
         shapes = {tap: s[1:] if len(s) == _CLIP_MAPS else s for tap, s in shapes.items()}
     maps = [tap for tap, shape in shapes.items() if len(shape) >= _MAPS]
@@ -49,13 +49,13 @@ def pooled_shapes(
         return dict(shapes)
     if not maps:
         raise RequestError(
-            f"--pool-grid is of maps, and {', '.join(shapes)} has none: choose a --tap with maps"
+            f"`pool_grid` is of maps, and {', '.join(shapes)} has none: choose a `tap` with maps"
         )
     for tap in maps:
         if min(shapes[tap][-2:]) < size:
             high, wide = shapes[tap][-2:]
             raise RequestError(
-                f"--pool-grid {size} is finer than the maps of {tap}, {high} × {wide}: give "
+                f"`pool_grid` {size} is finer than the maps of {tap}, {high} × {wide}: give "
                 f"{min(high, wide)} at most"
             )
     return {

@@ -75,7 +75,7 @@ def strides_of(shapes: Mapping[str, tuple[int, ...]], side: int) -> tuple[int, .
     for tap, shape in shapes.items():
         if len(shape) < 3:
             raise RequestError(
-                f"tap {tap} has no maps to cut boxes from: choose --maps with taps that have some"
+                f"tap {tap} has no maps to cut boxes from: choose `maps` with taps that have some"
             )
     return tuple(2 ** round(math.log2(side / shape[-1])) for shape in shapes.values())
 

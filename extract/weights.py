@@ -112,7 +112,7 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
     if not weights.hosted:
         raise WeightsError(
             f"nobody hosts {weights.file}: put that file into {target.parent}, or convert "
-            f"{weights.url} and name the result with --weights"
+            f"{weights.url} and name the result with `weights`"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -125,7 +125,7 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
     raise WeightsError(
         f"the weights {weights.file} are not on this machine and could not be downloaded: "
         f"fetch {weights.url} elsewhere and put it into {target.parent}, "
-        "or name the file with --weights"
+        "or name the file with `weights`"
     )
 
 
@@ -161,7 +161,7 @@ def _verify(path: Path, weights: Weights) -> None:
         mend = "delete it to have it fetched again, or name it" if weights.hosted else "name it"
         raise WeightsError(
             f"{path} is not the published {weights.name} (its sha256 does not begin with "
-            f"{weights.sha256[:8]}): {mend} with --weights to use it as it is"
+            f"{weights.sha256[:8]}): {mend} with `weights` to use it as it is"
         )
 
 

@@ -59,7 +59,7 @@ def choose_weights(
         return ChosenWeights(identity=f"random:{seed}", seed=seed)
     if weights == "default" and not published:
         raise WeightsError(
-            f"nobody has published weights of {network}: give a file or random with --weights"
+            f"nobody has published weights of {network}: give a file or random with `weights`"
         )
     record = next((one for one in published if weights in ("default", one.name)), None)
     path = _find(record, published, note) if record else Path(weights).expanduser()
@@ -92,4 +92,4 @@ def _find(record: Weights, published: Sequence[Weights], note: Callable[[str], N
         others = [other.name for other in published if at_hand(other)]
         if not others:
             raise
-        raise WeightsError(f"{error}; at hand is --weights {' or '.join(others)}") from None
+        raise WeightsError(f"{error}; at hand is `weights` {' or '.join(others)}") from None

@@ -142,14 +142,14 @@ class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
     def _check_schedule(self) -> None:
         if self.eval_every and not self.iterations:
             raise RequestError(
-                "--eval-every counts iterations, and epochs are evaluated one by one: "
-                "give --iterations in place of --epochs"
+                "`eval_every` counts iterations, and epochs are evaluated one by one: "
+                "give `iterations` in place of `epochs`"
             )
         steps = self.lr_milestones
         if self.schedule == "multistep" and not steps:
-            raise RequestError("--schedule multistep needs --lr-milestones, as 300,1000")
+            raise RequestError("`schedule` multistep needs `lr_milestones`, as 300,1000")
         if steps and (steps[0] < 1 or list(steps) != sorted(set(steps))):
-            raise RequestError(f"--lr-milestones must ascend from 1 or more, not {steps}")
+            raise RequestError(f"`lr_milestones` must ascend from 1 or more, not {steps}")
 
     @property
     def unit(self) -> str:

@@ -83,7 +83,7 @@ class SeedConv1dHead(Head):
         if feature_shape[0] != SEED_FRAMES:
             raise RequestError(
                 f"preset 'seed' of head 'conv1d' needs {SEED_FRAMES} frames a segment and this "
-                f"store has {feature_shape[0]}: extract with --frames {SEED_FRAMES} (--clips "
+                f"store has {feature_shape[0]}: extract with `frames` {SEED_FRAMES} (`clips` "
                 f"{SEED_FRAMES} of a network that sees clips), or leave the preset out"
             )
         super().__init__(width, classes, dropout)

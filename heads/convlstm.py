@@ -66,7 +66,7 @@ class ConvLSTMHead(Head):
         if len(feature_shape) != 4:
             raise RequestError(
                 "head 'convlstm' needs feature maps and this store holds vectors: "
-                "extract with --tap map or --tap block12, or choose lstm, conv1d or linear"
+                "extract with `tap` map or `tap` block12, or choose lstm, conv1d or linear"
             )
         super().__init__(width or filters, classes, dropout)
         self.convlstm = ConvLSTM(feature_shape[1], filters, kernel)

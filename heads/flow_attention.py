@@ -98,8 +98,8 @@ def _without_flow(feature_shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(feature_shape) != 4 or feature_shape[1] < 2:
         raise RequestError(
             "head 'flow_attention' needs feature maps and the grid of flow beside them: extract "
-            "both, with --backbone flow_grid for the grid, and name the maps with --store first, "
-            "then the grid with another --store"
+            "both, with `backbone` flow_grid for the grid, and name the maps with `store` first, "
+            "then the grid with another `store`"
         )
     steps, channels, *size = feature_shape
     return (steps, channels - 1, *size)

@@ -33,8 +33,8 @@ def concatenated_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     if len({shape[2:] for shape in wide}) > 1 or len({len(shape) for shape in merged}) > 1:
         sizes = " and ".join("×".join(map(str, shape[2:])) or "vectors" for shape in merged)
         raise RequestError(
-            f"features of {sizes} cannot be concatenated: train a head a store with --fuse logits, "
-            "or choose taps of one size with --tap"
+            f"features of {sizes} cannot be concatenated: train a head a store with `fuse` logits, "
+            "or choose taps of one size with `tap`"
         )
     steps = max(shape[0] for shape in merged)
     return (steps, sum(shape[1] for shape in merged), *wide[0][2:])

@@ -63,7 +63,7 @@ def read_options(head: str, build: Callable[..., Any], given: Mapping[str, Any])
         value = given.get(option, parameter.default)
         if value is parameter.empty:
             raise RequestError(
-                f"head '{head}' needs its option {option}: give --option {option}=VALUE"
+                f"head '{head}' needs its option {option}: give `options` {option}=VALUE"
             )
         read[option] = _read(f"option {option} of head '{head}'", value, parameter.annotation)
     return read

@@ -43,7 +43,7 @@ class RoiHead(Head):
         if pool != "max" and not space:
             raise RequestError(
                 f"option pool {pool} of head 'roi' needs maps of persons, and these are vectors, "
-                "the maxima over space: choose --tap roi_map, or leave the option out"
+                "the maxima over space: choose `tap` roi_map, or leave the option out"
             )
         if persons < 1 + others:
             raise RequestError(

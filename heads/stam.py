@@ -121,7 +121,7 @@ class StamHead(Head):
         if len(feature_shape) != 4:
             raise RequestError(
                 "head 'stam' needs feature maps and this store holds vectors: extract with "
-                "--tap map, or choose attention_pool or transformer"
+                "`tap` map, or choose attention_pool or transformer"
             )
         super().__init__(width, classes, dropout)
         incoming = [feature_shape[1], *[width] * (depth - 1)]

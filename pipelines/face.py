@@ -1,18 +1,15 @@
 """What `import egofeat` offers of the pipelines: calls whose keywords are the options' names."""
 
 import difflib
-import functools
-import inspect
 import os
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 from numpy.typing import NDArray
 
-from egofeat.errors import EgofeatError, MediaError, RequestError
+from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import extract
 from egofeat.extract.shards import cut
@@ -40,11 +37,6 @@ Where = str | os.PathLike[str]
 """A path."""
 Several = list[Where] | tuple[Where, ...]
 Array = NDArray[Any]
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_KEYWORDS = {"split": "splits", "target": "targets", "option": "options"}
-"""Options that are typed one by one, and given together where a call has no such parameter."""
 
 
 def _named(*kinds: type[Options], but: Iterable[str] = ()) -> dict[str, Field[Any]]:
@@ -55,27 +47,6 @@ def _named(*kinds: type[Options], but: Iterable[str] = ()) -> dict[str, Field[An
 _OF_FEATURES = _named(Sampling, Pixels, Numbers, Compute, but=("part", "retry_failed"))
 """What decides the numbers, or how the pass is done."""
 _OF_EXTRACTION = _named(ExtractConfig, but=("dataset", "backbone", "taps", "weights"))
-
-
-def _naming_keywords(call: Callable[P, R]) -> Callable[P, R]:
-    """Let errors name keywords, `clip_frames`, where they name options of the command line."""
-    parameters = inspect.signature(call).parameters
-
-    def keyword(found: re.Match[str]) -> str:
-        if found[0].startswith("`"):
-            return found[0]
-        name = found[0].removeprefix("--").replace("-", "_")
-        return name if name in parameters else _KEYWORDS.get(name, name)
-
-    @functools.wraps(call)
-    def called(*given: P.args, **named: P.kwargs) -> R:
-        try:
-            return call(*given, **named)
-        except EgofeatError as error:  # commands in backticks stay as they are typed
-            error.args = (re.sub(r"`[^`]*`|--[a-z][a-z-]*", keyword, str(error)),)
-            raise
-
-    return called
 
 
 class _Taps:
@@ -129,7 +100,6 @@ def features(
     weights: Where = ...,
     **options: Any,
 ) -> list[dict[str, Array]]: ...
-@_naming_keywords
 def features(
     video: Where | Several,
     backbone: str = "mobilenetv2",
@@ -195,7 +165,6 @@ def _kept(job: Job, config: ExtractConfig) -> dict[str, Memory]:
     return sink.of
 
 
-@_naming_keywords
 def extract_dataset(
     dataset: str | None = None,
     backbone: str = "mobilenetv2",
@@ -229,7 +198,6 @@ def extract_dataset(
     return run(ExtractConfig(weights=str(weights), **asked))
 
 
-@_naming_keywords
 def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
     """Train a head on kept features, as `egofeat fit-head` does, into a run folder.
 
@@ -253,7 +221,6 @@ def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
     return fit_head(FitConfig.of(asked | _checked(options, known)))
 
 
-@_naming_keywords
 def evaluate(
     run: Where,
     split: str | None = None,
@@ -285,7 +252,6 @@ def evaluate(
     return evaluating.evaluate(**vars(asked))
 
 
-@_naming_keywords
 def predict(
     run: Where,
     videos: Where | Several,

@@ -62,7 +62,7 @@ def test_an_inherited_option_keeps_what_is_not_said_anew():
     (width,) = declared(Small)
     assert (width.panel, width.option.help, width.default) == ("Small", "Small width.", 2)
     assert Small().width == 2
-    with pytest.raises(RequestError, match="--width is 11: give 1 to 10"):
+    with pytest.raises(RequestError, match="`width` is 11: give 1 to 10"):
         Small(width=11)
     assert (Size().width, declared(Size)[0].option.help) == (8, "Width.")
 
@@ -94,26 +94,26 @@ def test_own_options_come_first_and_stand_in_their_panel():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"width": 0}, "--width is 0: give 1 to 10"),
-        ({"width": 11}, "--width is 11"),
-        ({"kind": "c"}, "--kind is c: choose a or b"),
-        ({"steps": [1, 2**63]}, r"--steps is .*: give less than 2\*\*63$"),
-        ({"rate": float("inf")}, "--rate is inf: give a finite number$"),
-        ({"rate": float("nan")}, "--rate is nan: give a finite number$"),
-        ({"share": 1e30}, r"--share is 1e\+30: give more than 0, up to 1$"),
-        ({"share": float("inf")}, "--share is inf: give more than 0, up to 1$"),
-        ({"width": "2"}, "^width is '2': give a whole number$"),
-        ({"width": 2.5}, "^width is 2.5: give a whole number$"),
-        ({"width": True}, "^width is True: give a whole number$"),
-        ({"width": None}, "^width is None: give a whole number$"),
-        ({"rate": "2"}, "^rate is '2': give a number$"),
-        ({"share": (1, 2)}, "^share is .*: give a number$"),
-        ({"kind": 3}, "^kind is 3: give a string$"),
-        ({"names": "a"}, "^names is 'a': give a tuple of strings$"),
-        ({"steps": (1, 2, 3)}, "^steps is .*: give a tuple of 2 whole numbers$"),
-        ({"more": [1]}, "^more is .*: give a mapping$"),
-        ({"size": 3}, "^size is 3: give a Size$"),
-        ({"path": "here"}, "^path is 'here': give a path$"),
+        ({"width": 0}, "`width` is 0: give 1 to 10"),
+        ({"width": 11}, "`width` is 11"),
+        ({"kind": "c"}, "`kind` is c: choose a or b"),
+        ({"steps": [1, 2**63]}, r"`steps` is .*: give less than 2\*\*63$"),
+        ({"rate": float("inf")}, "`rate` is inf: give a finite number$"),
+        ({"rate": float("nan")}, "`rate` is nan: give a finite number$"),
+        ({"share": 1e30}, r"`share` is 1e\+30: give more than 0, up to 1$"),
+        ({"share": float("inf")}, "`share` is inf: give more than 0, up to 1$"),
+        ({"width": "2"}, "^`width` is '2': give a whole number$"),
+        ({"width": 2.5}, "^`width` is 2.5: give a whole number$"),
+        ({"width": True}, "^`width` is True: give a whole number$"),
+        ({"width": None}, "^`width` is None: give a whole number$"),
+        ({"rate": "2"}, "^`rate` is '2': give a number$"),
+        ({"share": (1, 2)}, "^`share` is .*: give a number$"),
+        ({"kind": 3}, "^`kind` is 3: give a string$"),
+        ({"names": "a"}, "^`names` is 'a': give a tuple of strings$"),
+        ({"steps": (1, 2, 3)}, "^`steps` is .*: give a tuple of 2 whole numbers$"),
+        ({"more": [1]}, "^`more` is .*: give a mapping$"),
+        ({"size": 3}, "^`size` is 3: give a Size$"),
+        ({"path": "here"}, "^`path` is 'here': give a path$"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_when_it_is_made(changes, said):

@@ -24,7 +24,7 @@ def check_pixels(batch: Tensor, fewest: int, most: float = math.inf) -> None:
         if not fewest <= pixels <= most:
             wanted = f"{fewest}" if fewest == most else f"at least {fewest}"
             raise RequestError(
-                f"this backbone needs {wanted} pixels a side, not {pixels}: give --size {fewest}"
+                f"this backbone needs {wanted} pixels a side, not {pixels}: give `size` {fewest}"
             )
 
 

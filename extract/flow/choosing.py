@@ -35,23 +35,23 @@ def choose_motion(
     """
     name = name or spec.motion
     if name not in METHODS:
-        raise RequestError(f"there is no --motion '{name}': choose from {', '.join(METHODS)}")
+        raise RequestError(f"there is no `motion` '{name}': choose from {', '.join(METHODS)}")
     suiting = _OF_FLOW if spec.channels != 3 else ("none", "rgbdiff")
     if name not in suiting:
         takes = "optical flow" if spec.channels != 3 else "colours"
         raise RequestError(
-            f"{spec.name} takes {takes}, and --motion {name} gives it none: choose from "
+            f"{spec.name} takes {takes}, and `motion` {name} gives it none: choose from "
             f"{', '.join(suiting)}"
         )
     if name == "none":
         if values:
-            raise RequestError("--motion-values is of motion: give --motion as well")
+            raise RequestError("`motion_values` is of motion: give `motion` as well")
         return None
     both_sides = spec.channels == _BOTH_SIDES
     computed = "float32" if both_sides else "uint8"
     encoded = check_values(values or ("uint8" if name == "frames" else computed))
     if name == "frames" and encoded != "uint8":
-        raise RequestError("--motion frames are of 8 bits: leave out --motion-values")
+        raise RequestError("`motion` frames are of 8 bits: leave out `motion_values`")
     return Motion(method_of(name, note), encoded, both_sides)
 
 

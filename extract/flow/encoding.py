@@ -47,4 +47,4 @@ def check_values(values: str) -> Values:
     for known in VALUES:
         if values == known:
             return known
-    raise RequestError(f"there are no --motion-values '{values}': choose from {', '.join(VALUES)}")
+    raise RequestError(f"there are no `motion_values` '{values}': choose from {', '.join(VALUES)}")

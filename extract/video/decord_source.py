@@ -38,7 +38,7 @@ class DecordSource(FrameSource):
         if not agree or np.abs(announced - announced[0] - self.times).max() > 1e-3:
             raise MediaError(
                 f"{path} shows {len(self.times)} frames, of which decord announces "
-                f"{len(announced)} or other times: use --decoder pyav"
+                f"{len(announced)} or other times: use `decoder` pyav"
             )
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class DecordSource(FrameSource):
             except (_decord().DECORDError, RuntimeError, IndexError, StopIteration) as error:
                 raise MediaError(
                     f"{self.path}: decord cannot decode frame {index} "
-                    f"({_first_line(error)}): use --decoder pyav"
+                    f"({_first_line(error)}): use `decoder` pyav"
                 ) from None
 
     def _open(self) -> Any:
@@ -61,7 +61,7 @@ class DecordSource(FrameSource):
             return decord.VideoReader(str(self.path), num_threads=1)
         except (decord.DECORDError, RuntimeError, AssertionError) as error:
             raise MediaError(
-                f"{self.path} cannot be opened by decord ({_first_line(error)}): use --decoder pyav"
+                f"{self.path} cannot be opened by decord ({_first_line(error)}): use `decoder` pyav"
             ) from None
 
 
@@ -70,7 +70,7 @@ def _decord() -> Any:
         import decord  # noqa: PLC0415
     except (ImportError, OSError):
         raise RequestError(
-            "decord is not installed: pip install decord (64-bit x86 only), or --decoder pyav"
+            "decord is not installed: pip install decord (64-bit x86 only), or `decoder` pyav"
         ) from None
     # Its FFmpeg talks to the terminal of things that are handled here.
     decord.logging.set_level(decord.logging.QUIET)

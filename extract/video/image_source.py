@@ -41,7 +41,7 @@ class ImageSource(FrameSource):
         self.path = media.path
         if not media.fps:
             raise MediaError(
-                f"{self.path} has no frame rate: give `fps` in the manifest of its data set"
+                f"{self.path} has no frame rate: give `fps:` in the manifest of its data set"
             )
         numbered = sorted(
             (number, name) for name in names if (number := frame_number(name)) is not None

@@ -70,7 +70,7 @@ class MediaFile:
             raise unread(self.path, self.failure) from None
         if isinstance(self.failure, MemoryError):
             raise UnreadableMediaError(
-                f"{self.path} cannot be read for want of memory: run again with fewer --workers"
+                f"{self.path} cannot be read for want of memory: run again with fewer `workers`"
             )
         if self.failure is not None:
             raise self.failure

@@ -38,12 +38,12 @@ class TorchcodecSource(FrameSource):
             if "libtorchcodec" in str(error):
                 raise _unloaded(error) from None
             raise MediaError(
-                f"{path} cannot be opened by torchcodec ({_brief(error)}): use --decoder pyav"
+                f"{path} cannot be opened by torchcodec ({_brief(error)}): use `decoder` pyav"
             ) from None
         if not self._index.timed or len(self._decoder) != len(self.times):
             raise MediaError(
                 f"{path} shows {len(self.times)} frames, of which torchcodec counts "
-                f"{len(self._decoder)} or cannot tell the order: use --decoder pyav"
+                f"{len(self._decoder)} or cannot tell the order: use `decoder` pyav"
             )
 
     def close(self) -> None:
@@ -57,13 +57,13 @@ class TorchcodecSource(FrameSource):
             except (RuntimeError, IndexError) as error:
                 raise MediaError(
                     f"{self.path}: torchcodec cannot decode frame {index} "
-                    f"({_brief(error)}): use --decoder pyav"
+                    f"({_brief(error)}): use `decoder` pyav"
                 ) from None
             due = float(int(self._index.pts[index]) * self._index.unit)
             if not math.isclose(frame.pts_seconds, due, abs_tol=float(self._index.unit) / 2):
                 raise MediaError(
                     f"{self.path}: torchcodec gives the frame at {frame.pts_seconds:.4f} s "
-                    f"for that at {due:.4f} s: use --decoder pyav"
+                    f"for that at {due:.4f} s: use `decoder` pyav"
                 )
             yield index, frame.data.numpy()
 
@@ -79,7 +79,7 @@ def _decoder_class() -> Any:
 def _unloaded(error: BaseException) -> RequestError:
     return RequestError(
         f"torchcodec does not load ({_brief(error)}): pip install egofeat[torchcodec], with "
-        "FFmpeg's shared libraries on the system, or use --decoder pyav"
+        "FFmpeg's shared libraries on the system, or use `decoder` pyav"
     )
 
 

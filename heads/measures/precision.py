@@ -25,13 +25,13 @@ def check_precision(amp: str, device: torch.device, head: nn.Module) -> None:
     nvidia = device.type == "cuda" and torch.version.cuda is not None
     if amp == "bf16" and nvidia and torch.cuda.get_device_capability(device)[0] < BF16_CAPABILITY:
         raise RequestError(
-            f"--amp bf16 needs a newer GPU than {torch.cuda.get_device_name(device)}: "
+            f"`amp` bf16 needs a newer GPU than {torch.cuda.get_device_name(device)}: "
             "use fp16, or off"
         )
     recurrent = any(isinstance(module, nn.LSTM) for module in head.modules())
     if amp != "off" and device.type == "cpu" and recurrent and not cpu_runs_lstm(amp):
         instead = "bf16, or off" if amp == "fp16" and cpu_runs_lstm("bf16") else "off"
-        raise RequestError(f"--amp {amp} of an LSTM is not for this processor: use {instead}")
+        raise RequestError(f"`amp` {amp} of an LSTM is not for this processor: use {instead}")
 
 
 @functools.cache

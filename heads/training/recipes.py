@@ -71,7 +71,7 @@ def trainer_config(preset: str | None, **given: Any) -> TrainerConfig:
     if "epochs" in given:
         if given.get("iterations"):
             raise RequestError(
-                "--epochs and --iterations are both given, and a training is counted in one: "
+                "`epochs` and `iterations` are both given, and a training is counted in one: "
                 "leave one out"
             )
         for option in ("iterations", "eval_every"):

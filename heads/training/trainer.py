@@ -172,11 +172,11 @@ class _Trainer:
         if not (math.isfinite(record["train/loss"]) and math.isfinite(record["val/loss"])):
             unit = self.config.unit
             clip = self.config.clip_norm
-            limit = f"--clip-norm ({clip:g})" if clip else "clip the gradients with --clip-norm 1"
-            more = "" if self.config.amp == "off" else f", or leave --amp {self.config.amp} out"
+            limit = f"`clip_norm` ({clip:g})" if clip else "clip the gradients with `clip_norm` 1"
+            more = "" if self.config.amp == "off" else f", or leave `amp` {self.config.amp} out"
             raise DivergedError(
                 f"the loss is not finite in {unit} {record[unit]:.0f}: "
-                f"lower --lr ({self.config.lr:g}), or {limit}{more}"
+                f"lower `lr` ({self.config.lr:g}), or {limit}{more}"
             )
         value = self._monitored(record)
         if not progress.best or value > progress.best_value:
@@ -262,19 +262,19 @@ def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
     if several and config.sampling == "balanced":
         raise RequestError(
             f"target '{several[0]}' has several classes a row, which no drawing of rows makes come "
-            "up alike: leave --sampling balanced out, or choose --class-weights"
+            "up alike: leave `sampling` balanced out, or choose `class_weights`"
         )
     if several and config.logit_adjustment:
         raise RequestError(
-            f"target '{several[0]}' has several classes a row, and --logit-adjustment is of the "
-            "softmax over one: leave it out, or choose --class-weights"
+            f"target '{several[0]}' has several classes a row, and `logit_adjustment` is of the "
+            "softmax over one: leave it out, or choose `class_weights`"
         )
     figures = {"mAP"} if several else set()
     if len(several) < len(labels):
         figures |= set(FIGURES) - {"mAP"}
     if config.monitor not in figures | {"loss"}:
         raise RequestError(
-            f"--monitor {config.monitor} is no figure of {', '.join(labels)}: "
+            f"`monitor` {config.monitor} is no figure of {', '.join(labels)}: "
             f"choose one of {', '.join(['loss', *sorted(figures)])}"
         )
 

@@ -60,7 +60,7 @@ def annotate(config: AnnotateConfig) -> Annotated:
         _check_stretches(run)
     if config.boxes and not of_persons:
         raise RequestError(
-            f"run {config.run} was trained on segments and knows no persons: leave --boxes out"
+            f"run {config.run} was trained on segments and knows no persons: leave `boxes` out"
         )
     device, usual = choose_device(config.device), 0.3 if of_persons else 0.0
     recogniser = Recogniser(

@@ -63,9 +63,9 @@ def load_detector(min_score: float, device: str) -> Detector:
             threshold=min_score, min_size=0.0, device=choose_device(device), note=console.note
         )
     except WeightsError as error:
-        said = str(error).removesuffix(", or name the file with --weights")
+        said = str(error).removesuffix(", or name the file with `weights`")
         raise WeightsError(
-            f"{said}, or say where the persons are with --boxes, a CSV of detections"
+            f"{said}, or say where the persons are with `boxes`, a CSV of detections"
         ) from None
 
 
@@ -108,7 +108,7 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
         )
     if not found:
         raise RequestError(
-            f"no box of '{video}' in {path} can be used: give a --min-score lower than "
+            f"no box of '{video}' in {path} can be used: give a `min_score` lower than "
             f"{min_score:g}, or boxes that lie within the frame"
         )
     moments = list(_apart(sorted(found), every))

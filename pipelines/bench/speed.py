@@ -77,7 +77,7 @@ def measure(job: SpeedJob) -> Iterator[Speed]:
                 raise
             raise EgofeatError(
                 f"{job.device} has no room for a batch of {batch}: "
-                "give a smaller --batch-size, --size or --clip-frames"
+                "give a smaller `batch_size`, `size` or `clip_frames`"
             ) from None
         speed = Speed(
             batch=batch,
@@ -120,7 +120,7 @@ def measure_apart(job: SpeedJob) -> list[Speed]:
     if (code := child.exitcode or 0) < 0:
         raise EgofeatError(
             f"its process was killed (signal {-code}), as for want of memory: "
-            "give a smaller --batch-size, --size or --clip-frames"
+            "give a smaller `batch_size`, `size` or `clip_frames`"
         )
     raise EgofeatError(f"its process ended by itself (exit code {code}): see what it said above")
 

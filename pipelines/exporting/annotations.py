@@ -155,7 +155,7 @@ def _only_split(video: str, splits: Sequence[str]) -> str:
     if len(splits) > 1:
         raise RequestError(
             f"video {video} has segments of {' and '.join(splits)}, and annotations have one "
-            "subset a video: name one with --split"
+            "subset a video: name one with `split`"
         )
     return splits[0]
 
@@ -165,5 +165,5 @@ def _check_splits(dataset: str, there: Mapping[str, None], splits: Sequence[str]
         if split not in there:
             raise RequestError(
                 f"the data set '{dataset}' has no split '{split}': "
-                f"choose from {', '.join(filter(None, there)) or 'none, leave --split out'}"
+                f"choose from {', '.join(filter(None, there)) or 'none, leave `split` out'}"
             )

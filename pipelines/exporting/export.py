@@ -120,22 +120,22 @@ def _check_fits(store: FeatureStore, form: ExportFormat, config: ExportConfig) -
         )
     if not store.flat and (config.manifest or config.dataset):
         raise RequestError(
-            f"{store.path} holds segments and knows its own data set: leave out --manifest and "
-            "--dataset, which are for windows over whole videos"
+            f"{store.path} holds segments and knows its own data set: leave out `manifest` and "
+            "`dataset`, which are for windows over whole videos"
         )
     if not form.videos:
         return
     if not store.flat:
         raise RequestError(
             f"{config.to} takes windows over whole videos and {store.path} holds segments: extract "
-            "with --windows and --stride, or give --to npy"
+            "with `windows` and `stride`, or give `to` npy"
         )
     if len(store.row_shape) != 1:
         vectors = [tap for tap, shape in store.recipe.taps.items() if len(shape) == 1]
-        mend = f"give --tap {' or '.join(vectors)}" if vectors else "extract a tap of vectors"
+        mend = f"give `tap` {' or '.join(vectors)}" if vectors else "extract a tap of vectors"
         raise RequestError(
             f"{config.to} takes vectors and tap {store.tap} of {store.path} holds maps "
-            f"{list(store.row_shape)}: {mend}, or give --to npy"
+            f"{list(store.row_shape)}: {mend}, or give `to` npy"
         )
 
 
@@ -151,7 +151,7 @@ def _check_meets(store: FeatureStore, dataset: Dataset, wanted: Wanted) -> None:
     if len(store) and not any(video in store for video in wanted):
         raise RequestError(
             f"{store.path} has features of no video of the data set '{dataset.name}': name the "
-            f"entry that it was extracted from with --dataset ({store.dataset})"
+            f"entry that it was extracted from with `dataset` ({store.dataset})"
         )
 
 
@@ -163,13 +163,13 @@ def _claim(config: ExportConfig, store: FeatureStore) -> None:
     if path.exists():
         if path.read_text(encoding="utf-8", errors="replace") != content:
             raise RequestError(
-                f"{out} holds another export, as its {DESCRIPTION} says: choose another --out"
+                f"{out} holds another export, as its {DESCRIPTION} says: choose another `out`"
             )
     # A killed export may have left no more than a half-written file.
     elif foreign := [one.name for one in out.iterdir() if not one.name.startswith(PREFIX)]:
         raise RequestError(
             f"{out} holds {min(foreign)} and no {DESCRIPTION} of an export: choose a new or an "
-            "empty folder with --out"
+            "empty folder with `out`"
         )
     remove_leftovers(out, _WORKER)
     _write(path, content)
@@ -235,14 +235,14 @@ def _notes(
     notes = []
     if store.flat and config.splits and not dataset and "" in store.splits:
         notes.append(
-            "videos of no split, or of several, are left out: give --manifest to have those of "
+            "videos of no split, or of several, are left out: give `manifest` to have those of "
             "several"
         )
     annotated = FORMATS[config.to].annotations is not None
     if annotated and not dataset:
         notes.append(
-            "the annotations are empty, a store of whole videos has none: give --manifest and "
-            "the same --out again to fill them"
+            "the annotations are empty, a store of whole videos has none: give `manifest` and "
+            "the same `out` again to fill them"
         )
     elif annotated and dataset and not dataset.classes:
         notes.append(f"the annotations are empty: the data set '{dataset.name}' has no labels")

@@ -43,19 +43,19 @@ def choose_plan(
     refused = CLIP_OPTIONS if spec.clip is None else IMAGE_OPTIONS
     for name in refused:
         if getattr(config, name) is not None:
-            takes = "single images, with --frames" if spec.clip is None else "clips, with --clips"
-            raise RequestError(f"--{_option(name)} does not suit {spec.name}, which takes {takes}")
+            takes = "single images, with `frames`" if spec.clip is None else "clips, with `clips`"
+            raise RequestError(f"`{name}` does not suit {spec.name}, which takes {takes}")
     if config.windows is not None:
         return _choose_windows(spec, config, config.windows)
     if config.stride is not None:
-        raise RequestError("--stride is of windows: give --windows as well, or leave it out")
+        raise RequestError("`stride` is of windows: give `windows` as well, or leave it out")
     if key_frames and config.frames is None and config.clips is None:
         return _choose_key_frames(spec, config, published)
     if spec.clip is None:
         if config.fps is not None:
             raise RequestError(
-                f"--fps does not suit the frames that {spec.name} takes of a segment: it goes with "
-                "--windows"
+                f"`fps` does not suit the frames that {spec.name} takes of a segment: it goes with "
+                "`windows`"
             )
         return Uniform(20 if config.frames is None else config.frames)
     return Clips(
@@ -79,9 +79,9 @@ def _choose_key_frames(spec: Spec, config: ExtractConfig, published: Weights | N
 def _choose_windows(spec: Spec, config: ExtractConfig, size: int) -> Windows:
     for name in ("frames", "clips"):
         if getattr(config, name) is not None:
-            raise RequestError(f"--windows and --{name} exclude each other: leave one out")
+            raise RequestError(f"`windows` and `{name}` exclude each other: leave one out")
     if config.crops != 1:
-        raise RequestError("--windows takes one crop: leave --crops out")
+        raise RequestError("`windows` takes one crop: leave `crops` out")
     frames = 1
     if spec.clip:
         most = min(spec.clip.frames, size)
@@ -90,7 +90,7 @@ def _choose_windows(spec: Spec, config: ExtractConfig, size: int) -> Windows:
             rounded = size  # to be refused by the number that was given
         frames = check_clip_frames(spec, config.clip_frames or rounded)
         if frames > size:
-            raise RequestError(f"--clip-frames {frames} is more than --windows {size}: give fewer")
+            raise RequestError(f"`clip_frames` {frames} is more than `windows` {size}: give fewer")
     return Windows(
         size=size, stride=config.stride or max(1, size // 2), fps=config.fps or 30.0, frames=frames
     )
@@ -127,7 +127,7 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
     if name not in known:
         raise RequestError(f"there is no transform '{name}': choose {' or '.join(known)}")
     if name == "squash" and config.crops != 1:
-        raise RequestError("--crops 3 cuts frames that squash keeps whole: --transform weights")
+        raise RequestError("`crops` 3 cuts frames that squash keeps whole: `transform` weights")
     return name
 
 
@@ -197,10 +197,6 @@ def _check_roi(config: ExtractConfig) -> None:
     given = [name for name in of_segments if getattr(config, name)]
     if given or config.crops != 1:
         raise RequestError(
-            f"--{_option(given[0]) if given else 'crops'} does not go with features of persons, "
+            f"`{given[0] if given else 'crops'}` does not go with features of persons, "
             "which are of one clip around each key frame: leave it out"
         )
-
-
-def _option(name: str) -> str:
-    return name.replace("_", "-")

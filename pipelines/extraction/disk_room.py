@@ -32,7 +32,7 @@ def refuse_full_disk(shares: Sequence[Share]) -> None:
         if needed > free:
             raise RequestError(
                 f"the features take {console.size(needed)} and {out} has {console.size(free)} "
-                "free: make room or give another --out"
+                "free: make room or give another `out`"
             )
 
 

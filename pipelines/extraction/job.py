@@ -276,11 +276,11 @@ def for_each(
     for option, given in (("weights", weights), ("tap", taps)):
         if len(given) not in (0, 1, len(backbones)):
             raise RequestError(
-                f"--{option} is given {len(given)} times for {len(backbones)} backbones: give one "
+                f"`{option}` is given {len(given)} times for {len(backbones)} backbones: give one "
                 "for all, or one for each in the same order"
             )
     if len(set(backbones)) < len(backbones):
-        raise RequestError(f"--backbone names one twice: {', '.join(backbones)}")
+        raise RequestError(f"`backbone` names one twice: {', '.join(backbones)}")
     of_clips = [spec_of(name).clip is not None for name in backbones]
     of_flow = [spec_of(name).channels != 3 for name in backbones]
     configs = []

@@ -209,9 +209,9 @@ class ReextractRequest(ReextractConfig, Networks, panel="What is extracted again
         if self.every is None and self.source is not None and self.backbones:
             return
         if self.every is None or self.source is not None:
-            raise RequestError("give --from STORE with --backbone NAME, or --all DATASET")
+            raise RequestError("give `source` STORE with `backbone` NAME, or `every` DATASET")
         if self.backbones or self.taps or self.weights:
-            raise RequestError("--all keeps backbones, taps and weights: leave those options out")
+            raise RequestError("`every` keeps backbones, taps and weights: leave those options out")
 
 
 class PruneConfig(Out, panel="Stores"):

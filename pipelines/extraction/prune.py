@@ -40,7 +40,7 @@ class PruneReport:
             for one in self.leftovers
         ]
         total = console.size(sum(one.bytes for one in (*self.stores, *self.leftovers)))
-        mend = "" if self.removed else ": add --yes to remove them"
+        mend = "" if self.removed else ": add `yes` to remove them"
         return [*said, f"{total} {'removed' if self.removed else 'would be removed'}{mend}"]
 
 
@@ -60,9 +60,9 @@ def prune(
         StoreError: a store's description is damaged.
     """
     if not stores and not superseded:
-        raise RequestError("no store is named: give folders of stores, or add --superseded")
+        raise RequestError("no store is named: give folders of stores, or add `superseded`")
     if superseded and not out.is_dir():
-        raise RequestError(f"there is no folder {out}: name the one of the stores with --out")
+        raise RequestError(f"there is no folder {out}: name the one of the stores with `out`")
     found = find_stores(out, superseded=True) if superseded else []
     named = [*map(_meant, stores), *filter(is_superseded, found)]
     chosen = list({path.resolve(): path for path in named}.values())

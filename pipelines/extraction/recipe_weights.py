@@ -51,7 +51,7 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
         if weights is None:
             raise WeightsError(
                 f"the run's features were made with weights of your own ({recipe.weights[:15]}…): "
-                "name the file with --weights"
+                "name the file with `weights`"
             )
     backbone = load(
         recipe.backbone,
@@ -64,6 +64,6 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
     if backbone.weights != recipe.weights:
         raise WeightsError(
             f"the run's features were made with {recipe.backbone} weights {recipe.weights[:15]}…, "
-            f"these are {backbone.weights[:15]}…: name the right file with --weights"
+            f"these are {backbone.weights[:15]}…: name the right file with `weights`"
         )
     return backbone

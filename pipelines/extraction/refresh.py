@@ -102,7 +102,7 @@ def refresh(stale: Sequence[Stale], compute: Compute) -> JointReport:
         if missing:
             console.note(
                 f"{', '.join(map(str, one.paths))} stays in use: {len(missing)} of its segments "
-                f"could not be made anew; mend them and add --retry-failed"
+                f"could not be made anew; mend them and add `retry_failed`"
             )
         else:
             _swap(one)

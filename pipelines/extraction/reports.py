@@ -191,7 +191,7 @@ class Forecast:
         if self.memory >= _MUCH_MEMORY:
             said.append(
                 f"up to {console.size(self.memory)} of memory for windows of videos at work: "
-                "fewer --workers take less"
+                "fewer `workers` take less"
             )
         if self.missing_segments:
             size = "" if self.bytes_missing is None else f" ({console.size(self.bytes_missing)})"
@@ -202,10 +202,10 @@ class Forecast:
                 f"that{size}: check 'media'"
             )
         if not self.fits:
-            said.append("there is not enough room: give another --out")
+            said.append("there is not enough room: give another `out`")
         if self.failed:
             said.append(
-                f"{counted(self.failed, self.unit)} failed earlier: add --retry-failed to try them"
+                f"{counted(self.failed, self.unit)} failed earlier: add `retry_failed` to try them"
             )
         return said + changed_lines(self.changed_videos, self.renewed_by)
 

@@ -34,14 +34,14 @@ def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
         found = read_detections(Path(config.boxes), dataset.segments, config.min_score)
     else:
         raise RequestError(
-            f"--boxes {config.boxes} is neither a file nor a folder of boxes: give one, or "
+            f"`boxes` {config.boxes} is neither a file nor a folder of boxes: give one, or "
             "'annotated' for those of the data set"
         )
     for remark in found.remarks:
         console.note(remark)
     if not found.boxes:
         raise RequestError(
-            f"--boxes {config.boxes} has no box for a key frame of '{dataset.name}': give boxes of "
+            f"`boxes` {config.boxes} has no box for a key frame of '{dataset.name}': give boxes of "
             "its videos and times, or see above what was left out"
         )
     return found
@@ -56,7 +56,7 @@ def choose_maps(spec: Spec, config: RoiConfig) -> tuple[str, ...]:
     maps = config.maps or tuple(tap for tap in spec.taps if tap == "map" or tap.endswith("_map"))
     if not maps:
         raise RequestError(
-            f"{spec.name} has no maps to cut boxes from: choose another --backbone, as "
+            f"{spec.name} has no maps to cut boxes from: choose another `backbone`, as "
             "slowfast_32x2_r50_ava"
         )
     return maps

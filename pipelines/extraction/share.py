@@ -101,7 +101,7 @@ def _share(
     storage = job.storage
     _, compress = packing(job.store, storage.format, storage.compress)
     if compress and storage.compress is None:
-        console.note(f"{job.store} was begun with --compress {compress}, and goes on so")
+        console.note(f"{job.store} was begun with `compress` {compress}, and goes on so")
     progress = progress_of(job.store, console.note)
     batches = part(whole, *compute.part)
     wanted = segments_of(batches)

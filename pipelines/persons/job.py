@@ -102,12 +102,12 @@ def _videos(dataset: Dataset, config: PersonsConfig) -> list[Wanted]:
     chosen = {segment.video for segment in dataset.of_splits(config.splits)}
     if config.every is None and not dataset.key_frames:
         raise RequestError(
-            f"the data set '{dataset.name}' has segments and no key frames: give --every 1 for a "
+            f"the data set '{dataset.name}' has segments and no key frames: give `every` 1 for a "
             "frame a second of its whole videos"
         )
     if config.every is not None and dataset.key_frames:
         raise RequestError(
-            f"the data set '{dataset.name}' has key frames of its own: leave --every out"
+            f"the data set '{dataset.name}' has key frames of its own: leave `every` out"
         )
     of_video: dict[str, dict[str, float]] = {}
     for segment in sorted(dataset.segments, key=lambda segment: (segment.start, segment.id)):

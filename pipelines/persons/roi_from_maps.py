@@ -148,7 +148,7 @@ def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
     if recipe.transform.resize != "squash" or recipe.transform.pool_grid:
         raise RequestError(
             f"{path} holds maps that were cropped or pooled, in which boxes have no place: extract "
-            f"them with --transform squash and without --pool-grid, {fresh}"
+            f"them with `transform` squash and without `pool_grid`, {fresh}"
         )
     taps = config.maps or tuple(tap for tap, shape in recipe.taps.items() if len(shape) > 2)
     for tap in taps:

@@ -160,7 +160,7 @@ def measure(
         split = str(store.splits[predicted.rows[0]])
         raise RequestError(
             f"split '{split}' of store {store.path} has no labels to evaluate against: "
-            "choose another with --split"
+            "choose another with `split`"
         )
     alone = list(map(figures_of, predicted.parts)) if len(predicted.parts) > 1 else []
     if isinstance(run.head, WeightedHeads):

@@ -176,7 +176,7 @@ def _split(rows: PersonRows, split: str) -> tuple[NDArray[np.int64], Truth]:
     if not truth.actions[:, truth.evaluated].any():
         raise RequestError(
             f"nobody in split '{split}' of store {rows.path} is annotated with an evaluated "
-            "action: choose another with --split"
+            "action: choose another with `split`"
         )
     return of_split, truth
 

@@ -149,7 +149,7 @@ def _refuse_without_flow(asked: RunConfig) -> None:
     if single or asked.fuse != "features" or asked.sources[-1].shape[-3] != 1:
         raise RequestError(
             f"head '{asked.head}' weighs maps by a grid of flow beside them: name the store of "
-            "maps first, then that of backbone flow_grid, with --store each and --fuse features"
+            "maps first, then that of backbone flow_grid, with `store` each and `fuse` features"
         )
 
 

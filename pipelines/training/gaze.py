@@ -48,14 +48,14 @@ def teaching_points(
     """
     if not isinstance(head, Teachable):
         raise RequestError(
-            "--gaze-weight teaches attention over maps, and this head learns none: choose stam, or "
-            "leave --gaze-weight out"
+            "`gaze_weight` teaches attention over maps, and this head learns none: choose stam, or "
+            "leave `gaze_weight` out"
         )
     points = points_of(features, rows)
     if points is None or not points[..., 2].any():
         raise RequestError(
             f"store {store} has no gaze to train with: run egofeat extract again with a manifest "
-            "that names it (features are kept), or leave --gaze-weight out"
+            "that names it (features are kept), or leave `gaze_weight` out"
         )
     return points
 

@@ -19,7 +19,7 @@ def _read_option(text: str) -> tuple[str, str]:
     """`hidden=128` to its two halves."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise RequestError(f"--option {text} has no value: write {name}=VALUE")
+        raise RequestError(f"`options` {text} has no value: write {name}=VALUE")
     return name, value
 
 
@@ -96,13 +96,13 @@ class FitConfig(Tap, ChosenOut, panel="Head and data"):
         super().__post_init__()
         if self.init is None and self.trainer and not self.trainer.length:
             raise RequestError(
-                "--epochs 0 trains nothing: give 1 or more, or weights that need no training "
-                "with --init"
+                "`epochs` 0 trains nothing: give 1 or more, or weights that need no training "
+                "with `init`"
             )
         if self.init is not None and self.normalize:
             raise RequestError(
-                "a published classifier reads features as they are: leave --normalize out, or "
-                "--init"
+                "a published classifier reads features as they are: leave `normalize` out, or "
+                "`init`"
             )
 
     @classmethod

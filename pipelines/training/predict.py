@@ -139,7 +139,7 @@ def weights_of_sources(run: Run, weights: str | Sequence[str] | None) -> Sequenc
     if len(given) != count:
         raise RequestError(
             f"run {run.path} was trained on {count} stores and {len(given)} weights are "
-            "named: give --weights once for each, in the order of its config.yaml"
+            "named: give `weights` once for each, in the order of its config.yaml"
         )
     return given
 

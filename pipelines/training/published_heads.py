@@ -49,7 +49,7 @@ def start_from(head: Head | AveragedHeads, path: Path) -> None:
     if len(layers) != 1:
         raise RequestError(
             f"{path} holds one classifier and this run has {len(layers) or 'a head a store'}: "
-            "train one head of one target from it, with --target, or leave --init out"
+            "train one head of one target from it, with `targets`, or leave `init` out"
         )
     weight, bias = read_classifier(path)
     layer = layers[0]

@@ -39,14 +39,14 @@ def claim(out: Path | None, config: RunConfig) -> Iterator[Path]:
             if not held and (out is not None or _is_same(path, config)):
                 raise RequestError(
                     f"another process is training in {path}: wait for it, or name another folder "
-                    "with --out"
+                    "with `out`"
                 )
             if held and _fits(path, config):
                 remove_leftovers(path, WORKER)
                 yield path
                 return
     raise RequestError(
-        f"{out} holds another run, or none: name another folder with --out, or remove it"
+        f"{out} holds another run, or none: name another folder with `out`, or remove it"
     )
 
 

@@ -66,7 +66,7 @@ def open_run_rows(run: Run, store: Places | None = None, check: Check | None = N
     if len(places) != len(sources):
         raise RequestError(
             f"run {run.path} was trained on {len(sources)} stores and {len(places)} are named: "
-            "give --store once for each, in the order of its config.yaml"
+            "give `store` once for each, in the order of its config.yaml"
         )
     stores = []
     for source, place in zip(sources, places, strict=True):
@@ -86,7 +86,7 @@ def _check_features(run: Run, source: Source, store: FeatureStore) -> None:
         return
     raise StoreError(
         f"store {store.path} ({store.digest[:8]}) holds other features than run {run.path} was "
-        f"trained on ({source.digest[:8]}): name that store with --store, or fit the head again on "
+        f"trained on ({source.digest[:8]}): name that store with `store`, or fit the head again on "
         "this one"
     )
 

@@ -70,7 +70,7 @@ def choose_groups(rows: Rows, chosen: NDArray[np.int64], share: float, seed: int
     count = max(1, round(share * len(names)))
     if count >= len(names):
         raise RequestError(
-            f"--val-from-train {share:g} takes {count} of {len(names)} groups of store "
+            f"`val_from_train` {share:g} takes {count} of {len(names)} groups of store "
             f"{rows.path} and leaves nothing to train on: give a smaller part, or a manifest "
             "whose groups tell more segments apart"
         )
@@ -86,8 +86,8 @@ def hold_out(rows: Rows, groups: Collection[str], train_split: str, val_split: s
     """
     if len(rows.rows(val_split)):
         raise RequestError(
-            f"store {rows.path} has a split '{val_split}' of its own: leave --val-from-train out, "
-            "or name another with --val-split"
+            f"store {rows.path} has a split '{val_split}' of its own: leave `val_from_train` out, "
+            "or name another with `val_split`"
         )
     return rows.divided(
         partial(_held_out, groups=sorted(groups), train_split=train_split, val_split=val_split)

@@ -103,14 +103,14 @@ def labelled_rows(store: Rows, split: str, targets: tuple[str, ...]) -> NDArray[
     if not len(rows):
         raise RequestError(
             f"split '{split}' of store {store.path} has no labelled segments: its splits are "
-            f"{names}; choose with --train-split and --val-split, or extract that split; where "
-            "there is none to validate on, --val-from-train 0.1 makes one, or `resplit` in the "
+            f"{names}; choose with `train_split` and `val_split`, or extract that split; where "
+            "there is none to validate on, `val_from_train` 0.1 makes one, or `resplit` in the "
             "manifest"
         )
     raise RequestError(
         f"split '{split}' of store {store.path} has no segments with a label for "
-        f"{_named(targets)}: its splits are {names}; choose with --train-split and --val-split, or "
-        "other targets with --target"
+        f"{_named(targets)}: its splits are {names}; choose with `train_split` and `val_split`, or "
+        "other targets with `targets`"
     )
 
 
@@ -127,8 +127,8 @@ def check_taught(
     if lacking:
         raise RequestError(
             f"split '{split}' of store {store.path} has no label for {_named(lacking)}, and "
-            f"nothing can be learnt of it: choose --target {','.join(taught)}, or another split "
-            "with --train-split"
+            f"nothing can be learnt of it: choose `targets` {','.join(taught)}, or another split "
+            "with `train_split`"
         )
 
 

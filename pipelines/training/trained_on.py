@@ -112,7 +112,7 @@ def judge(run: Run, store: Rows, split: str) -> Judged:
         raise RequestError(
             f"run {run.path} was trained on {seen:,} of {len(here):,} {store.counted} of split "
             f"'{split}' in store {store.path}, whose splits have changed since: judge it on "
-            "another with --split, or fit the head again"
+            "another with `split`, or fit the head again"
         )
     own = split == run.config.splits.val
     if own and RunFolder(run.path).metrics.exists():

@@ -165,7 +165,7 @@ def _choose_groups(
     """
     if store.unit == "persons":
         raise RequestError(
-            "--val-from-train divides segments, and persons are judged by all key frames of a "
+            "`val_from_train` divides segments, and persons are judged by all key frames of a "
             f"split that the data set itself has: give {store.dataset} one in the manifest"
         )
     rows = labelled_rows(store, config.train_split, targets)

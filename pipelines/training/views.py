@@ -59,13 +59,13 @@ class Views:
         there = Views.of(store.recipe)
         if there is None:
             raise RequestError(
-                f"--views averages over the clips and crops of a segment, and store {store.path} "
-                f"holds {store.recipe.plan.sampling}: leave --views out"
+                f"`views` averages over the clips and crops of a segment, and store {store.path} "
+                f"holds {store.recipe.plan.sampling}: leave `views` out"
             )
         if there != self:
             raise RequestError(
-                f"store {store.path} has {there} views a segment and --views asks for {self}: give "
-                f"--views {there}, or name a store that has {self} with --store"
+                f"store {store.path} has {there} views a segment and `views` asks for {self}: give "
+                f"`views` {there}, or name a store that has {self} with `store`"
             )
         here, own = (of.only(source.tap).of_one_view() for of in (store.recipe, source.recipe))
         differing = [
@@ -77,7 +77,7 @@ class Views:
             raise StoreError(
                 f"store {store.path} and the one that run {run.path} was trained on differ in more "
                 f"than their views ({'; '.join(differing)}): extract one as the run's was, with "
-                "other --clips and --crops alone"
+                "other `clips` and `crops` alone"
             )
 
 
@@ -96,7 +96,7 @@ def view_of(run: Run) -> Run:
         built_for, given = (max(merge_steps(shape)[0] for shape in of) for of in (shapes, alone))
         raise RequestError(
             f"head '{run.config.head}' of run {run.path} takes {built_for} steps, no other number, "
-            f"and a view has {given}: leave --views out, or fit a head of any number, such as "
+            f"and a view has {given}: leave `views` out, or fit a head of any number, such as "
             "linear"
         ) from None
     return replace(run, head=single.eval())

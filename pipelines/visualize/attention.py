@@ -104,7 +104,7 @@ def attention(
         MediaError: the video cannot be read.
     """
     if (video is None) == (segment is None):
-        raise RequestError("name one thing to look at: --video FILE, or --segment ID")
+        raise RequestError("name one thing to look at: `video` FILE, or `segment` ID")
     loaded = load_run(run)
     refuse_persons(loaded)
     if not any(isinstance(member, Attentive) for member in loaded.head.members):

@@ -67,7 +67,7 @@ def kernels(asked: KernelsConfig) -> Pictures:
     for name in layers:
         find_layer(known, name, backbone)
     if not known:
-        raise RequestError(f"{backbone} has no kernels to draw: choose another --backbone")
+        raise RequestError(f"{backbone} has no kernels to draw: choose another `backbone`")
     chosen = first_layers(known, spec.channels) + list(layers or bottleneck_layers(network.module))
     drawn = [
         draw_kernels(
@@ -88,11 +88,11 @@ def maps(asked: MapsConfig) -> Pictures:
     """
     backbone, video, taps = asked.backbone, asked.video, asked.taps
     if not video.exists():
-        raise RequestError(f"there is no video {video}: give --video a file that exists")
+        raise RequestError(f"there is no video {video}: give `video` a file that exists")
     if spec_of(backbone).channels != 3:
         raise RequestError(
             f"{backbone} sees flow, and visualize maps draws what networks make of colours: see "
-            "flow itself with egofeat visualize flow, or choose another --backbone"
+            "flow itself with egofeat visualize flow, or choose another `backbone`"
         )
     network = _load(asked, taps or _all_taps(spec_of(backbone)), asked.device)
     transform = choose_transform(network.spec, network.published, options.Pixels())
@@ -193,7 +193,7 @@ def _channels(network: Backbone, tap: str, wanted: Sequence[int]) -> list[int]:
     for channel in wanted:
         if not 0 <= channel < count:
             raise RequestError(
-                f"--channels {channel}: {tap} of {network.spec.name} has channels 0 to {count - 1}"
+                f"`channels` {channel}: {tap} of {network.spec.name} has channels 0 to {count - 1}"
             )
     spread = [(2 * place + 1) * count // (2 * _CHANNELS) for place in range(_CHANNELS)]
     return list(dict.fromkeys(wanted or spread))

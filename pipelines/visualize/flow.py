@@ -55,7 +55,7 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
     with open_video(media) as source:
         if isinstance(source, FlowSource) != motion.of_flow_frames:
             holds = (
-                "flow: give --method frames"
+                "flow: give `method` frames"
                 if isinstance(source, FlowSource)
                 else "colours, and no flow"
             )

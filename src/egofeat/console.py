@@ -3,8 +3,9 @@
 Everything goes to standard error; standard output is for results.
 """
 
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 from unicodedata import category
@@ -26,9 +27,26 @@ _DRAWN_EVERY_S = 0.1
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+_typed: Mapping[str, str] = {}
+
+
+def name_options(typed: Mapping[str, str]) -> None:
+    """From now on print fields that sentences name, `clip_frames`, as they are typed.
+
+    Args:
+        typed: field to option, `--clip-frames`.
+    """
+    global _typed  # noqa: PLW0603 - a process prints for one command line, or for none
+    _typed = typed
+
+
+def _as_typed(text: str) -> str:
+    return re.sub(r"`(\w+)`", lambda found: _typed.get(found[1], found[0]), text)
+
+
 def say(text: str) -> None:
     """A result for people, to standard output. JSON escapes by itself, and is printed plainly."""
-    print(printable(text))
+    print(printable(_as_typed(text)))
 
 
 def say_all(lines: Iterable[str | Table]) -> None:
@@ -45,7 +63,7 @@ _noted: set[str] = set()
 
 def note(text: str) -> None:
     """One line to standard error."""
-    stderr.print(printable(text), markup=False)
+    stderr.print(printable(_as_typed(text)), markup=False)
 
 
 def note_once(kind: str, text: str) -> None:

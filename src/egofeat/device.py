@@ -101,8 +101,8 @@ class Room:
                 raise
             if number == 1:
                 raise EgofeatError(
-                    f"{self._device} has no room for a batch of one: choose another --device, or "
-                    "extract at a smaller --size"
+                    f"{self._device} has no room for a batch of one: choose another `device`, or "
+                    "extract at a smaller `size`"
                 ) from None
         # Out here nothing holds any more what the batch had taken.
         if self._device.type == "cuda":

@@ -170,12 +170,12 @@ class Options:
             value = getattr(self, name)
             if get_origin(hint) is not ClassVar and not option_types.fits(value, hint):
                 wanted = option_types.words(hint)
-                raise RequestError(f"{name} is {value!r}: give a {wanted}")
+                raise RequestError(f"`{name}` is {value!r}: give a {wanted}")
         for one in declared(type(self)):
             value = getattr(self, one.name, None)
             settled = value is None or value == one.default or one.holder is not type(self)
             if not settled and not one.option.allows(value):
-                raise RequestError(f"{one.typed} is {one.show(value)}: {one.option.wanted(value)}")
+                raise RequestError(f"`{one.name}` is {one.show(value)}: {one.option.wanted(value)}")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -223,8 +223,13 @@ class Declared:
 
     @property
     def typed(self) -> str:
-        """What messages call it."""
+        """What the command line calls it."""
         return (self.flags or (self.option.metavar or self.name.upper(),))[0]
+
+    @property
+    def names(self) -> set[str]:
+        """What files and sentences may call it: as the field, or as it is typed."""
+        return {self.name, *(flag.removeprefix("--").replace("-", "_") for flag in self.flags)}
 
     @property
     def remarks(self) -> list[str]:

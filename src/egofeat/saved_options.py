@@ -1,7 +1,7 @@
 """Values of options as they are typed, and as they stand in a file."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -65,7 +65,7 @@ def read_saved(path: Path, kinds: Sequence[type[Options]]) -> dict[str, Any]:
                 raise RequestError(f"{path} holds no options: write NAME: VALUE, a line each")
     except (KeyError, TypeError, AttributeError):
         raise RequestError(f"{path} is damaged: it is no config.yaml of a run") from None
-    options = {name: one for kind in kinds for one in declared(kind) for name in _names(one)}
+    options = {name: one for kind in kinds for one in declared(kind) for name in one.names}
     given = {}
     for name, value in ((str(key).replace("-", "_"), value) for key, value in found.items()):
         if name not in options:
@@ -76,11 +76,6 @@ def read_saved(path: Path, kinds: Sequence[type[Options]]) -> dict[str, Any]:
         if value is not None:
             given[one.name] = _read(path, name, one, value)
     return given
-
-
-def _names(one: Declared) -> Iterable[str]:
-    """What an option may be called in a file: its field, or as it is typed."""
-    return {one.name, *(flag.removeprefix("--").replace("-", "_") for flag in one.flags)}
 
 
 def _read(path: Path, name: str, one: Declared, value: Any) -> Any:

@@ -114,7 +114,7 @@ def test_a_name_that_cannot_be_written_down_costs_that_clip_alone(place, name):
 def test_folders_of_images_are_for_a_csv(place):
     place.clips("train/a/clip/frame_1.jpg")
     assert "holds folders of images and no videos" in place.error()
-    assert "`format: csv` with `fps`" in place.error()
+    assert "`format: csv` with `fps:`" in place.error()
 
 
 def test_an_expression_without_end_is_ended(place, monkeypatch):

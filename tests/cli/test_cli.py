@@ -142,7 +142,10 @@ def test_failures_end_with_1_and_a_line_that_says_where_to_read(work):
         (("fit-head", "lstm", "--option", "hidden"), "--option hidden has no value"),
         (("fit-head", "lstm", "--option", "hiden=3"), "no option 'hiden'"),
         (("fit-head", "lstm", "--epochs", "0"), "epochs"),
-        (("fit-head", "convlstm"), "needs feature maps"),
+        (
+            ("fit-head", "convlstm"),
+            "holds vectors: extract with --tap map or --tap block12",
+        ),
         (("fit-head", "lstm", "--option", "hidden=100000000"), "larger than the memory"),
         (("fit-head", "lstm", "--option", "hidden=10000000000"), "larger than the memory"),
         (("fit-head", "lstm", "--seed", 2**70), "--seed is 1180591620717411303424: give less than"),
@@ -157,6 +160,7 @@ def test_failures_end_with_1_and_a_line_that_says_where_to_read(work):
         (("annotate", "a.mp4", "--run=runs/it", "-o", "b.mp4"), "annotate RUN VIDEO --out FILE"),
         (("bench", "backbones", "s3d", "--frames", "9"), "is called --clip-frames"),
         (("evaluate",), "RUN is missing"),
+        (("reextract",), "give --from STORE with --backbone NAME, or --all DATASET"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_2(work, run, words, sentence):

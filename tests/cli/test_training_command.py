@@ -53,7 +53,7 @@ def test_a_preset_sets_the_trainer_and_the_command_line_wins(handed):
 
 def test_epochs_take_the_place_of_a_presets_iterations(handed):
     assert handed("stam", "--preset", "stam-egtea-ranger", "--epochs", "9").trainer.unit == "epoch"
-    with pytest.raises(RequestError, match="--epochs and --iterations are both given"):
+    with pytest.raises(RequestError, match="`epochs` and `iterations` are both given"):
         handed("linear", "--epochs", "9", "--iterations", "9")
 
 

@@ -186,7 +186,7 @@ def test_what_nobody_hosts_is_not_fetched(tmp_path, monkeypatch, empty_cache):
     assert not empty_cache.exists()
     empty_cache.mkdir(parents=True)
     (empty_cache / "net.pth").write_bytes(b"altered")
-    with pytest.raises(WeightsError, match=r"\): name it with --weights to use it as it is"):
+    with pytest.raises(WeightsError, match=r"\): name it with `weights` to use it as it is"):
         find(weights)
     (empty_cache / "net.pth").write_bytes(CONTENT)
     assert find(weights) == empty_cache / "net.pth"

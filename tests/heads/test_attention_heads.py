@@ -101,7 +101,7 @@ def test_flow_attention_is_the_one_dimensional_network_on_weighted_maps(preset, 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 1, 3, 3)])
 def test_flow_attention_needs_maps_and_a_grid(shape):
-    with pytest.raises(RequestError, match=r"maps and the grid of flow.*--backbone flow_grid"):
+    with pytest.raises(RequestError, match=r"maps and the grid of flow.*`backbone` flow_grid"):
         build_head("flow_attention", shape, {"v": 2})
 
 

@@ -110,8 +110,8 @@ def test_options_come_as_words_too_and_win_over_the_preset():
         ("convlstm", (20, 8, 2, 2), None, {"norm": "maybe"}, "norm .* cannot be 'maybe'"),
         ("convlstm", (20, 8, 2, 2), None, {"kernel": 2}, "kernel .* must be odd"),
         ("conv1d", (20, 8), None, {"kernel": 4}, "kernel .* must be odd"),
-        ("convlstm", (20, 8), None, {}, "needs feature maps.*--tap map or --tap block12"),
-        ("conv1d", (16, 8), "seed", {}, "20 frames.*has 16.*--frames 20"),
+        ("convlstm", (20, 8), None, {}, "needs feature maps.*`tap` map or `tap` block12"),
+        ("conv1d", (16, 8), "seed", {}, "20 frames.*has 16.*`frames` 20"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_with_the_mend(name, shape, preset, options, says):

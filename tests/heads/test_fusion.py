@@ -46,8 +46,8 @@ def test_clips_of_maps_join_by_their_time():
 @pytest.mark.parametrize(
     ("shapes", "says"),
     [
-        ([(4, 6), (4, 6, 2, 2)], "vectors and 2×2 .* --fuse logits"),
-        ([(4, 6, 3, 3), (2, 2, 6, 4, 4)], "3×3 and 4×4 .* --fuse logits"),
+        ([(4, 6), (4, 6, 2, 2)], "vectors and 2×2 .* `fuse` logits"),
+        ([(4, 6, 3, 3), (2, 2, 6, 4, 4)], "3×3 and 4×4 .* `fuse` logits"),
     ],
 )
 def test_other_sizes_are_refused_with_the_mend(shapes, says):
@@ -129,7 +129,7 @@ def test_one_step_a_segment_trains_or_is_refused(array_features, name, preset, s
     on_maps = ("convlstm", "stam", "flow_attention")
     needs = "feature maps" if name in on_maps and len(shape) == 2 else None
     if not needs and preset and name in ("conv1d", "flow_attention"):
-        needs = r"has 1: extract with --frames 20 \(--clips 20"
+        needs = r"has 1: extract with `frames` 20 \(`clips` 20"
     if needs:
         with pytest.raises(RequestError, match=needs):
             build_head(name, shape, {"verb": 2}, preset)

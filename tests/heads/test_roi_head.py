@@ -113,7 +113,7 @@ def test_a_person_weighs_others_by_query_and_key():
 @pytest.mark.parametrize(
     ("shape", "options", "says"),
     [
-        ((1, 8), {"pool": "attention"}, "pool attention of head 'roi' needs maps.*--tap roi_map"),
+        ((1, 8), {"pool": "attention"}, "pool attention of head 'roi' needs maps.*`tap` roi_map"),
         ((1, 8), {"pool": "mean"}, "pool mean of head 'roi' needs maps"),
         ((1, 8, 7, 7), {"pool": "min"}, "pool .* 'max', 'mean' or 'attention'"),
         ((2, 8), {"others": 3}, "rows of 4 persons, and these are of 2"),

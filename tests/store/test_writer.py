@@ -45,9 +45,9 @@ def test_joining_with_another_format_or_compression_is_refused(make, tmp_path):
     make.store(tmp_path, {}, format="zarr", compress="zstd")
     make.writer(tmp_path, make.dataset(), format="zarr")
     make.writer(tmp_path, make.dataset(), compress="zstd")
-    with pytest.raises(RequestError, match="format zarr, not hdf5: leave --format out"):
+    with pytest.raises(RequestError, match="`format` zarr, not hdf5: leave `format` out"):
         make.writer(tmp_path, make.dataset(), format="hdf5")
-    with pytest.raises(RequestError, match="compress zstd, not gzip: leave --compress out"):
+    with pytest.raises(RequestError, match="`compress` zstd, not gzip: leave `compress` out"):
         make.writer(tmp_path, make.dataset(), compress="gzip")
 
 

@@ -139,7 +139,7 @@ def _refuse_images(media: Path) -> None:
         if any(path.suffix.lower() in IMAGE_SUFFIXES for path in islice(media.glob(depth), 1000)):
             raise ManifestError(
                 f"'media' {media} holds folders of images and no videos: list them in a CSV file, "
-                "and write `format: csv` with `fps`"
+                "and write `format: csv` with `fps:`"
             )
 
 

@@ -24,6 +24,8 @@ from egofeat.plugins import chosen
 
 PLAIN = (bool, int, float, str, Path)
 _Run = TypeVar("_Run", bound=Callable[..., Any])
+_TYPED: dict[str, str] = {}
+"""Field to option, of all commands."""
 
 app = typer.Typer(
     name="egofeat",
@@ -94,6 +96,8 @@ def command(
     def register(run: _Run) -> _Run:
         kinds = [kind for name, kind in get_type_hints(run).items() if name != "return"]
         options = [one for kind in kinds for one in declared(kind)]
+        for one in options:
+            _TYPED.update(dict.fromkeys(one.names, one.typed) if one.flags else {})
 
         def call(
             *, ctx: typer.Context, as_json: bool, config: Path | None = None, **_: Any
@@ -153,7 +157,9 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run; an interruption is said, and what to do then."""
+        """Run; sentences name options as typed, and say what to do after an interruption."""
+        own = {name: one.typed for one in self.said("options").values() for name in one.names}
+        console.name_options({**_TYPED, **own})
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

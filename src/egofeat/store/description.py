@@ -46,7 +46,7 @@ class Description:
         create_file(store / NAME, content, worker)
         existing = self.read(store)
         if existing.recipe.digest != self.recipe.digest:
-            raise StoreError(f"{store} holds features of another recipe: choose another --out")
+            raise StoreError(f"{store} holds features of another recipe: choose another `out`")
         return existing
 
     @classmethod

@@ -234,7 +234,7 @@ def packing(store: Path, form: str | None, compress: str | None) -> tuple[str, s
     ):
         if asked is not None and asked != has:
             raise RequestError(
-                f"{store} was begun with --{option} {has}, not {asked}: leave --{option} out to "
-                "join it, or choose another --out"
+                f"{store} was begun with `{option}` {has}, not {asked}: leave `{option}` out to "
+                "join it, or choose another `out`"
             )
     return existing.format, existing.compress

@@ -264,7 +264,7 @@ def test_what_is_no_image_classifier_is_refused(name, words):
 
 
 def test_a_size_that_a_network_has_no_room_for_is_refused():
-    with pytest.raises(RequestError, match="needs 224 pixels a side, not 192: give --size 224"):
+    with pytest.raises(RequestError, match="needs 224 pixels a side, not 192: give `size` 224"):
         family_of("vit_b_32")[1](["conv_proj"], None, 0)(noise(1, 3, 192, 192))
     with pytest.raises(RequestError, match="at least 75 pixels a side, not 64"):
         FAMILY["inception_v3"][1](["stem"], None, 0)(noise(1, 3, 64, 64))

@@ -96,7 +96,7 @@ def test_tar_is_closed_and_closes_twice(folder: Path, tmp_path: Path) -> None:
 
 
 def test_frame_rate_must_be_given(path: Path) -> None:
-    with pytest.raises(MediaError, match="give `fps`"):
+    with pytest.raises(MediaError, match="give `fps:`"):
         open_video(Media(path))
 
 

@@ -122,12 +122,12 @@ def rates_of(order_task, config):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"schedule": "multistep"}, "multistep needs --lr-milestones, as 300,1000"),
-        ({"lr_milestones": (3, 2)}, "--lr-milestones must ascend"),
-        ({"lr_milestones": (0, 2)}, "--lr-milestones must ascend from 1"),
-        ({"lr_decay_from": 0}, "--lr-decay-from is 0: give 1 or more"),
-        ({"lr_decay": 0.0}, "--lr-decay is 0: give more than 0"),
-        ({"warmup": -1}, "--warmup is -1: give 0 or more"),
+        ({"schedule": "multistep"}, "multistep needs `lr_milestones`, as 300,1000"),
+        ({"lr_milestones": (3, 2)}, "`lr_milestones` must ascend"),
+        ({"lr_milestones": (0, 2)}, "`lr_milestones` must ascend from 1"),
+        ({"lr_decay_from": 0}, "`lr_decay_from` is 0: give 1 or more"),
+        ({"lr_decay": 0.0}, "`lr_decay` is 0: give more than 0"),
+        ({"warmup": -1}, "`warmup` is -1: give 0 or more"),
         ({"schedule": "exponential"}, "choose step, multistep, plateau, cosine or constant"),
     ],
 )

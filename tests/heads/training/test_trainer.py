@@ -221,7 +221,7 @@ def test_an_lstm_in_arithmetic_that_the_processor_has_not_is_refused(order_task,
     if cpu_runs_lstm(amp):
         assert fitted("lstm", order_task(90), config)[1].history
     else:
-        with pytest.raises(RequestError, match=f"--amp {amp} of an LSTM .*: use (bf16, or )?off"):
+        with pytest.raises(RequestError, match=f"`amp` {amp} of an LSTM .*: use (bf16, or )?off"):
             fitted("lstm", order_task(90), config)
 
 
@@ -237,7 +237,7 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
     task = Examples(
         array_features(array), {"verb": np.arange(8) % 2}, np.arange(6), np.arange(6, 8)
     )
-    says = r"not finite in epoch 1: lower --lr \(0.*\), or --clip-norm \(1\)$"
+    says = r"not finite in epoch 1: lower `lr` \(0.*\), or `clip_norm` \(1\)$"
     with pytest.raises(EgofeatError, match=says):
         fitted("linear", task, replace(QUICK, epochs=1))
 
@@ -245,14 +245,14 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("optimizer", "lion", "--optimizer is lion: choose adam, adamw, sgd or ranger"),
-        ("amp", "on", "--amp is on: choose off, bf16 or fp16"),
-        ("epochs", -1, "--epochs is -1: give 0 or more"),
-        ("clip_norm", -1, "--clip-norm is -1: give 0 or more"),
-        ("lr", 0, "--lr is 0: give more than 0"),
-        ("lr", float("nan"), "--lr is nan: give a finite number"),
-        ("lr", float("inf"), "--lr is inf: give a finite number"),
-        ("batch_size", 2**64, "--batch-size is .*: give less than"),
+        ("optimizer", "lion", "`optimizer` is lion: choose adam, adamw, sgd or ranger"),
+        ("amp", "on", "`amp` is on: choose off, bf16 or fp16"),
+        ("epochs", -1, "`epochs` is -1: give 0 or more"),
+        ("clip_norm", -1, "`clip_norm` is -1: give 0 or more"),
+        ("lr", 0, "`lr` is 0: give more than 0"),
+        ("lr", float("nan"), "`lr` is nan: give a finite number"),
+        ("lr", float("inf"), "`lr` is inf: give a finite number"),
+        ("batch_size", 2**64, "`batch_size` is .*: give less than"),
     ],
 )
 def test_wrong_options_are_refused(option, value, says):

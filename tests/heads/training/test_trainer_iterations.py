@@ -106,12 +106,12 @@ def test_a_loss_that_is_not_finite_is_said_with_its_iteration(array_features):
     task = Examples(
         array_features(array), {"order": np.arange(8) % 2}, np.arange(6), np.arange(6, 8)
     )
-    with pytest.raises(EgofeatError, match="not finite in iteration 2: lower --lr"):
+    with pytest.raises(EgofeatError, match="not finite in iteration 2: lower `lr`"):
         fitted(task, replace(QUICK, iterations=4, eval_every=2))
 
 
 def test_epochs_are_evaluated_one_by_one():
-    with pytest.raises(RequestError, match="--eval-every counts iterations"):
+    with pytest.raises(RequestError, match="`eval_every` counts iterations"):
         TrainerConfig(eval_every=10)
 
 
@@ -132,5 +132,5 @@ def test_what_is_said_wins_over_the_recipe():
     assert (said.lr, said.iterations, said.optimizer) == (0.5, 10, "ranger")
     epochs = trainer_config("stam-egtea-ranger", epochs=7)
     assert (epochs.unit, epochs.epochs, epochs.optimizer) == ("epoch", 7, "ranger")
-    with pytest.raises(RequestError, match="--epochs and --iterations are both given"):
+    with pytest.raises(RequestError, match="`epochs` and `iterations` are both given"):
         trainer_config(None, epochs=7, iterations=7)

@@ -260,7 +260,7 @@ def test_a_detector_without_weights_names_the_other_way(persons_run, asked, monk
         raise WeightsError("the weights are not at hand: download them")
 
     monkeypatch.setattr(people.persons, "load", load)
-    with pytest.raises(WeightsError, match=r"not at hand: download them, or say .* with --boxes"):
+    with pytest.raises(WeightsError, match=r"not at hand: download them, or say .* with `boxes`"):
         annotate(asked(persons_run[0]))
 
 
@@ -353,16 +353,16 @@ def test_a_video_of_which_nothing_can_be_read_is_refused(clips_run, asked, folde
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"every": 0.0}, "--every is 0: give 0.04 or more"),
-        ({"every": float("nan")}, "--every is nan"),
-        ({"threshold": 1.5}, "--threshold is 1.5: give 0 to less than 1"),
-        ({"min_score": -1.0}, "--min-score is -1: give 0"),
-        ({"top": 0}, "--top is 0: give 1 or more"),
+        ({"every": 0.0}, "`every` is 0: give 0.04 or more"),
+        ({"every": float("nan")}, "`every` is nan"),
+        ({"threshold": 1.5}, "`threshold` is 1.5: give 0 to less than 1"),
+        ({"min_score": -1.0}, "`min_score` is -1: give 0"),
+        ({"top": 0}, "`top` is 0: give 1 or more"),
         ({"out": Path("out.gif")}, "neither .mp4 nor .mkv"),
         ({"run": Path("nowhere")}, "nowhere is not a run"),
         ({"video": Path("frames.tar")}, "is no video file"),
         ({"weights": ("a", "b")}, "1 stores and 2 weights are named"),
-        ({"boxes": Path("b.csv")}, "knows no persons: leave --boxes out"),
+        ({"boxes": Path("b.csv")}, "knows no persons: leave `boxes` out"),
     ],
 )
 def test_wrong_requests_are_refused(clips_run, asked, changes, sentence):
@@ -392,7 +392,7 @@ def test_files_without_boxes_of_the_video_are_refused(persons_run, boxes, asked,
     told("".join(f"{k},1,{box}\n" for k in range(7)), "0, 1, 2, 3, 4 and 2 more; call the video")
     told("", "it has none at all")
     told(f"room,0902,{box}\n", "stand at 902 s and later, and the video ends at 4 s")
-    told(f"room,0001,{box[:-3]}0.5\n", "give a --min-score lower than 0.8")
+    told(f"room,0001,{box[:-3]}0.5\n", "give a `min_score` lower than 0.8")
     told(f"room,soon,{box}\n", "line 1: the time stamp is 'soon'", ManifestError)
     with pytest.raises(ManifestError, match=r"gone\.csv"):
         annotate(asked(run, boxes=tmp_path / "gone.csv"))

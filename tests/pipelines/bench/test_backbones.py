@@ -159,10 +159,10 @@ def test_an_accuracy_belongs_to_its_views_and_size(changes, tmp_path):
     ("changes", "sentence"),
     [
         ({"backbones": ("mobilenetv2", "resnet")}, "no backbone 'resnet'"),
-        ({"precision": "int4"}, "--precision is int4: choose float32 or bf16"),
-        ({"batch_size": 0}, "--batch-size is 0"),
-        ({"clip_frames": -1}, "--clip-frames is -1"),
-        ({"seconds": -1.0}, "--seconds is -1"),
+        ({"precision": "int4"}, "`precision` is int4: choose float32 or bf16"),
+        ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"clip_frames": -1}, "`clip_frames` is -1"),
+        ({"seconds": -1.0}, "`seconds` is -1"),
         ({"device": "tpu"}, "the device 'tpu'"),
     ],
 )
@@ -177,7 +177,7 @@ def test_views_are_clips_by_crops():
     assert read_views("10x3") == (10, 3)
     assert read_views("1×1") == (1, 1)
     for text in ("10", "0x3", "3x", "axb"):
-        with pytest.raises(RequestError, match="--views"):
+        with pytest.raises(RequestError, match="`views`"):
             read_views(text)
 
 

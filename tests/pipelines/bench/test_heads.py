@@ -52,9 +52,9 @@ def test_what_is_written_is_what_is_reported(report):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"lengths": ()}, "--lengths"),
-        ({"outputs": (0, 3)}, "--outputs"),
-        ({"seconds": -1.0}, "--seconds is -1"),
+        ({"lengths": ()}, "`lengths`"),
+        ({"outputs": (0, 3)}, "`outputs`"),
+        ({"seconds": -1.0}, "`seconds` is -1"),
         ({"device": "tpu"}, "the device 'tpu'"),
     ],
 )

@@ -111,7 +111,7 @@ def test_opentad_files_are_arrays_and_the_description_has_its_settings(flat, tmp
 
 def test_actionformer_without_a_manifest_says_that_annotations_are_empty(flat, tmp_path):
     report = to("actionformer", flat, tmp_path / "out")
-    assert "give --manifest" in report.lines()[-1]
+    assert "give `manifest`" in report.lines()[-1]
     features = np.load(tmp_path / "out/P01_02.npz")["feats"]
     assert (features.shape, features.dtype) == ((1, 6), np.float32)
     read = json.loads((tmp_path / "out/annotations.json").read_text())
@@ -206,7 +206,7 @@ def test_opentad_finds_its_annotations_classes_and_features(flat, tmp_path, kitc
 def test_one_target_makes_one_file_and_a_split_one_subset(flat, tmp_path, kitchen):
     both = (ROWS[0], ROWS[1].replace("train", "val"), *ROWS[2:])
     manifest = kitchen(*both, labels="{verb: verb}")
-    with pytest.raises(RequestError, match=r"P01_01\.mp4 has segments of train and val.*--split"):
+    with pytest.raises(RequestError, match=r"P01_01\.mp4 has segments of train and val.*`split`"):
         to("actionformer", flat, tmp_path / "out", dataset="kitchen", manifest=manifest)
     to("actionformer", flat, tmp_path / "out", splits=("val",), manifest=manifest)
     read = json.loads((tmp_path / "out/annotations.json").read_text())["database"]
@@ -277,14 +277,14 @@ def test_npy_of_windows_says_how_many_rows_and_leaves_an_open_end_empty(tmp_path
 
 def test_what_a_format_does_not_take_is_refused_with_the_mend(labelled_store, tmp_path, kitchen):
     fixed = labelled_store(["train", "val"], {"verb": [0, 0]}, {"verb": ("a",)})
-    with pytest.raises(RequestError, match="holds segments: extract with --windows"):
+    with pytest.raises(RequestError, match="holds segments: extract with `windows`"):
         to("ego4d", fixed, tmp_path / "out")
-    with pytest.raises(RequestError, match="knows its own data set: leave out --manifest"):
+    with pytest.raises(RequestError, match="knows its own data set: leave out `manifest`"):
         to("npy", fixed, tmp_path / "out", manifest=kitchen(*ROWS))
     with pytest.raises(RequestError, match="no format 'mat': choose from ego4d"):
         to("mat", fixed, tmp_path / "out")
     maps = make_flat(tmp_path / "maps", {"map": (3, 2, 2), "gap": (6,)})
-    with pytest.raises(RequestError, match=r"holds maps.*: give --tap gap, or give --to npy"):
+    with pytest.raises(RequestError, match=r"holds maps.*: give `tap` gap, or give `to` npy"):
         to("opentad", maps, tmp_path / "out", tap="map")
     with pytest.raises(RequestError, match="extract a tap of vectors"):
         to("opentad", make_flat(tmp_path / "only", {"map": (3, 2, 2)}), tmp_path / "out")
@@ -295,7 +295,7 @@ def test_what_a_format_does_not_take_is_refused_with_the_mend(labelled_store, tm
 
 def test_a_folder_holds_one_export(flat, tmp_path):
     to("ego4d", flat, tmp_path / "out")
-    with pytest.raises(RequestError, match=r"holds another export.*choose another --out"):
+    with pytest.raises(RequestError, match=r"holds another export.*choose another `out`"):
         to("opentad", flat, tmp_path / "out")
     to("ego4d", flat, tmp_path / "out")
 
@@ -325,7 +325,7 @@ def test_a_store_that_lost_its_segments_file_is_exported_as_it_stands(flat, tmp_
     (flat / "segments.json").unlink()
     report = to("ego4d", flat, tmp_path / "out")
     assert (report.files, report.missing) == (3, 0)
-    with pytest.raises(RequestError, match="choose from none, leave --split out"):
+    with pytest.raises(RequestError, match="choose from none, leave `split` out"):
         to("ego4d", flat, tmp_path / "out", splits=("train",))
 
 

@@ -261,7 +261,7 @@ def test_damage_is_left_alone_until_it_is_asked_for(videos, config, tmp_path):
     dataset = data_set([*videos, damaged], [Segment("good", "a"), Segment("bad", "damaged")])
     first = extract.run(config, dataset)
     assert (first.extracted, first.failed) == (1, 1)
-    assert any("--retry-failed" in line for line in first.lines())
+    assert any("`retry_failed`" in line for line in first.lines())
     damaged.write_bytes(whole)
     os.utime(damaged, ns=(then.st_atime_ns, then.st_mtime_ns))  # for all that is told, the same
     second = extract.run(config, dataset)
@@ -292,7 +292,7 @@ def test_a_missing_video_is_noticed_when_it_arrives(videos, config, tmp_path):
     assert said["videos"] == {"absent": 9}
     (only,) = report.failures
     assert (only.cause, only.segments, only.videos) == ("missing", 9, {"absent": 9})
-    assert not any("--retry-failed" in line for line in report.lines())
+    assert not any("`retry_failed`" in line for line in report.lines())
     absent.symlink_to(videos[1])
     arrived = extract.run(config, dataset)
     assert (arrived.extracted, arrived.skipped, arrived.failed) == (9, 1, 0)
@@ -307,7 +307,7 @@ def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp
     report = extract.run(hot, dataset)
     assert report.failed == 9
     reasons = {f.reason for f in progress_of(Path(report.store)).failures}
-    assert all("more than float16 holds: use --dtype float32" in reason for reason in reasons)
+    assert all("more than float16 holds: use `dtype` float32" in reason for reason in reasons)
     assert extract.run(replace(hot, dtype="float32"), dataset).failed == 0
     state["features.1.conv.2.weight"][0] = math.nan
     torch.save(state, tmp_path / "nan.pth")
@@ -326,10 +326,10 @@ def mobile_state() -> dict[str, torch.Tensor]:
     [
         ({"splits": ("trian",)}, "no split 'trian': choose from train"),
         ({"decoder": "cv2"}, "no decoder 'cv2': choose from pyav"),
-        ({"dtype": "int8"}, "--dtype is int8: choose float16 or float32"),
-        ({"frames": 0}, "--frames is 0"),
-        ({"batch_size": 0}, "--batch-size is 0"),
-        ({"part": (4, 3)}, "--part 4/3 is no part: give 1/3 to 3/3"),
+        ({"dtype": "int8"}, "`dtype` is int8: choose float16 or float32"),
+        ({"frames": 0}, "`frames` is 0"),
+        ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"part": (4, 3)}, "`part` 4/3 is no part: give 1/3 to 3/3"),
         ({"device": "cuda:99"}, "the device 'cuda:99' is not at hand"),
         ({"format": "tar"}, "tar"),
         ({"compress": "rar"}, "rar"),

@@ -107,10 +107,10 @@ def test_a_folder_that_is_no_stores_is_not_removed(project):
 @pytest.mark.parametrize(
     ("first", "then", "words"),
     [
-        ({"compress": "gzip"}, {"compress": "none"}, "begun with --compress gzip, not none"),
-        ({}, {"compress": "gzip"}, "begun with --compress none, not gzip"),
-        ({"compress": "none"}, {"compress": "lzf"}, "begun with --compress none, not lzf"),
-        ({"format": "zarr"}, {"format": "hdf5"}, "begun with --format zarr, not hdf5"),
+        ({"compress": "gzip"}, {"compress": "none"}, "begun with `compress` gzip, not none"),
+        ({}, {"compress": "gzip"}, "begun with `compress` none, not gzip"),
+        ({"compress": "none"}, {"compress": "lzf"}, "begun with `compress` none, not lzf"),
+        ({"format": "zarr"}, {"format": "hdf5"}, "begun with `format` zarr, not hdf5"),
     ],
 )
 @pytest.mark.parametrize("ask", [extract.run, extract.forecast], ids=["run", "dry-run"])
@@ -130,6 +130,6 @@ def test_of_two_that_begin_at_once_the_second_is_held_to_what_the_first_said(pro
         return create(self, store, worker)
 
     monkeypatch.setattr(Description, "create", late)
-    with pytest.raises(RequestError, match="begun with --compress gzip, not none"):
+    with pytest.raises(RequestError, match="begun with `compress` gzip, not none"):
         extract.run(replace(SMALL, compress="none"))
     assert extract.run(SMALL).extracted == 2

@@ -201,9 +201,9 @@ def test_maps_are_pooled_before_they_are_stored(dataset, config):
     clips = replace(config, backbone="r3d_18", frames=None, clip_frames=4, size=64, taps=("map",))
     shape = plan_job(replace(clips, pool_grid=2), dataset).recipe.taps["map"]
     assert shape == (1, 1, 512, 2, 2)
-    with pytest.raises(RequestError, match="--pool-grid is of maps, and gap has none"):
+    with pytest.raises(RequestError, match="`pool_grid` is of maps, and gap has none"):
         plan_job(replace(config, pool_grid=4, taps=("gap",)), dataset)
-    with pytest.raises(RequestError, match=r"--pool-grid 9 is finer than the maps .* 8 at most"):
+    with pytest.raises(RequestError, match=r"`pool_grid` 9 is finer than the maps .* 8 at most"):
         plan_job(replace(config, pool_grid=9), dataset)
 
 

@@ -27,7 +27,7 @@ def test_without_yes_it_only_says_what_would_go(make_store):
     report = prune([store], superseded=False, yes=False)
     assert [(one.path, one.bytes) for one in report.stores] == [(str(store), size)]
     assert (report.removed, report.leftovers) == (False, [])
-    assert report.lines()[-1].endswith("would be removed: add --yes to remove them")
+    assert report.lines()[-1].endswith("would be removed: add `yes` to remove them")
     assert verify(store) == []
 
 

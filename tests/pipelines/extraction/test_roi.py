@@ -271,16 +271,16 @@ def test_cropped_maps_are_refused(config, manifest):
     cropped = extract.run(
         replace(config, manifest=manifest, transform="weights", roi=None, taps=("map",))
     )
-    with pytest.raises(RequestError, match=r"cropped or pooled.*--transform squash"):
+    with pytest.raises(RequestError, match=r"cropped or pooled.*`transform` squash"):
         cut_from_maps(FromMapsConfig(store=Path(cropped.store), manifest=manifest))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"frames": 4}, "--frames does not go with features of persons"),
-        ({"pool_grid": 2}, "--pool-grid does not go with features of persons"),
-        ({"crops": 3, "transform": "weights"}, "--crops does not go with features of persons"),
+        ({"frames": 4}, "`frames` does not go with features of persons"),
+        ({"pool_grid": 2}, "`pool_grid` does not go with features of persons"),
+        ({"crops": 3, "transform": "weights"}, "`crops` does not go with features of persons"),
         ({"taps": ("gap",)}, "persons have no tap 'gap': choose from roi, roi_map"),
         ({"roi": RoiConfig(maps=("gap",))}, "tap gap has no maps"),
         ({"transform": "weights"}, "no transform 'weights': choose whole or squash"),
@@ -294,7 +294,7 @@ def test_what_cannot_be_is_refused(config, dataset, change, said):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"min_score": 80}, "--min-score is 80: give 0 to 1"), ({"sampling": -1}, "--sampling is -1")],
+    [({"min_score": 80}, "`min_score` is 80: give 0 to 1"), ({"sampling": -1}, "`sampling` is -1")],
 )
 def test_boxes_that_cannot_be_are_refused(change, said):
     with pytest.raises(RequestError, match=said):

@@ -229,22 +229,22 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        (IMAGE, {"clips": 2}, "--clips does not suit mobilenetv2, which takes single images"),
-        (CLIP, {"frames": 20}, "--frames does not suit r3d_18, which takes clips"),
-        (CLIP, {"stride": 4}, "--stride is of windows"),
-        (CLIP, {"windows": 8, "clips": 2}, "--windows and --clips exclude each other"),
-        (CLIP, {"windows": 8, "crops": 3}, "--windows takes one crop"),
-        (IMAGE, {"fps": 30.0}, "--fps does not suit the frames"),
-        (IMAGE, {"crops": 3, "transform": "squash"}, "--crops 3 cuts frames that squash keeps"),
-        (CLIP, {"windows": 8, "clip_frames": 16}, "--clip-frames 16 is more than --windows 8"),
-        (IMAGE, {"crops": 2}, "--crops is 2: choose 1 or 3"),
+        (IMAGE, {"clips": 2}, "`clips` does not suit mobilenetv2, which takes single images"),
+        (CLIP, {"frames": 20}, "`frames` does not suit r3d_18, which takes clips"),
+        (CLIP, {"stride": 4}, "`stride` is of windows"),
+        (CLIP, {"windows": 8, "clips": 2}, "`windows` and `clips` exclude each other"),
+        (CLIP, {"windows": 8, "crops": 3}, "`windows` takes one crop"),
+        (IMAGE, {"fps": 30.0}, "`fps` does not suit the frames"),
+        (IMAGE, {"crops": 3, "transform": "squash"}, "`crops` 3 cuts frames that squash keeps"),
+        (CLIP, {"windows": 8, "clip_frames": 16}, "`clip_frames` 16 is more than `windows` 8"),
+        (IMAGE, {"crops": 2}, "`crops` is 2: choose 1 or 3"),
         ("s3d", {"clip_frames": 4}, "s3d takes clips of 14 frames or more, not 4"),
         ("s3d", {"windows": 8}, "s3d takes clips of 14 frames or more, not 8"),
         ("slowfast_8x8_r50", {"clip_frames": 30}, "a multiple of 4, not 30"),
         ("i3d_flow", {"motion": "none"}, "takes optical flow"),
         (CLIP, {"transform": "crop"}, "no transform 'crop': choose squash or weights"),
-        (CLIP, {"clips": 0}, "--clips is 0: give 1 or more"),
-        (CLIP, {"fps": 0.0}, "--fps is 0: give more than 0, up to 1000"),
+        (CLIP, {"clips": 0}, "`clips` is 0: give 1 or more"),
+        (CLIP, {"fps": 0.0}, "`fps` is 0: give more than 0, up to 1000"),
         ("r3d", {}, "no backbone 'r3d': did you mean .*r3d_18"),
     ],
 )
@@ -259,9 +259,9 @@ def test_each_backbone_takes_the_options_of_its_kind(config):
     )
     assert (image.frames, image.clips, image.weights, image.taps) == (7, None, "random:1", ("gap",))
     assert (clip.frames, clip.clips, clip.weights, clip.taps) == (None, 3, "random:2", ("gap",))
-    with pytest.raises(RequestError, match="--weights is given 2 times for 3 backbones"):
+    with pytest.raises(RequestError, match="`weights` is given 2 times for 3 backbones"):
         for_each(config, [IMAGE, CLIP, "s3d"], ["random", "random"])
-    with pytest.raises(RequestError, match="--backbone names one twice"):
+    with pytest.raises(RequestError, match="`backbone` names one twice"):
         for_each(config, [IMAGE, IMAGE])
 
 

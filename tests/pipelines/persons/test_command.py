@@ -16,15 +16,15 @@ from egofeat.pipelines.persons.job import plan_persons
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "has segments and no key frames: give --every 1 for"),
-        ({"every": 0.0}, "--every is 0: give 0.001 or more"),
-        ({"every": float("nan")}, "--every is nan: give"),
-        ({"threshold": 1.0}, "--threshold is 1: give 0 to less than 1"),
-        ({"threshold": -0.1}, "--threshold is -0.1"),
-        ({"min_size": -1}, "--min-size is -1: give 0 or more"),
-        ({"part": (4, 3)}, "--part 4/3 is no part"),
-        ({"batch_size": 0}, "--batch-size is 0: give 1 or more"),
-        ({"workers": 0}, "--workers is 0: give 1 or more"),
+        ({}, "has segments and no key frames: give `every` 1 for"),
+        ({"every": 0.0}, "`every` is 0: give 0.001 or more"),
+        ({"every": float("nan")}, "`every` is nan: give"),
+        ({"threshold": 1.0}, "`threshold` is 1: give 0 to less than 1"),
+        ({"threshold": -0.1}, "`threshold` is -0.1"),
+        ({"min_size": -1}, "`min_size` is -1: give 0 or more"),
+        ({"part": (4, 3)}, "`part` 4/3 is no part"),
+        ({"batch_size": 0}, "`batch_size` is 0: give 1 or more"),
+        ({"workers": 0}, "`workers` is 0: give 1 or more"),
         ({"decoder": "none"}, "there is no decoder 'none'"),
         ({"every": 1.0, "device": "tpu"}, "the device 'tpu' is not at hand"),
         ({"every": 1.0, "weights": "none"}, "'none' is neither a file nor weights"),
@@ -39,7 +39,7 @@ def test_options_that_cannot_be_are_refused(tmp_path, changes, said, ordinary, c
 
 
 def test_key_frames_and_every_exclude_each_other(key_frames, configured):
-    with pytest.raises(RequestError, match="'tiny' has key frames of its own: leave --every out"):
+    with pytest.raises(RequestError, match="'tiny' has key frames of its own: leave `every` out"):
         plan_persons(configured(every=1.0), key_frames())
 
 

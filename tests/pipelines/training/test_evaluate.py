@@ -51,7 +51,7 @@ def test_another_split_stands_beside_the_validation(run):
 def test_what_cannot_be_evaluated_is_one_sentence(run, verb_noun_store, tmp_path):
     with pytest.raises(RequestError, match=r"no split 'dev': its splits are test, train, val"):
         evaluate(run.path, "dev")
-    with pytest.raises(RequestError, match=r"split 'test'.*no labels.*--split"):
+    with pytest.raises(RequestError, match=r"split 'test'.*no labels.*`split`"):
         evaluate(run.path, "test")
     with pytest.raises(RequestError, match="is not a run"):
         evaluate(tmp_path / "features")

@@ -299,7 +299,7 @@ def test_what_cannot_be_evaluated_is_one_sentence(write, judge, truth, known):
     with pytest.raises(RequestError, match=r"no persons of split 'dev': its splits are train, val"):
         judge(store, "dev")
     bare = {id_: Boxes.of(of.corners, actions=[[2]] * len(of)) for id_, of in truth.items()}
-    with pytest.raises(RequestError, match=r"nobody in split 'val'.*--split"):
+    with pytest.raises(RequestError, match=r"nobody in split 'val'.*`split`"):
         judge(write(bare, bare, known, "bare"))
     (store / "boxes.npz").unlink()
     with pytest.raises(RequestError, match="nobody in split 'train'"):

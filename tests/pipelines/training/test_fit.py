@@ -124,10 +124,10 @@ def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(conf
     assert not epochs
     assert again.evaluation.metrics == first.evaluation.metrics
     assert (first.path / "head.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(RequestError, match=r"holds another run.*--out"):
+    with pytest.raises(RequestError, match=r"holds another run.*`out`"):
         fit_head(replace(config, head="conv1d"))
     (first.path / "config.yaml").write_text("notes: mine")
-    with pytest.raises(RequestError, match=r"holds another run.*--out"):
+    with pytest.raises(RequestError, match=r"holds another run.*`out`"):
         fit_head(config)
 
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_trained_is_one_sentence(config, labelled_store, tmp_path
 
     assert "no head 'gru'" in sentence(RequestError, head="gru")
     assert "no option 'hiden'" in sentence(RequestError, head="lstm", options={"hiden": 1})
-    assert "--tap map" in sentence(RequestError, head="convlstm")
+    assert "`tap` map" in sentence(RequestError, head="convlstm")
     missing = sentence(RequestError, val_split="dev")
     assert "split 'dev'" in missing
     assert "test, train, val" in missing

@@ -122,9 +122,9 @@ def test_a_finished_run_is_known_again_and_another_fusion_is_another_run(config,
     assert fit_head(config, on_epoch=epochs.append).evaluation.metrics == first.evaluation.metrics
     assert not epochs
     for other in ({"fuse": "logits"}, {"store": stores[::-1]}, {"store": stores[0]}):
-        with pytest.raises(RequestError, match=r"holds another run.*--out"):
+        with pytest.raises(RequestError, match=r"holds another run.*`out`"):
             fit_head(replace(config, **other))
-    with pytest.raises(RequestError, match="--fuse is mean: choose features, logits or weighted"):
+    with pytest.raises(RequestError, match="`fuse` is mean: choose features, logits or weighted"):
         replace(config, fuse="mean")
     damaged = yaml.safe_load((first.path / "config.yaml").read_text())
     del damaged["sources"][1]["recipe"]
@@ -140,7 +140,7 @@ def test_stores_that_have_moved_are_named_in_order(config, stores, tmp_path, fus
     with pytest.raises(StoreError, match="no feature store"):
         evaluate(run.path)
     assert evaluate(run.path, store=moved, device="cpu").metrics == run.evaluation.metrics
-    with pytest.raises(RequestError, match="trained on 2 stores and 1 are named: give --store"):
+    with pytest.raises(RequestError, match="trained on 2 stores and 1 are named: give `store`"):
         evaluate(run.path, store=moved[0])
     with pytest.raises(StoreError, match="holds other features than run"):
         evaluate(run.path, store=moved[::-1])
@@ -168,7 +168,7 @@ def test_maps_of_several_sizes_are_fused_by_their_logits_alone(config, verb_noun
         verb_noun_store(out="clips", row=(2, 2, 6, 3, 3), weights="random:3"),
     )
     config = replace(config, store=maps, head="convlstm", options={"filters": 4})
-    with pytest.raises(RequestError, match=r"2×2 and 3×3 cannot be concatenated.*--fuse logits"):
+    with pytest.raises(RequestError, match=r"2×2 and 3×3 cannot be concatenated.*`fuse` logits"):
         fit_head(config)
     assert not config.out.exists()
     run = fit_head(replace(config, fuse="logits", trainer=replace(QUICK, epochs=1)))
@@ -193,7 +193,7 @@ def test_windows_of_whole_videos_are_refused(config, tmp_path):
     )  # fmt: skip
     dataset = Dataset("toy", {}, (), {})
     StoreWriter.open(tmp_path / "flat", dataset, recipe, made_with={"egofeat": "0"}).close()
-    with pytest.raises(RequestError, match=r"holds windows over whole videos.*without --windows"):
+    with pytest.raises(RequestError, match=r"holds windows over whole videos.*without `windows`"):
         fit_head(replace(config, store=tmp_path / "flat"))
 
 

@@ -153,7 +153,7 @@ def test_gaze_comes_from_the_store_and_is_judged_on_validation(kitchen, taught):
 
 def test_gaze_is_needed_to_train_and_not_to_evaluate(kitchen, taught, tmp_path):
     config, run = taught
-    with pytest.raises(RequestError, match=r"blind.* has no gaze to train with.*--gaze-weight"):
+    with pytest.raises(RequestError, match=r"blind.* has no gaze to train with.*`gaze_weight`"):
         fit_head(replace(config, store=kitchen.blind, out=tmp_path / "none"))
     assert not (tmp_path / "none").exists()
     with pytest.raises(RequestError, match="this head learns none: choose stam"):
@@ -213,7 +213,7 @@ def test_flow_is_joined_to_maps_as_their_last_channel(kitchen, tmp_path):
         {"store": (kitchen.flow, kitchen.maps)},
         {"fuse": "logits"},
     ):
-        with pytest.raises(RequestError, match=r"flow_attention.*(--fuse features|with another)"):
+        with pytest.raises(RequestError, match=r"flow_attention.*(`fuse` features|with another)"):
             fit_head(replace(config, **wrong, out=tmp_path / "none"))
 
 
@@ -272,7 +272,7 @@ def test_pictures_that_cannot_be_are_refused(kitchen, taught, tmp_path, monkeypa
     manifest = SimpleNamespace(dataset=lambda name: kitchen.dataset)
     monkeypatch.setattr(attention_pictures, "load_manifest", lambda path: manifest)
     look = attention_pictures.attention
-    with pytest.raises(RequestError, match="--video FILE, or --segment ID"):
+    with pytest.raises(RequestError, match="`video` FILE, or `segment` ID"):
         look(run.path, tmp_path)
     with pytest.raises(RequestError, match="no segment 's999'"):
         look(run.path, tmp_path, segment="s999", device="cpu")

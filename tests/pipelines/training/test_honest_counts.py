@@ -49,7 +49,7 @@ def test_rows_that_were_trained_on_are_not_judged(config, published):
     published(1)
     with pytest.raises(RequestError, match=r"trained on 4 of 4 segments of split 'test' in"):
         evaluate(run.path, "test", device="cpu")
-    with pytest.raises(RequestError, match=r"splits have changed since: .*--split"):
+    with pytest.raises(RequestError, match=r"splits have changed since: .*`split`"):
         evaluate(run.path, device="cpu")
     train = evaluate(run.path, "train", device="cpu")
     assert (train.segments, train.trained_on) == (8, 4)
@@ -153,7 +153,7 @@ def test_the_challenge_wants_the_whole_split_unless_told(epic, tmp_path):
     store = epic(**epic.missing)
     run = fit_head(FitConfig(head="linear", store=store, out=tmp_path / "run", trainer=QUICK))
     out = tmp_path / "val.zip"
-    with pytest.raises(RequestError, match=r"7 of 10 segments of val; 3 have no .*--incomplete"):
+    with pytest.raises(RequestError, match=r"7 of 10 segments of val; 3 have no .*`incomplete`"):
         export_challenge(run.path, out, "val", device="cpu")
     assert not out.exists()
     words = ["export-challenge", str(run.path), "--split", "val", "--out", str(out)]
@@ -218,15 +218,15 @@ def test_what_is_refused_leaves_no_run(config, labelled_store, tmp_path):
 
     noun_of_val = {"verb": verbs, "noun": [*[None] * 6, 0, 1, 0, 1]}
     assert "no label for target 'noun'" in refused(noun_of_val)
-    assert "--target verb" in refused(noun_of_val)
+    assert "`targets` verb" in refused(noun_of_val)
     assert "with a label for target 'noun'" in refused(noun_of_val, targets=("noun",))
     assert "has no labels" in refused({"verb": nothing, "noun": nothing})
     only_train = refused({"verb": verbs}, splits=["train"] * 6 + ["test"] * 4)
-    assert "--val-from-train" in only_train
+    assert "`val_from_train`" in only_train
     assert "resplit" in only_train
     slow = replace(QUICK, lr=1e30, clip_norm=0, optimizer="sgd")
     told = refused({"verb": verbs}, trainer=slow)
-    assert "lower --lr (1e+30), or clip the gradients with --clip-norm 1" in told
+    assert "lower `lr` (1e+30), or clip the gradients with `clip_norm` 1" in told
 
 
 def test_a_training_that_diverged_makes_room_for_another(config, tmp_path):

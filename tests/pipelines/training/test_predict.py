@@ -104,9 +104,9 @@ def test_a_run_on_several_stores_sees_with_each_backbone(trained, second, sky, f
     seen = predict(path, [videos[0], folder / "gone.mp4"], device="cpu")
     assert [p.video for p in seen.predictions] == [str(videos[0])]
     assert list(seen.failures) == [str(folder / "gone.mp4")]
-    with pytest.raises(RequestError, match="2 stores and 3 weights are named: give --weights"):
+    with pytest.raises(RequestError, match="2 stores and 3 weights are named: give `weights`"):
         predict(path, videos, weights=[*given, *given[:1]], device="cpu")
-    with pytest.raises(WeightsError, match="name the right file with --weights"):
+    with pytest.raises(WeightsError, match="name the right file with `weights`"):
         predict(path, videos, weights="random:1", device="cpu")
 
 
@@ -130,5 +130,5 @@ def test_a_bad_video_is_a_failure_beside_the_good_ones(trained, tmp_path):
 
 def test_other_weights_than_the_runs_are_refused(trained):
     path, _, videos = trained
-    with pytest.raises(WeightsError, match="name the right file with --weights"):
+    with pytest.raises(WeightsError, match="name the right file with `weights`"):
         predict(path, videos, weights="random:5", device="cpu")

@@ -207,7 +207,7 @@ def test_a_second_training_in_one_folder_is_refused(config):
     other.start()
     try:
         assert ready.wait(60)
-        with pytest.raises(RequestError, match=r"another process is training in .*run.*--out"):
+        with pytest.raises(RequestError, match=r"another process is training in .*run.*`out`"):
             fit_head(config)
         other.kill()  # the lock goes with the process
         other.join()

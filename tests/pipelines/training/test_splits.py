@@ -103,9 +103,9 @@ def test_joined_stores_are_divided_as_one(config, sessions, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"val_from_train": 1.0}, "--val-from-train is 1: give 0 to less than 1"),
+        ({"val_from_train": 1.0}, "`val_from_train` is 1: give 0 to less than 1"),
         ({"val_from_train": 0.99}, "takes 10 of 10 groups of store .* leaves nothing to train on"),
-        ({"val_split": "test"}, "has a split 'test' of its own: leave --val-from-train out"),
+        ({"val_split": "test"}, "has a split 'test' of its own: leave `val_from_train` out"),
         ({"train_split": "dev"}, "split 'dev' of store .* has no labelled segments"),
     ],
 )

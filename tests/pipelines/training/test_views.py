@@ -185,15 +185,15 @@ def test_frames_of_an_image_network_are_views(clip_store, fitted):
     said = logits_of(run / "predictions-8x1.npz")
     for target, mean in plainly(run, store, (None, None)).items():
         np.testing.assert_allclose(np.exp(said[f"logits_{target}"]), mean, atol=2e-6)
-    with pytest.raises(RequestError, match="has 8x1 views a segment and --views asks for 20x1"):
+    with pytest.raises(RequestError, match="has 8x1 views a segment and `views` asks for 20x1"):
         evaluate(run, views=(20, 1))
 
 
 def test_other_views_than_the_stores_are_refused(clip_store, fitted):
     run, many = fitted(clip_store()), clip_store(10, 3)
-    with pytest.raises(RequestError, match=r"1x1 views a segment.* asks for 10x3.*--store"):
+    with pytest.raises(RequestError, match=r"1x1 views a segment.* asks for 10x3.*`store`"):
         evaluate(run, views=(10, 3))
-    with pytest.raises(RequestError, match="has 10x3 views a segment and --views asks for 3x10"):
+    with pytest.raises(RequestError, match="has 10x3 views a segment and `views` asks for 3x10"):
         evaluate(run, store=many, views=(3, 10))
     with pytest.raises(StoreError, match="holds other features than run"):
         evaluate(run, store=many)
@@ -226,7 +226,7 @@ def test_a_store_of_another_recipe_is_refused(clip_store, fitted, changes, said)
 
 def test_a_store_without_a_number_of_views_is_refused(clip_store, fitted):
     run = fitted(clip_store(plan=KeyFrames(32, 2, 30.0)))
-    with pytest.raises(RequestError, match=r"holds key-frames: leave --views out"):
+    with pytest.raises(RequestError, match=r"holds key-frames: leave `views` out"):
         evaluate(run, views=(1, 1))
 
 
@@ -325,6 +325,6 @@ def test_views_on_the_command_line(clip_store, fitted):
     assert json.loads(machine.stdout)["views"] == "10x3"
     refused = said("--views", "ten")
     assert isinstance(refused.exception, RequestError)
-    assert "--views ten is no number of views: give clips x crops, as 10x3" in str(
+    assert "`views` ten is no number of views: give clips x crops, as 10x3" in str(
         refused.exception
     )

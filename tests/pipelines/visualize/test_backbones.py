@@ -270,10 +270,10 @@ def test_wrong_requests_about_maps(video: Path, clip_backbone: str, tmp_path: Pa
         draw(taps=("gap",))
     with pytest.raises(RequestError, match="no tap 'stage9'"):
         draw(taps=("stage9",))
-    with pytest.raises(RequestError, match="--start is -1"):
+    with pytest.raises(RequestError, match="`start` is -1"):
         draw(start=-1.0)
     absent = tmp_path / "absent.mp4"
-    with pytest.raises(RequestError, match=r"there is no video .*absent\.mp4: give --video a file"):
+    with pytest.raises(RequestError, match=r"there is no video .*absent\.mp4: give `video` a file"):
         maps(asked(MapsConfig, tmp_path, video=absent))
 
 
@@ -339,7 +339,7 @@ def test_wrong_requests_about_maximising(tmp_path: Path, clip_backbone: str) -> 
         draw(blocks=(17,))
     with pytest.raises(RequestError, match="block1 of mobilenetv2 has channels 0 to 23"):
         draw(blocks=(1,), channels=(24,))
-    with pytest.raises(RequestError, match="--steps is 0"):
+    with pytest.raises(RequestError, match="`steps` is 0"):
         draw(steps=0)
 
 

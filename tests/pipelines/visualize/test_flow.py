@@ -53,7 +53,7 @@ def test_flow_is_drawn(frames, tmp_path):
         assert picture.width > 600
     with pytest.raises(MediaError, match="holds colours, and no flow"):
         visualize.flow(FlowConfig(video=frames, out=tmp_path, method="frames"))
-    with pytest.raises(RequestError, match="--start is -1"):
+    with pytest.raises(RequestError, match="`start` is -1"):
         visualize.flow(FlowConfig(video=frames, out=tmp_path, start=-1))
     with pytest.raises(RequestError, match="choose from farneback, tvl1"):
         visualize.flow(FlowConfig(video=frames, out=tmp_path, method="rgbdiff"))
@@ -65,5 +65,5 @@ def test_shipped_flow_is_drawn(real_data, tmp_path):
     (path,) = visualize.flow(FlowConfig(video=folder, out=tmp_path, method="frames")).pictures
     with Image.open(path) as picture:
         assert picture.height > 500
-    with pytest.raises(MediaError, match="holds flow: give --method frames"):
+    with pytest.raises(MediaError, match="holds flow: give `method` frames"):
         visualize.flow(FlowConfig(video=folder, out=tmp_path, method="farneback"))

@@ -211,7 +211,7 @@ def test_flat_stores_are_refused(make, tmp_path):
     path = make.store(tmp_path, {"a": make.flat_rows({"v": 3})}, make.flat_recipe())
     store = open_store(path)
     assert not store.has_gaze
-    with pytest.raises(RequestError, match="extract one without --windows"):
+    with pytest.raises(RequestError, match="extract one without `windows`"):
         store.gaze_points(store.rows())
 
 

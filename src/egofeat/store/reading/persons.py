@@ -39,7 +39,7 @@ class PersonRows(Rows, Features):
     unlabelled = (
         "has no annotated persons that do anything, and heads learn from these: make a store of "
         "them with egofeat roi --boxes annotated (one of detected persons is for evaluation), or "
-        "choose splits with --train-split and --val-split"
+        "choose splits with `train_split` and `val_split`"
     )
 
     def __init__(self, store: PersonStore, others: int = 0) -> None:

@@ -208,7 +208,7 @@ class SegmentStore(FeatureStore, Features):
 
     flat = False
     holds = "segments"
-    wanted = ", and heads of segments need a store of segment clips: extract one without --windows"
+    wanted = ", and heads of segments need a store of segment clips: extract one without `windows`"
 
     def __getitem__(self, id_: str) -> NDArray[Any]:
         """Features of the segment `id_`, `row_shape`, read-only; a view where the store is mapped.
@@ -294,7 +294,7 @@ class WindowStore(FlatStore):
     """Dense windows over whole videos: a segment is a video, and has a row a window."""
 
     holds = "windows over whole videos, as many as each is long"
-    wanted = ", not windows over whole videos: extract with --windows"
+    wanted = ", not windows over whole videos: extract with `windows`"
 
 
 class PersonStore(FlatStore):
