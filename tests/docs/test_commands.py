@@ -27,19 +27,16 @@ FIRST: dict[str, tuple[str, ...]] = {
         "egofeat fit-head lstm --store features/epic --out runs/kitchen-lstm",
     ),
     "docs/backbones.md": (_EPIC,),
-    "docs/heads.md": (
-        "egofeat extract --backbone mobilenetv2 --dataset epic",
-        "egofeat extract --backbone i3d --dataset epic --split train,val",
+    "docs/attention.md": (
         "egofeat extract --backbone i3d --dataset egtea --tap map",
         "egofeat extract --backbone mobilenetv2 --dataset epic --split train,val --tap map"
         " --out maps",
         "egofeat extract --backbone flow_grid --dataset epic --split train,val --motion farneback"
         " --out flow",
     ),
-    "docs/store.md": (
-        _EPIC,
-        "egofeat extract --backbone slowfast_8x8_r50 --windows 32 --stride 16 --out dense",
-    ),
+    "docs/heads.md": (_EPIC, "egofeat extract --backbone i3d --dataset epic --split train,val"),
+    "docs/runs.md": (_EPIC, "egofeat fit-head linear --store features/epic --out runs/first"),
+    "docs/store.md": (_EPIC,),
 }
 """What a page takes for granted: done by another page before."""
 

@@ -11,7 +11,7 @@ from egofeat.manifest import load_manifest
 
 _EPIC = "egofeat extract --backbone mobilenetv2 --dataset epic --split train,val"
 FIRST = {
-    "README.md": (_EPIC,),
+    "README.md": ("egofeat extract --manifest mine.yaml",),
     "docs/extending.md": (),
     "docs/heads.md": (),
     "docs/python.md": (),

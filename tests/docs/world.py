@@ -84,6 +84,8 @@ def make_own(folder: Path) -> None:
     rows = [f"P01.mp4,{k},{k + 1},train,P01,a{k},{VERBS[k % 2]},cup" for k in range(3)]
     write(folder.parent / "segments.csv", "file,t0,t1,part,person,uid,verb,object", *rows)
     write(folder.parent / "verbs.txt", *VERBS[:2])
+    entry = "mine: {format: folder, media: data/clips}"
+    write(folder.parent / "mine.yaml", "version: 1", "datasets:", f"  {entry}")
 
 
 def uncommented(manifest: str) -> str:
