@@ -4,7 +4,7 @@ The practical analysis of Canziani et al. (2016, arXiv:1605.07678) for feature e
 parameters, multiply-adds, time and memory of a view, and the published accuracy for them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import count_parameters, multiply_adds
 from egofeat.extract.weights import Weights
 from egofeat.pipelines.bench.options import BackboneBench
-from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure_apart
-from egofeat.pipelines.bench.tables import BenchReport, Columns, count, figure, known, table
+from egofeat.pipelines.bench.pictures import Point, scatter
+from egofeat.pipelines.bench.speed import Speed, measure_apart
+from egofeat.pipelines.bench.tables import BenchReport, figure, known, operations, table
 from egofeat.pipelines.bench.timing import machine
 from egofeat.pipelines.extraction.choices import check_clip_frames
-from egofeat.pipelines.figures.costs import Point, accuracy_against_cost, accuracy_per_parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,11 @@ class BackboneRow:
     """Why something is missing that should not be."""
 
     @property
+    def measure(self) -> str:
+        """What the accuracy is of: only those of one measure compare."""
+        return f"{self.metric}, {self.trained_on}"
+
+    @property
     def counts_differ(self) -> bool:
         """By more than publishers' rounding and conventions explain."""
         counted, published = self.multiply_adds_view, self.multiply_adds_published
@@ -78,22 +83,58 @@ class BackbonesReport(BenchReport[BackboneRow]):
 
     def lines(self) -> list[str | Table]:
         """The tables for people."""
-        rows = self.rows
         said: list[str | Table] = [
             "Multiply-adds",
-            table(rows, _COSTS),
+            _table(_COSTS, self.rows),
             f"Speed and memory: {self.machine}, {self.precision}",
-            table(rows, _SPEEDS),
+            _table(_SPEEDS, self.rows),
         ]
-        if published := [row for row in rows if row.accuracy is not None]:
+        if published := [row for row in self.rows if row.accuracy is not None]:
             title = "Published accuracy, %; per 10⁹ multiply-adds of a run; per 10⁶ parameters"
-            said += [title, table(published, _ACCURACIES)]
-        if different := [row.backbone for row in rows if row.counts_differ]:
+            said += [title, _table(_ACCURACIES, published)]
+        if different := [row.backbone for row in self.rows if row.counts_differ]:
             said += [
                 f"{', '.join(different)}: fewer multiply-adds published than counted.",
                 "Published figures leave out part of the products of non-local blocks.\n",
             ]
         return [*said, *self.files]
+
+
+_Columns = dict[str, Callable[[BackboneRow], str]]
+"""Heading to what a row has there."""
+_COSTS: _Columns = {
+    "backbone": lambda row: row.backbone,
+    "view": lambda row: f"{row.frames}×{row.size}²",
+    "parameters": lambda row: f"{row.parameters / 1e6:.2f} M",
+    "a view": lambda row: known(row.multiply_adds_view, _count),
+    "published": lambda row: known(row.multiply_adds_published, _count),
+    "views": lambda row: f"{row.clips}×{row.crops}",
+    "a run": lambda row: known(row.multiply_adds_run, _count),
+}
+_SPEEDS: _Columns = {
+    "backbone": lambda row: row.backbone,
+    "batch": lambda row: known(row.batch, str),
+    "ms a view": lambda row: known(row.ms_view, figure),
+    "views/s": lambda row: known(row.views_per_second, figure),
+    "s a run": lambda row: known(row.seconds_run, figure),
+    "GPU peak": lambda row: known(row.device_peak_bytes, console.size),
+    "host peak": lambda row: known(row.host_peak_bytes, console.size),
+}
+_ACCURACIES: _Columns = {
+    "backbone": lambda row: row.backbone,
+    "accuracy": lambda row: f"{row.accuracy:.1f}",
+    "measure": lambda row: row.measure,
+    "per G": lambda row: known(row.accuracy_per_giga_multiply_adds, figure),
+    "per M": lambda row: known(row.accuracy_per_million_parameters, figure),
+}
+
+
+def _table(columns: _Columns, rows: Sequence[BackboneRow]) -> Table:
+    return table([*columns], ([say(row) for say in columns.values()] for row in rows))
+
+
+def _count(multiply_adds: int) -> str:
+    return operations(multiply_adds, "#.4g")
 
 
 _PAPERS = {
@@ -112,32 +153,6 @@ _PAPERS = {
 }
 """What is published of backbones that have no published weights."""
 
-_COSTS: Columns[BackboneRow] = {
-    "backbone": lambda row: row.backbone,
-    "view": lambda row: f"{row.frames}×{row.size}²",
-    "parameters": lambda row: f"{row.parameters / 1e6:.2f} M",
-    "a view": lambda row: known(row.multiply_adds_view, count),
-    "published": lambda row: known(row.multiply_adds_published, count),
-    "views": lambda row: f"{row.clips}×{row.crops}",
-    "a run": lambda row: known(row.multiply_adds_run, count),
-}
-_SPEEDS: Columns[BackboneRow] = {
-    "backbone": lambda row: row.backbone,
-    "batch": lambda row: known(row.batch, str),
-    "ms a view": lambda row: known(row.ms_view, figure),
-    "views/s": lambda row: known(row.views_per_second, figure),
-    "s a run": lambda row: known(row.seconds_run, figure),
-    "GPU peak": lambda row: known(row.device_peak_bytes, console.size),
-    "host peak": lambda row: known(row.host_peak_bytes, console.size),
-}
-_ACCURACIES: Columns[BackboneRow] = {
-    "backbone": lambda row: row.backbone,
-    "accuracy": lambda row: f"{row.accuracy:.1f}",
-    "measure": lambda row: f"{row.metric}, {row.trained_on}",
-    "per G": lambda row: known(row.accuracy_per_giga_multiply_adds, figure),
-    "per M": lambda row: known(row.accuracy_per_million_parameters, figure),
-}
-
 
 def bench_backbones(config: BackboneBench) -> BackbonesReport:
     """Measure every backbone, each in a process of its own, and write tables and pictures.
@@ -146,74 +161,46 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
         RequestError: an unknown backbone, device or precision, or an option out of range;
             before anything is measured.
     """
-    _check(config)
+    for spec, _ in map(find_backbone, config.backbones):
+        if spec.clip and config.clip_frames:
+            check_clip_frames(spec, config.clip_frames)
     device = choose_device(config.device)
-    config = replace(config, device=str(device))
     names = tuple(dict.fromkeys(config.backbones))
     rows = []
     with console.progress("measuring", len(names), "backbones") as progress:
         for name in names:
-            rows.append(row := _row(name, config))
+            rows.append(row := _row(replace(config, backbones=(name,), device=str(device))))
             if row.reason:
                 console.note(f"{name}: {row.reason}")
             progress(1)
     report = BackbonesReport(machine=machine(device), precision=config.precision, rows=tuple(rows))
-    return _write(report, config.out)
+    return report.written(config.out / "backbones", _pictures(rows, config.out))
 
 
-def _check(config: BackboneBench) -> None:
-    for name in config.backbones:
-        find_backbone(name)
-    for name in config.backbones:
-        spec, _ = find_backbone(name)
-        if spec.clip and config.clip_frames:
-            check_clip_frames(spec, config.clip_frames)
-
-
-def _row(name: str, config: BackboneBench) -> BackboneRow:
+def _row(config: BackboneBench) -> BackboneRow:
     """One backbone, as far as it can be counted and measured; the reason says what went wrong."""
+    (name,) = config.backbones
     spec, build = find_backbone(name)
-    sized = _sized(spec, config)
+    clip = spec.clip and replace(spec.clip, frames=config.clip_frames or spec.clip.frames)
+    sized = replace(spec, size=config.size or spec.size, clip=clip)
     published = _published(spec, config.weights)
-    views = config.views or (published.views if published else (1, 1))
+    clips, crops = config.views or (published.views if published else (1, 1))
     row = BackboneRow(
         backbone=name,
         parameters=count_parameters(spec, build),
         size=sized.size,
-        frames=sized.clip.frames if sized.clip else 1,
-        clips=views[0],
-        crops=views[1],
+        frames=clip.frames if clip else 1,
+        clips=clips,
+        crops=crops,
     )
     try:
-        row = _with_cost(row, multiply_adds(sized, build))
+        view = multiply_adds(sized, build)
+        row = replace(row, multiply_adds_view=view, multiply_adds_run=view * clips * crops)
         if published and sized == spec:
             row = _with_publication(row, published)
-        return _with_speed(row, measure_apart(_job(row, config)))
+        return _with_speed(row, measure_apart(config))
     except (EgofeatError, RuntimeError) as error:  # torch's, of an input that does not fit
         return replace(row, reason=str(error).splitlines()[0])
-
-
-def _sized(spec: Spec, config: BackboneBench) -> Spec:
-    """The spec with the view that is asked for."""
-    clip = spec.clip and replace(spec.clip, frames=config.clip_frames or spec.clip.frames)
-    return replace(spec, size=config.size or spec.size, clip=clip)
-
-
-def _job(row: BackboneRow, config: BackboneBench) -> SpeedJob:
-    return SpeedJob(
-        backbone=row.backbone,
-        weights=config.weights,
-        device=config.device,
-        precision=config.precision,
-        size=row.size,
-        frames=row.frames,
-        batch_size=config.batch_size,
-        seconds=config.seconds,
-    )
-
-
-def _with_cost(row: BackboneRow, view: int) -> BackboneRow:
-    return replace(row, multiply_adds_view=view, multiply_adds_run=view * row.clips * row.crops)
 
 
 def _published(spec: Spec, weights: str) -> Weights | None:
@@ -254,22 +241,29 @@ def _with_speed(row: BackboneRow, speeds: Sequence[Speed]) -> BackboneRow:
     )
 
 
-def _write(report: BackbonesReport, out: Path) -> BackbonesReport:
-    """Write `backbones.csv`, `backbones.json` and, of published accuracies, two pictures."""
-    pictures = []
-    if points := [_point(row) for row in report.rows if row.accuracy is not None]:
-        pictures.append(accuracy_against_cost(points, out / "accuracy_against_cost.png"))
-        pictures.append(accuracy_per_parameter(points, out / "accuracy_per_parameter.png"))
-    return report.written(out / "backbones", pictures)
+def _pictures(rows: Sequence[BackboneRow], out: Path) -> list[Path]:
+    """Draw published accuracy, and that for each parameter, over the cost of a run."""
+    shown = [row for row in rows if row.accuracy is not None]
+    if not shown:
+        return []
+    against, per = "accuracy against cost", "accuracy per parameter against cost"
+    up = "published accuracy, %"
+    ratios = _points(shown, "accuracy_per_million_parameters")
+    return [
+        scatter(_points(shown, "accuracy"), out / "accuracy_against_cost.png", against, up),
+        scatter(
+            ratios, out / "accuracy_per_parameter.png", per, f"{up} per M parameters", log=True
+        ),
+    ]
 
 
-def _point(row: BackboneRow) -> Point:
-    assert row.accuracy is not None
-    assert row.multiply_adds_run is not None
-    return Point(
-        name=row.backbone,
-        group=f"{row.metric}, {row.trained_on}",
-        multiply_adds=row.multiply_adds_run,
-        accuracy=row.accuracy,
-        parameters=row.parameters,
-    )
+def _points(rows: Sequence[BackboneRow], height: str) -> list[Point]:
+    return [
+        Point(
+            name=row.backbone,
+            group=row.measure,
+            multiply_adds=row.multiply_adds_run or 0,
+            height=getattr(row, height),
+        )
+        for row in rows
+    ]

@@ -4,7 +4,7 @@ The first comparison of the MobileNetV2 report (its Figure 8): the LSTM sees the
 [T, 1280] of a segment, the ConvLSTM the maps [T, 1280, 8, 8] that they are pooled from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -14,11 +14,11 @@ from rich.table import Table
 
 from egofeat import console
 from egofeat.device import choose_device
-from egofeat.heads import Head, build_head
+from egofeat.heads import build_head
 from egofeat.pipelines.bench.options import HeadBench
-from egofeat.pipelines.bench.tables import BenchReport, Columns, figure, table
+from egofeat.pipelines.bench.pictures import heads_over_length
+from egofeat.pipelines.bench.tables import BenchReport, figure, table
 from egofeat.pipelines.bench.timing import machine, median_seconds
-from egofeat.pipelines.figures.costs import Curve, heads_over_length
 
 CHANNELS, SIDE = 1280, 8
 """Of MobileNetV2's last maps at 256 pixels."""
@@ -44,22 +44,14 @@ class HeadsReport(BenchReport[HeadRow]):
 
     def lines(self) -> list[str | Table]:
         """The table for people: a line a head and output, a column a length."""
-        of_head: dict[tuple[str, int], list[HeadRow]] = {}
-        for row in self.rows:
-            of_head.setdefault((row.head, row.output), []).append(row)
-        columns: Columns[list[HeadRow]] = {
-            "head": lambda rows: rows[0].head,
-            "output": lambda rows: str(rows[0].output),
-            "parameters": lambda rows: f"{rows[0].parameters / 1e6:.2f} M",
-        }
-        for place, row in enumerate(next(iter(of_head.values()), [])):
-            columns[str(row.length)] = partial(_milliseconds, place=place)
+        of_heads = _by_head(self.rows)
+        lengths = dict.fromkeys(str(row.length) for row in self.rows)
+        lines = [
+            [head, str(output), f"{rows[0].parameters / 1e6:.2f} M", *(figure(r.ms) for r in rows)]
+            for (output, head), rows in of_heads.items()
+        ]
         title = f"Milliseconds a sequence of so many frames: {self.machine}"
-        return [title, table(list(of_head.values()), columns), *self.files]
-
-
-def _milliseconds(rows: list[HeadRow], place: int) -> str:
-    return figure(rows[place].ms)
+        return [title, table(["head", "output", "parameters", *lengths], lines), *self.files]
 
 
 def bench_heads(config: HeadBench) -> HeadsReport:
@@ -70,52 +62,39 @@ def bench_heads(config: HeadBench) -> HeadsReport:
     """
     device = choose_device(config.device)
     lengths, outputs = sorted(set(config.lengths)), sorted(set(config.outputs))
-    rows = []
+    rows: list[HeadRow] = []
     with console.progress("measuring", 2 * len(outputs), "heads") as progress:
         for output in outputs:
             for name in ("lstm", "convlstm"):
                 rows += _rows(name, output, lengths, device, config.seconds)
                 progress(1)
-    picture = heads_over_length(_curves(rows), config.out / "heads.png")
+    panels: dict[int, dict[str, list[tuple[int, float]]]] = {}
+    for (output, head), own in _by_head(rows).items():
+        label = f"{head}, {own[0].parameters / 1e6:.2f} M parameters"
+        panels.setdefault(output, {})[label] = [(row.length, row.ms) for row in own]
+    picture = heads_over_length(panels, config.out / "heads.png")
     report = HeadsReport(machine=machine(device), rows=tuple(rows))
     return report.written(config.out / "heads", [picture])
 
 
 def _rows(
     name: str, output: int, lengths: Sequence[int], device: torch.device, least: float
-) -> list[HeadRow]:
+) -> Iterator[HeadRow]:
     """One head over all lengths; it has the same parameters at each."""
-    head = _head(name, output).to(device).eval()
+    if name == "lstm":
+        head = build_head(name, (1, CHANNELS), CLASSES, hidden=output, summary="last")
+    else:
+        head = build_head(name, (1, CHANNELS, SIDE, SIDE), CLASSES, filters=output)
+    head.to(device).eval()
     parameters = sum(p.numel() for p in head.parameters() if p.requires_grad)
     space = (SIDE, SIDE) if name == "convlstm" else ()
-    rows = []
     for length in lengths:
         features = torch.randn(1, length, CHANNELS, *space, device=device)
         with torch.inference_mode():
-            seconds = median_seconds(partial(head, features), least)
-        row = HeadRow(
-            head=name, output=output, length=length, parameters=parameters, ms=1000 * seconds
-        )
-        rows.append(row)
-    return rows
+            ms = 1000 * median_seconds(partial(head, features), least)
+        yield HeadRow(head=name, output=output, length=length, parameters=parameters, ms=ms)
 
 
-def _head(name: str, output: int) -> Head:
-    if name == "lstm":
-        return build_head(name, (1, CHANNELS), CLASSES, hidden=output, summary="last")
-    return build_head(name, (1, CHANNELS, SIDE, SIDE), CLASSES, filters=output)
-
-
-def _curves(rows: Sequence[HeadRow]) -> dict[int, list[Curve]]:
-    """Output dimension to the curve of each head."""
-    curves: dict[int, list[Curve]] = {}
-    for (output, head), of in groupby(rows, lambda row: (row.output, row.head)):
-        own = list(of)
-        curve = Curve(
-            head=head,
-            parameters=own[0].parameters,
-            lengths=tuple(row.length for row in own),
-            ms=tuple(row.ms for row in own),
-        )
-        curves.setdefault(output, []).append(curve)
-    return curves
+def _by_head(rows: Sequence[HeadRow]) -> dict[tuple[int, str], list[HeadRow]]:
+    """Output dimension and head to the rows of all lengths."""
+    return {key: list(of) for key, of in groupby(rows, lambda row: (row.output, row.head))}

@@ -3,152 +3,131 @@
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from egofeat import console
 from egofeat.extract.backbones import BACKBONES, find_backbone
-from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.cost import multiply_adds
 from egofeat.extract.weights import Weights, at_hand
 
 _WIDTH = 80
 _LABEL = 16
+_PUBLISHED = (
+    *("name", "file", "url", "hosted", "licence", "trained_on"),
+    *("accuracy", "metric", "views", "multiply_adds"),
+)
+"""What `--json` tells of published weights, beside where their file lies on this machine."""
+OTHERS = "tv:NAME is any other image classifier of torchvision, as tv:vit_b_16"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedWeights:
-    """One set of published weights, as its publisher describes it."""
-
-    name: str
-    file: str
-    url: str
-    hosted: bool
-    """Whether `url` gives the file; otherwise it gives what the file was converted from."""
-    licence: str
-    trained_on: str
-    accuracy: float | None
-    """As published, percent."""
-    metric: str
-    views: tuple[int, int]
-    """(clips, crops) a video that the accuracy was averaged over."""
-    multiply_adds: float | None
-    """Of one view, as published, in units of 10^9."""
-    at_hand: str | None
-    """Where the file lies on this machine."""
-
-    def score(self) -> str:
-        """`77.0 % top-1`, or that nobody published one."""
-        if self.accuracy is None:
-            return "no published accuracy"
-        return f"{self.accuracy:.1f} % {self.metric}"
-
-    def lines(self) -> list[str]:
-        """How it was measured, its licence, and where it is."""
-        clips, crops = self.views
-        views = "one view" if clips * crops == 1 else f"{clips} × {crops} views"
-        missing = f"not here{'' if self.hosted else ', to be converted from'}: {self.url}"
-        where = f"at hand: {self.at_hand}" if self.at_hand else missing
-        return [
-            f"{self.name}: {self.score()}, {self.trained_on}, {views}",
-            f"  {self.licence}",
-            f"  {where}",
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Description:
     """One backbone."""
 
-    name: str
-    parameters: int | None
-    """With the classifier, as trained; None of what a package adds."""
+    spec: Spec
     multiply_adds: int | None
     """Of one view, counted; None of what a package adds."""
-    package: str
-    """Name and version of the package that adds it; empty of egofeat's own."""
-    clip: Clip | None
-    """None: a network of single images."""
-    pixels: int
-    taps: tuple[str, ...]
-    default_tap: str
-    weights: tuple[PublishedWeights, ...]
-    """The default first."""
+    places: tuple[Path | None, ...]
+    """Where each of its published weights lies on this machine."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        spec = self.spec
+        weights = [
+            {name: getattr(record, name) for name in _PUBLISHED}
+            | {"at_hand": str(place) if place else None}
+            for record, place in zip(spec.weights, self.places, strict=True)
+        ]
+        own = {name: getattr(spec, name) for name in ("name", "parameters", "package", "taps")}
+        return own | {
+            "multiply_adds": self.multiply_adds,
+            "clip": spec.clip and asdict(spec.clip),
+            "pixels": spec.size,
+            "default_tap": spec.default_tap,
+            "weights": weights,
+        }
+
+    @property
     def giga(self) -> str:
         """Multiply-adds in units of 10^9, three digits."""
         if self.multiply_adds is None:
             return "–"
         value = self.multiply_adds / 1e9
-        return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+        return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
-    def mega(self) -> str:
-        """Parameters in units of 10^6."""
-        return "–" if self.parameters is None else f"{self.parameters / 1e6:.2f}"
-
+    @property
     def input(self) -> str:
         """`32×2@30 256`: frames × stride @ frames a second, pixels."""
-        clip = f"{self.clip.frames}×{self.clip.stride}@{self.clip.fps:g} " if self.clip else ""
-        return f"{clip}{self.pixels}"
+        clip = self.spec.clip
+        seen = f"{clip.frames}×{clip.stride}@{clip.fps:g} " if clip else ""
+        return f"{seen}{self.spec.size}"
 
+    @property
     def where(self) -> str:
         """`at hand` for the default weights; otherwise `not here`, and which others are."""
-        if self.weights[0].at_hand:
+        if self.places[0]:
             return "at hand"
-        others = [weights.name for weights in self.weights if weights.at_hand]
-        return f"not here, but {', '.join(others)} at hand" if others else "not here"
+        found = [w.name for w, place in zip(self.spec.weights, self.places, strict=True) if place]
+        return f"not here, but {', '.join(found)} at hand" if found else "not here"
 
     def cells(self) -> list[str]:
         """A line of the table."""
-        weights = self.weights[0] if self.weights else None
-        at_hand = [weights.at_hand for weights in self.weights]
+        spec = self.spec
+        accuracy = licence = "–"
+        if spec.weights:
+            default = spec.weights[0]
+            licence = default.licence.split(" (", maxsplit=1)[0]
+            accuracy = f"{default.accuracy:.1f} {default.metric}" if default.accuracy else "–"
         return [
-            self.name,
-            "–" if self.parameters is None else f"{self.parameters / 1e6:.1f}",
-            self.giga(),
-            self.input(),
-            str(len(self.taps)),
-            f"{weights.accuracy:.1f} {weights.metric}" if weights and weights.accuracy else "–",
-            weights.licence.split(" (", maxsplit=1)[0] if weights else "–",
-            ("yes" if at_hand[0] else "other") if any(at_hand) else "no",
+            spec.name,
+            "–" if spec.parameters is None else f"{spec.parameters / 1e6:.1f}",
+            self.giga,
+            self.input,
+            str(len(spec.taps)),
+            accuracy,
+            licence,
+            "no" if not any(self.places) else "yes" if self.places[0] else "other",
         ]
 
     def line(self) -> str:
         """One plain line."""
-        cost = [f"{self.mega()} M parameters", f"{self.giga()} G multiply-adds a view"]
-        parts = [
-            *([f"added by {self.package or 'your module'}"] if self.parameters is None else cost),
-            f"{self.input()} px",
-            f"{self.default_tap} of {len(self.taps)} taps",
-        ]
-        if self.weights:
-            default = self.weights[0]
-            parts += [default.score(), default.licence, f"weights {self.where()}"]
-        else:
-            parts.append("no published weights")
-        return f"{self.name}: {', '.join(parts)}"
+        spec = self.spec
+        cost = f"added by {spec.package or 'your module'}"
+        if spec.parameters is not None:
+            cost = f"{spec.parameters / 1e6:.2f} M parameters, {self.giga} G multiply-adds a view"
+        weights = "no published weights"
+        if spec.weights:
+            default = spec.weights[0]
+            weights = f"{_score(default)}, {default.licence}, weights {self.where}"
+        tap = f"{spec.default_tap} of {len(spec.taps)} taps"
+        return f"{spec.name}: {cost}, {self.input} px, {tap}, {weights}"
 
     def lines(self) -> list[str]:
         """All of it, 80 columns wide."""
-        cost = f"{self.giga()} G a view, counted"
-        if self.weights and self.weights[0].multiply_adds:
-            cost += f" ({self.weights[0].multiply_adds:g} G as published)"
-        seen = f"{self.pixels} pixels a side"
-        if self.clip:
-            seen = f"{self.clip.frames} frames (at least {self.clip.fewest}), stride "
-            seen += f"{self.clip.stride} at {self.clip.fps:g} fps, {self.pixels} pixels a side"
+        spec = self.spec
+        cost = f"{self.giga} G a view, counted"
+        if spec.weights and spec.weights[0].multiply_adds:
+            cost += f" ({spec.weights[0].multiply_adds:g} G as published)"
+        seen = f"{spec.size} pixels a side"
+        if clip := spec.clip:
+            seen = f"{clip.frames} frames (at least {clip.fewest}), stride {clip.stride} at "
+            seen += f"{clip.fps:g} fps, {spec.size} pixels a side"
+        pairs = zip(spec.weights, self.places, strict=True)
+        weights = [line for record, place in pairs for line in _lines_of(record, place)]
         return [
-            self.name,
-            *(_entry("package", [self.package]) if self.package else []),
-            *_entry("parameters", ["–" if self.parameters is None else f"{self.parameters:,}"]),
+            spec.name,
+            *_entry("package", [spec.package] if spec.package else []),
+            *_entry("parameters", ["–" if spec.parameters is None else f"{spec.parameters:,}"]),
             *_entry("multiply-adds", [cost]),
             *_entry("input", [seen]),
-            *_entry("taps", textwrap.wrap(", ".join(self.taps), _WIDTH - _LABEL)),
-            *_entry("default tap", [self.default_tap]),
-            *_entry(
-                "weights", [line for w in self.weights for line in w.lines()] or ["none published"]
-            ),
+            *_entry("taps", textwrap.wrap(", ".join(spec.taps), _WIDTH - _LABEL)),
+            *_entry("default tap", [spec.default_tap]),
+            *_entry("weights", weights or ["none published"]),
         ]
 
 
@@ -158,11 +137,14 @@ class Listing:
 
     backbones: tuple[Description, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {"backbones": [backbone.to_dict() for backbone in self.backbones]}
+
     def lines(self) -> list[str | Table]:
         """A table on a terminal, else a line each; and what else there is."""
-        if sys.stdout.isatty():
-            return [self.table(), OTHERS]
-        return [*(backbone.line() for backbone in self.backbones), OTHERS]
+        plain = [backbone.line() for backbone in self.backbones]
+        return [*([self.table()] if sys.stdout.isatty() else plain), OTHERS]
 
     def table(self) -> Table:
         """The backbones, a line each."""
@@ -182,9 +164,6 @@ class Listing:
         for backbone in self.backbones:
             table.add_row(*backbone.cells())
         return table
-
-
-OTHERS = "tv:NAME is any other image classifier of torchvision, as tv:vit_b_16"
 
 
 def describe(name: str) -> Description:
@@ -208,27 +187,28 @@ def listing() -> Listing:
 
 
 def _description(spec: Spec, build: Builder) -> Description:
-    return Description(
-        name=spec.name,
-        parameters=spec.parameters,
-        multiply_adds=None if spec.parameters is None else multiply_adds(spec, build),
-        package=spec.package,
-        clip=spec.clip,
-        pixels=spec.size,
-        taps=spec.taps,
-        default_tap=spec.default_tap,
-        weights=tuple(_published(record) for record in spec.weights),
-    )
+    counted = None if spec.parameters is None else multiply_adds(spec, build)
+    return Description(spec, counted, tuple(map(at_hand, spec.weights)))
 
 
-def _published(weights: Weights) -> PublishedWeights:
-    path = at_hand(weights)
-    shown = {one.name for one in fields(PublishedWeights)} - {"at_hand"}
-    published = {name: getattr(weights, name) for name in shown}
-    return PublishedWeights(**published, at_hand=str(path) if path else None)
+def _score(weights: Weights) -> str:
+    if weights.accuracy is None:
+        return "no published accuracy"
+    return f"{weights.accuracy:.1f} % {weights.metric}"
+
+
+def _lines_of(weights: Weights, place: Path | None) -> list[str]:
+    """How published weights were measured, their licence, and where they are."""
+    clips, crops = weights.views
+    views = "one view" if clips * crops == 1 else f"{clips} × {crops} views"
+    missing = f"not here{'' if weights.hosted else ', to be converted from'}: {weights.url}"
+    return [
+        f"{weights.name}: {_score(weights)}, {weights.trained_on}, {views}",
+        f"  {weights.licence}",
+        f"  at hand: {place}" if place else f"  {missing}",
+    ]
 
 
 def _entry(label: str, lines: Sequence[str]) -> list[str]:
-    first, *rest = lines
-    indent = " " * _LABEL
-    return [f"  {label:<{_LABEL - 2}}{first}", *(f"{indent}{line}" for line in rest)]
+    labels = [f"  {label}", *[""] * len(lines)]
+    return [f"{label:<{_LABEL}}{line}" for label, line in zip(labels, lines, strict=False)]

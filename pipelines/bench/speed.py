@@ -18,25 +18,8 @@ import torch
 from egofeat.device import is_out_of_memory
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import load
-from egofeat.pipelines.bench.timing import device_peak_bytes, host_peak_bytes, median_seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpeedJob:
-    """What is measured."""
-
-    backbone: str
-    weights: str
-    device: str
-    precision: str
-    size: int
-    """Pixels of a side of a view."""
-    frames: int
-    """Of a view; 1 for networks of images."""
-    batch_size: int | None
-    """None tries 1, 2, 4, … until more views at once are no faster."""
-    seconds: float
-    """That a batch is measured at least."""
+from egofeat.pipelines.bench.options import BackboneBench
+from egofeat.pipelines.bench.timing import host_peak_bytes, median_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +31,7 @@ class Speed:
     """Of one batch, the median of repeated runs."""
     host_peak_bytes: int
     device_peak_bytes: int | None
+    """That tensors have taken on a GPU; None on a CPU."""
 
     @property
     def views_per_second(self) -> float:
@@ -55,43 +39,45 @@ class Speed:
         return self.batch / self.seconds
 
 
-def measure(job: SpeedJob) -> Iterator[Speed]:
-    """Measure in this process, batch size by batch size.
+def measure(config: BackboneBench) -> Iterator[Speed]:
+    """Measure the first backbone in this process, batch size by batch size.
 
     Raises:
         EgofeatError: the smallest batch does not fit, or the backbone cannot be loaded.
     """
-    device = torch.device(job.device)
-    backbone = load(job.backbone, job.weights, (), device, job.precision)
+    device = torch.device(config.device)
+    backbone = load(config.backbones[0], config.weights, (), device, config.precision)
     spec = backbone.spec
-    sides = (job.frames, job.size, job.size) if spec.clip else (job.size, job.size)
-    batch, best = job.batch_size or 1, 0.0
+    size = config.size or spec.size
+    sides = (config.clip_frames or spec.clip.frames, size, size) if spec.clip else (size, size)
+    batch, best = config.batch_size or 1, 0.0
     while True:
         try:
             views = torch.randn(batch, spec.channels, *sides, device=device)
-            seconds = median_seconds(partial(backbone, views), job.seconds)
+            seconds = median_seconds(partial(backbone, views), config.seconds)
         except RuntimeError as error:
             if best:  # no room for so many, or too many for a kernel to count
                 return
             if not is_out_of_memory(error):
                 raise
             raise EgofeatError(
-                f"{job.device} has no room for a batch of {batch}: "
+                f"{config.device} has no room for a batch of {batch}: "
                 "give a smaller `batch_size`, `size` or `clip_frames`"
             ) from None
+        on_gpu = device.type == "cuda"
         speed = Speed(
             batch=batch,
             seconds=seconds,
             host_peak_bytes=host_peak_bytes(),
-            device_peak_bytes=device_peak_bytes(device),
+            device_peak_bytes=torch.cuda.max_memory_allocated(device) if on_gpu else None,
         )
         yield speed
-        if job.batch_size or speed.views_per_second <= best:
+        if config.batch_size or speed.views_per_second <= best:
             return
         batch, best = 2 * batch, speed.views_per_second
 
 
-def measure_apart(job: SpeedJob) -> list[Speed]:
+def measure_apart(config: BackboneBench) -> list[Speed]:
     """Measure in a fresh process, which is gone when this returns or raises.
 
     Raises:
@@ -100,7 +86,7 @@ def measure_apart(job: SpeedJob) -> list[Speed]:
     """
     context = multiprocessing.get_context("spawn")
     told, tell = context.Pipe(duplex=False)
-    child = context.Process(target=_tell, args=(measure, job, tell), daemon=True)
+    child = context.Process(target=_tell, args=(measure, config, tell), daemon=True)
     child.start()
     tell.close()  # so that the pipe ends with the child
     speeds: list[Speed] = []
@@ -125,12 +111,14 @@ def measure_apart(job: SpeedJob) -> list[Speed]:
     raise EgofeatError(f"its process ended by itself (exit code {code}): see what it said above")
 
 
-def _tell(measure: Callable[[SpeedJob], Iterator[Speed]], job: SpeedJob, tell: Connection) -> None:
+def _tell(
+    measure: Callable[[BackboneBench], Iterator[Speed]], config: BackboneBench, tell: Connection
+) -> None:
     """Say each speed, or why there is none; ends where nobody listens any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        for speed in measure(job):
+        for speed in measure(config):
             tell.send(speed)
     except BrokenPipeError:
         pass

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,26 +11,22 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from rich.table import Table
 
-from egofeat.pipelines.figures.costs import operations
 from egofeat.store.files import replace_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Row = TypeVar("Row", bound="DataclassInstance")
-_Line = TypeVar("_Line")
 _Value = TypeVar("_Value")
-Columns = dict[str, Callable[[_Line], str]]
-"""Heading to what a row has there; names first."""
 
 
-def table(rows: Sequence[_Line], columns: Columns[_Line]) -> Table:
-    """A table without lines; names to the left, figures to the right."""
+def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    """A table without rules; names to the left, figures to the right."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, heading in enumerate(columns):
+    for place, heading in enumerate(headings):
         drawn.add_column(heading, justify="right" if place else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(say(row) for say in columns.values()))
+    for line in lines:
+        drawn.add_row(*line)
     return drawn
 
 
@@ -39,9 +35,13 @@ def known(value: _Value | None, say: Callable[[_Value], str]) -> str:
     return "–" if value is None else say(value)
 
 
-def count(operations_: int) -> str:
-    """Multiply-adds, four digits that count."""
-    return operations(operations_, "#.4g")
+def operations(count: float, form: str = ".3g") -> str:
+    """Multiply-adds for people: `65.7 G`."""
+    for unit in ("", " k", " M", " G"):
+        if count < 999.5:
+            return f"{count:{form}}{unit}"
+        count /= 1000
+    return f"{count:{form}} T"
 
 
 def figure(value: float) -> str:

@@ -33,21 +33,15 @@ def host_peak_bytes() -> int:
         # getrusage's peak would not do: Linux hands the parent's down to a fresh process.
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return 1024 * int(line.split()[1])
-    import resource  # noqa: PLC0415  # not on every system
+    import resource  # noqa: PLC0415  not on every system
 
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def device_peak_bytes(device: torch.device) -> int | None:
-    """Most memory that tensors of this process have taken on a GPU; None on a CPU."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-
-
 def machine(device: torch.device) -> str:
     """What a figure was measured on, in words."""
+    where = f"cpu ({platform.machine()}), {torch.get_num_threads()} threads"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
-    else:
-        where = f"cpu ({platform.machine()}), {torch.get_num_threads()} threads"
     return f"{where}, torch {torch.__version__}"

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from egofeat.pipelines.figures import style
@@ -37,69 +36,53 @@ def confusion_matrix(
     only some are named.
     """
     true, guess = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
-    true, guess = true[true >= 0], guess[true >= 0]
     total = np.zeros((len(class_names), len(class_names)))
-    np.add.at(total, (true, guess), 1)
+    np.add.at(total, (true[true >= 0], guess[true >= 0]), 1)
     counts = total.sum(1)
     shown = np.flatnonzero(counts + total.sum(0))
     many = len(shown) > _BARS
     if many:
         shown = shown[np.argsort(-counts[shown], kind="stable")]
-    total = total[np.ix_(shown, shown)]
-    rows = total.sum(1, keepdims=True)
-    shares = 100 * np.divide(total, rows, out=np.full_like(total, np.nan), where=rows > 0)
+    total, rows = total[np.ix_(shown, shown)], counts[shown]
+    share = np.divide(
+        total, rows[:, None], out=np.full_like(total, np.nan), where=rows[:, None] > 0
+    )
 
-    side = _side(len(shown))
+    side = 11.0 if len(shown) > _NAMED else max(7.0, _LINE * len(shown))
+    if len(shown) <= _CELL_TEXT:
+        side = max(2.4, 0.42 * len(shown))
     figure = style.figure(side + 3.0, side + 2.0)
-    step = math.ceil(len(shown) * _LINE / side) if len(shown) > _NAMED else 1
-    order = ", most frequent first" if many else ""
-    order += f"; one in {step} is named" if step > 1 else ""
+    places, rest = _named(len(shown), side)
+    order = f"{', most frequent first' if many else ''}{rest}"
     axes = style.style(figure.add_subplot(), title, f"predicted{order}", f"true{order}")
     axes.grid(visible=False)
     axes.set_facecolor("#f0eee9")
     scale = PowerNorm(0.5 if many else 1.0, 0, 100)
-    image = axes.imshow(shares, cmap="Blues", norm=scale, interpolation="nearest")
+    image = axes.imshow(100 * share, cmap="Blues", norm=scale, interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
     bar.set_label("per cent of the true class", fontsize=style.TEXT, color=style.INK)
     bar.ax.tick_params(labelsize=8, colors=style.INK)
-    _name_ticks(axes, [class_names[int(i)] for i in shown], step)
+    words = [style.short(class_names[int(shown[place])]) for place in places]
+    axes.set_yticks(places, words, fontsize=8, parse_math=False)
+    axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
     if len(shown) <= _CELL_TEXT:
-        _write_cells(axes, shares)
-    style.note(figure, _confusion_note(rows[:, 0], len(class_names), int(np.trace(total))))
+        for (row, column), of in np.ndenumerate(100 * share):
+            if of >= 0.5:
+                text = axes.text(column, row, f"{of:.0f}", ha="center", va="center", fontsize=8)
+                text.set_color("white" if of > 55 else style.INK)
+    note = f"{int(rows.sum()):,} segments, {100 * np.trace(total) / max(rows.sum(), 1):.1f} % right"
+    if gone := len(class_names) - len(shown):
+        note += f" · {gone} of {len(class_names)} classes do not occur and are left out"
+    if empty := int((rows == 0).sum()):
+        note += f" · {empty} only predicted (empty rows)"
+    style.note(figure, note)
     return style.save(figure, out)
 
 
-def _side(classes: int) -> float:
-    """Inches of a matrix's side that keep its cells or its names readable."""
-    if classes <= _CELL_TEXT:
-        return max(2.4, 0.42 * classes)
-    return max(7.0, _LINE * classes) if classes <= _NAMED else 11.0
-
-
-def _confusion_note(rows: NDArray[np.float64], classes: int, right: int) -> str:
-    note = f"{int(rows.sum()):,} segments, {100 * right / max(rows.sum(), 1):.1f} % right"
-    if len(rows) < classes:
-        note += f" · {classes - len(rows)} of {classes} classes do not occur and are left out"
-    if not rows.all():
-        note += f" · {int((rows == 0).sum())} only predicted (empty rows)"
-    return note
-
-
-def _write_cells(axes: Axes, shares: NDArray[np.float64]) -> None:
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.5:
-            colour = "white" if share > 55 else style.INK
-            axes.text(
-                column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour
-            )
-
-
-def _name_ticks(axes: Axes, names: Sequence[str], step: int) -> None:
-    """Name every `step`-th class on both axes."""
-    places = range(0, len(names), step)
-    words = [style.short(names[place]) for place in places]
-    axes.set_yticks(places, words, fontsize=8, parse_math=False)
-    axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
+def _named(classes: int, inches: float) -> tuple[range, str]:
+    """Which of the classes along an axis have room for their names, and what to say of that."""
+    step = math.ceil(classes * _LINE / inches) if classes > _NAMED else 1
+    return range(0, classes, step), f"; one in {step} is named" if step > 1 else ""
 
 
 def instances_per_class(
@@ -116,17 +99,14 @@ def instances_per_class(
     first split, on a logarithmic scale, where the long tail is seen.
     """
     counts = {split: np.asarray(values, np.int64) for split, values in counts_by_split.items()}
-    few = len(class_names) <= _BARS
-    draw = _instance_bars if few else _instance_tail
+    draw = _instance_bars if len(class_names) <= _BARS else _instance_tail
     figure = draw(counts, class_names, title, counted)
-    none = {split: int((values == 0).sum()) for split, values in counts.items()}
-    empty = [
-        f"{count} {'class has' if count == 1 else 'classes have'} none in {split}"
-        for split, count in none.items()
-        if count
-    ]
-    totals = [f"{int(values.sum()):,} in {split}" for split, values in counts.items()]
-    style.note(figure, " · ".join([f"{counted}: " + ", ".join(totals), *empty]))
+    totals = ", ".join(f"{int(values.sum()):,} in {split}" for split, values in counts.items())
+    said = [f"{counted}: {totals}"]
+    for split, values in counts.items():
+        if none := int((values == 0).sum()):
+            said.append(f"{none} {'class has' if none == 1 else 'classes have'} none in {split}")
+    style.note(figure, " · ".join(said))
     return style.save(figure, out)
 
 
@@ -135,19 +115,13 @@ def _instance_bars(
 ) -> Figure:
     classes, splits = len(class_names), len(counts)
     figure = style.figure(7.5, max(2.8, (0.17 * splits + 0.1) * classes + 1.3))
-    axes = style.style(figure.add_subplot(), title, counted, "")
-    axes.grid(visible=False, axis="y")
+    axes = style.bars(figure.add_subplot(), title, counted, map(style.short, class_names))
     width = 0.8 / splits
     for number, (split, values) in enumerate(counts.items()):
         places = np.arange(classes) + (number - (splits - 1) / 2) * width
         bars = axes.barh(places, values, width * 0.92, color=style.COLOURS[number], label=split)
-        axes.bar_label(
-            bars, [f"{value:,}" for value in values], padding=3, fontsize=8, color=style.INK
-        )
-    axes.set_yticks(
-        range(classes), [style.short(n) for n in class_names], fontsize=8, parse_math=False
-    )
-    axes.set_ylim(classes - 0.4, -0.6)
+        words = [f"{value:,}" for value in values]
+        axes.bar_label(bars, words, padding=3, fontsize=8, color=style.INK)
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if splits > 1:
@@ -161,9 +135,11 @@ def _instance_tail(
     classes = len(class_names)
     first, *_ = counts.values()
     order = np.argsort(-first, kind="stable")
-    width = max(9.0, _LINE * classes) if classes <= _NAMED else 15.0
+    width = 15.0 if classes > _NAMED else max(9.0, _LINE * classes)
     figure = style.figure(width + 0.8, 5.2)
-    axes = style.style(figure.add_subplot(), title, "", f"{counted} (logarithmic)")
+    places, rest = _named(classes, width)
+    across = f"class, most frequent first{rest}" if rest else ""
+    axes = style.style(figure.add_subplot(), title, across, f"{counted} (logarithmic)")
     axes.set_yscale("log")
     for number, (split, values) in enumerate(counts.items()):
         colour = style.COLOURS[number % len(style.COLOURS)]
@@ -171,20 +147,13 @@ def _instance_tail(
         if number == 0:
             axes.bar(range(classes), heights, 1.0, color=colour, alpha=0.35, label=split)
         else:
-            there = heights > 0
-            spots = np.arange(classes)[there], heights[there]
-            axes.plot(*spots, linestyle="", marker="o", markersize=3.2, color=colour, label=split)
-    step = math.ceil(classes * _LINE / width) if classes > _NAMED else 1
-    places = range(0, classes, step)
+            there = np.flatnonzero(heights)
+            axes.plot(there, heights[there], "o", markersize=3.2, color=colour, label=split)
     words = [style.short(class_names[int(order[place])]) for place in places]
     axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
-    if step > 1:
-        axes.set_xlabel(f"class, most frequent first; one in {step} is named")
     axes.set_xlim(-0.7, classes - 0.3)
     axes.set_ylim(bottom=0.8)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    style.few_ticks(axes.yaxis, lambda value: f"{value:,.0f}")
     axes.grid(visible=False, axis="x")
     axes.legend(fontsize=8, frameon=False, loc="upper right")  # the most frequent stand left
     return figure

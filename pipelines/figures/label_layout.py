@@ -5,7 +5,6 @@ Pixels are counted from the top left corner. A rectangle is left, top, right, bo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +67,15 @@ def place_lines(panels: Sequence[Panel], frame: Size) -> list[Placed | None]:
         if len(panel.sizes) > 1:
             shorter = replace(panel, confidences=panel.confidences[:-1], sizes=panel.sizes[:-1])
             kept[least] = shorter
-    placed: list[Placed | None] = [None] * len(panels)
-    for (number, panel), place in zip(kept.items(), places, strict=True):
-        placed[number] = Placed(len(panel.sizes), place)
-    return placed
+    placed = {
+        number: Placed(len(panel.sizes), place)
+        for (number, panel), place in zip(kept.items(), places, strict=True)
+    }
+    return [placed.get(number) for number in range(len(panels))]
 
 
 def place_panels(
-    panels: Sequence[Panel], frame: Size, around: Callable[[Panel, Size], Corners] | None = None
+    panels: Sequence[Panel], frame: Size, taken: Sequence[Rectangle] = ()
 ) -> list[Rectangle] | None:
     """Place all panels whole, or none: inside the frame, and none over another.
 
@@ -86,8 +86,7 @@ def place_panels(
     Args:
         panels: what is to stand in the frame.
         frame: width and height of the frame.
-        around: top left corners `[n, 2]` that a panel tries first, the best first, in place of
-            those above, below, inside and beside its box.
+        taken: what stands there, and must not be covered either.
 
     Returns:
         The place of each panel, or None where neither way has room.
@@ -95,32 +94,32 @@ def place_panels(
     if sum(width * height for width, height in (p.size for p in panels)) > frame[0] * frame[1]:
         return None
     order = sorted(range(len(panels)), key=lambda number: panels[number].rank)
-    places = _one_by_one(panels, order, frame, partial(_near_box, around or _beside_box))
-    if places is None:
-        by_size = sorted(order, key=lambda number: panels[number].size[::-1], reverse=True)
-        places = _one_by_one(panels, by_size, frame, _from_top_left)
-    return places
+    by_size = sorted(order, key=lambda number: panels[number].size[::-1], reverse=True)
+    near = _one_by_one(panels, order, frame, taken, _near_box)
+    return _one_by_one(panels, by_size, frame, taken, _from_top_left) if near is None else near
 
 
 def _one_by_one(
     panels: Sequence[Panel],
     order: Sequence[int],
     frame: Size,
+    taken: Sequence[Rectangle],
     wishes: Callable[[Panel, Size, Corners], list[Corners]],
 ) -> list[Rectangle] | None:
     """Give each panel, in this order, the first of its wishes that is free."""
-    boxes = _array([panel.box for panel in panels])
+    boxes = np.array([panel.box for panel in panels], np.int64).reshape(-1, 4)
     places: dict[int, Rectangle] = {}
     for number in order:
-        placed = _array(list(places.values()))
-        others = np.delete(boxes, number, axis=0)
-        for corners in wishes(panels[number], frame, placed):
-            place = _first_free(corners, panels[number].size, frame, placed, others)
-            if place:
-                places[number] = place
-                break
-        else:
+        panel, others = panels[number], np.delete(boxes, number, axis=0)
+        placed = np.array([*taken, *places.values()], np.int64).reshape(-1, 4)
+        free = (
+            _first_free(corners, panel.size, frame, placed, others)
+            for corners in wishes(panel, frame, placed)
+        )
+        place = next(filter(None, free), None)
+        if place is None:
             return None
+        places[number] = place
     return [places[number] for number in range(len(panels))]
 
 
@@ -137,31 +136,24 @@ def _first_free(
     return left, top, right, bottom
 
 
-def _near_box(
-    around: Callable[[Panel, Size], Corners], panel: Panel, frame: Size, placed: Corners
-) -> list[Corners]:
-    touching = _touching(panel.size, frame, placed)
+def _near_box(panel: Panel, frame: Size, placed: Corners) -> list[Corners]:
+    """Top left corners around and in the panel's own box, then all others, the best first."""
     left, top, right, bottom = panel.box
+    width, height = panel.size
+    across = (left, right - width, min(max(left, 0), frame[0] - width))
+    down = (top, bottom - height, min(max(top, 0), frame[1] - height))
+    above_below_inside = (top - height, bottom, top, bottom - height)
+    around = [(x, y) for y in above_below_inside for x in across]
+    around += [(x, y) for x in (right, left - width) for y in down]
+    touching = _touching(panel.size, frame, placed)
     # Twice the distance from middle to middle stays whole, so that ties stay ties.
     away = 2 * touching + panel.size - np.array([left + right, top + bottom])
     nearest = np.argsort((away**2).sum(axis=1), kind="stable")
-    return [around(panel, frame), touching[nearest]]
+    return [np.array(around, np.int64), touching[nearest]]
 
 
 def _from_top_left(panel: Panel, frame: Size, placed: Corners) -> list[Corners]:
     return [corner[np.newaxis] for corner in _touching(panel.size, frame, placed)]
-
-
-def _beside_box(panel: Panel, frame: Size) -> Corners:
-    """Top left corners around and in the panel's own box, the best first, `[n, 2]`."""
-    left, top, right, bottom = panel.box
-    width, height = panel.size
-    across = (left, right - width, min(max(left, 0), frame[0] - width))
-    corners = [(x, top - height) for x in across] + [(x, bottom) for x in across]
-    corners += [(x, y) for y in (top, bottom - height) for x in across]
-    down = (top, bottom - height, min(max(top, 0), frame[1] - height))
-    corners += [(x, y) for x in (right, left - width) for y in down]
-    return np.array(corners, np.int64)
 
 
 def _touching(size: Size, frame: Size, placed: Corners) -> Corners:
@@ -178,7 +170,3 @@ def _covers(places: Corners, placed: Corners) -> NDArray[np.bool_]:
     last = np.minimum(places[:, np.newaxis, 2:], placed[np.newaxis, :, 2:])
     common = first < last
     return np.logical_and(common[..., 0], common[..., 1])
-
-
-def _array(rectangles: Sequence[Rectangle]) -> Corners:
-    return np.array(rectangles, np.int64).reshape(-1, 4)

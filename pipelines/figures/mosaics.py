@@ -4,6 +4,7 @@ Every value of a tile becomes a square of whole pixels, so that a 3 × 3 kernel 
 nine squares and not as a blur.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,14 +35,6 @@ def coloured(values: NDArray[np.float32], colours: str) -> Pixels:
     return painted
 
 
-def on_lines(tiles: Pixels, columns: int) -> Pixels:
-    """Break tiles `[n, h, w, 3]` into lines: `[lines, columns, h, w, 3]`, the rest left empty."""
-    lines = -(-len(tiles) // columns)
-    sheet = np.full((lines * columns, *tiles.shape[1:]), np.nan, np.float32)
-    sheet[: len(tiles)] = tiles
-    return sheet.reshape(lines, columns, *tiles.shape[1:])
-
-
 def draw_mosaic(
     tiles: Pixels,
     out: Path,
@@ -56,7 +49,7 @@ def draw_mosaic(
     """Draw one PNG of tiles; folders above it are made.
 
     Args:
-        tiles: `[rows, columns, h, w, 3]`.
+        tiles: `[…, h, w, 3]`, row by row; the last row may lack some.
         out: file to write.
         title: above everything.
         rows: name of each row; an empty one is left out.
@@ -65,35 +58,33 @@ def draw_mosaic(
         note: one line below everything.
         gap: between tiles, in values of a tile.
     """
-    sheet = _sheet(tiles, gap)
+    high, wide = tiles.shape[-3:-1]
+    count = math.ceil(math.prod(tiles.shape[:-3]) / len(rows))
+    sheet = _sheet(tiles.reshape(-1, high, wide, 3), len(rows), count, gap)
     zoom = max(1, min(_MOST_ZOOM, _WIDTH // sheet.shape[1], _TALL // sheet.shape[0]))
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    high, wide = (side / style.DPI for side in sheet.shape[:2])
+    inches_high, inches_wide = (side / style.DPI for side in sheet.shape[:2])
     left = 0.25 + max(map(_inches, rows))
     top, bottom = 0.5 + 0.2 * bool(columns), 0.15 + 0.25 * bool(note)
     words = 0.3 + max(_inches(title, _TITLE), _inches(note))
-    width, height = max(left + wide + 0.15, words), top + high + bottom
+    width, height = max(left + inches_wide + 0.15, words), top + inches_high + bottom
+    place = left / width, bottom / height, inches_wide / width, inches_high / height
 
     figure = Figure((width, height), dpi=style.DPI, facecolor="white")
-    axes = figure.add_axes((left / width, bottom / height, wide / width, high / height))
+    axes = figure.add_axes(place)
     axes.imshow(sheet, interpolation="nearest", aspect="auto")
     axes.tick_params(length=0, pad=3, labelsize=_TEXT, labelcolor=style.INK)
     axes.tick_params(bottom=False, labelbottom=False, labeltop=True)
     axes.spines[:].set_visible(False)
-    middles = [
-        [zoom * (place * (side + gap) + side / 2) - 0.5 for place in range(count)]
-        for count, side in zip(tiles.shape[:2], tiles.shape[2:4], strict=True)
-    ]
-    axes.set_yticks(middles[0], rows, parse_math=False)
-    axes.set_xticks(middles[1] if columns else [], columns, parse_math=False)
+    lefts = zoom * (wide + gap) * np.arange(count) - 0.5
+    tops = zoom * (high + gap) * np.arange(len(rows)) - 0.5
+    axes.set_yticks(tops + zoom * high / 2, rows, parse_math=False)
+    axes.set_xticks(lefts + zoom * wide / 2 if columns else [], columns, parse_math=False)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     for number, caption in enumerate(captions):
-        row, column = divmod(number, tiles.shape[1])
-        left = middles[1][column] - zoom * tiles.shape[3] / 2
-        bottom = middles[0][row] + zoom * tiles.shape[2] / 2
-        axes.text(
-            left + 3, bottom - 3, caption, va="bottom", fontsize=_TEXT, color=style.INK, bbox=box
-        )
+        row, column = divmod(number, count)
+        corner = lefts[column] + 3, tops[row] + zoom * high - 3
+        axes.text(*corner, caption, va="bottom", fontsize=_TEXT, color=style.INK, bbox=box)
     texts = (
         (title, 1 - 0.12 / height, "top", _TITLE, style.INK),
         (note, 0.1 / height, "bottom", 8, style.FAINT),
@@ -103,15 +94,14 @@ def draw_mosaic(
     return style.save(figure, out)
 
 
-def _sheet(tiles: Pixels, gap: int) -> Pixels:
-    """Lay the tiles `[rows, columns, h, w, 3]` out on white: `[H, W, 3]`."""
-    rows, columns, high, wide, _ = tiles.shape
-    around = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
-    padded = np.pad(np.nan_to_num(tiles, nan=1), around, constant_values=1)
-    lines = padded.transpose(0, 2, 1, 3, 4)
-    whole = lines.reshape(rows * (high + gap), columns * (wide + gap), 3)
-    sheet: Pixels = whole[: whole.shape[0] - gap, : whole.shape[1] - gap]
-    return sheet
+def _sheet(tiles: Pixels, rows: int, columns: int, gap: int) -> Pixels:
+    """Lay the tiles `[n, h, w, 3]` out on white: `[H, W, 3]`."""
+    _, high, wide, _ = tiles.shape
+    filled = np.ones((rows * columns, high + gap, wide + gap, 3), np.float32)
+    filled[: len(tiles), :high, :wide] = np.nan_to_num(tiles, nan=1)
+    lines = filled.reshape(rows, columns, *filled.shape[1:]).swapaxes(1, 2)
+    sheet: Pixels = lines.reshape(rows * (high + gap), -1, 3)
+    return sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
 
 
 def _inches(text: str, points: float = _TEXT) -> float:

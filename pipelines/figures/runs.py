@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from egofeat.errors import RequestError
 from egofeat.pipelines.figures import style
 
-_SCORES = {"top1": "top-1 accuracy, %", "mAP": "mAP of boxes, %"}
+_AXES = {"loss": "loss", "top1": "top-1 accuracy, %", "mAP": "mAP of boxes, %"}
 """Figure of a history to its axis."""
 
 
@@ -30,16 +30,15 @@ def loss_curves(history: Path, out: Path) -> Path:
     Raises RequestError for a history without an epoch.
     """
     columns = _columns(history)
-    epochs = columns["epoch"]
-    losses = {name: values for name, values in columns.items() if name.endswith("/loss")}
-    panels = [("loss", losses)]
-    for figure_name, label in _SCORES.items():
-        of_name = {n: v * 100 for n, v in columns.items() if n.endswith(f"/{figure_name}")}
-        panels.append((label, of_name))
-    panels = [(label, lines) for label, lines in panels if lines]
+    epochs, losses = columns["epoch"], columns.get("val/loss", np.array([math.nan]))
+    best = None if np.isnan(losses).all() else int(np.nanargmin(losses))
+    panels = {
+        label: {name: of for name, of in columns.items() if name.endswith(f"/{ending}")}
+        for ending, label in _AXES.items()
+    }
+    panels = {label: lines for label, lines in panels.items() if lines}
     figure = style.figure(5.2 * len(panels) + 0.2, 3.9)
-    best = _best_epoch(columns)
-    for number, (label, lines) in enumerate(panels, start=1):
+    for number, (label, lines) in enumerate(panels.items(), start=1):
         axes = style.style(figure.add_subplot(1, len(panels), number), "", "epoch", label)
         _draw_lines(axes, epochs, lines)
         if best is not None:
@@ -51,29 +50,23 @@ def loss_curves(history: Path, out: Path) -> Path:
             fontsize=8, frameon=False, loc="upper right" if label == "loss" else "lower right"
         )
     if best is not None:
-        note = f"dotted: epoch {epochs[best]:g}, the lowest validation loss"
-        note += f" ({columns['val/loss'][best]:.3f})"
-        style.note(figure, note)
+        lowest = f"the lowest validation loss ({losses[best]:.3f})"
+        style.note(figure, f"dotted: epoch {epochs[best]:g}, {lowest}")
     return style.save(figure, out)
 
 
 def _columns(history: Path) -> dict[str, NDArray[np.float64]]:
+    """The columns that are drawn, losses as they are and scores in per cent."""
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or "epoch" not in rows[0]:
         raise RequestError(f"{history} has no epochs to draw: train the head for one or more")
     return {
         name: np.array([float(row[name] or "nan") for row in rows])
+        * (1 if name.endswith(("epoch", "loss")) else 100)
         for name in rows[0]
-        if name == "epoch" or name.rpartition("/")[2] in {"loss", *_SCORES}
+        if name == "epoch" or name.rpartition("/")[2] in _AXES
     }
-
-
-def _best_epoch(columns: Mapping[str, NDArray[np.float64]]) -> int | None:
-    losses = columns.get("val/loss")
-    if losses is None or np.isnan(losses).all():
-        return None
-    return int(np.nanargmin(losses))
 
 
 def _draw_lines(
@@ -112,20 +105,19 @@ def comparison(
     figure = style.figure(3.5 * columns + 1.0, lines * (0.36 * len(heads) + 0.8) + 0.7)
     figure.suptitle(title, fontsize=style.TEXT + 2, color=style.INK, parse_math=False)
     for number, metric in enumerate(metrics):
-        axes = style.style(figure.add_subplot(lines, columns, number + 1), metric, "", "")
-        axes.grid(visible=False, axis="y")
+        first = number % columns == 0
+        names = heads if first else [""] * len(heads)
+        axes = style.bars(figure.add_subplot(lines, columns, number + 1), metric, "", names)
         values = [100 * results[head].get(metric, math.nan) for head in heads]
         colours = [style.COLOURS[place % len(style.COLOURS)] for place in range(len(heads))]
         bars = axes.barh(range(len(heads)), np.nan_to_num(values), 0.68, color=colours)
         words = ["" if math.isnan(value) else f"{value:.1f} %" for value in values]
         axes.bar_label(bars, words, padding=3, fontsize=8, color=style.INK)
         if metric in chance:
-            label = f"chance {100 * chance[metric]:.1f} %"
-            axes.axvline(100 * chance[metric], color=style.INK, linewidth=1.4, linestyle="--")
-            axes.set_xlabel(f"dashed: {label}", fontsize=8, color=style.FAINT)
-        first = number % columns == 0
-        axes.set_yticks(range(len(heads)), heads if first else [""] * len(heads), parse_math=False)
-        axes.set_ylim(len(heads) - 0.5, -0.5)
+            of_chance = 100 * chance[metric]
+            axes.axvline(of_chance, color=style.INK, linewidth=1.4, linestyle="--")
+            label = f"dashed: chance {of_chance:.1f} %"
+            axes.set_xlabel(label, fontsize=8, color=style.FAINT)
         axes.set_xlim(0, 118)
         axes.set_xticks(range(0, 101, 25))
     return style.save(figure, out)

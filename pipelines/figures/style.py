@@ -6,12 +6,15 @@ calls or on the thread.
 
 import textwrap
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from egofeat import console
 from egofeat.store.damage import writing
@@ -28,12 +31,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 def figure(width: float, height: float) -> Figure:
     """A white sheet of so many inches."""
-    return Figure(
-        (width, height),
-        dpi=DPI,
-        facecolor="white",
-        layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12),
-    )
+    layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
+    return Figure((width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
 def style(axes: Axes, title: str, across: str, up: str) -> Axes:
@@ -47,6 +46,22 @@ def style(axes: Axes, title: str, across: str, up: str) -> Axes:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     return axes
+
+
+def bars(axes: Axes, title: str, across: str, names: Iterable[str]) -> Axes:
+    """Give axes the look of a list of horizontal bars, the first on top; returns them."""
+    words = list(names)
+    style(axes, title, across, "").grid(visible=False, axis="y")
+    axes.set_yticks(range(len(words)), words, fontsize=8, parse_math=False)
+    axes.set_ylim(len(words) - 0.4, -0.6)
+    return axes
+
+
+def few_ticks(axis: Axis, say: Callable[[float], str]) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, …, in words."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: say(value)))
+    axis.set_minor_locator(NullLocator())
 
 
 def note(sheet: Figure, words: str) -> None:

@@ -20,15 +20,15 @@ from egofeat.heads.gaze import Attentive, gaze_maps
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.training.gaze import attend, points_of
-from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.predict import features_of
 from egofeat.pipelines.training.run import Run, load_run
+from egofeat.pipelines.training.run_config import Source
 from egofeat.pipelines.training.run_rows import open_run_store, refuse_persons
-from egofeat.pipelines.visualize.backbones import Pictures
-from egofeat.recipe import Recipe, Transform
+from egofeat.pipelines.visualize.options import AttentionConfig
+from egofeat.pipelines.visualize.pictures import Pictures
+from egofeat.recipe import Transform
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media
-from egofeat.store import Rows
 
 _COLUMNS = 8
 _TILE = 128
@@ -69,32 +69,12 @@ class Looked:
         return torch.where(points[:, 2, None, None] > 0, drawn, 0.0)
 
 
-def attention(
-    run: Path,
-    out: Path,
-    *,
-    video: Path | None = None,
-    segment: str | None = None,
-    manifest: Path = Path("data_manifest.yaml"),
-    store: Places | None = None,
-    weights: str | None = None,
-    device: str = "auto",
-) -> Pictures:
+def attention(asked: AttentionConfig) -> Pictures:
     """Draw where a run's head looks in a video or in a segment: a strip (PNG) and a video (mp4).
 
     Of a segment, attention is that on the store's own features, and gaze is shown where the
     store has it; the frames are read again. Of a video, features are made as the store's were.
     A run of a head a store has a strip and a video for each head that attends.
-
-    Args:
-        run: folder that `fit_head` made.
-        out: folder of the pictures.
-        video: file, taken as one segment.
-        segment: id, in place of a video.
-        manifest: that says where the segment's video lies.
-        store: where the run's store lies, if not where it was.
-        weights: backbone weights file, where the store's were a user's own.
-        device: where to run.
 
     Raises:
         RequestError: no such run or segment, a run on persons, both or neither of video and
@@ -103,107 +83,104 @@ def attention(
         WeightsError: the backbone's weights are not those of the run.
         MediaError: the video cannot be read.
     """
+    video, segment = asked.video, asked.segment
     if (video is None) == (segment is None):
         raise RequestError("name one thing to look at: `video` FILE, or `segment` ID")
-    loaded = load_run(run)
-    refuse_persons(loaded)
-    if not any(isinstance(member, Attentive) for member in loaded.head.members):
+    run = load_run(asked.run)
+    refuse_persons(run)
+    if not any(isinstance(member, Attentive) for member in run.head.members):
         raise RequestError(
-            f"head '{loaded.config.head}' of run {run} has no attention over places: draw that of "
-            "stam or flow_attention"
+            f"head '{run.config.head}' of run {run.path} has no attention over places: draw that "
+            "of stam or flow_attention"
         )
-    loaded.head.to(choose_device(device))
+    run.head.to(choose_device(asked.device))
     if video is not None:
-        looked = _of_video(loaded, video, weights, device)
-        name = video.stem.replace(" ", "_")
+        looked, name = _of_video(run, video, asked), video.stem.replace(" ", "_")
     else:
         assert segment is not None
-        looked = _of_segment(loaded, open_run_store(loaded, store), segment, manifest)
-        name = segment.replace("/", "_")
+        looked, name = _of_segment(run, segment, asked), segment.replace("/", "_")
     drawn = []
     for number, one in enumerate(looked, start=1):
         stem = f"attention-{name}" + (f"-{number}" if len(looked) > 1 else "")
-        drawn.append(draw_strip(one, out / f"{stem}.png", f"{run.name} looks at {name}"))
-        drawn.append(write_video(one, out / f"{stem}.mp4"))
-    return Pictures(tuple(map(str, drawn)))
+        title = f"{asked.run.name} looks at {name}"
+        drawn.append(draw_strip(one, asked.out / f"{stem}.png", title))
+        drawn.append(write_video(one, asked.out / f"{stem}.mp4"))
+    return Pictures.of(drawn)
 
 
-def _of_segment(run: Run, store: Rows, segment: str, manifest: Path) -> list[Looked]:
+def _of_segment(run: Run, segment: str, asked: AttentionConfig) -> list[Looked]:
+    store = open_run_store(run, asked.store)
     row = store.table.of([segment])
     if row[0] < 0:
         raise RequestError(f"store {store.path} has no segment '{segment}'")
-    dataset = load_manifest(manifest).dataset(store.dataset)
+    dataset = load_manifest(asked.manifest).dataset(store.dataset)
     looked = []
     for (member, features), of, source in zip(
         run.branches(store), store.stores, run.config.sources, strict=False
     ):
-        if not isinstance(member, Attentive):
-            continue
-        (there,) = of.table.of([segment])
-        points = points_of(features, row)
-        recipe, tap = source.recipe, source.tap
-        steps = _of_middle_crop(recipe, tap)
-        looked.append(
-            Looked(
-                media=dataset.media[str(of.videos[there])],
-                start=float(of.starts[there]),
-                stop=float(of.stops[there]),
-                attention=attend(member, features, row)[0][torch.from_numpy(steps)],
-                moments=_moments(recipe, tap, of.times[[there]], of.starts[[there]])[steps],
-                transform=recipe.transform,
-                points=None if points is None else points[0][steps],
-            )
-        )
+        if isinstance(member, Attentive):
+            (there,) = of.table.of([segment])
+            media, times = dataset.media[str(of.videos[there])], of.times[there]
+            start, stop = float(of.starts[there]), float(of.stops[there])
+            points = points_of(features, row)
+            one = _looked(source, media, start, stop, times, attend(member, features, row), points)
+            looked.append(one)
     return looked
 
 
-def _of_video(run: Run, video: Path, weights: str | None, device: str) -> list[Looked]:
-    memories = features_of(run, [video], weights, device)
+def _of_video(run: Run, video: Path, asked: AttentionConfig) -> list[Looked]:
+    memories = features_of(run, [video], asked.weights, asked.device)
     for memory in memories:
         if memory.failures:
             raise RequestError(f"{video} could not be read: {memory.failures[0].reason}")
     blocks = [torch.from_numpy(memory.features[str(video)])[None] for memory in memories]
     of_members = zip(run.head.members, for_members(run.head, blocks), strict=True)
+    with open_video(Media(video)) as opened:
+        frames, end = opened.times, opened.stop
     looked = []
-    with open_video(Media(video)) as source:
-        times, end = source.times, source.stop
-    for (member, features), origin in zip(of_members, run.config.sources, strict=False):
-        if not isinstance(member, Attentive):
-            continue
-        recipe, tap = origin.recipe, origin.tap
-        views = recipe.plan.plan(0.0, np.inf, times, end)
-        seconds = views.times[None].repeat(recipe.transform.crops, 1)
-        steps = _of_middle_crop(recipe, tap)
-        with torch.inference_mode():
-            seen = member.attention(features.to(choose_device(device)))
-        looked.append(
-            Looked(
-                media=Media(video),
-                start=0.0,
-                stop=np.inf,
-                attention=seen[0].float().cpu()[torch.from_numpy(steps)],
-                moments=_moments(recipe, tap, seconds, np.zeros(1))[steps],
-                transform=recipe.transform,
-            )
-        )
+    for (member, features), source in zip(of_members, run.config.sources, strict=False):
+        if isinstance(member, Attentive):
+            views = source.recipe.plan.plan(0.0, np.inf, frames, end)
+            times = views.times.repeat(source.recipe.transform.crops)
+            with torch.inference_mode():
+                seen = member.attention(features.to(choose_device(asked.device)))
+            looked.append(_looked(source, Media(video), 0.0, np.inf, times, seen.float().cpu()))
     return looked
 
 
-def _moments(
-    recipe: Recipe, tap: str, times: NDArray[np.float64], starts: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Middle of each step of one row, `[T]`, from the times `[1,V]` of its views."""
+def _looked(
+    source: Source,
+    media: Media,
+    start: float,
+    stop: float,
+    times: NDArray[np.float64],
+    attention: Tensor,
+    points: NDArray[np.float32] | None = None,
+) -> Looked:
+    """Of one row, the steps that see the middle crop: all of them where there is one crop.
+
+    Args:
+        source: of the row.
+        media: where its frames are.
+        start: seconds.
+        stop: seconds, exclusive.
+        times: `[views × crops]` seconds of its views.
+        attention: `[1,T,h,w]`.
+        points: `[1,T,3]`, or None.
+    """
+    recipe, steps = source.recipe, source.recipe.steps_of(source.tap)
     crops = recipe.transform.crops
-    middles, _ = recipe.plan.stretches(recipe.steps_of(tap), starts, times[:, ::crops])
-    return np.repeat(middles, crops, axis=1).ravel()
-
-
-def _of_middle_crop(recipe: Recipe, tap: str) -> NDArray[np.int64]:
-    """Steps of a row that see the middle crop, all of them where there is one crop."""
-    crops, steps = recipe.transform.crops, recipe.steps_of(tap)
-    places = np.arange(recipe.taps[tap][0] * steps).reshape(-1, crops, steps)
-    middle: NDArray[np.int64] = places[:, crops // 2].ravel()
-    return middle
+    middles, _ = recipe.plan.stretches(steps, np.array([start]), times[np.newaxis, ::crops])
+    places = np.arange(crops * middles.size).reshape(-1, crops, steps)[:, crops // 2].ravel()
+    return Looked(
+        media=media,
+        start=start,
+        stop=stop,
+        attention=attention[0][torch.from_numpy(places)],
+        moments=middles.ravel(),
+        transform=recipe.transform,
+        points=None if points is None else points[0][places],
+    )
 
 
 def draw_strip(looked: Looked, out: Path, title: str) -> Path:

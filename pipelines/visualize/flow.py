@@ -1,4 +1,4 @@
-"""Optical flow drawn: u, v, magnitude, and direction by the colour wheel."""
+"""`egofeat visualize flow`: u, v, magnitude, and direction by the colour wheel."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,15 @@ from torchvision.transforms.v2.functional import resize
 from torchvision.utils import flow_to_image
 
 from egofeat import console
+from egofeat.device import choose_device
 from egofeat.errors import MediaError
-from egofeat.extract.flow import on_cpu, on_device
+from egofeat.extract.backbones import spec_of
+from egofeat.extract.flow import choose_motion, on_cpu, on_device
 from egofeat.extract.flow.encoding import decode
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
+from egofeat.pipelines.visualize.options import FlowConfig
+from egofeat.pipelines.visualize.pictures import Pictures
 from egofeat.recipe import Uniform
 from egofeat.recipe.motion import Method, Motion
 from egofeat.segments import Media
@@ -43,6 +47,23 @@ class Moments:
     """`[N]` seconds."""
 
 
+def flow(asked: FlowConfig) -> Pictures:
+    """Draw the optical flow of a few frames, one PNG; see `draw_flow`.
+
+    Raises:
+        RequestError: no such method, or what it needs is not there.
+        WeightsError: RAFT's weights are not to be had.
+        MediaError: the video cannot be read, or ends before the start.
+    """
+    video, method = asked.video, asked.method
+    motion = choose_motion(spec_of("flow_grid"), method, note=console.note)
+    assert motion is not None
+    media = Media(video, fps=asked.fps or 30.0)
+    moments = read_moments(media, motion.method, asked.start, choose_device(asked.device))
+    out = asked.out / f"flow-{method}-{video.stem.replace(' ', '_')}.png"
+    return Pictures.of([draw_flow(moments, out, f"optical flow of {video.name} by {method}")])
+
+
 def read_moments(media: Media, method: Method, start: float, device: torch.device) -> Moments:
     """Six moments a quarter of a second apart, from `start` seconds on, fewer near the end.
 
@@ -54,11 +75,8 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
     motion = Motion(method, values="float32")
     with open_video(media) as source:
         if isinstance(source, FlowSource) != motion.of_flow_frames:
-            holds = (
-                "flow: give `method` frames"
-                if isinstance(source, FlowSource)
-                else "colours, and no flow"
-            )
+            shipped = isinstance(source, FlowSource)
+            holds = "flow: give `method` frames" if shipped else "colours, and no flow"
             raise MediaError(f"{media.path} holds {holds}")
         stop = min(start + _MOMENTS * _APART, source.stop)
         plan = Uniform(_MOMENTS).plan(
@@ -94,9 +112,10 @@ def draw_flow(moments: Moments, out: Path, title: str) -> Path:
     magnitude: NDArray[np.float32] = np.hypot(flows[..., 0], flows[..., 1])
     strongest = max(1.0, float(np.percentile(magnitude, 99)))
     scaled = (flows / np.float32(strongest)).astype(np.float32)
+    centred = (scaled + np.float32(1)) / np.float32(2)  # from [-1, 1] to [0, 1]
     rows: dict[str, Pixels] = {
-        "u, to the right": coloured(_centred(scaled[..., 0]), "RdBu_r"),
-        "v, downwards": coloured(_centred(scaled[..., 1]), "RdBu_r"),
+        "u, to the right": coloured(centred[..., 0], "RdBu_r"),
+        "v, downwards": coloured(centred[..., 1], "RdBu_r"),
         "magnitude": coloured(np.hypot(scaled[..., 0], scaled[..., 1]), "magma"),
         "direction": wheel_colours(scaled),
     }
@@ -141,25 +160,17 @@ def draw_wheel(side: int) -> Pixels:
     return wheel
 
 
-def _centred(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From [-1, 1] to [0, 1]."""
-    return (values + np.float32(1)) / np.float32(2)
-
-
 def _scaled(frames_NHWC: NDArray[np.uint8], as_they_are: bool) -> NDArray[np.uint8]:
     if as_they_are or min(frames_NHWC.shape[1:3]) <= _SHORT_SIDE:
         return frames_NHWC
-    frames = torch.from_numpy(frames_NHWC).permute(0, 3, 1, 2)
-    scaled: NDArray[np.uint8] = (
-        resize(frames, [_SHORT_SIDE], antialias=True).permute(0, 2, 3, 1).numpy()
-    )
+    frames = resize(torch.from_numpy(frames_NHWC).movedim(-1, 1), [_SHORT_SIDE], antialias=True)
+    scaled: NDArray[np.uint8] = frames.movedim(1, -1).numpy()
     return scaled
 
 
 def _tiles(pictures_NHWC: Pixels) -> Pixels:
-    pictures = torch.from_numpy(pictures_NHWC).permute(0, 3, 1, 2)
-    height, width = pictures.shape[-2:]
+    _, height, width, _ = pictures_NHWC.shape
     sides = [_TILE, round(_TILE * width / height)]
-    resized = resize(pictures, sides, antialias=True).clamp(0, 1)  # rounding goes beyond 1
-    tiles: Pixels = resized.permute(0, 2, 3, 1).numpy()
+    resized = resize(torch.from_numpy(pictures_NHWC).movedim(-1, 1), sides, antialias=True)
+    tiles: Pixels = resized.clamp(0, 1).movedim(1, -1).numpy()  # rounding goes beyond 1
     return tiles

@@ -1,4 +1,4 @@
-"""Pictures of a network's kernels, as it holds them.
+"""`egofeat visualize kernels`: a network's kernels, as it holds them.
 
 Grey, or white, is zero, and the strongest weight of a kernel has full colour: scaled so, a
 kernel looks the same whatever constant its batch norm was folded into it, but for the sign.
@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic, on_lines
+from egofeat.extract.backbones import spec_of
+from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
+from egofeat.pipelines.visualize.options import KernelsConfig
+from egofeat.pipelines.visualize.pictures import Pictures, file_of, load_network, maps_and_vectors
 
 Convolution = nn.Conv2d | nn.Conv3d
 
@@ -26,18 +29,37 @@ _CROSSED = 40
 _SCALE = "each kernel by its strongest weight"
 
 
+def kernels(asked: KernelsConfig) -> Pictures:
+    """Draw first-layer kernels and those of chosen convolutions, a PNG each.
+
+    Without any chosen, of residual networks, the second ones of the last bottleneck of each stage.
+
+    Raises:
+        RequestError: no such backbone or convolution, or a backbone without any.
+        WeightsError: see `load`.
+    """
+    spec = spec_of(asked.backbone)
+    network = load_network(asked, maps_and_vectors(spec), "cpu")
+    bgr = network.published is not None and network.published.channels == "BGR"
+    known = convolutions(network.module)
+    for name in asked.layers:
+        find_layer(known, name, asked.backbone)
+    if not known:
+        raise RequestError(f"{asked.backbone} has no kernels to draw: choose another `backbone`")
+    first = [name for name, layer in known.items() if layer.in_channels == spec.channels]
+    chosen = dict.fromkeys([*first, *(asked.layers or bottleneck_layers(network.module))])
+    return Pictures.of(
+        draw_kernels(
+            known[name], file_of(asked, "kernels", name), f"{asked.backbone} {name}", bgr=bgr
+        )
+        for name in chosen
+    )
+
+
 def convolutions(module: nn.Module) -> dict[str, Convolution]:
     """All convolutions by their names in the module, in its order."""
-    return {
-        name: child
-        for name, child in module.named_modules()
-        if isinstance(child, nn.Conv2d | nn.Conv3d)
-    }
-
-
-def first_layers(layers: Mapping[str, Convolution], channels: int) -> list[str]:
-    """Names of those that read the input of so many channels: one a pathway."""
-    return [name for name, layer in layers.items() if layer.in_channels == channels]
+    children = module.named_modules()
+    return {name: child for name, child in children if isinstance(child, Convolution)}
 
 
 def bottleneck_layers(module: nn.Module) -> list[str]:
@@ -49,20 +71,16 @@ def bottleneck_layers(module: nn.Module) -> list[str]:
     seconds: dict[str, Convolution] = {}
     for parent, child in module.named_modules():
         inner = convolutions(child)
-        if _is_bottleneck(list(inner.values())):
+        pointwise = [math.prod(layer.kernel_size[-2:]) == 1 for layer in inner.values()]
+        if pointwise in ([True, False, True], [True, False, True, True]):
             name = list(inner)[1]
             seconds[f"{parent}.{name}"] = inner[name]
     rows = groupby(seconds.items(), key=lambda item: item[1].weight.shape)
     return [list(row)[-1][0] for _, row in rows]
 
 
-def _is_bottleneck(layers: list[Convolution]) -> bool:
-    pointwise = [math.prod(layer.kernel_size[-2:]) == 1 for layer in layers]
-    return pointwise in ([True, False, True], [True, False, True, True])
-
-
-def find_layer(layers: Mapping[str, Convolution], name: str, backbone: str) -> Convolution:
-    """The convolution of that name.
+def find_layer(layers: Mapping[str, Convolution], name: str, backbone: str) -> None:
+    """Refuse a name that no convolution has.
 
     Raises:
         RequestError: there is none; it lists the names that are near.
@@ -74,7 +92,6 @@ def find_layer(layers: Mapping[str, Convolution], name: str, backbone: str) -> C
         raise RequestError(
             f"{backbone} has no convolution '{name}': choose from {', '.join(near[:8])}{more}"
         )
-    return layers[name]
 
 
 def draw_kernels(layer: Convolution, out: Path, title: str, *, bgr: bool = False) -> Path:
@@ -90,53 +107,45 @@ def draw_kernels(layer: Convolution, out: Path, title: str, *, bgr: bool = False
         title: above the picture; shape and counts are added.
         bgr: whether the network takes colours as blue, green, red.
     """
-    weights_OIthw = _with_time(layer.weight)
+    weight = layer.weight.detach().float().cpu()
+    weights_OIthw = weight.reshape(*weight.shape[:2], -1, *weight.shape[-2:]).numpy()
     kernels, inputs, steps, high, wide = weights_OIthw.shape
     title += f": {kernels} kernels of {inputs} × {' × '.join(map(str, layer.kernel_size))}"
-    if bgr and inputs == 3:
-        weights_OIthw = weights_OIthw[:, ::-1]
+    of_steps = f"; {steps} time steps from top to bottom" if steps > 1 else ""
     if inputs <= 3:
+        if bgr and inputs == 3:
+            weights_OIthw = weights_OIthw[:, ::-1]
         title += f" (first {_SINGLE})" * (kernels > _SINGLE)
-        return _draw_single(weights_OIthw[:_SINGLE], out, title)
+        tiles, meaning = _single_tiles(weights_OIthw[:_SINGLE])
+        columns = math.ceil(math.sqrt(2 * len(tiles) * steps))
+        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))
+        firsts = range(0, len(tiles), columns)
+        rows = [f"{first} – {min(first + columns, len(tiles)) - 1}" for first in firsts]
+        note, gap = f"{meaning}, {_SCALE}{of_steps}", 1 if steps == 1 else 2
+        return draw_mosaic(tiles, out, title=title, rows=rows, note=note, gap=gap)
     some = weights_OIthw[: max(1, _CROSSED * wide // (steps * high)), :_CROSSED]
-    tiles = coloured(_scaled(some), "RdBu_r").reshape(*some.shape[:2], steps * high, wide, 3)
     shown = len(some)
-    note = f"a row is a kernel, a column one of its inputs; blue below 0, red above, {_SCALE}"
+    tiles = coloured(_scaled(some), "RdBu_r").reshape(-1, steps * high, wide, 3)
     if (kernels, inputs) != some.shape[:2]:
         title += f" (first {shown} × {some.shape[1]})"
-    if steps > 1:
-        note += f"; {steps} time steps from top to bottom"
+    note = "a row is a kernel, a column one of its inputs; blue below 0, red above"
     rows = [str(number) if number % 5 == 0 else "" for number in range(shown)]
-    return draw_mosaic(tiles, out, title=title, rows=rows, note=note)
+    return draw_mosaic(tiles, out, title=title, rows=rows, note=f"{note}, {_SCALE}{of_steps}")
 
 
-def _draw_single(weights_OIthw: NDArray[np.float32], out: Path, title: str) -> Path:
-    """A tile a kernel; its time steps stand below one another in it."""
-    kernels, _, steps = weights_OIthw.shape[:3]
-    painted, note = _painted(weights_OIthw)
-    line = np.full_like(painted[:, :, :1], np.nan)  # between one step and the next
-    tiles = np.concatenate([painted, line], axis=2).reshape(kernels, -1, *painted.shape[3:])[:, :-1]
-    columns = math.ceil(math.sqrt(2 * kernels * steps))
-    columns = math.ceil(kernels / math.ceil(kernels / columns))
-    rows = [
-        f"{first} – {min(first + columns, kernels) - 1}" for first in range(0, kernels, columns)
-    ]
-    if steps > 1:
-        note += f"; {steps} time steps from top to bottom"
-    gap = 1 if steps == 1 else 2
-    return draw_mosaic(on_lines(tiles, columns), out, title=title, rows=rows, note=note, gap=gap)
-
-
-def _painted(weights_OIthw: NDArray[np.float32]) -> tuple[Pixels, str]:
-    """Kernels of up to three inputs as `[O, t, h, w, RGB]`, and what the colours mean."""
-    scaled = _scaled(weights_OIthw)
-    inputs = scaled.shape[1]
+def _single_tiles(weights_OIthw: NDArray[np.float32]) -> tuple[Pixels, str]:
+    """A tile `[O, H, W, RGB]` a kernel, its time steps below one another; what colours mean."""
+    scaled, inputs = _scaled(weights_OIthw), weights_OIthw.shape[1]
     if inputs == 1:
-        return coloured(scaled[:, 0], "RdBu_r"), f"blue below 0, red above, {_SCALE}"
-    blank = np.full_like(scaled[:, :1], 0.5)
-    colours = np.concatenate([scaled, blank], axis=1)[:, :3]
-    meaning = "" if inputs == 3 else "red: horizontal flow, green: vertical; "
-    return np.moveaxis(colours, 1, -1), f"{meaning}grey is 0, {_SCALE}"
+        painted, meaning = coloured(scaled[:, 0], "RdBu_r"), "blue below 0, red above"
+    else:
+        blank = np.full_like(scaled[:, :1], 0.5)
+        painted = np.moveaxis(np.concatenate([scaled, blank], axis=1)[:, :3], 1, -1)
+        meaning = "" if inputs == 3 else "red: horizontal flow, green: vertical; "
+        meaning += "grey is 0"
+    line = np.full_like(painted[:, :, :1], np.nan)  # between one step and the next
+    whole = np.concatenate([painted, line], axis=2)
+    return whole.reshape(len(painted), -1, *painted.shape[3:])[:, :-1], meaning
 
 
 def _scaled(weights_OIthw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -144,10 +153,3 @@ def _scaled(weights_OIthw: NDArray[np.float32]) -> NDArray[np.float32]:
     strongest = np.abs(weights_OIthw).max(axis=(1, 2, 3, 4), keepdims=True)
     scaled: NDArray[np.float32] = weights_OIthw / np.maximum(strongest, np.finfo(np.float32).tiny)
     return 0.5 + 0.5 * scaled
-
-
-def _with_time(weight: Tensor) -> NDArray[np.float32]:
-    """`[O, I, h, w]` or `[O, I, t, h, w]` to the latter."""
-    weight = weight.detach().float().cpu().contiguous()
-    five: NDArray[np.float32] = (weight if weight.ndim == 5 else weight[:, :, None]).numpy()
-    return five

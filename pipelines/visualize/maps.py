@@ -1,4 +1,4 @@
-"""What a network makes of a clip: maps of its strongest channels over time, below the frames."""
+"""`egofeat visualize maps`: a clip, and below it maps of the strongest channels over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from egofeat.extract.backbones import Backbone
+from egofeat.errors import RequestError
+from egofeat.extract.backbones import Backbone, spec_of
 from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
+from egofeat.pipelines.extraction import options
+from egofeat.pipelines.extraction.choices import choose_transform
 from egofeat.pipelines.figures.mosaics import coloured, draw_mosaic
+from egofeat.pipelines.visualize.options import MapsConfig
+from egofeat.pipelines.visualize.pictures import Pictures, file_of, load_network, maps_and_vectors
 from egofeat.recipe import Clips
 from egofeat.recipe.transform import Transform
 from egofeat.segments import Media
@@ -38,6 +43,41 @@ class Excerpt:
         """Some of its frames."""
         chosen = list(places)
         return Excerpt(self.frames_THWC[chosen], self.times[chosen])
+
+
+def maps(asked: MapsConfig) -> Pictures:
+    """Draw the feature maps of a clip, a PNG a tap.
+
+    Raises:
+        RequestError: no such video, backbone or tap, a tap without maps, or a backbone of flow.
+        WeightsError: see `load`.
+        MediaError: the video cannot be read, or ends before the start.
+    """
+    backbone, video, spec = asked.backbone, asked.video, spec_of(asked.backbone)
+    if not video.exists():
+        raise RequestError(f"there is no video {video}: give `video` a file that exists")
+    if spec.channels != 3:
+        raise RequestError(
+            f"{backbone} sees flow, and visualize maps draws what networks make of colours: see "
+            "flow itself with egofeat visualize flow, or choose another `backbone`"
+        )
+    network = load_network(asked, asked.taps or maps_and_vectors(spec), asked.device)
+    transform = choose_transform(network.spec, network.published, options.Pixels())
+    plan = plan_of(network)
+    shapes = network.tap_shapes(transform.crop, plan.frames)
+    for tap in asked.taps:
+        if len(shapes[tap]) == 1:
+            raise RequestError(f"the tap '{tap}' of {backbone} is a vector: choose one with maps")
+    excerpt = read_excerpt(video, plan, transform, asked.start)
+    return Pictures.of(
+        draw_maps(
+            of_tap,
+            excerpt.only(network.frames_seen(tap, len(excerpt.times))),
+            file_of(asked, "maps", tap),
+            f"{backbone} on {video.name}: {tap}",
+        )
+        for tap, of_tap in maps_of(network, transform, excerpt).items()
+    )
 
 
 def plan_of(backbone: Backbone) -> Clips:
@@ -67,9 +107,10 @@ def maps_of(backbone: Backbone, transform: Transform, excerpt: Excerpt) -> dict[
     frames = torch.from_numpy(excerpt.frames_THWC).to(backbone.device)
     if backbone.spec.clip is None:
         outputs = backbone(normalise(transform, frames))
-        return {tap: maps for tap, maps in outputs.items() if maps.ndim == 4}
-    outputs = backbone(normalise(transform, frames[None]))
-    return {tap: maps[0] for tap, maps in outputs.items() if maps.ndim == 5}
+    else:
+        of_clip = backbone(normalise(transform, frames[None]))
+        outputs = {tap: maps[0] for tap, maps in of_clip.items()}
+    return {tap: maps for tap, maps in outputs.items() if maps.ndim == 4}
 
 
 def draw_maps(maps_tChw: Tensor, excerpt: Excerpt, out: Path, title: str) -> Path:

@@ -1,4 +1,6 @@
-"""Images that a channel answers to most: gradient ascent on the image (Erhan et al., 2009).
+"""`egofeat visualize activation-maximisation`: images that a channel answers to most.
+
+They are made by gradient ascent on the image (Erhan et al., 2009).
 
 An image that is only pushed uphill ends as high-frequency noise. What holds it back, each
 from the literature (Olah et al., 2017, give the survey): the image is made from its Fourier
@@ -17,9 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from egofeat import console
+from egofeat.errors import RequestError
+from egofeat.extract.backbones import Backbone, spec_of
+from egofeat.extract.backbones.backbone import check_taps
+from egofeat.pipelines.figures.mosaics import Pixels, draw_mosaic
+from egofeat.pipelines.visualize.options import MaximisationConfig
+from egofeat.pipelines.visualize.pictures import Pictures, file_of, load_network
+
 SIZE = 128
 """Pixels of a side: several receptive fields of the middle blocks."""
-STEPS = 160
+_CHANNELS = 12
+"""Channels of a block whose images are made where none are named."""
+_COLUMNS = 6
+"""Images on a line."""
 _AT_ONCE = 16
 """Images in a batch: 0.5 GB of activations."""
 _RATE = 0.05
@@ -32,6 +45,70 @@ _SHIFT, _TURN, _SCALE = 12, 12.0, 0.15
 """Most that an image is moved by: pixels, degrees, parts of its size."""
 
 
+def activation_maximisation(asked: MaximisationConfig) -> Pictures:
+    """Draw images that channels of chosen blocks answer to most: a PNG a block and an overview.
+
+    Raises:
+        RequestError: no such backbone, block or channel, or a backbone without blocks.
+        WeightsError: see `load`.
+    """
+    backbone, spec = asked.backbone, spec_of(asked.backbone)
+    if spec.clip or "block0" not in spec.taps:
+        raise RequestError(f"{backbone} has no blocks to maximise: choose mobilenetv2")
+    taps = check_taps([f"block{number}" for number in asked.blocks], spec)
+    networks = {tap: load_network(asked, [tap], asked.device) for tap in taps}
+    chosen = {tap: _channels(network, tap, asked.channels) for tap, network in networks.items()}
+    total = asked.steps * sum(map(len, chosen.values()))
+    with console.progress("maximising", total, "steps") as progress:
+        made = {
+            tap: maximise(
+                network.module,
+                tap,
+                chosen[tap],
+                mean=spec.mean,
+                std=spec.std,
+                steps=asked.steps,
+                seed=asked.seed,
+                on_step=progress,
+            )
+            for tap, network in networks.items()
+        }
+    width = min(_COLUMNS, *map(len, made.values()))
+    sheets: dict[tuple[str, ...], tuple[list[str], Pixels, list[int]]] = {
+        (tap,): ([""] * math.ceil(len(images) / _COLUMNS), images, chosen[tap])
+        for tap, images in made.items()
+    }
+    sheets[()] = (
+        list(made),
+        np.concatenate([images[:width] for images in made.values()]),
+        [channel for some in chosen.values() for channel in some[:width]],
+    )
+    return Pictures.of(
+        draw_mosaic(
+            images,
+            file_of(asked, "activation-maximisation", *of_tap),
+            title=f"{' '.join([backbone, *of_tap])}: images that a channel "
+            f"{'' if of_tap else 'of each block '}answers to most",
+            rows=rows,
+            captions=[str(channel) for channel in channels],
+            note="the number is the channel's",
+            gap=4,
+        )
+        for of_tap, (rows, images, channels) in sheets.items()
+    )
+
+
+def _channels(network: Backbone, tap: str, wanted: Sequence[int]) -> list[int]:
+    count = network.tap_shapes(64)[tap][0]
+    for channel in wanted:
+        if channel >= count:
+            raise RequestError(
+                f"`channels` {channel}: {tap} of {network.spec.name} has channels 0 to {count - 1}"
+            )
+    spread = [(2 * place + 1) * count // (2 * _CHANNELS) for place in range(_CHANNELS)]
+    return list(dict.fromkeys(wanted or spread))
+
+
 def maximise(
     module: nn.Module,
     tap: str,
@@ -40,7 +117,7 @@ def maximise(
     mean: Sequence[float],
     std: Sequence[float],
     size: int = SIZE,
-    steps: int = STEPS,
+    steps: int,
     seed: int = 0,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.float32]:
@@ -76,9 +153,8 @@ def maximise(
             image = _image(coefficients)
             moved = _moved((image - offset) / scale, draw)
             answer = module(moved)[tap][torch.arange(len(some)), some].mean((1, 2))
-            loss = _SMOOTHNESS * _roughness(image) + _GREYNESS * (image - 0.5).square().mean(
-                (1, 2, 3)
-            )
+            grey = (image - 0.5).square().mean((1, 2, 3))
+            loss = _SMOOTHNESS * _roughness(image) + _GREYNESS * grey
             optimizer.zero_grad()
             (loss - answer).sum().backward()
             optimizer.step()

@@ -22,7 +22,7 @@ app.add_typer(visualize, rich_help_panel="Pictures")
 @command("kernels", on=visualize)
 def kernels(asked: KernelsConfig) -> Report:
     """Draw the kernels of the first layer and of chosen convolutions."""
-    from egofeat.pipelines.visualize.backbones import kernels as draw
+    from egofeat.pipelines.visualize.kernels import kernels as draw
 
     return draw(asked)
 
@@ -30,7 +30,7 @@ def kernels(asked: KernelsConfig) -> Report:
 @command("maps", on=visualize)
 def maps(asked: MapsConfig) -> Report:
     """Draw what chosen stages make of a clip, below its frames."""
-    from egofeat.pipelines.visualize.backbones import maps as draw
+    from egofeat.pipelines.visualize.maps import maps as draw
 
     return draw(asked)
 
@@ -38,7 +38,7 @@ def maps(asked: MapsConfig) -> Report:
 @command("activation-maximisation", on=visualize)
 def activation_maximisation(asked: MaximisationConfig) -> Report:
     """Draw the images that channels of a block answer to most."""
-    from egofeat.pipelines.visualize.backbones import activation_maximisation as draw
+    from egofeat.pipelines.visualize.maximise import activation_maximisation as draw
 
     return draw(asked)
 
@@ -46,7 +46,7 @@ def activation_maximisation(asked: MaximisationConfig) -> Report:
 @command("flow", on=visualize)
 def flow(asked: FlowConfig) -> Report:
     """Draw the optical flow of six frames: u, v, magnitude, and direction by the colour wheel."""
-    from egofeat.pipelines.visualize.backbones import flow as draw
+    from egofeat.pipelines.visualize.flow import flow as draw
 
     return draw(asked)
 
@@ -56,4 +56,4 @@ def attention(asked: AttentionConfig) -> Report:
     """Draw where a head looks, beside where the wearer looked: a strip and a video."""
     from egofeat.pipelines.visualize.attention import attention as draw
 
-    return draw(**vars(asked))
+    return draw(asked)

@@ -25,25 +25,16 @@ from egofeat.pipelines.bench.backbones import (
     BackboneRow,
     bench_backbones,
 )
-from egofeat.pipelines.bench.speed import Speed, SpeedJob, measure, measure_apart
+from egofeat.pipelines.bench.speed import Speed, measure, measure_apart
 from egofeat.pipelines.bench.timing import host_peak_bytes
 from egofeat.pipelines.options import read_views
 
 pytestmark = pytest.mark.drawn
 
 
-def job(**changes: object) -> SpeedJob:
-    fields = {
-        "backbone": "mobilenetv2",
-        "weights": "random",
-        "device": "cpu",
-        "precision": "float32",
-        "size": 32,
-        "frames": 1,
-        "batch_size": 2,
-        "seconds": 0.0,
-    }
-    return SpeedJob(**{**fields, **changes})
+def job(**changes: object) -> BackboneBench:
+    fields = {"device": "cpu", "size": 32, "batch_size": 2, "seconds": 0.0}
+    return BackboneBench(**{"backbones": ("mobilenetv2",), **fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +103,8 @@ def test_the_tables_fit_80_columns(report, capsys, monkeypatch):
 def _nothing_runs(monkeypatch):
     """Everything but the speed is there at once."""
 
-    def refuse(job: SpeedJob):
-        raise EgofeatError(f"{job.backbone} cannot be measured")
+    def refuse(config: BackboneBench):
+        raise EgofeatError(f"{config.backbones[0]} cannot be measured")
 
     monkeypatch.setattr(bench_backbones_module, "measure_apart", refuse)
 
@@ -223,7 +214,7 @@ def test_a_clip_network_is_given_clips(monkeypatch):
     monkeypatch.setattr(
         bench_speed, "median_seconds", lambda run, *_: seen.append(run.args[0].shape) or 1.0
     )
-    list(measure(job(backbone="slow_4x16_r50", frames=2)))
+    list(measure(job(backbones=("slow_4x16_r50",), clip_frames=2)))
     assert seen == [(2, 3, 2, 32, 32)]
 
 
@@ -241,20 +232,20 @@ def test_peaks_are_the_childs_own():
     assert not measuring(psutil.Process())
 
 
-def killed_after_two(_: SpeedJob) -> Iterator[Speed]:
+def killed_after_two(_: BackboneBench) -> Iterator[Speed]:
     """Measure as a process that the system kills for its memory."""
     for _ in range(2):
         yield Speed(batch=4, seconds=1.0, host_peak_bytes=1, device_peak_bytes=None)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def ended_by_itself(_: SpeedJob) -> Iterator[Speed]:
+def ended_by_itself(_: BackboneBench) -> Iterator[Speed]:
     """The same, where something in it ends the process."""
     os._exit(3)
     yield from ()
 
 
-def killed_at_once(_: SpeedJob) -> Iterator[Speed]:
+def killed_at_once(_: BackboneBench) -> Iterator[Speed]:
     """The same, before anything was measured."""
     os.kill(os.getpid(), signal.SIGKILL)
     yield from ()

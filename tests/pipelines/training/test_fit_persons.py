@@ -21,6 +21,7 @@ from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
 from egofeat.pipelines.training.targets import labelled_rows
 from egofeat.pipelines.visualize.attention import attention
+from egofeat.pipelines.visualize.options import AttentionConfig
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import PersonRows, ShardRows, StoreWriter, open_persons
@@ -266,7 +267,7 @@ def test_what_is_for_whole_videos_refuses_a_run_on_persons(config, tmp_path):
         predict(run, [video], device="cpu")
     for of in ({"video": video}, {"segment": "video_0_0900"}):
         with pytest.raises(RequestError, match=refused):
-            attention(run, tmp_path, device="cpu", **of)
+            attention(AttentionConfig(run=run, out=tmp_path, device="cpu", **of))
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -21,6 +21,7 @@ from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.visualize import attention as attention_pictures
+from egofeat.pipelines.visualize.options import AttentionConfig
 from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import ShardRows, StoreWriter, open_store
@@ -223,6 +224,10 @@ def size_of(path):
         return stream.width, stream.height, sum(1 for _ in video.decode(stream))
 
 
+def look(run, out, **of):
+    return attention_pictures.attention(AttentionConfig(run=run, out=out, device="cpu", **of))
+
+
 @pytest.mark.drawn
 def test_pictures_of_a_segment_and_of_a_video(kitchen, taught, tmp_path, monkeypatch):
     _, run = taught
@@ -257,25 +262,24 @@ def test_pictures_of_a_video_of_no_data_set(tmp_path, fuse):
     )
     run = fit_head(config).path
     pictures = tmp_path / "pictures"
-    drawn = attention_pictures.attention(run, pictures, video=video, device="cpu").pictures
+    drawn = look(run, pictures, video=video).pictures
     numbers = ["-1", "-2"] if fuse == "logits" else [""]
     assert [path.rsplit("/", 1)[1] for path in drawn] == [
         f"attention-a_b{number}.{kind}" for number in numbers for kind in ("png", "mp4")
     ]
     assert size_of(drawn[1]) == (256, 256, 12)
     with pytest.raises(RequestError, match=r"none\.mp4 could not be read"):
-        attention_pictures.attention(run, pictures, video=tmp_path / "none.mp4", device="cpu")
+        look(run, pictures, video=tmp_path / "none.mp4")
 
 
 def test_pictures_that_cannot_be_are_refused(kitchen, taught, tmp_path, monkeypatch):
     _, run = taught
     manifest = SimpleNamespace(dataset=lambda name: kitchen.dataset)
     monkeypatch.setattr(attention_pictures, "load_manifest", lambda path: manifest)
-    look = attention_pictures.attention
     with pytest.raises(RequestError, match="`video` FILE, or `segment` ID"):
         look(run.path, tmp_path)
     with pytest.raises(RequestError, match="no segment 's999'"):
-        look(run.path, tmp_path, segment="s999", device="cpu")
+        look(run.path, tmp_path, segment="s999")
     plain = fit_head(
         FitConfig(head="linear", store=kitchen.maps, trainer=QUICK, out=tmp_path / "linear")
     )

@@ -20,16 +20,23 @@ from egofeat.extract.backbones import BACKBONES, load
 from egofeat.extract.backbones.backbone import Clip, Spec
 from egofeat.pipelines.extraction.choices import choose_transform
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.figures.mosaics import draw_mosaic, on_lines
-from egofeat.pipelines.visualize.backbones import activation_maximisation, kernels, maps
+from egofeat.pipelines.figures.mosaics import draw_mosaic
 from egofeat.pipelines.visualize.kernels import (
     bottleneck_layers,
     convolutions,
     draw_kernels,
     find_layer,
+    kernels,
 )
-from egofeat.pipelines.visualize.maps import Excerpt, draw_maps, maps_of, plan_of, read_excerpt
-from egofeat.pipelines.visualize.maximise import maximise
+from egofeat.pipelines.visualize.maps import (
+    Excerpt,
+    draw_maps,
+    maps,
+    maps_of,
+    plan_of,
+    read_excerpt,
+)
+from egofeat.pipelines.visualize.maximise import activation_maximisation, maximise
 from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
 
 pytestmark = pytest.mark.drawn
@@ -122,11 +129,10 @@ def test_a_mosaic_shows_every_value_as_a_square_of_whole_pixels(tmp_path: Path) 
     assert blacks == 3 * reds
 
 
-def test_lines_are_filled_up_with_nothing() -> None:
-    lines = on_lines(np.ones((5, 2, 2, 3), np.float32), 3)
-    assert lines.shape == (2, 3, 2, 2, 3)
-    assert np.isnan(lines[1, 2]).all()
-    assert not np.isnan(lines[1, 1]).any()
+def test_the_last_row_may_lack_some_tiles(tmp_path: Path) -> None:
+    tiles = np.zeros((5, 2, 2, 3), np.float32)
+    out = draw_mosaic(tiles, tmp_path / "a.png", title="five tiles in two rows", rows=["", ""])
+    assert has(pixels(out), (0, 0, 0), 0) == pytest.approx(5 * 32 * 32, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +238,7 @@ def test_the_frames_above_are_those_that_the_pathway_saw(
         assert len(of_tap) == len(excerpt.times)
         return out
 
-    monkeypatch.setattr("egofeat.pipelines.visualize.backbones.draw_maps", draw)
+    monkeypatch.setattr("egofeat.pipelines.visualize.maps.draw_maps", draw)
     taps = ("slow_stem", "fast_stem")
     maps(asked(MapsConfig, tmp_path, "slowfast_8x8_r50", video=video, taps=taps))
     fast = shown["fast_stem"]

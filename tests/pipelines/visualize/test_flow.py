@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from egofeat.errors import MediaError, RequestError
-from egofeat.pipelines.visualize import backbones as visualize
-from egofeat.pipelines.visualize.flow import draw_wheel, wheel_colours
+from egofeat.pipelines.visualize.flow import draw_wheel, flow, wheel_colours
 from egofeat.pipelines.visualize.options import FlowConfig
 
 pytestmark = pytest.mark.drawn
@@ -44,7 +43,7 @@ def frames(tmp_path):
 
 
 def test_flow_is_drawn(frames, tmp_path):
-    drawn = visualize.flow(
+    drawn = flow(
         FlowConfig(video=frames, out=tmp_path / "out", method="farneback", fps=10.0, device="cpu")
     )
     (path,) = drawn.pictures
@@ -52,18 +51,18 @@ def test_flow_is_drawn(frames, tmp_path):
     with Image.open(path) as picture:
         assert picture.width > 600
     with pytest.raises(MediaError, match="holds colours, and no flow"):
-        visualize.flow(FlowConfig(video=frames, out=tmp_path, method="frames"))
+        flow(FlowConfig(video=frames, out=tmp_path, method="frames"))
     with pytest.raises(RequestError, match="`start` is -1"):
-        visualize.flow(FlowConfig(video=frames, out=tmp_path, start=-1))
+        flow(FlowConfig(video=frames, out=tmp_path, start=-1))
     with pytest.raises(RequestError, match="choose from farneback, tvl1"):
-        visualize.flow(FlowConfig(video=frames, out=tmp_path, method="rgbdiff"))
+        flow(FlowConfig(video=frames, out=tmp_path, method="rgbdiff"))
 
 
 @pytest.mark.real_data
 def test_shipped_flow_is_drawn(real_data, tmp_path):
     folder = real_data / "data/frames/epic_P01_01_flow"
-    (path,) = visualize.flow(FlowConfig(video=folder, out=tmp_path, method="frames")).pictures
+    (path,) = flow(FlowConfig(video=folder, out=tmp_path, method="frames")).pictures
     with Image.open(path) as picture:
         assert picture.height > 500
     with pytest.raises(MediaError, match="holds flow: give `method` frames"):
-        visualize.flow(FlowConfig(video=folder, out=tmp_path, method="farneback"))
+        flow(FlowConfig(video=folder, out=tmp_path, method="farneback"))

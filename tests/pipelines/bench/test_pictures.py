@@ -6,14 +6,8 @@ import pytest
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from egofeat.pipelines.figures.costs import (
-    Curve,
-    Point,
-    accuracy_against_cost,
-    accuracy_per_parameter,
-    heads_over_length,
-    operations,
-)
+from egofeat.pipelines.bench.pictures import Point, heads_over_length, scatter
+from egofeat.pipelines.bench.tables import operations
 
 pytestmark = pytest.mark.drawn
 
@@ -26,8 +20,7 @@ def crowd(count: int) -> list[Point]:
             name=f"slowfast_{number}x8_r{50 + number}",
             group=("top-1, Kinetics-400", "mAP, AVA v2.2")[number % 2],
             multiply_adds=int(rng.uniform(1, 8) * 1e12),
-            accuracy=rng.uniform(65, 80),
-            parameters=int(rng.uniform(28, 60) * 1e6),
+            height=rng.uniform(65, 80),
         )
         for number in range(count)
     ]
@@ -47,10 +40,11 @@ def figures(monkeypatch) -> list[matplotlib.figure.Figure]:
     return written
 
 
-@pytest.mark.parametrize("draw", [accuracy_against_cost, accuracy_per_parameter])
+@pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 20])
-def test_names_neither_overlap_nor_leave_the_picture(draw, count, figures, tmp_path):
-    draw(crowd(count), tmp_path / "sub" / "p.png")
+def test_names_neither_overlap_nor_leave_the_picture(log, count, figures, tmp_path):
+    points = crowd(count)
+    scatter(points, tmp_path / "sub" / "p.png", "accuracy", "%", log=log)
     (figure,) = figures
     (axes,) = figure.axes
     names = [text for text in axes.texts if isinstance(text, Annotation)]
@@ -60,20 +54,22 @@ def test_names_neither_overlap_nor_leave_the_picture(draw, count, figures, tmp_p
         assert not any(box.overlaps(other) for other in boxes[:number])
         assert box.x0 >= axes.bbox.x0
         assert box.x1 <= axes.bbox.x1
+        for point in points:
+            assert not box.contains(*axes.transData.transform((point.multiply_adds, point.height)))
     assert axes.get_xscale() == "log"
 
 
 def test_heads_have_a_panel_an_output_dimension(figures, tmp_path: Path):
-    curves = [
-        Curve(head="lstm", parameters=266_963, lengths=(5, 10), ms=(0.2, 0.4)),
-        Curve(head="convlstm", parameters=2_395_963, lengths=(5, 10), ms=(20.0, 40.0)),
-    ]
+    curves = {
+        "lstm, 0.27 M parameters": [(5, 0.2), (10, 0.4)],
+        "convlstm, 2.40 M parameters": [(5, 20.0), (10, 40.0)],
+    }
     out = heads_over_length({50: curves, 100: curves, 200: curves}, tmp_path / "h.png")
     (figure,) = figures
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [f"output dimension {n}" for n in (50, 100, 200)]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["lstm, 0.27 M parameters", "convlstm, 2.40 M parameters"]
+    assert labels == list(curves)
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
     with Image.open(out) as picture:
         edge = np.asarray(picture.convert("L"))

@@ -1,0 +1,45 @@
+"""What the commands of `egofeat visualize` share: network, place of a picture, report."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from egofeat import console
+from egofeat.device import choose_device
+from egofeat.extract.backbones import Backbone, Spec, load
+from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
+
+NetworkConfig = KernelsConfig | MapsConfig | MaximisationConfig
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was drawn."""
+
+    pictures: tuple[str, ...]
+
+    @classmethod
+    def of(cls, drawn: Iterable[Path]) -> Self:
+        """Of their paths."""
+        return cls(tuple(map(str, drawn)))
+
+    def lines(self) -> list[str]:
+        """One path a line."""
+        return list(self.pictures)
+
+
+def load_network(asked: NetworkConfig, taps: Sequence[str], device: str) -> Backbone:
+    """Load the network that is asked for; see `load`."""
+    place = choose_device(device)
+    return load(asked.backbone, asked.weights, taps, device=place, note=console.note)
+
+
+def maps_and_vectors(spec: Spec) -> list[str]:
+    """All taps but the classifier, which weights may lack."""
+    return [tap for tap in spec.taps if tap != "logits"]
+
+
+def file_of(asked: NetworkConfig, *words: str) -> Path:
+    """Where a picture of the network goes."""
+    return asked.out / ("-".join([asked.backbone.replace(":", "-"), *words]) + ".png")
