@@ -29,7 +29,6 @@ from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.fit import Fitted, fit_head
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 from egofeat.pipelines.training.predict import Predictions
-from egofeat.plugins import chosen
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, ShardRows
 
@@ -136,7 +135,6 @@ def features(
         segments=tuple(Segment(id=name, video=name) for name in names),
         classes={},
     )
-    chosen(backbone)
     asked: dict[str, Any] = {"backbone": backbone, "taps": taps, "weights": str(weights)}
     config = ExtractConfig(**asked, **_checked(options, _OF_FEATURES, "tap"))
     kept = _kept(plan_job(config, dataset), config)
@@ -194,7 +192,6 @@ def extract_dataset(
     taps = (tap,) if isinstance(tap, str) else tuple(tap)
     asked: dict[str, Any] = {"dataset": dataset, "backbone": backbone, "taps": taps}
     asked |= _checked(options, _OF_EXTRACTION, "tap")
-    chosen(backbone)
     return run(ExtractConfig(weights=str(weights), **asked))
 
 
@@ -215,7 +212,6 @@ def fit(head: str, store: Where | Several, **options: Any) -> Fitted:
         RequestError: unknown head, option, target or split, or a folder of another run.
         EgofeatError: the store cannot be read, or the training failed.
     """
-    chosen(head)
     known = _named(FitConfig, TrainerConfig)
     asked: dict[str, Any] = {"head": head, "store": _places(store)}
     return fit_head(FitConfig.of(asked | _checked(options, known)))

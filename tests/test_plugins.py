@@ -13,6 +13,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.heads import HEADS, build_head
 from egofeat.pipelines.plugins import plugins as listed
+from egofeat.plugins import FromFile
 
 ENTRY_POINTS = """
 [egofeat.heads]
@@ -95,7 +96,6 @@ def test_a_module_without_a_spec_is_no_backbone(broken: None) -> None:
     ],
 )
 def test_a_path_that_is_no_backbone_is_one_sentence(name: str, sentence: str) -> None:
-    plugins.chosen(name)
     with pytest.raises(RequestError, match=sentence):
         find_backbone(name)
 
@@ -112,22 +112,39 @@ def test_a_module_of_a_package_is_named_with_its_version() -> None:
     assert HEADS.package("lstm") == ""
 
 
-def test_a_file_has_no_module_imported_that_no_package_installed(
+def test_a_file_has_no_module_imported_that_is_no_plug_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "strangers.py").write_text("raise SystemExit('it ran')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(RequestError, match=r"a file names it: .* set EGOFEAT_TRUST=strangers"):
-        build_head("strangers:Head", (2, 3), {"verb": 2})
-    monkeypatch.setenv("EGOFEAT_TRUST", "others,strangers")
-    with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
-        build_head("strangers:Head", (2, 3), {"verb": 2})
-    with pytest.raises(RequestError, match="cannot be imported"):
-        build_head("strangers.head:Head", (2, 3), {"verb": 2})
-    monkeypatch.delenv("EGOFEAT_TRUST")
-    plugins.chosen("strangers:Net")
-    with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
-        find_backbone("strangers:Net")
+    (tmp_path / "lonely.py").write_text("raise SystemExit('it ran')")
+    (tmp_path / "lonely-1.dist-info").mkdir()
+    (tmp_path / "lonely-1.dist-info/METADATA").write_text("Name: lonely\nVersion: 1\n")
+    (tmp_path / "lonely-1.dist-info/top_level.txt").write_text("lonely\n")
+    for module in ("strangers", "lonely"):
+        name = FromFile(f"{module}:Head")
+        with pytest.raises(RequestError, match=f"a file names it: .* set EGOFEAT_TRUST={module}"):
+            build_head(name, (2, 3), {"verb": 2})
+        monkeypatch.setenv("EGOFEAT_TRUST", f"others,{module}")
+        with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
+            build_head(name, (2, 3), {"verb": 2})
+        monkeypatch.delenv("EGOFEAT_TRUST")
+
+
+def test_a_file_may_name_what_stands_in_a_plug_in(broken: None) -> None:
+    with pytest.raises(RequestError, match="and must be a class of"):
+        build_head(FromFile("broken.head:function"), (2, 3), {"verb": 2})
+
+
+def test_a_name_that_code_passes_in_is_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "from egofeat.heads.linear import LinearHead\n\n\nclass Mine(LinearHead): ...\n"
+    (tmp_path / "own_module.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert type(build_head("own_module:Mine", (2, 3), {"verb": 2})).__name__ == "Mine"
+    assert "own_module:Mine" in HEADS
+    build_head(FromFile("own_module:Mine"), (2, 3), {"verb": 2})  # and so it is in a run of theirs
 
 
 def test_a_name_in_a_config_file_is_a_file_s_and_a_typed_one_the_user_s(

@@ -8,7 +8,15 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
 
 from egofeat.errors import RequestError, StoreError, WeightsError
 from egofeat.extract.weights import sha256_of
@@ -19,6 +27,7 @@ from egofeat.heads.names import HEADS
 from egofeat.heads.registry import build_head
 from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
+from egofeat.plugins import FromFile
 from egofeat.recipe import Recipe
 from egofeat.schema import Count, Name, parse
 from egofeat.store import Rows
@@ -145,7 +154,7 @@ class RunConfig(_Part):
     schema_: Literal[2] = Field(default=SCHEMA, alias="schema")
     egofeat: str = Field(default_factory=lambda: version("egofeat"))
     dataset: Name
-    head: Name
+    head: Annotated[Name, AfterValidator(FromFile)]
     package: str = ""
     """Name and version of the package that adds the head; empty of egofeat's own."""
     preset: Name | None = None

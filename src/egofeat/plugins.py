@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 TRUST = "EGOFEAT_TRUST"
 """Environment variable: top-level modules, by comma, that files may name as `module:NAME`."""
-_CHOSEN: set[str] = set()
+_GIVEN: set[str] = set()
+"""Paths that the user gave, by a command's words or in a call: they may be imported."""
 _PATH = re.compile(r"([A-Za-z_]\w*)(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-def chosen(name: str) -> None:
-    """Note that the user gave a name, and no file: what stands there may be imported."""
-    _CHOSEN.add(name)
+class FromFile(str):
+    """A name that a file gives: whoever wrote the file chose it, and not the user."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,16 @@ class Plugin:
         """Import it.
 
         Raises:
-            RequestError: it cannot be imported, or a file names a module that no package installed.
+            RequestError: it cannot be imported, or a file names what is no plug-in.
         """
-        module = re.split("[.:]", self.target)[0]
-        if not self.package and self.name not in _CHOSEN and module not in _trusted():
-            raise RequestError(
-                f"the {self} stands in no installed package, and a file names it: where you trust "
-                f"that file, set {TRUST}={module}"
-            )
+        module = _top(self.target)
+        if isinstance(self.name, FromFile) and self.name not in _GIVEN:
+            trusted = module in ("egofeat", *os.environ.get(TRUST, "").split(","))
+            if not trusted and not _is_plugin(module):
+                raise RequestError(
+                    f"the {self} is no plug-in of egofeat, and a file names it: where you trust "
+                    f"that file, set {TRUST}={module}"
+                )
         try:
             return metadata.EntryPoint(self.name, self.target, self.kind).load()
         except (Exception, SystemExit) as error:  # whatever a stranger's module raises
@@ -161,11 +163,9 @@ class Registry(Mapping[str, T]):
         top = _PATH.fullmatch(name) if self._by_path else None
         if top is None or top[1] in stdlib_module_names:
             return None
+        if not isinstance(name, FromFile):
+            _GIVEN.add(name)
         return Plugin(self.kind, name, name, _package_of(top[1]))
-
-
-def _trusted() -> list[str]:
-    return os.environ.get(TRUST, "").split(",")
 
 
 @functools.cache
@@ -178,6 +178,17 @@ def _installed(kind: str, group: str) -> list[Plugin]:
         Plugin(kind, point.name, point.value, _said(point.dist))
         for point in _entry_points().select(group=group)
     ]
+
+
+def _is_plugin(module: str) -> bool:
+    """Whether an entry point of egofeat stands in a top-level module."""
+    groups = [group for group in _entry_points().groups if group.startswith("egofeat.")]
+    added = [plugin.target for group in groups for plugin in _installed("", group)]
+    return module in {_top(target) for target in added}
+
+
+def _top(target: str) -> str:
+    return re.split("[.:]", target)[0]
 
 
 def _said(dist: metadata.Distribution | None) -> str:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from egofeat.errors import RequestError
 from egofeat.options import REQUEST, Declared, Options, declared
+from egofeat.plugins import FromFile
 from egofeat.words import nearest, plain, quoted
 
 _MOST = 4 << 20
@@ -75,6 +76,11 @@ def read_saved(path: Path, kinds: Sequence[type[Options]]) -> dict[str, Any]:
         one = options[name]
         if value is not None:
             given[one.name] = _read(path, name, one, value)
+        if one.option.imports and one.name in given:
+            said = given[one.name]
+            given[one.name] = (
+                FromFile(said) if isinstance(said, str) else tuple(map(FromFile, said))
+            )
     return given
 
 

@@ -139,6 +139,7 @@ def test_failures_end_with_1_and_a_line_that_says_where_to_read(work):
         (("extract", "--weights", "absent.pth"), "'absent.pth' is neither a file nor"),
         (("extract", "--dataset", "yours"), "yours"),
         (("fit-head", "rnn"), "no head 'rnn'"),
+        (("fit-head", "--preset", "seed", "rnn", "--help"), "no head 'rnn': choose one of lstm, "),
         (("fit-head", "lstm", "--option", "hidden"), "--option hidden has no value"),
         (("fit-head", "lstm", "--option", "hiden=3"), "no option 'hiden'"),
         (("fit-head", "lstm", "--epochs", "0"), "epochs"),

@@ -20,7 +20,6 @@ from typer.core import TyperCommand
 from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.options import REQUEST, Declared, Options, declared, plain
-from egofeat.plugins import chosen
 
 PLAIN = (bool, int, float, str, Path)
 _Run = TypeVar("_Run", bound=Callable[..., Any])
@@ -77,7 +76,7 @@ def command(
     saved: bool = True,
     resumes: bool = False,
     gone: Mapping[str, str] | None = None,
-    more: Callable[[Sequence[str]], Panel | None] = lambda words: None,
+    more: Callable[[Mapping[str, Any]], Panel | None] = lambda given: None,
 ) -> Callable[[_Run], _Run]:
     """Make a command of a function of `Options` that returns a report.
 
@@ -90,7 +89,7 @@ def command(
         saved: whether options may come from a file, by --config.
         resumes: whether the same command goes on where it was interrupted.
         gone: options that there were, and what to do in place of each.
-        more: what else help shows, of the words that were typed.
+        more: what else help shows, of what was typed by the name of its field.
     """
 
     def register(run: _Run) -> _Run:
@@ -143,17 +142,18 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Print help."""
+        panel = self.said("more")(ctx.meta.get("given", {}))
         self.complete_help()
         super().format_help(ctx, formatter)
-        if panel := self.said("more")(ctx.meta.get("words", [])):
+        if panel:
             Console().print(panel)
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Refuse options that went, in a sentence that says where."""
-        ctx.meta["words"] = list(args)
         for word in args:
             if sentence := self.said("gone").get(word.partition("=")[0]):
                 raise RequestError(sentence)
+        ctx.meta["given"] = self.make_parser(ctx).parse_args(list(args))[0]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -197,10 +197,6 @@ def _given(
         for one in options
         if (source := ctx.get_parameter_source(one.name)) and source.name == "COMMANDLINE"
     }
-    for one in options:
-        if one.option.imports and (value := typed.get(one.name)):
-            for name in (value,) if isinstance(value, str) else value:
-                chosen(name)
     given = read_saved(config, kinds) if config else {}
     for kind in kinds:
         given = kind.over(given, typed)

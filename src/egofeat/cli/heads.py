@@ -1,7 +1,7 @@
 """Stage two, stores to heads: `fit-head`, `evaluate`, `predict`, `annotate`, `export-challenge`."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping
+from typing import Any
 
 from rich.panel import Panel
 from rich.table import Table
@@ -16,18 +16,14 @@ from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, Predic
 PANEL = "Heads"
 
 
-def _options_of_head(words: Sequence[str]) -> Panel | None:
+def _options_of_head(given: Mapping[str, Any]) -> Panel | None:
     """What the head that was named has for --option, under the preset that was."""
-    from egofeat.heads.names import HEADS
-
-    head = next((word for word in words if word in HEADS), None)
-    if head is None:
+    head, preset = given.get("head"), given.get("preset")
+    if not isinstance(head, str):
         return None
     from egofeat.heads.options import describe_options
     from egofeat.heads.registry import choose
 
-    parts = [part for word in words for part in word.split("=", 1)]
-    preset = dict(pairwise(parts)).get("--preset")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, kind, said in describe_options(*choose(head, preset)):
         table.add_row(f"--option {name}=", kind, Text(said))

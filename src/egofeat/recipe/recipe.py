@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 from egofeat.errors import StoreError
+from egofeat.plugins import FromFile
 from egofeat.recipe.persons import RoiAlign
 from egofeat.recipe.plan import Plan
 from egofeat.recipe.sampling import KeyFrames, plan_of
@@ -165,6 +166,7 @@ def _read(form: Mapping[str, Any]) -> dict[str, Any]:
     read = parse(RecipeText, json.dumps(form, allow_nan=False))
     roi = read.transform.pop("roi", None)
     fields = {name: getattr(read, name) for name in (*_PLAIN, "package", "taps")}
+    fields["backbone"] = FromFile(read.backbone)
     fields["plan"] = _part("plan", plan_of, read.plan)
     fields["transform"] = _part("transform", Transform.from_dict, read.transform)
     fields["roi"] = _part("transform.roi", RoiAlign.from_dict, roi) if roi else None
