@@ -11,105 +11,117 @@ DECAY_FROM, DECAY_EVERY = 35, 20
 class Length(Seed, panel="Training"):
     """How long a head is trained, and on what batches."""
 
-    epochs: int = option("Epochs, at most; 0 leaves the head as it is.", default=100, least=0)
+    epochs: int = option(
+        "Train for at most this many epochs; 0 leaves the head as it is.", default=100, least=0
+    )
     iterations: int = option(
-        "Batches, at most, in place of epochs; --lr-… and --warmup count them too.",
+        "Train for at most this many batches, not epochs; --lr-… and --warmup then count batches.",
         default=0,
         least=0,
     )
     """0 counts in epochs. What is counted, epochs or iterations, is the unit of every `lr_` option
     and of `warmup`."""
-    eval_every: int = option("Iterations between evaluations; 0 is an epoch's.", default=0, least=0)
+    eval_every: int = option(
+        "Evaluate after every so many iterations; 0: after each epoch.", default=0, least=0
+    )
     patience: int = option(
-        "Stop after this many evaluations without a better one; 0 never stops.",
-        default=10,
-        least=0,
+        "Stop after this many evaluations without a better one; 0 never stops.", default=10, least=0
     )
     monitor: str = option(
-        "What is better on validation: mAP is of targets with several classes a row.",
+        "Keep the weights that are best on validation by this; mAP is of several classes a row.",
         default="loss",
         choices=("loss", "top1", "mean_class_accuracy", "mAP"),
     )
-    batch_size: int = option("Segments, or persons, a batch.", default=32, least=2)
+    batch_size: int = option(
+        "Train on this many segments, or persons, per batch.", default=32, least=2
+    )
     sampling: str = option(
-        "shuffle: every row once an epoch; balanced: classes come up alike.",
+        "Draw rows so: shuffle, each row once per epoch; balanced, each class equally often.",
         default="shuffle",
         choices=("shuffle", "balanced"),
     )
-    seed = inherited(help="Seed of the weights and of the order of rows.")
+    seed = inherited(help="Draw weights and the order of rows with this seed.")
 
 
 class Optimizer(Options, panel="Optimizer"):
     """How the weights are moved."""
 
     optimizer: str = option(
-        "sgd has Nesterov momentum 0.9; ranger is RAdam with Lookahead.",
+        "Update weights with this optimizer; sgd has Nesterov momentum 0.9, ranger is RAdam "
+        "with Lookahead.",
         default="adam",
         choices=("adam", "adamw", "sgd", "ranger"),
     )
-    lr: float = option("Learning rate.", default=1e-3, above=0)
+    lr: float = option("Start at this learning rate.", default=1e-3, above=0)
     clip_norm: float = option("Scale gradients to this norm; 0 leaves them.", default=1.0, least=0)
     """The seed names no figure."""
-    l2: float = option("λ of λ‖W‖² on the classifiers' weights.", default=1e-3, least=0)
-    weight_decay: float = option("Weight decay of all other weights.", default=0.0, least=0)
+    l2: float = option(
+        "Add λ‖W‖² of the classifiers' weights to the loss, with this λ.", default=1e-3, least=0
+    )
+    weight_decay: float = option(
+        "Apply this weight decay to all other weights.", default=0.0, least=0
+    )
 
 
 class Schedule(Options, panel="Learning rate"):
     """How the rate is lowered."""
 
     schedule: str = option(
-        "Schedule of the learning rate.",
+        "Lower the learning rate by this schedule.",
         default="step",
         choices="egofeat.heads.training.schedules:SCHEDULES",
     )
     lr_decay: float | None = option(
-        "Factor of each lowering.",
+        "Multiply the rate by this each time it is lowered.",
         default=None,
         default_is="0.2 of step, 0.1 of multistep, 0.5 of plateau",
         above=0,
     )
     lr_decay_from: int | None = option(
-        "step: first epoch or iteration, from 1, of a lowered rate.",
+        "step: lower the rate from this epoch or iteration on, counted from 1.",
         default=None,
         default_is="epoch 35",
         least=1,
     )
     lr_decay_every: int | None = option(
-        "step: epochs or iterations between lowerings.",
+        "step: lower the rate again after every so many epochs or iterations.",
         default=None,
         default_is="20 epochs",
         least=1,
     )
     lr_milestones: tuple[int, ...] | None = option(
-        "multistep: lower after these epochs or iterations, as 300,1000.", default=None
+        "multistep: lower the rate after these epochs or iterations, such as 300,1000.",
+        default=None,
     )
     lr_patience: int = option(
-        "plateau: lower after more evaluations than these without a better one.",
+        "plateau: lower the rate after more than this many evaluations without a better one.",
         default=5,
         least=0,
     )
     warmup: int = option(
-        "Epochs or iterations of a linear rise to the full rate.", default=0, least=0
+        "Raise the rate linearly over this many epochs or iterations.", default=0, least=0
     )
 
 
 class Loss(Options, panel="Loss"):
     """What is minimised."""
 
-    class_weights: bool = option("Weigh the loss by inverse class frequency.", default=False)
-    class_weight_cap: float = option("Largest class weight.", default=10.0, above=0)
+    class_weights: bool = option("Weight the loss by inverse class frequency.", default=False)
+    class_weight_cap: float = option("Limit class weights to this.", default=10.0, above=0)
     logit_adjustment: float = option(
-        "τ of the logit-adjusted loss: 1 aims at balanced error, 0 is plain cross-entropy.",
+        "Adjust logits by class frequency with this τ: 1 aims at balanced error, 0 is plain "
+        "cross-entropy.",
         default=0.0,
         least=0,
     )
     gaze_weight: float = option(
-        "Weight of KL(gaze ‖ attention), which teaches attention over maps; 0 leaves gaze out.",
+        "Add KL(gaze ‖ attention) with this weight, which teaches attention over maps; 0 "
+        "leaves gaze out.",
         default=0.0,
         least=0,
     )
     gaze_sigma: float = option(
-        "Cells that a fixation is blurred by, σ of a Gaussian.", default=1.0, above=0
+        "Blur fixations by a Gaussian with this σ, in cells of the map.", default=1.0, above=0
     )
 
 
@@ -117,12 +129,12 @@ class Precision(Device, panel="Compute"):
     """Where and in what arithmetic a head is trained."""
 
     amp: str = option(
-        "Mixed precision; fp16 scales the loss.",
+        "Train in mixed precision; fp16 also scales the loss.",
         default="off",
         choices=("off", "bf16", "fp16"),
     )
     device_cache: str = option(
-        "Keep features on the device; auto: when they fit.",
+        "Keep features on the device; auto: if they fit.",
         default="auto",
         choices=("auto", "on", "off"),
     )

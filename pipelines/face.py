@@ -48,14 +48,11 @@ _OF_FEATURES = _named(Sampling, Pixels, Numbers, Compute, but=("part", "retry_fa
 _OF_EXTRACTION = _named(ExtractConfig, but=("dataset", "backbone", "taps", "weights"))
 
 
-class _Taps:
+class _Taps(dict[str, Memory]):
     """A sink that keeps the rows of several taps."""
 
-    def __init__(self, taps: Sequence[str]) -> None:
-        self.of = {tap: Memory(tap) for tap in taps}
-
     def write_shard(self, name: str, rows: ShardRows) -> None:
-        for memory in self.of.values():
+        for memory in self.values():
             memory.write_shard(name, rows)
 
     def record_failures(self, failures: list[Failure]) -> None:
@@ -146,7 +143,7 @@ def features(
 
 def _kept(job: Job, config: ExtractConfig) -> dict[str, Memory]:
     """Tap to what is made of the job's segments."""
-    sink = _Taps(tuple(job.recipe.taps))
+    sink = _Taps({tap: Memory(tap) for tap in job.recipe.taps})
     plan, transform = job.recipe.plan, job.recipe.transform
     task = Task(
         backbone=job.backbone,
@@ -160,7 +157,7 @@ def _kept(job: Job, config: ExtractConfig) -> dict[str, Memory]:
     workers = config.workers or decoding_threads()
     passes = passes_over([job.segments], job.dataset.media)
     extract(passes, [task], decoder=job.recipe.decoder, workers=workers)
-    return sink.of
+    return sink
 
 
 def extract_dataset(

@@ -39,7 +39,7 @@ class Views(Options):
     """Clips and crops of a segment."""
 
     views: tuple[int, int] | None = option(
-        "Clips x crops of a run, as 10x3.",
+        "Run this many clips x crops, such as 10x3.",
         default=None,
         default_is="the published, else 1x1",
         read=read_views,
@@ -51,7 +51,7 @@ class Batch(Options, panel="Compute"):
     """How much the network takes at once."""
 
     batch_size: int | None = option(
-        "Frames, or clips, a batch.",
+        "Run this many frames, or clips, per batch.",
         default=None,
         default_is="4 frames; 256 on a GPU; 1 clip",
         least=1,
@@ -62,16 +62,16 @@ class Compute(Device, Batch, panel="Compute"):
     """How a pass over videos is done; no number of a feature depends on it."""
 
     workers: int | None = option(
-        "Decoding threads.", default=None, default_is="one a core, 16 at most", least=1
+        "Decode with this many threads.", default=None, default_is="one a core, 16 at most", least=1
     )
     part: tuple[int, int] = option(
-        "Share of the work that this machine does, as 3/16: part 3 of 16.",
+        "Do only this share of the work, such as 3/16: part 3 of 16.",
         default=(1, 1),
         read=_read_part,
         show=_show_part,
     )
     """Number of this part, from 1, and how many parts there are."""
-    retry_failed: bool = option("Try again what could not be read before.", default=False)
+    retry_failed: bool = option("Try videos again that could not be read before.", default=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,21 +90,24 @@ class Weights(Options, panel="Network"):
     """Which weights a network has."""
 
     weights: str = option(
-        "Weights: default, the name of published weights, random, or a file.", default="default"
+        "Load these weights: default, the name of published weights, random, or a file.",
+        default="default",
     )
 
 
 class Network(Weights, panel="Network"):
     """Which frozen network, and with which weights."""
 
-    backbone: str = option("Frozen network.", default="mobilenetv2", imports=True)
+    backbone: str = option(
+        "Run this frozen network, one of `egofeat backbones`.", default="mobilenetv2", imports=True
+    )
 
 
 class Taps(Options):
     """What is kept, or drawn, of a network."""
 
     taps: tuple[str, ...] = option(
-        "Outputs to keep, by comma: gap, map, block12, ….",
+        "Keep these outputs, separated by commas: gap, map, block12, ….",
         default=(),
         flag="--tap",
         default_is="the backbone's",
@@ -115,7 +118,10 @@ class ClipFrames(Options):
     """How long a clip is."""
 
     clip_frames: int | None = option(
-        "Frames a clip, for clip networks.", default=None, default_is="the backbone's", least=1
+        "Take this many frames per clip, for clip networks.",
+        default=None,
+        default_is="the backbone's",
+        least=1,
     )
 
 
@@ -123,7 +129,9 @@ class Size(Options):
     """How large the network's input is."""
 
     size: int | None = option(
-        "Pixels of the network's input.", default=None, default_is="the transform's"
+        "Make the network's input this many pixels wide and high.",
+        default=None,
+        default_is="the transform's",
     )
 
 
@@ -131,7 +139,7 @@ class Precision(Options):
     """In what arithmetic a network runs."""
 
     precision: str = option(
-        "Arithmetic of the network.", default="float32", choices=("float32", "bf16")
+        "Run the network in this precision.", default="float32", choices=("float32", "bf16")
     )
 
 
@@ -139,7 +147,9 @@ class Decoder(Options):
     """What reads frames of files."""
 
     decoder: str = option(
-        "Video decoder.", default="pyav", known="egofeat.extract.video.opening:DECODERS"
+        "Decode videos with this library.",
+        default="pyav",
+        known="egofeat.extract.video.opening:DECODERS",
     )
 
 
@@ -147,7 +157,8 @@ class Backbones(Options):
     """Several frozen networks."""
 
     backbones: tuple[str, ...] = option(
-        "Frozen network, one of `egofeat backbones`; several times: all from one decode.",
+        "Run this frozen network, one of `egofeat backbones`; repeat it to run several on one"
+        " decode.",
         default=(),
         flag="--backbone",
         repeated=True,
@@ -159,8 +170,8 @@ class SeveralWeights(Options):
     """Which weights several networks have."""
 
     weights: tuple[str, ...] = option(
-        "Weights: default, the name of published weights, random, or a file; for all backbones, or "
-        "once for each.",
+        "Load these weights: default, the name of published weights, random, or a file; once "
+        "for all backbones, or once for each.",
         default=(),
         repeated=True,
         default_is="default",
@@ -171,7 +182,8 @@ class StoreWeights(SeveralWeights, panel="Network"):
     """Which weights the network of a run's stores has."""
 
     weights = inherited(
-        help="Backbone weights, where the store's were your own file; one a store.",
+        help="Load the backbone's weights from this file, if the store was made with a file of "
+        "yours; once per store.",
         default_is="those of the store",
     )
 
@@ -179,37 +191,41 @@ class StoreWeights(SeveralWeights, panel="Network"):
 class Out(Options):
     """Where to write."""
 
-    out: Path = option("Folder of the feature stores.", default=Path("features"))
+    out: Path = option("Keep feature stores in this folder.", default=Path("features"))
 
 
 class ChosenOut(Options):
     """Where to write, if not where the command would."""
 
-    out: Path | None = option("Folder of the feature stores.", default=None)
+    out: Path | None = option("Keep feature stores in this folder.", default=None)
 
 
 class StoreFolder(Options):
     """Which store."""
 
-    store: Path = option("Folder of one store, or that holds one.", argument=True, metavar="STORE")
+    store: Path = option(
+        "Feature store, or a folder that holds one.", argument=True, metavar="STORE"
+    )
 
 
 class Tap(Options):
     """Which tap of a store."""
 
-    tap: str | None = option("Tap of the store.", default=None, default_is="the only one")
+    tap: str | None = option("Read this tap of the store.", default=None, default_is="the only one")
 
 
 class VideoFile(Options, panel="Video"):
     """Which video."""
 
-    video: Path = option("Video file.")
+    video: Path = option("Video file to read.")
 
 
 class Every(Options):
     """How often a video is looked at."""
 
-    every: float | None = option("Seconds from key frame to key frame.", default=None, least=0.001)
+    every: float | None = option(
+        "Take a key frame every so many seconds.", default=None, least=0.001
+    )
     """Time stamps are no finer than a millisecond."""
 
 
@@ -217,21 +233,21 @@ class Detected(Options):
     """Which of a detector's boxes count."""
 
     min_score: float = option(
-        "Leave out detected boxes of a lower score.", default=0.8, least=0, most=1
+        "Leave out detected boxes with a lower score.", default=0.8, least=0, most=1
     )
 
 
 class Top(Options):
     """How much is named."""
 
-    top: int = option("Classes to name.", default=5, least=1)
+    top: int = option("Name this many classes.", default=5, least=1)
 
 
 class FrameRate(Options):
     """How fast frames follow each other."""
 
     fps: float | None = option(
-        "Frame rate of windows and clips.",
+        "Take frames of windows and clips at this rate.",
         default=None,
         default_is="30; the backbone's",
         above=0,
@@ -242,14 +258,14 @@ class FrameRate(Options):
 class FromManifest(Options, panel="Data"):
     """Where data sets are described."""
 
-    manifest: Path = option("YAML file that describes the data sets.", default=DEFAULT_MANIFEST)
+    manifest: Path = option("Read data sets from this YAML file.", default=DEFAULT_MANIFEST)
 
 
 class Splits(Options, panel="Data"):
     """Which parts of a data set."""
 
     splits: tuple[str, ...] = option(
-        "Splits, by comma.", default=(), flag="--split", default_is="all"
+        "Use these splits, separated by commas.", default=(), flag="--split", default_is="all"
     )
 
 
@@ -257,7 +273,7 @@ class DataSet(Options, panel="Data"):
     """Which data set of a manifest."""
 
     dataset: str | None = option(
-        "Entry of the manifest; not needed where there is only one.", default=None
+        "Use this data set of the manifest; not needed if there is only one.", default=None
     )
 
 
@@ -268,23 +284,22 @@ class Data(FromManifest, Splits, DataSet):
 class Trial(Options):
     """Whether anything is done."""
 
-    dry_run: bool = option("Say what would be done, and do nothing.", default=False)
+    dry_run: bool = option("Print what would be done, and do nothing.", default=False)
 
 
 class Folder(Options):
     """Where to look."""
 
-    folder: Path = option("Folder to look for stores in.", default=Path("features"), argument=True)
+    folder: Path = option(
+        "Folder to look for feature stores in.", default=Path("features"), argument=True
+    )
 
 
 class Kept(Options):
     """What to check."""
 
     paths: tuple[Path, ...] = option(
-        "Stores and runs, or folders that hold some: all of them.",
-        argument=True,
-        repeated=True,
-        metavar="PATH…",
+        "Stores and runs, or folders that hold some.", argument=True, repeated=True, metavar="PATH"
     )
 
 
@@ -292,5 +307,7 @@ class BackboneName(Options):
     """Which network."""
 
     name: str | None = option(
-        "One of them, or tv:NAME: all that is known of it.", default=None, argument=True
+        "Backbone to describe in full; tv:NAME is an image classifier of torchvision.",
+        default=None,
+        argument=True,
     )

@@ -1,54 +1,35 @@
 """`egofeat plugins`: what installed packages add to egofeat, and what is wrong with it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from egofeat.adapters import ADAPTERS
 from egofeat.extract.backbones import BACKBONES
 from egofeat.heads import HEADS
+from egofeat.plugins import Plugin
 from egofeat.store import FORMATS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Added:
-    """One thing that a package adds."""
-
-    kind: str
-    name: str
-    target: str
-    """`module:NAME`, where it stands."""
-    package: str
-    """Name and version."""
-    problem: str
-    """Why it cannot be used; empty when it can."""
-
-    def line(self) -> str:
-        """One plain line."""
-        return self.problem or f"{self.kind} {self.name}: {self.package} ({self.target})"
 
 
 @dataclass(frozen=True)
 class Plugins:
-    """All that packages add."""
+    """All that packages add, each with why it cannot be used; empty where it can."""
 
-    plugins: tuple[Added, ...]
+    plugins: list[tuple[Plugin, str]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {"plugins": [vars(one) | {"problem": problem} for one, problem in self.plugins]}
 
     def lines(self) -> list[str]:
         """A line each."""
-        return [plugin.line() for plugin in self.plugins] or ["no installed package adds anything"]
+        said = [
+            problem or f"{one.kind} {one.name}: {one.package} ({one.target})"
+            for one, problem in self.plugins
+        ]
+        return said or ["no installed package adds anything"]
 
 
 def plugins() -> Plugins:
     """Import what every package adds, and see whether it can be used."""
-    return Plugins(
-        tuple(
-            Added(
-                kind=plugin.kind,
-                name=plugin.name,
-                target=plugin.target,
-                package=plugin.package,
-                problem=problem,
-            )
-            for registry in (BACKBONES, HEADS, ADAPTERS, FORMATS)
-            for plugin, problem in registry.plugins()
-        )
-    )
+    registries = (BACKBONES, HEADS, ADAPTERS, FORMATS)
+    return Plugins([found for registry in registries for found in registry.plugins()])

@@ -75,7 +75,7 @@ def test_a_broken_plugin_is_one_sentence_with_package_and_reason(
 def test_broken_plugins_break_nothing_else(broken: None) -> None:
     assert build_head("lstm", (2, 3), {"verb": 2}).lstm.hidden_size == 256
     assert not {"lstm"} & set(HEADS) - set(HEADS.own)
-    problems = {one.name: one.problem for one in listed().plugins}
+    problems = {one.name: problem for one, problem in listed().plugins}
     assert set(problems) == {"lstm", "raises", "absent", "function", "twice", "bare"}
     assert problems["lstm"].startswith("the head 'lstm' of broken 2 is not used, egofeat has one")
     assert all(problems.values())

@@ -14,22 +14,24 @@ class AnnotateConfig(
     """Everything that a person can choose about an annotated video."""
 
     video = inherited(argument=True, metavar="VIDEO")
-    out = inherited(help="File to write, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
+    out = inherited(help="Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(
-        "Detections, a CSV file or a folder of such, for a run on persons.",
+        "Take persons from this CSV file of detections, or a folder of such files; for a run "
+        "on persons.",
         default=None,
         default_is="the detector of egofeat persons",
     )
     every = inherited(
-        help="Seconds from key frame to key frame, or of each stretch that is recognised.",
+        help="Take a key frame every so many seconds; of a run on segments, recognise stretches "
+        "this long.",
         default_is="1, or 3",
         least=0.04,
     )
     threshold: float | None = option(
-        "Leave out labels of a lower score.",
+        "Leave out labels with a lower score.",
         default=None,
         default_is="0.3 for persons, else 0",
         least=0,
         below=1,
     )
-    top = inherited(help="Labels a person, or a target, at most.", default=3)
+    top = inherited(help="Show at most this many labels per person or target.", default=3)

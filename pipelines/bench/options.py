@@ -18,11 +18,11 @@ from egofeat.pipelines.options import (
 
 class _Report(Out, panel="Report"):
     seconds: float = option(
-        "Repeat each run for so many seconds, and once at least; medians are shown.",
+        "Repeat each measurement for so many seconds, at least once; the median is reported.",
         default=0.5,
         least=0,
     )
-    out = inherited(help="Folder of the tables and pictures.", default=Path("benchmarks"))
+    out = inherited(help="Write tables and pictures to this folder.", default=Path("benchmarks"))
 
 
 class BackboneBench(
@@ -30,23 +30,33 @@ class BackboneBench(
 ):
     """Everything that a person can choose about the benchmark of backbones."""
 
-    backbones = inherited(help="Backbones.", default=MISSING, argument=True, metavar="NAME…")
+    backbones = inherited(
+        help="Backbones to measure.", default=MISSING, argument=True, metavar="NAME"
+    )
     weights = inherited(
-        help="Weights: random, default, or the name of published weights; no matter for speed.",
+        help="Load these weights: random, default, or the name of published weights; speed does "
+        "not depend on them.",
         default="random",
     )
-    batch_size = inherited(help="Views a batch.", default_is="the fastest of 1, 2, 4, …")
-    size = inherited(help="Pixels of a side of a view.", default_is="the backbone's", least=1)
+    batch_size = inherited(
+        help="Run this many views per batch.", default_is="the fastest of 1, 2, 4, …"
+    )
+    size = inherited(
+        help="Make views this many pixels wide and high.", default_is="the backbone's", least=1
+    )
 
 
 class HeadBench(_Report, Device, panel="Heads"):
     """Everything that a person can choose about the benchmark of heads."""
 
     lengths: tuple[int, ...] = option(
-        "Frames of the sequences, by comma.", default=(5, 10, 20, 40), least=1
+        "Measure sequences of these many frames, separated by commas.",
+        default=(5, 10, 20, 40),
+        least=1,
     )
     outputs: tuple[int, ...] = option(
-        "Hidden units (lstm) and filters (convlstm), by comma.",
+        "Measure lstm with these numbers of hidden units and convlstm with as many filters, "
+        "separated by commas.",
         default=(50, 100, 200, 300),
         least=1,
     )

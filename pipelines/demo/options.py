@@ -10,8 +10,8 @@ class DemoConfig(Out, panel="Demo"):
     """What a person can choose about the demo."""
 
     data: Path | None = option(
-        "Your class folders, `<split>/<class>/<clip>` or `<class>/<clip>`, in place of drawn "
-        "videos.",
+        "Use your class folders, `<split>/<class>/<clip>` or `<class>/<clip>`, instead of "
+        "drawn videos.",
         default=None,
     )
-    out = inherited(help="Folder of everything that is made.", default=Path("demo"))
+    out = inherited(help="Write everything to this folder.", default=Path("demo"))

@@ -11,20 +11,21 @@ from egofeat.pipelines.training.options import RunStores
 class ExportConfig(StoreFolder, Out, Tap, Splits, DataSet, panel="Export"):
     """Everything that a person can choose about an export."""
 
-    to: str = option(
-        "Format of another project.", known="egofeat.pipelines.exporting.formats:FORMATS"
-    )
-    out = inherited(help="Folder of the files.", default=MISSING)
+    to: str = option("Write this format.", known="egofeat.pipelines.exporting.formats:FORMATS")
+    out = inherited(help="Write to this folder.", default=MISSING)
     manifest: Path | None = option(
-        "Manifest that has the videos' splits and annotations, which dense windows do not have.",
+        "Read splits and annotations of the videos from this manifest; a store of windows has"
+        " none.",
         default=None,
     )
-    dataset = inherited(help="Entry of the manifest.", default_is="that of the store's name")
+    dataset = inherited(
+        help="Use this data set of the manifest.", default_is="that of the store's name"
+    )
 
 
 class ChallengeConfig(RunStores, Out, Device, panel="Export"):
     """What a person can choose about a challenge's file."""
 
-    out = inherited(help="Zip to write.", default=Path("submission.zip"))
-    split: str = option("Split whose segments are scored; they need no labels.", default="test")
+    out = inherited(help="Write this zip file.", default=Path("submission.zip"))
+    split: str = option("Score the segments of this split; they need no labels.", default="test")
     incomplete: bool = option("Leave out segments without features.", default=False)

@@ -28,7 +28,7 @@ class Numbers(Precision, Decoder, panel="Store"):
     """What numbers are computed in and kept as, and what decodes the frames."""
 
     dtype: str = option(
-        "Type of the stored numbers.", default="float16", choices=("float16", "float32")
+        "Store numbers in this type.", default="float16", choices=("float16", "float32")
     )
 
 
@@ -36,13 +36,14 @@ class Storage(Out, panel="Store"):
     """Where features are kept, and in which files."""
 
     format: str | None = option(
-        "Format of the shards.",
+        "Write shards in this format.",
         default=None,
         default_is="the store's, or hdf5",
         known="egofeat.store.formats.registry:FORMATS",
     )
     compress: str | None = option(
-        "Compression: gzip or lzf (hdf5), zstd (zarr), smaller and not mapped; none.",
+        "Compress shards with gzip or lzf (hdf5) or zstd (zarr), smaller but not "
+        "memory-mapped; or none.",
         default=None,
         default_is="the store's, or none",
     )
@@ -52,18 +53,24 @@ class Sampling(ClipFrames, FrameRate, panel="Sampling"):
     """Which frames the network sees."""
 
     frames: int | None = option(
-        "Frames a segment, for image networks.", default=None, default_is="20", least=1
+        "Take this many frames per segment, for image networks.",
+        default=None,
+        default_is="20",
+        least=1,
     )
     clips: int | None = option(
-        "Clips a segment, for clip networks.", default=None, default_is="1", least=1
+        "Take this many clips per segment, for clip networks.",
+        default=None,
+        default_is="1",
+        least=1,
     )
     windows: int | None = option(
-        "Take whole videos in windows of this many frames, in place of segments.",
+        "Take whole videos, in windows of this many frames, instead of segments.",
         default=None,
         least=1,
     )
     stride: int | None = option(
-        "Frames from one window to the next.", default=None, default_is="half a window", least=1
+        "Start a window every so many frames.", default=None, default_is="half a window", least=1
     )
 
 
@@ -71,8 +78,8 @@ class Transforming(Size):
     """How a frame becomes the network's input."""
 
     transform: str | None = option(
-        "squash: resize the whole frame to a square; weights: resize and crop as the publisher of "
-        "the weights does.",
+        "Resize frames so: squash, the whole frame to a square; weights, resized and cropped as "
+        "published with the weights.",
         default=None,
         default_is="the backbone's",
     )
@@ -81,10 +88,10 @@ class Transforming(Size):
 class Pixels(Transforming, panel="Frames"):
     """What the network sees of a frame, and what is kept of its maps."""
 
-    crops: int = option("Crops of each frame or clip.", default=1, choices=(1, 3))
+    crops: int = option("Take this many crops of each frame or clip.", default=1, choices=(1, 3))
     motion: str | None = option(
-        "Show the network motion in place of colours: farneback, tvl1, raft, raft_small, frames "
-        "(flow that the data set ships) or rgbdiff; none.",
+        "Show the network motion instead of colours: farneback, tvl1, raft, raft_small, "
+        "frames (flow that the data set ships) or rgbdiff; or none.",
         default=None,
         default_is="the backbone's",
     )
@@ -94,27 +101,29 @@ class Pixels(Transforming, panel="Frames"):
         default_is="uint8; float32 of grids",
     )
     pool_grid: int | None = option(
-        "Pool maps to this many places a side.", default=None, default_is="all kept", least=1
+        "Pool maps to this many places per side.", default=None, default_is="all kept", least=1
     )
-    pool_time: bool = option("Average the maps of a clip over its steps.", default=False)
+    pool_time: bool = option("Average the maps of a clip over time.", default=False)
 
 
 class RoiConfig(Detected, panel="Boxes"):
     """Which persons features are kept of, and how they are cut out of maps."""
 
     boxes: str = option(
-        "annotated: boxes of the data set; or a detector's: a CSV file, or the folder that "
-        "`egofeat persons` wrote.",
+        "Take boxes from here: annotated, those of the data set; or a CSV file of detections,"
+        " or the folder that `egofeat persons` wrote.",
         default="annotated",
     )
     maps: tuple[str, ...] = option(
-        "Taps that boxes are cut out of, by comma.", default=(), default_is="the last maps"
+        "Cut boxes out of these taps, separated by commas.", default=(), default_is="the last maps"
     )
     sampling: int = option(
-        "Points a side of each place; 0 goes by the size of the box.", default=0, least=0
+        "Sample this many points per side of each place; 0 adapts to the size of the box.",
+        default=0,
+        least=0,
     )
     aligned: bool = option(
-        "Move boxes by half a pixel of the map, for weights trained so.", default=False
+        "Shift boxes by half a pixel of the map, for weights that were trained so.", default=False
     )
 
     @property
@@ -143,7 +152,8 @@ class Networks(Backbones, SeveralWeights):
     """Several networks, from one decode."""
 
     taps: tuple[tuple[str, ...], ...] = option(
-        "Outputs to keep, by comma: gap, map, block12, …; for all backbones, or once for each.",
+        "Keep these outputs, separated by commas: gap, map, block12, …; once for all "
+        "backbones, or once for each.",
         default=(),
         flag="--tap",
         repeated=True,
@@ -166,7 +176,8 @@ class PersonTaps(Taps):
     """What is kept of each person."""
 
     taps = inherited(
-        help="roi: a vector a person; roi_map: 7 × 7 places; or both, by comma.", default=("roi",)
+        help="Keep roi, a vector per person; roi_map, 7 × 7 places; or both, separated by a comma.",
+        default=("roi",),
     )
 
 
@@ -177,11 +188,13 @@ class RoiRequest(
 
     backbone = inherited(default="slowfast_32x2_r101_ava")
     transform = inherited(
-        help="whole: resize as the publisher of the weights does, nothing cut off; squash: resize "
-        "to a square.",
+        help="Resize frames so: whole, as published with the weights but not cropped; squash, to a "
+        "square.",
         default_is="whole",
     )
-    size = inherited(help="Pixels of the shorter side.", default_is="the backbone's")
+    size = inherited(
+        help="Resize the shorter side to this many pixels.", default_is="the backbone's"
+    )
     roi: RoiConfig = field(default_factory=RoiConfig)
 
 
@@ -195,11 +208,10 @@ class ReextractConfig(FromManifest, ChosenOut, Compute, panel="Store"):
 class ReextractRequest(ReextractConfig, Networks, panel="What is extracted again"):
     """`egofeat reextract`: another backbone over a store, or what has gone stale of a data set."""
 
-    source: Path | None = option(
-        "Store whose data set and segments are taken.", default=None, flag="--from"
-    )
+    source: Path | None = option("Extract the segments of this store.", default=None, flag="--from")
     every: str | None = option(
-        "Data set whose stores are made again where weights, transform or decoder changed.",
+        "Extract the stores of this data set again whose weights, transform or decoder have "
+        "changed.",
         default=None,
         flag="--all",
     )
@@ -218,7 +230,9 @@ class PruneConfig(Out, panel="Stores"):
     """What a person can choose about removing stores."""
 
     stores: tuple[Path, ...] = option(
-        "Folders of stores.", default=(), argument=True, repeated=True, metavar="STORE…"
+        "Feature stores.", default=(), argument=True, repeated=True, metavar="STORE"
     )
-    superseded: bool = option("Every store that a refresh replaced, below --out.", default=False)
-    yes: bool = option("Remove them; without it only say what would go.", default=False)
+    superseded: bool = option(
+        "Remove every store below --out that a newer one replaced.", default=False
+    )
+    yes: bool = option("Remove them; without it, only print what would be removed.", default=False)

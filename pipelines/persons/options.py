@@ -22,21 +22,23 @@ from egofeat.pipelines.options import (
 class PersonsConfig(Data, Out, Every, Weights, Decoder, Compute, panel="Detection"):
     """Options of person detection."""
 
-    out = inherited(help="Folder of the boxes.", default=Path("boxes"))
+    out = inherited(help="Write boxes to this folder.", default=Path("boxes"))
     every = inherited(
-        help="Take whole videos, a frame every this many seconds, where there are no key frames."
+        help="Take a frame of whole videos every so many seconds, if there are no key frames."
     )
-    threshold: float = option("Keep persons of a higher score.", default=0.8, least=0, below=1)
+    threshold: float = option("Keep persons with a higher score.", default=0.8, least=0, below=1)
     min_size: float = option(
-        "Pixels of a box's shorter side, at least, in the frame itself.", default=0.0, least=0
+        "Keep boxes whose shorter side has at least this many pixels of the original frame.",
+        default=0.0,
+        least=0,
     )
-    weights = inherited(help="Weights: default, random, or a file.")
-    batch_size = inherited(help="Frames a batch.", default_is="1; 8 on a GPU")
+    weights = inherited(help="Load these weights: default, random, or a file.")
+    batch_size = inherited(help="Run this many frames per batch.", default_is="1; 8 on a GPU")
 
 
 class FromMapsConfig(StoreFolder, PersonTaps, ChosenOut, FromManifest, Splits, Device):
     """Everything that a person can choose where the maps are in a store."""
 
-    store = inherited(help="Store of the maps of key frames, or a folder that holds one.")
+    store = inherited(help="Feature store of maps of key frames, or a folder that holds one.")
     roi: RoiConfig = field(default_factory=RoiConfig)
     out = inherited(default_is="where the maps are")

@@ -27,67 +27,67 @@ class FitConfig(Tap, ChosenOut, panel="Head and data"):
     """Everything that a person can choose about a training."""
 
     head: str = option(
-        "Head, or package.module:NAME of one of your own.",
+        "Head to train, or package.module:NAME of one of your own.",
         argument=True,
         imports=True,
         known="egofeat.heads.names:HEADS",
     )
     store: Places = option(
-        "Feature store, or a folder that holds one; several times: stores of one data set are "
-        "joined by segment.",
+        "Read this feature store, or a folder that holds one; repeat it to join stores of one"
+        " data set by segment.",
         default=Path("features"),
         repeated=True,
     )
     tap = inherited(
-        help="Tap of the store; of several stores one for all, or one a store, by comma."
+        help="Read this tap of the store; with several stores, one for all or one per store, "
+        "separated by commas."
     )
     fuse: str = option(
-        "Join stores by features (one head on all), logits (a head each, averaged) or weighted "
-        "(averaged by what fits the training rows best).",
+        "Join stores by features (one head for all), logits (a head per store, averaged) or "
+        "weighted (averaged with the weights that fit the training rows best).",
         default="features",
         choices=("features", "logits", "weighted"),
     )
     targets: tuple[str, ...] = option(
-        "Targets, by comma.",
+        "Learn these targets, separated by commas.",
         default=(),
         flag="--target",
         default_is="verb and noun, else all labelled",
     )
     preset: str | None = option(
-        "Published construction and its training.",
-        default=None,
-        known="egofeat.heads.names:PRESETS",
+        "Build and train the head as published.", default=None, known="egofeat.heads.names:PRESETS"
     )
     options: Mapping[str, Any] = option(
-        "Option of the head, as hidden=128; several times. `egofeat fit-head HEAD --help` lists "
-        "them.",
+        "Set an option of the head, such as hidden=128; can be repeated. `egofeat fit-head "
+        "HEAD --help` lists them.",
         default={},
         flag="--option",
         repeated=True,
         read=_read_option,
     )
     init: Path | None = option(
-        "Start roi from the classifier of a published detection network; with --epochs 0, stay "
-        "there.",
+        "Load the classifier of a published detection network into roi; --epochs 0 keeps it "
+        "as it is.",
         default=None,
     )
     normalize: bool = option("Standardise channels by the training rows.", default=False)
     """The figures are kept in the head's file."""
     published_split: str | None = option(
-        "Published split, of a data set with several, as 2.",
+        "Use this published split, such as 2, of a data set that has several.",
         default=None,
         default_is="the manifest's",
     )
-    train_split: str = option("Split to train on.", default="train")
-    val_split: str = option("Split to validate and evaluate on.", default="val")
+    train_split: str = option("Train on this split.", default="train")
+    val_split: str = option("Validate and evaluate on this split.", default="val")
     val_from_train: float = option(
-        "Where there is no validation split: this part of the training groups, as 0.1.",
+        "Validate on this part of the training groups, such as 0.1, if there is no validation"
+        " split.",
         default=0.0,
         least=0,
         below=1,
     )
     """Whole groups of the training split become `val_split`; 0 takes the split as it is."""
-    out = inherited(help="Run folder.", default_is="runs/DATASET-HEAD")
+    out = inherited(help="Write the run to this folder.", default_is="runs/DATASET-HEAD")
     """Numbered when that is another run's."""
     trainer: TrainerConfig | None = None
     """None takes the preset's own, or the defaults."""
@@ -166,14 +166,15 @@ class FitConfig(Tap, ChosenOut, panel="Head and data"):
 class RunFolder(Options, panel="Run"):
     """Which trained head."""
 
-    run: Path = option("Folder that fit-head made.", argument=True, metavar="RUN")
+    run: Path = option("Folder of a run that fit-head made.", argument=True, metavar="RUN")
 
 
 class RunStores(RunFolder, panel="Run"):
     """Which trained head, and where its stores are."""
 
     store: tuple[Path, ...] | None = option(
-        "Folder of the run's store, where it moved; of several stores, each in turn.",
+        "Read the run's store from this folder, if it was moved; with several stores, repeat "
+        "it for each in order.",
         default=None,
         repeated=True,
         default_is="where it was",
@@ -184,11 +185,11 @@ class EvaluateConfig(RunStores, Views, Device, panel="Evaluation"):
     """What a person can choose about an evaluation."""
 
     split: str | None = option(
-        "Split to evaluate on.", default=None, default_is="the validation split"
+        "Evaluate on this split.", default=None, default_is="the validation split"
     )
     views = inherited(
-        help="Average the softmax of the store's clips x crops, as 10x3; it may have more of them "
-        "than the run's own.",
+        help="Average the softmax over the store's clips x crops, such as 10x3; there may be more "
+        "than in training.",
         default_is="the head sees them together",
     )
 
@@ -197,5 +198,5 @@ class PredictConfig(RunFolder, Top, StoreWeights, Device, panel="Prediction"):
     """What a person can choose about predictions."""
 
     videos: tuple[Path, ...] = option(
-        "Videos, each taken as one segment.", argument=True, repeated=True, metavar="VIDEO…"
+        "Videos; each is taken as one segment.", argument=True, repeated=True, metavar="VIDEO"
     )

@@ -4,12 +4,12 @@ The command line, `--help`, the page of options in the docs, saved configuration
 call are made from the fields. A value is checked in one place, when the dataclass is made.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from inspect import get_annotations
 from numbers import Integral
-from pathlib import PurePath
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_origin, get_type_hints
 
@@ -323,30 +323,19 @@ def plain(options: Options) -> dict[str, Any]:
     held = {name: getattr(options, name) for name in _held(type(options))}
     for one in declared(type(options)):
         if hasattr(options, one.name):
-            found[one.name] = _plain(getattr(options, one.name))
+            found[one.name] = json.loads(json.dumps(getattr(options, one.name), default=str))
     for inner in filter(None, held.values()):
         found |= plain(inner)
     return found
 
 
-def _plain(value: Any) -> Any:
-    match value:
-        case Mapping():
-            return {name: _plain(inner) for name, inner in value.items()}
-        case tuple() | list():
-            return [_plain(inner) for inner in value]
-        case PurePath():
-            return str(value)
-    return value
-
-
 class Device(Options, panel="Compute"):
     """Where networks run."""
 
-    device: str = option("Device: auto, cpu, cuda, cuda:1, …", default="auto")
+    device: str = option("Run networks on this device: auto, cpu, cuda, cuda:1, ….", default="auto")
 
 
 class Seed(Options):
     """What is drawn at random."""
 
-    seed: int = option("Seed of what is drawn at random.", default=0, least=0)
+    seed: int = option("Draw random numbers with this seed.", default=0, least=0)

@@ -35,12 +35,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
 )
-_Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _Config = Annotated[
     Path | None,
     typer.Option(
         "--config",
-        help="YAML or JSON file of options, or what --json printed; options typed here win.",
+        help="Read options from this YAML or JSON file, or from what --json printed; options typed "
+        "here win.",
     ),
 ]
 
@@ -106,7 +107,7 @@ def command(
             show(run(*asked), as_json, asked[0] if saved else None)
 
         parameters = [_named("ctx", typer.Context, inspect.Parameter.empty)]
-        parameters += [_parameter(one, required=not saved) for one in options]
+        parameters += map(_parameter, options)
         if saved:
             parameters.append(_named("config", _Config, None))
         parameters.append(_named("as_json", _Json, default=False))
@@ -200,30 +201,27 @@ def _given(
     given = read_saved(config, kinds) if config else {}
     for kind in kinds:
         given = kind.over(given, typed)
+    other = ", or --config with a file of it" if "config" in ctx.params else ""
     for one in options:
         if one.default is MISSING and one.name not in given:
-            raise RequestError(f"{one.typed} is missing: give it, or --config with a file of it")
+            raise RequestError(f"{one.typed} is missing: give it{other}")
     return given
 
 
-def _parameter(one: Declared, *, required: bool) -> inspect.Parameter:
+def _parameter(one: Declared) -> inspect.Parameter:
     """The parameter that typer makes an argument or an option of."""
     kinds = [one.hint, *get_args(one.hint)]
     kind = next((kind for kind in PLAIN if kind in kinds), str)
     if one.option.read or (get_origin(one.hint) is tuple and not one.option.repeated):
         kind = str
     annotation: Any = list[kind] if one.option.repeated else kind  # type: ignore[valid-type]
-    must = required and one.default is MISSING
-    if kind is not bool and not must:
-        annotation = annotation | None
     info: Any = typer.Option(*one.flags, help=one.option.help, show_default=False)
     if one.option.argument:
-        info = typer.Argument(help=one.option.help, show_default=False)
-    info.metavar = one.option.metavar
+        info = typer.Argument(help=one.option.help, show_default=False, metavar=one.typed)
     info.rich_help_panel = one.panel
-    unset: Any = False if kind is bool else None
-    default = inspect.Parameter.empty if must else unset
-    return _named(one.name, Annotated[annotation, info], default)
+    if kind is bool:
+        return _named(one.name, Annotated[bool, info], default=False)
+    return _named(one.name, Annotated[annotation | None, info], None)
 
 
 def _named(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -24,7 +24,7 @@ PANEL = "Features"
 def extract(asked: ExtractRequest, trial: Trial) -> Report:
     """Run frozen backbones over every segment of a data set, once, and keep the features.
 
-    What is in the store already is not done again: after a kill, or when segments were
+    What is in the store is not extracted again: after an interruption, or when segments were
     added, give the same command.
     """
     from egofeat.pipelines.extraction.job import for_each, plan_jobs
@@ -42,7 +42,7 @@ def extract(asked: ExtractRequest, trial: Trial) -> Report:
 def roi(asked: RoiRequest, trial: Trial) -> Report:
     """Run a frozen network over each key frame, once, and keep features of the persons in it.
 
-    What is in the store already is not done again.
+    What is in the store is not extracted again.
     """
     from egofeat.pipelines.extraction.job import plan_job
 
@@ -51,10 +51,9 @@ def roi(asked: RoiRequest, trial: Trial) -> Report:
 
 @command("roi-from-maps", PANEL, resumes=True)
 def roi_from_maps(asked: FromMapsConfig) -> Report:
-    """Cut features of persons out of a store of maps, and keep them; no video is decoded.
+    """Cut features of persons out of a store of maps; no video is decoded, no network runs.
 
-    The store is one of `egofeat extract --tap slow_map,fast_map --transform squash` over key
-    frames: other boxes need no network.
+    `egofeat extract --tap slow_map,fast_map --transform squash` over key frames makes such a store.
     """
     from egofeat.pipelines.persons.roi_from_maps import cut_from_maps
 
@@ -63,9 +62,9 @@ def roi_from_maps(asked: FromMapsConfig) -> Report:
 
 @command("persons", PANEL, resumes=True)
 def persons(asked: PersonsConfig, trial: Trial) -> Report:
-    """Find the persons in the key frames of a data set, once, and keep their boxes as CSV.
+    """Detect persons in the key frames of a data set, once, and keep their boxes as CSV.
 
-    Videos that were looked at are not looked at again: after a kill, or when key frames were
+    Videos that are done are not done again: after an interruption, or when key frames were
     added or moved, give the same command.
     """
     from egofeat.pipelines.persons.detect import forecast, run
@@ -77,9 +76,9 @@ def persons(asked: PersonsConfig, trial: Trial) -> Report:
 
 @command("reextract", PANEL, resumes=True)
 def reextract(asked: ReextractRequest, trial: Trial) -> Report:
-    """Extract again: the segments of a store by another backbone, or what has gone stale.
+    """Extract again: the segments of a store with another backbone, or stores out of date.
 
-    Only what is missing runs. Old stores stay until `egofeat prune` removes them.
+    Only what is missing is extracted. Old stores stay until `egofeat prune` removes them.
     """
     from egofeat.pipelines.extraction import refresh
     from egofeat.pipelines.extraction.reextract import say_changes, swap

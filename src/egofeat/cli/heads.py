@@ -33,10 +33,10 @@ def _options_of_head(given: Mapping[str, Any]) -> Panel | None:
 
 @command("fit-head", PANEL, resumes=True, more=_options_of_head)
 def fit_head(asked: FitConfig) -> Report:
-    """Train a head on kept features, evaluate it, and leave its run folder.
+    """Train a head on stored features, evaluate it, and write its run folder.
 
-    A training that was killed goes on where it was when the same command is given again.
-    `egofeat fit-head HEAD --help` lists the options of a head too.
+    A training that was interrupted continues when the same command is given again.
+    `egofeat fit-head HEAD --help` also lists the options of a head.
     """
     from egofeat.pipelines.training.fit import fit_head as fit
 
@@ -48,7 +48,7 @@ def fit_head(asked: FitConfig) -> Report:
 
 @command("evaluate", PANEL)
 def evaluate(asked: EvaluateConfig) -> Report:
-    """Evaluate a trained head on a split: metrics, predictions and confusion matrices."""
+    """Evaluate a trained head on a split: metrics, predictions, confusion matrices."""
     from egofeat.pipelines.training.evaluate import evaluate as judge
 
     judged = judge(**vars(asked))
@@ -57,7 +57,7 @@ def evaluate(asked: EvaluateConfig) -> Report:
 
 @command("predict", PANEL)
 def predict(asked: PredictConfig) -> Report:
-    """Name what a trained head sees in videos of no data set."""
+    """Predict classes of videos that belong to no data set, with a trained head."""
     from egofeat.pipelines.training.predict import predict as look
 
     return look(**vars(asked) | {"weights": asked.weights or None})
@@ -69,7 +69,7 @@ def predict(asked: PredictConfig) -> Report:
     gone={"--run": "annotate takes the run first: give egofeat annotate RUN VIDEO --out FILE"},
 )
 def annotate(asked: AnnotateConfig) -> Report:
-    """Write a video with its persons and their labels, or with what is recognised in it."""
+    """Draw predictions into a video: persons with their labels, or the recognised actions."""
     from egofeat.pipelines.annotated.annotate import annotate as write
 
     return write(asked)
@@ -77,7 +77,7 @@ def annotate(asked: AnnotateConfig) -> Report:
 
 @command("export-challenge", PANEL)
 def export_challenge(asked: ChallengeConfig) -> Report:
-    """Write the zip that the EPIC-KITCHENS-100 action recognition challenge takes."""
+    """Write a submission to the EPIC-KITCHENS-100 action recognition challenge."""
     from egofeat.pipelines.exporting.epic_challenge import export_challenge as write
 
     covered = write(**vars(asked))
@@ -86,7 +86,7 @@ def export_challenge(asked: ChallengeConfig) -> Report:
 
 @command("demo", resumes=True)
 def demo(asked: DemoConfig) -> Report:
-    """Go the whole road on videos drawn here: extract, train four heads, compare them."""
+    """Run the whole pipeline on drawn videos: extract, train four heads, compare them."""
     from egofeat.pipelines.demo.demo import demo as go
 
     return go(**vars(asked))

@@ -6,7 +6,7 @@ from egofeat.cli.command import Report, app, command
 from egofeat.pipelines.bench.options import BackboneBench, HeadBench
 
 bench = typer.Typer(
-    help="Measure what backbones and heads cost on the device at hand.",
+    help="Measure what backbones and heads cost on this machine.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -19,9 +19,9 @@ app.add_typer(bench, name="bench", rich_help_panel="Benchmarks")
     gone={"--frames": "bench backbones --frames is called --clip-frames: give that"},
 )
 def backbones(asked: BackboneBench) -> Report:
-    """Measure parameters, multiply-adds, time, memory, and what accuracy they buy.
+    """Measure parameters, multiply-adds, time and memory of backbones, beside their accuracy.
 
-    Each backbone runs in a process of its own. Writes `backbones.csv`, `backbones.json` and,
+    Each backbone runs in its own process. Writes `backbones.csv`, `backbones.json` and,
     where accuracies are published, two pictures.
     """
     from egofeat.pipelines.bench.backbones import bench_backbones
@@ -31,7 +31,7 @@ def backbones(asked: BackboneBench) -> Report:
 
 @command("heads", on=bench)
 def heads(asked: HeadBench) -> Report:
-    """Measure time and parameters of LSTM against ConvLSTM over the sequence's length.
+    """Measure time and parameters of LSTM and ConvLSTM over the length of the sequence.
 
     Writes `heads.csv`, `heads.json` and `heads.png`.
     """

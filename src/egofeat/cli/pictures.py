@@ -13,7 +13,7 @@ from egofeat.pipelines.visualize.options import (
 
 visualize = typer.Typer(
     name="visualize",
-    help="Look inside a frozen backbone: kernels, feature maps, what channels answer to; and flow.",
+    help="Draw what a backbone computes, the optical flow of a video, and where a head looks.",
     no_args_is_help=True,
 )
 app.add_typer(visualize, rich_help_panel="Pictures")
@@ -29,7 +29,7 @@ def kernels(asked: KernelsConfig) -> Report:
 
 @command("maps", on=visualize)
 def maps(asked: MapsConfig) -> Report:
-    """Draw what chosen stages make of a clip, below its frames."""
+    """Draw the feature maps of chosen stages below the frames of a clip."""
     from egofeat.pipelines.visualize.maps import maps as draw
 
     return draw(asked)
@@ -37,7 +37,7 @@ def maps(asked: MapsConfig) -> Report:
 
 @command("activation-maximisation", on=visualize)
 def activation_maximisation(asked: MaximisationConfig) -> Report:
-    """Draw the images that channels of a block answer to most."""
+    """Draw the images that activate channels of a block most."""
     from egofeat.pipelines.visualize.maximise import activation_maximisation as draw
 
     return draw(asked)
@@ -53,7 +53,7 @@ def flow(asked: FlowConfig) -> Report:
 
 @command("attention", on=visualize)
 def attention(asked: AttentionConfig) -> Report:
-    """Draw where a head looks, beside where the wearer looked: a strip and a video."""
+    """Draw where a head looks and where the wearer looked: a picture and a video."""
     from egofeat.pipelines.visualize.attention import attention as draw
 
     return draw(asked)

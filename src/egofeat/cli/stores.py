@@ -13,7 +13,7 @@ PANEL = "Features"
 
 @command("backbones", PANEL, saved=False)
 def backbones(asked: BackboneName) -> Report:
-    """List the frozen networks: parameters, cost of a view, input, taps, accuracy, weights."""
+    """List the frozen networks: parameters, cost per view, input, taps, accuracy, weights."""
     from egofeat.pipelines.bench.listing import describe, listing
 
     return describe(asked.name) if asked.name else listing()
@@ -29,7 +29,7 @@ def plugins() -> Report:
 
 @command("ls", PANEL, saved=False)
 def ls(asked: Folder) -> Report:
-    """List the feature stores below a folder: what they hold, how large, how made."""
+    """List the feature stores below a folder: content, size, and how they were made."""
     from egofeat.pipelines.kept import say_none, say_store
     from egofeat.store import list_stores
 
@@ -42,7 +42,7 @@ def ls(asked: Folder) -> Report:
 
 @command("verify", PANEL, saved=False)
 def verify(asked: Kept) -> Report:
-    """Read every byte of stores and runs and check it against its checksums; change nothing."""
+    """Compare every byte of stores and runs with their checksums; change nothing."""
     from egofeat.pipelines.kept import Verified, find_kept
 
     return Verified(find_kept(asked.paths))
@@ -50,14 +50,14 @@ def verify(asked: Kept) -> Report:
 
 @command("export", PANEL, resumes=True)
 def export(asked: ExportConfig) -> Report:
-    """Write features as other projects read them, a file a video or segment.
+    """Write features in a format of another project, one file per video or segment.
 
     **ego4d**: `<video>.pt`, a tensor [N, C]. **actionformer**: `<video>.npz` and the annotation
     JSON. **opentad**: `<video>.npy` [T, C], the annotation JSON and the list of classes. These
-    three take dense windows over whole videos.
-    **npy**: a file a segment of any store. `features.json` beside them says the stride, window
-    and frame rate that the other project wants to know; `missing_files.txt` lists what has no
-    features. After an interruption, give the same command.
+    three need dense windows over whole videos.
+    **npy**: one file per segment of any store. `features.json` holds the stride, window and
+    frame rate that the other project asks for; `missing_files.txt` lists what has no features.
+    After an interruption, give the same command.
     """
     from egofeat.pipelines.exporting.export import export as write
 
@@ -66,7 +66,7 @@ def export(asked: ExportConfig) -> Report:
 
 @command("prune", PANEL, saved=False)
 def prune(asked: PruneConfig) -> Report:
-    """Remove feature stores; without --yes, say which would go and how large they are."""
+    """Remove feature stores; without --yes, only print which, and how large they are."""
     from egofeat.pipelines.extraction.prune import prune as remove
 
     return remove(**vars(asked))
