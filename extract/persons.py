@@ -19,7 +19,7 @@ from torchvision.models.resnet import Bottleneck
 from egofeat import console
 from egofeat.boxes import Boxes
 from egofeat.device import Room, exact
-from egofeat.extract.backbones.freezing import damp_branches, freeze, load_strictly, seeded
+from egofeat.extract.backbones.building import damp_branches, freeze, load_strictly, seeded
 from egofeat.extract.weights import Weights
 from egofeat.extract.weights_choice import choose_weights
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from egofeat.extract.backbones.backbone import Builder
-from egofeat.extract.backbones.blank import blank
+from egofeat.extract.backbones.building import blank
 
 Shapes = dict[tuple[int, ...], dict[str, tuple[int, ...]]]
 

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from egofeat.extract.backbones.backbone import Builder, Spec
-from egofeat.extract.backbones.blank import blank
+from egofeat.extract.backbones.building import blank
 
 
 def multiply_adds(spec: Spec, build: Builder, taps: Sequence[str] = ()) -> int:

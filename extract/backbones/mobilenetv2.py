@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
 from egofeat.extract.backbones.backbone import Builder, Spec
-from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
+from egofeat.extract.backbones.building import fold_batch_norms, freeze, load_strictly, seeded
 from egofeat.extract.weights import Weights, Wheel
 
 _BLOCKS = 17

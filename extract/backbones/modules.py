@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Builder
-from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
+from egofeat.extract.backbones.building import freeze, load_strictly, seeded
 
 
 class ChosenTaps(nn.Module):

@@ -7,11 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
+from egofeat.extract.backbones.backbone import Spec
+from egofeat.extract.backbones.building import fill, fold_batch_norms, freeze
 
 
 def average(map_BC: Tensor) -> Tensor:
     """Mean over positions in float32, `[B, C, ...]` to `[B, C]`."""
     return map_BC.mean(dim=tuple(range(2, map_BC.ndim)), dtype=torch.float32)
+
+
+class GlobalMean(nn.Module):
+    """`[B, C, T, H, W]` to `[B, C]` float32, the mean over time and space."""
+
+    def forward(self, maps_BCTHW: Tensor) -> Tensor:
+        """Average in float32, whatever the precision of the maps."""
+        return average(maps_BCTHW)
 
 
 def check_pixels(batch: Tensor, fewest: int, most: float = math.inf) -> None:
@@ -76,3 +86,35 @@ class Stages(nn.Module):
         if self.classifier is not None:
             outputs["logits"] = self.classifier(outputs["gap"].to(hidden.dtype))
         return {tap: outputs[tap] for tap in self.taps}
+
+
+def build_chain(
+    spec: Spec,
+    make: Callable[..., nn.Sequential],
+    classifier: str,
+    pairs: Sequence[tuple[str, str]],
+    taps: Sequence[str],
+    state: Mapping[str, Tensor] | None,
+    seed: int,
+    fewest_pixels: int = 1,
+) -> nn.Module:
+    """A frozen video network that is one chain, folded, up to the deepest tap.
+
+    Args:
+        spec: its taps are the children of the chain in order: layers, mean, classifier.
+        make: takes `num_classes`; gives a fresh chain.
+        classifier: name of the layer whose weight's first axis counts the classes.
+        pairs: names of (convolution, batch norm) to fold.
+        taps: names out of `spec.taps`.
+        state: in the chain's own layout, with or without the classifier; None gives
+            random weights made from `seed`.
+        seed: of the random weights.
+        fewest_pixels: that a side of the input needs.
+
+    Raises:
+        WeightsError: keys or shapes that are not the chain's, or logits without a classifier.
+    """
+    network = fill(make, state, seed, classifier, "logits" in taps, spec.name)
+    *layers, pool, logits = fold_batch_norms(freeze(network), pairs).children()
+    named = dict(zip(spec.taps, layers, strict=False))
+    return Stages(named, logits, taps, pool, fewest_pixels)

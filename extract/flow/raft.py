@@ -11,7 +11,7 @@ from torchvision.models import optical_flow
 
 from egofeat.device import exact
 from egofeat.errors import WeightsError
-from egofeat.extract.backbones.freezing import freeze, load_strictly, seeded
+from egofeat.extract.backbones.building import freeze, load_strictly, seeded
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import Weights, find, sha256_of
 from egofeat.recipe.motion import Raft

@@ -13,7 +13,7 @@ from torchvision.models.detection import (
 )
 
 from egofeat.errors import WeightsError
-from egofeat.extract.backbones.blank import blank
+from egofeat.extract.backbones.building import blank
 from egofeat.extract.persons import NAME, PARAMETERS, PERSON, RECORD, Detector, build, load
 
 CPU = torch.device("cpu")

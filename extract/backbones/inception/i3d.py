@@ -18,29 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
-from egofeat.extract.backbones.chain import build_chain
-from egofeat.extract.backbones.classifiers import KINETICS_CLASSES
-from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths
+from egofeat.extract.backbones.building import KINETICS_CLASSES
+from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
+from egofeat.extract.backbones.stages import build_chain
 from egofeat.extract.weights import Weights
 
-_STAGES = (
-    "Conv3d_1a_7x7",
-    "MaxPool3d_2a_3x3",
-    "Conv3d_2b_1x1",
-    "Conv3d_2c_3x3",
-    "MaxPool3d_3a_3x3",
-    "Mixed_3b",
-    "Mixed_3c",
-    "MaxPool3d_4a_3x3",
-    "Mixed_4b",
-    "Mixed_4c",
-    "Mixed_4d",
-    "Mixed_4e",
-    "Mixed_4f",
-    "MaxPool3d_5a_2x2",
-    "Mixed_5b",
-    "Mixed_5c",
-)
+_CONVOLUTIONS = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
+_STAGES = in_order([*_CONVOLUTIONS, *(f"MaxPool3d_{pool}" for pool in POOLS), *BLOCKS])
 _TAPS = ("stem", *_STAGES[1:-1], "map", "gap", "logits")
 """`stem` is Conv3d_1a_7x7, `map` is Mixed_5c."""
 
@@ -56,8 +40,6 @@ I3D = Spec(
     default_tap="gap",
     parameters=12_697_264,
     size=224,
-    squash_size=224,
-    short_side=256,
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     clip=_CLIP,
@@ -95,8 +77,6 @@ I3D_FLOW = Spec(
     default_tap="gap",
     parameters=12_675_312,
     size=224,
-    squash_size=224,
-    short_side=256,
     # TV-L1 flow clipped to ±20 pixels a frame, then scaled as colours are.
     mean=(0.5, 0.5),
     std=(0.5, 0.5),
@@ -223,21 +203,21 @@ class Logits(nn.Module):
         return logits.flatten(1)
 
 
-def make_i3d(classes: int = KINETICS_CLASSES, channels: int = 3) -> nn.Sequential:
+def make_i3d(num_classes: int = KINETICS_CLASSES, channels: int = 3) -> nn.Sequential:
     """A fresh network, trainable: `[B, channels, T, H, W]` to `[B, classes]`."""
-    convolutions = {
-        "Conv3d_1a_7x7": Unit(channels, 64, 7, 2),
-        "Conv3d_2b_1x1": Unit(64, 64),
-        "Conv3d_2c_3x3": Unit(64, 192, 3),
-    }
+    units = (Unit(channels, 64, 7, 2), Unit(64, 64), Unit(64, 192, 3))
     pools = {f"MaxPool3d_{name}": SamePool3d(*shape) for name, shape in POOLS.items()}
     blocks = {name: Block(widths) for name, widths in BLOCKS.items()}
-    stages: dict[str, nn.Module] = {**convolutions, **pools, **blocks}
+    stages: dict[str, nn.Module] = {
+        **dict(zip(_CONVOLUTIONS, units, strict=True)),
+        **pools,
+        **blocks,
+    }
     network = nn.Sequential()
     for name in _STAGES:
         network.add_module(name, stages[name])
     network.add_module("pool", WindowMean())
-    network.add_module("logits", Logits(BLOCKS["Mixed_5c"].outputs, classes))
+    network.add_module("logits", Logits(BLOCKS["Mixed_5c"].outputs, num_classes))
     return network
 
 
@@ -247,11 +227,11 @@ def _build(
     return build_chain(
         spec,
         functools.partial(make_i3d, channels=spec.channels),
-        classifier="logits.conv3d.weight",
-        pairs=[("conv3d", "bn")],
-        taps=taps,
-        state=state,
-        seed=seed,
+        "logits.conv3d",
+        [("conv3d", "bn")],
+        taps,
+        state,
+        seed,
     )
 
 

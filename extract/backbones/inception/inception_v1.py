@@ -4,6 +4,7 @@ Their stages bear the names of the TensorFlow release, and a 7×7 input to the l
 comes from 224 pixels.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -45,3 +46,8 @@ POOLS = {
 }
 """Kernel and stride of the max pools in (time, height, width), as I3D set them: the first
 two leave time alone (Carreira and Zisserman, 2017, section 2.4)."""
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Layers in the network's order, which is that of what follows their kind: `1a_7x7`, `3b`."""
+    return tuple(sorted(names, key=lambda name: name.partition("_")[2]))

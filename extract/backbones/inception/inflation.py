@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.blank import blank
+from egofeat.extract.backbones.building import blank
 
 _UNIT = re.compile(r"\.(conv|bn)\.(\w+)$")
 

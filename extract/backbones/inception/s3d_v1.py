@@ -19,9 +19,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
-from egofeat.extract.backbones.chain import build_chain
-from egofeat.extract.backbones.classifiers import KINETICS_CLASSES
-from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths
+from egofeat.extract.backbones.building import KINETICS_CLASSES
+from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
 from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
 from egofeat.extract.backbones.inception.separable import (
     FOLD,
@@ -30,6 +29,7 @@ from egofeat.extract.backbones.inception.separable import (
     Layers,
     make_separable,
 )
+from egofeat.extract.backbones.stages import build_chain
 
 
 def _block(widths: Widths, conv: Conv) -> Branches:
@@ -52,58 +52,38 @@ def _block(widths: Widths, conv: Conv) -> Branches:
     )
 
 
-def _pool(name: str) -> nn.MaxPool3d:
+def _pool(name: str, _: Conv) -> nn.MaxPool3d:
     """Unpadded, and the last window may reach over the end, as googlenet's do."""
     return nn.MaxPool3d(*POOLS[name], ceil_mode=True)
 
 
-_BLOCK_LAYERS: Layers = {name: functools.partial(_block, widths) for name, widths in BLOCKS.items()}
-_LAYERS: Layers = {
+_BY_KIND: Layers = {
     "Conv2d_1a_7x7": lambda conv: conv(3, 64, (7, 7), stride=2),
-    "MaxPool_2a_3x3": lambda _: _pool("2a_3x3"),
     "Conv2d_2b_1x1": lambda conv: conv(64, 64),
     "Conv2d_2c_3x3": lambda conv: conv(64, 192, (3, 3)),
-    "MaxPool_3a_3x3": lambda _: _pool("3a_3x3"),
-    "Mixed_3b": _BLOCK_LAYERS["Mixed_3b"],
-    "Mixed_3c": _BLOCK_LAYERS["Mixed_3c"],
-    "MaxPool_4a_3x3": lambda _: _pool("4a_3x3"),
-    "Mixed_4b": _BLOCK_LAYERS["Mixed_4b"],
-    "Mixed_4c": _BLOCK_LAYERS["Mixed_4c"],
-    "Mixed_4d": _BLOCK_LAYERS["Mixed_4d"],
-    "Mixed_4e": _BLOCK_LAYERS["Mixed_4e"],
-    "Mixed_4f": _BLOCK_LAYERS["Mixed_4f"],
-    "MaxPool_5a_2x2": lambda _: _pool("5a_2x2"),
-    "Mixed_5b": _BLOCK_LAYERS["Mixed_5b"],
-    "Mixed_5c": _BLOCK_LAYERS["Mixed_5c"],
+    **{f"MaxPool_{name}": functools.partial(_pool, name) for name in POOLS},
+    **{name: functools.partial(_block, widths) for name, widths in BLOCKS.items()},
 }
+_LAYERS: Layers = {name: _BY_KIND[name] for name in in_order(_BY_KIND)}
 TOP_HEAVY = 9
 """Layers of the top-heavy network without temporal convolutions."""
 
-_FROM_GOOGLENET = {
-    "conv1": "Conv2d_1a_7x7",
-    "conv2": "Conv2d_2b_1x1",
-    "conv3": "Conv2d_2c_3x3",
-    "inception3a": "Mixed_3b",
-    "inception3b": "Mixed_3c",
-    "inception4a": "Mixed_4b",
-    "inception4b": "Mixed_4c",
-    "inception4c": "Mixed_4d",
-    "inception4d": "Mixed_4e",
-    "inception4e": "Mixed_4f",
-    "inception5a": "Mixed_5b",
-    "inception5b": "Mixed_5c",
-}
+_GOOGLENET_BLOCKS = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+_FROM_GOOGLENET = dict(
+    zip(
+        ("conv1", "conv2", "conv3", *(f"inception{block}" for block in _GOOGLENET_BLOCKS)),
+        (name for name in _LAYERS if not name.startswith("MaxPool")),
+        strict=True,
+    )
+)
 """Torchvision's names of the layers that have weights."""
 
 S3D_V1_TOP_HEAVY = Spec(
     name="s3d_v1_top_heavy",
     taps=("stem", *list(_LAYERS)[1:-1], "map", "gap", "logits"),
     default_tap="gap",
-    weights=(),
     parameters=7_851_696,
     size=224,
-    squash_size=224,
-    short_side=256,
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     # 25 frames a second as I3D's; from 3 on, every pool has a window.
@@ -111,14 +91,14 @@ S3D_V1_TOP_HEAVY = Spec(
 )
 
 
-def make_s3d_v1(classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAVY) -> nn.Sequential:
+def make_s3d_v1(num_classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAVY) -> nn.Sequential:
     """A fresh network, trainable: `[B, 3, T, H, W]` to `[B, classes]`.
 
     Args:
-        classes: of the classifier.
+        num_classes: of the classifier.
         flat_layers: so many layers from the first have no temporal convolution.
     """
-    return make_separable(_LAYERS, flat_layers, BLOCKS["Mixed_5c"].outputs, classes)
+    return make_separable(_LAYERS, flat_layers, BLOCKS["Mixed_5c"].outputs, num_classes)
 
 
 def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
@@ -129,7 +109,7 @@ def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -
             if not key.startswith(("aux1.", "aux2."))
         }
         state = inflate(trunk, make_s3d_v1)
-    return build_chain(S3D_V1_TOP_HEAVY, make_s3d_v1, "fc.weight", FOLD, taps, state, seed)
+    return build_chain(S3D_V1_TOP_HEAVY, make_s3d_v1, "fc", FOLD, taps, state, seed)
 
 
 FAMILY: dict[str, tuple[Spec, Builder]] = {S3D_V1_TOP_HEAVY.name: (S3D_V1_TOP_HEAVY, _build)}

@@ -26,8 +26,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
-from egofeat.extract.backbones.chain import build_chain
-from egofeat.extract.backbones.classifiers import KINETICS_CLASSES
+from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
 from egofeat.extract.backbones.inception.separable import (
     FOLD,
@@ -37,6 +36,7 @@ from egofeat.extract.backbones.inception.separable import (
     Layers,
     make_separable,
 )
+from egofeat.extract.backbones.stages import build_chain
 
 
 def _type_1(conv: Conv, inputs: int, pooled: int) -> Branches:
@@ -146,15 +146,15 @@ TOP_HEAVY = 9
 """Layers of the top-heavy network without temporal convolutions."""
 
 
-def make_s3d_v3(classes: int = KINETICS_CLASSES, flat_layers: int = 0) -> nn.Sequential:
+def make_s3d_v3(num_classes: int = KINETICS_CLASSES, flat_layers: int = 0) -> nn.Sequential:
     """A fresh network, trainable: `[B, 3, T, H, W]` to `[B, classes]`.
 
     Args:
-        classes: of the classifier.
+        num_classes: of the classifier.
         flat_layers: so many layers from the first have no temporal convolution; `TOP_HEAVY`
             gives the top-heavy network.
     """
-    return make_separable(_LAYERS, flat_layers, features=2048, classes=classes)
+    return make_separable(_LAYERS, flat_layers, features=2048, classes=num_classes)
 
 
 def _spec(name: str, parameters: int) -> Spec:
@@ -162,11 +162,8 @@ def _spec(name: str, parameters: int) -> Spec:
         name=name,
         taps=("stem", *list(_LAYERS)[1:-1], "map", "gap", "logits"),
         default_tap="gap",
-        weights=(),
         parameters=parameters,
         size=224,
-        squash_size=224,
-        short_side=256,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         # 25 frames a second as I3D's.
@@ -202,7 +199,7 @@ def _build(
             _ours(key): tensor for key, tensor in state.items() if not key.startswith("AuxLogits.")
         }
         state = inflate(trunk, make)
-    return build_chain(spec, make, "fc.weight", FOLD, taps, state, seed, _FEWEST_PIXELS)
+    return build_chain(spec, make, "fc", FOLD, taps, state, seed, _FEWEST_PIXELS)
 
 
 FAMILY: dict[str, tuple[Spec, Builder]] = {

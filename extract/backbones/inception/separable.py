@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from egofeat.extract.backbones.chain import GlobalMean
+from egofeat.extract.backbones.stages import GlobalMean
 
 FOLD = (("conv", "bn"),)
 """Names of the (convolution, batch norm) of every unit here."""

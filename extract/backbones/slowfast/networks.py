@@ -11,10 +11,17 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
-from egofeat.extract.backbones.blank import blank
-from egofeat.extract.backbones.classifiers import AVA_CLASSES, KINETICS_CLASSES, count_classes
-from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import damp_branches, freeze, load_strictly, seeded
+from egofeat.extract.backbones.building import (
+    AVA_CLASSES,
+    KINETICS_CLASSES,
+    blank,
+    count_classes,
+    damp_branches,
+    fold_batch_norms,
+    freeze,
+    load_strictly,
+    seeded,
+)
 from egofeat.extract.backbones.resnet3d import FOLDED_PAIRS, Bottleneck, NonLocal
 from egofeat.extract.backbones.slowfast.designs import DESIGNS
 from egofeat.extract.backbones.slowfast.layouts import to_pyslowfast
@@ -58,15 +65,12 @@ def _spec(name: str, design: Design) -> Spec:
         default_tap="gap" if design.fast is None else "slowfast",
         parameters=_PARAMETERS[name],
         size=256,
-        squash_size=256,
-        short_side=256,
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
         weights=WEIGHTS[name],
         clip=Clip(
             frames=design.frames,
             stride=design.stride,
-            fps=30.0,
             fewest=design.alpha * halvings,
             multiple=design.alpha,
         ),

@@ -4,70 +4,54 @@ Neither publisher gives a sha256. Accuracies are over 10 clips × 3 crops; multi
 view, as PyTorchVideo's model zoo prints them.
 """
 
-import dataclasses
+from functools import partial
 
 from egofeat.extract.weights import Weights
 
 _FAIR = "https://dl.fbaipublicfiles.com"
 
+_resized = partial(Weights, sha256="", resize=256, interpolation="bilinear")
 
-def _pytorchvideo(file: str, top1: float, multiply_adds: float) -> Weights:
-    return Weights(
-        name="pytorchvideo_kinetics400",
+
+def _kinetics(
+    publisher: str, folder: str, file: str, top1: float, multiply_adds: float | None = None
+) -> Weights:
+    return _resized(
+        name=f"{publisher.lower()}_kinetics400",
         file=file,
-        url=f"{_FAIR}/pytorchvideo/model_zoo/kinetics/{file}",
-        sha256="",
-        licence="Apache-2.0 (PyTorchVideo)",
+        url=f"{_FAIR}/{publisher.lower()}/model_zoo/{folder}/{file}",
+        licence=f"Apache-2.0 ({publisher})",
         trained_on="Kinetics-400",
         accuracy=top1,
         views=(10, 3),
         multiply_adds=multiply_adds,
-        resize=256,
-        interpolation="bilinear",
     )
 
 
-def _pyslowfast(file: str, top1: float) -> Weights:
-    return Weights(
-        name="pyslowfast_kinetics400",
-        file=file,
-        url=f"{_FAIR}/pyslowfast/model_zoo/kinetics400/{file}",
-        sha256="",
-        licence="Apache-2.0 (PySlowFast)",
-        trained_on="Kinetics-400",
-        accuracy=top1,
-        views=(10, 3),
-        resize=256,
-        interpolation="bilinear",
-    )
+_pytorchvideo = partial(_kinetics, "PyTorchVideo", "kinetics")
+_pyslowfast = partial(_kinetics, "PySlowFast", "kinetics400")
 
 
-def _ava(file: str, version: str, mean_ap: float) -> Weights:
-    return Weights(
-        name=f"pyslowfast_ava_v{version}",
+def _ava(publisher: str, file: str, kinetics: int, version: str, mean_ap: float) -> Weights:
+    return _resized(
+        name=f"{publisher.lower()}_ava_v{version}",
         file=file,
-        url=f"{_FAIR}/pyslowfast/model_zoo/ava/{file}",
-        sha256="",
-        licence="Apache-2.0 (PySlowFast)",
-        trained_on=f"Kinetics-600, then AVA v{version}",
+        url=f"{_FAIR}/{publisher.lower()}/model_zoo/ava/{file}",
+        licence=f"Apache-2.0 ({publisher})",
+        trained_on=f"Kinetics-{kinetics}, then AVA v{version}",
         accuracy=mean_ap,
         metric="mAP",
-        resize=256,
-        interpolation="bilinear",
     )
 
 
-_EPIC = Weights(
+_EPIC = _resized(
     name="epic_kitchens100",
     # Published as SlowFast.pyth, which says too little in a folder of many weights.
     file="SlowFast_EPIC-KITCHENS-100.pyth",
     url="https://www.dropbox.com/s/uxb6i2xkn91xqzi/SlowFast.pyth?dl=1",
-    sha256="",
     licence="CC-BY-NC-SA-4.0 (epic-kitchens-slowfast)",
     trained_on="EPIC-KITCHENS-100",
     fps=60.0,
-    resize=256,
-    interpolation="bilinear",
     channels="BGR",
     marks=("head.projection_verb.weight", "head.projection_noun.weight"),
 )
@@ -86,17 +70,11 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
     "slowfast_16x8_r101": (_pytorchvideo("SLOWFAST_16x8_R101_50_50.pyth", 78.70, 215.61),),
     "slowfast_nln_16x8_r101": (),
     "slowfast_32x2_r50_ava": (
-        dataclasses.replace(
-            _ava("SLOWFAST_8x8_R50_DETECTION.pyth", "2.2", 24.67),
-            name="pytorchvideo_ava_v2.2",
-            url=f"{_FAIR}/pytorchvideo/model_zoo/ava/SLOWFAST_8x8_R50_DETECTION.pyth",
-            licence="Apache-2.0 (PyTorchVideo)",
-            trained_on="Kinetics-400, then AVA v2.2",
-        ),
+        _ava("PyTorchVideo", "SLOWFAST_8x8_R50_DETECTION.pyth", 400, "2.2", 24.67),
     ),
     "slowfast_32x2_r101_ava": (
-        _ava("SLOWFAST_32x2_R101_50_50.pkl", "2.2", 29.1),
-        _ava("SLOWFAST_32x2_R101_50_50_v2.1.pkl", "2.1", 28.2),
+        _ava("PySlowFast", "SLOWFAST_32x2_R101_50_50.pkl", 600, "2.2", 29.1),
+        _ava("PySlowFast", "SLOWFAST_32x2_R101_50_50_v2.1.pkl", 600, "2.1", 28.2),
     ),
     "slow_8x8_r50": (
         _pytorchvideo("SLOW_8x8_R50.pyth", 74.58, 54.52),

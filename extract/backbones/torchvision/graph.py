@@ -17,15 +17,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import get_model
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from egofeat.extract.backbones.blank import blank
-from egofeat.extract.backbones.freezing import freeze
+from egofeat.extract.backbones.building import blank, fill, freeze
 from egofeat.extract.backbones.stages import average, check_pixels
-from egofeat.extract.backbones.torchvision.weights import (
-    arguments_of,
-    default_of,
-    fewest_pixels,
-    fill,
-)
+from egofeat.extract.backbones.torchvision.weights import arguments_of, default_of, fewest_pixels
 
 # No other side of a tensor is as long, so that it tells which ones hold a row an image.
 _BATCH = 11

@@ -16,33 +16,23 @@ from torchvision.models.resnet import Bottleneck
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Builder, Spec
-from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import damp_branches, freeze
+from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
 from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.backbones.torchvision.graph import TracedModel
-from egofeat.extract.backbones.torchvision.weights import (
-    RESCALED,
-    arguments_of,
-    default_of,
-    fewest_pixels,
-    fill,
-    records,
-)
+from egofeat.extract.backbones.torchvision.weights import arguments_of, fewest_pixels, spec_of
 
-_RESNET_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
-_RESNET_ROWS = (("conv1", "relu", "maxpool"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+_RESNET = {
+    "stem": ("conv1", "relu", "maxpool"),
+    **{f"stage{number}": (f"layer{number}",) for number in range(1, 5)},
+}
 _RESNET_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 _MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
-_INCEPTION_ROWS = (
-    ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
-    ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
-    *((f"Mixed_{block}",) for block in _MIXED),
-)
-_INCEPTION_STAGES = ("stem", "middle", *(f"mixed_{block}" for block in _MIXED))
+_INCEPTION = {
+    "stem": ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
+    "middle": ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
+    **{f"mixed_{block}": (f"Mixed_{block}",) for block in _MIXED},
+}
 _ENDS = ("map", "gap", "logits")
-
-# What ImageNet's mean and deviation become after torchvision has these networks rescale them.
-_HALF = (0.5, 0.5, 0.5)
 
 
 def family_of(name: str) -> tuple[Spec, Builder]:
@@ -71,25 +61,7 @@ def family_of(name: str) -> tuple[Spec, Builder]:
 @functools.cache
 def _family_of(name: str) -> tuple[Spec, Builder]:
     model = TracedModel(name)
-    return _spec(f"tv:{name}", name, tuple(model.taps)), model.build
-
-
-def _spec(name: str, model: str, taps: Sequence[str]) -> Spec:
-    preset = default_of(model).transforms()
-    (size,) = preset.crop_size
-    (short_side,) = preset.resize_size
-    return Spec(
-        name=name,
-        taps=tuple(taps),
-        default_tap="gap",
-        weights=records(model),
-        parameters=default_of(model).meta["num_params"],
-        size=size,
-        squash_size=size,
-        short_side=short_side,
-        mean=_HALF if model in RESCALED else tuple(preset.mean),
-        std=_HALF if model in RESCALED else tuple(preset.std),
-    )
+    return spec_of(f"tv:{name}", name, model.taps), model.build
 
 
 def _build_resnet50(
@@ -98,9 +70,7 @@ def _build_resnet50(
     network = fill(resnet50, state, seed, "fc", "logits" in taps, "resnet50")
     if state is None:
         damp_branches(network, Bottleneck, "bn3")
-    layers = dict(fold_batch_norms(freeze(network), _RESNET_PAIRS).named_children())
-    rows = [nn.Sequential(*(layers[name] for name in row)) for row in _RESNET_ROWS]
-    return Stages(dict(zip(_RESNET_STAGES, rows, strict=True)), layers["fc"], taps)
+    return _staged(fold_batch_norms(freeze(network), _RESNET_PAIRS), _RESNET, taps)
 
 
 def _build_inception_v3(
@@ -108,16 +78,22 @@ def _build_inception_v3(
 ) -> nn.Module:
     make = functools.partial(inception_v3, **arguments_of("inception_v3", state))
     network = freeze(fill(make, state, seed, "fc", "logits" in taps, "inception_v3"))
-    layers = dict(fold_batch_norms(network, [("conv", "bn")]).named_children())
-    rows = [nn.Sequential(*(layers[name] for name in row)) for row in _INCEPTION_ROWS]
-    stages = dict(zip(_INCEPTION_STAGES, rows, strict=True))
-    return Stages(stages, layers["fc"], taps, fewest_pixels=fewest_pixels("inception_v3"))
+    folded = fold_batch_norms(network, [("conv", "bn")])
+    return _staged(folded, _INCEPTION, taps, fewest_pixels("inception_v3"))
+
+
+def _staged(
+    network: nn.Module, rows: Mapping[str, Sequence[str]], taps: Sequence[str], fewest: int = 1
+) -> Stages:
+    layers = dict(network.named_children())
+    stages = {stage: nn.Sequential(*(layers[name] for name in row)) for stage, row in rows.items()}
+    return Stages(stages, layers["fc"], taps, fewest_pixels=fewest)
 
 
 FAMILY: dict[str, tuple[Spec, Builder]] = {
-    "resnet50": (_spec("resnet50", "resnet50", (*_RESNET_STAGES, *_ENDS)), _build_resnet50),
+    "resnet50": (spec_of("resnet50", "resnet50", (*_RESNET, *_ENDS)), _build_resnet50),
     "inception_v3": (
-        _spec("inception_v3", "inception_v3", (*_INCEPTION_STAGES, *_ENDS)),
+        spec_of("inception_v3", "inception_v3", (*_INCEPTION, *_ENDS)),
         _build_inception_v3,
     ),
 }

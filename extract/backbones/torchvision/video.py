@@ -13,33 +13,16 @@ from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
 from torchvision.models.video.resnet import BasicBlock
 
 from egofeat.extract.backbones.backbone import Builder, Clip, Spec
-from egofeat.extract.backbones.folding import fold_batch_norms
-from egofeat.extract.backbones.freezing import damp_branches, freeze
+from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
 from egofeat.extract.backbones.stages import Stages, average
-from egofeat.extract.backbones.torchvision.weights import default_of, fill, records
+from egofeat.extract.backbones.torchvision.weights import spec_of
 
 _MIXED = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
 _S3D_STAGES = ("stem", "conv_2b", "conv_2c", *(f"mixed_{name}" for name in _MIXED))
 _RESNET_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 _RESNET_LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
+_ENDS = ("map", "gap", "logits")
 _WINDOW_THW = (2, 7, 7)
-
-
-def _spec(name: str, stages: Sequence[str], clip: Clip, **published: object) -> Spec:
-    preset = default_of(name).transforms()
-    return Spec(
-        name=name,
-        taps=(*stages, "map", "gap", "logits"),
-        default_tap="gap",
-        weights=records(name, **published),  # type: ignore[arg-type]
-        parameters=default_of(name).meta["num_params"],
-        size=preset.crop_size[0],
-        squash_size=preset.crop_size[0],
-        short_side=tuple(preset.resize_size),
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-        clip=clip,
-    )
 
 
 def _build_s3d(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
@@ -90,12 +73,16 @@ _RESNET_CLIP = Clip(frames=16, stride=1, fps=15.0, fewest=1)
 
 FAMILY: dict[str, tuple[Spec, Builder]] = {
     # Torchvision's figure for S3D is that of 16 frames, its accuracy that of 128.
-    "s3d": (_spec("s3d", _S3D_STAGES, _S3D_CLIP, multiply_adds=False), _build_s3d),
+    "s3d": (
+        spec_of("s3d", "s3d", (*_S3D_STAGES, *_ENDS), _S3D_CLIP, multiply_adds=False),
+        _build_s3d,
+    ),
     **{
-        make.__name__: (
-            _spec(make.__name__, _RESNET_STAGES, _RESNET_CLIP, views=(5, 1)),
-            _resnet_builder(make.__name__, make),
+        name: (
+            spec_of(name, name, (*_RESNET_STAGES, *_ENDS), _RESNET_CLIP, views=(5, 1)),
+            _resnet_builder(name, make),
         )
         for make in (r2plus1d_18, r3d_18, mc3_18)
+        for name in (make.__name__,)
     },
 }

@@ -1,15 +1,14 @@
-"""What torchvision says of its weights, as our records, and its networks filled with them."""
+"""What torchvision says of its models and their weights, as our specs and records."""
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import WeightsEnum, get_model_weights
 
-from egofeat.extract.backbones.classifiers import count_classes
-from egofeat.extract.backbones.freezing import load_strictly, seeded
+from egofeat.extract.backbones.backbone import Clip, Spec
 from egofeat.extract.weights import Weights
 
 LICENCE = "BSD-3-Clause (torchvision)"
@@ -44,6 +43,32 @@ def arguments_of(name: str, state: Mapping[str, Tensor] | None) -> dict[str, int
     return {"aux_logits": auxiliary, "transform_input": False, "init_weights": False}
 
 
+def spec_of(
+    name: str,
+    model: str,
+    taps: Iterable[str],
+    clip: Clip | None = None,
+    views: tuple[int, int] = (1, 1),
+    multiply_adds: bool = True,
+) -> Spec:
+    """The spec of a torchvision model as its default weights have it; see `records`."""
+    default = default_of(model)
+    preset = default.transforms()
+    rescaled = (0.5, 0.5, 0.5) if model in RESCALED else None
+    return Spec(
+        name=name,
+        taps=tuple(taps),
+        default_tap="gap",
+        weights=records(model, views, multiply_adds),
+        parameters=default.meta["num_params"],
+        size=preset.crop_size[0],
+        short_side=_sides(preset),
+        mean=rescaled or tuple(preset.mean),
+        std=rescaled or tuple(preset.std),
+        clip=clip,
+    )
+
+
 def records(
     name: str, views: tuple[int, int] = (1, 1), multiply_adds: bool = True
 ) -> tuple[Weights, ...]:
@@ -63,42 +88,15 @@ def records(
     return tuple(_record(weights, views, multiply_adds) for weights in ordered)
 
 
-def fill(
-    make: Callable[..., nn.Module],
-    state: Mapping[str, Tensor] | None,
-    seed: int,
-    classifier: str,
-    needed: bool,
-    name: str,
-) -> nn.Module:
-    """The network with its weights, loaded strictly, or random ones made from `seed`.
-
-    Args:
-        make: takes `num_classes`.
-        state: torchvision's state dict, with any number of classes.
-        seed: of random weights.
-        classifier: name of the last layer.
-        needed: whether a tap was asked for that the classifier gives; `state` may come
-            without it otherwise.
-        name: of the backbone, for the error.
-
-    Raises:
-        WeightsError: keys or shapes that are not the network's, or no classifier that is needed.
-    """
-    if state is None:
-        return seeded(make, seed)
-    classes = count_classes(state, f"{classifier}.weight", needed, name)
-    network = make() if classes is None else make(num_classes=classes)
-    if classes is None:
-        own = network.get_submodule(classifier).state_dict(prefix=f"{classifier}.")
-        state = {**own, **state}
-    load_strictly(network, state, name)
-    return network
-
-
 def _input(weights: WeightsEnum) -> tuple[Any, ...]:
     preset = weights.transforms()
     return (*preset.crop_size, *preset.mean, *preset.std)
+
+
+def _sides(preset: Any) -> int | tuple[int, int]:
+    """What frames are resized to: the short side, or (height, width)."""
+    short, *rest = preset.resize_size
+    return (short, rest[0]) if rest else short
 
 
 def _record(weights: WeightsEnum, views: tuple[int, int], multiply_adds: bool) -> Weights:
@@ -106,7 +104,6 @@ def _record(weights: WeightsEnum, views: tuple[int, int], multiply_adds: bool) -
     ((trained_on, scores),) = meta["_metrics"].items()
     file = weights.url.rsplit("/", maxsplit=1)[1]
     digest = re.search(r"-([0-9a-f]{8,})\.pth$", file)
-    sides = tuple(preset.resize_size)
     # Images are shrunk with a low-pass filter; videos are not, as they were in training.
     filtered = "-antialias" if getattr(preset, "antialias", False) else ""
     return Weights(
@@ -119,6 +116,6 @@ def _record(weights: WeightsEnum, views: tuple[int, int], multiply_adds: bool) -
         accuracy=None if math.isnan(scores["acc@1"]) else scores["acc@1"],
         views=views,
         multiply_adds=meta["_ops"] if multiply_adds else None,
-        resize=(sides[0], sides[1]) if len(sides) == 2 else sides[0],
+        resize=_sides(preset),
         interpolation=f"{preset.interpolation.value}{filtered}",
     )

@@ -196,7 +196,7 @@ def test_too_few_pixels_are_refused(name):
 def test_a_trained_network_comes_back_folded(name):
     flat = 0 if name == "s3d_v3" else 9
     make = s3d_v1.make_s3d_v1 if "v1" in name else s3d_v3.make_s3d_v3
-    trained = fill(make(classes=5, flat_layers=flat))
+    trained = fill(make(num_classes=5, flat_layers=flat))
     frames, size = SMALLEST[name]
     clip = torch.randn(2, 3, frames, size, size, generator=torch.Generator().manual_seed(8))
     spec, build = FAMILY[name]
