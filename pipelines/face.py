@@ -1,6 +1,5 @@
 """What `import egofeat` offers of the pipelines: calls whose keywords are the options' names."""
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, fields
@@ -31,10 +30,13 @@ from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, Predic
 from egofeat.pipelines.training.predict import Predictions
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, ShardRows
+from egofeat.words import nearest
 
 Where = str | os.PathLike[str]
 """A path."""
 Several = list[Where] | tuple[Where, ...]
+Tap = str | None
+Taps = list[str] | tuple[str, ...]
 Array = NDArray[Any]
 
 
@@ -61,46 +63,24 @@ class _Taps(dict[str, Memory]):
 
 
 @overload
-def features(
-    video: Where,
-    backbone: str = ...,
-    *,
-    tap: str | None = ...,
-    weights: Where = ...,
-    **options: Any,
-) -> Array: ...
+def features(video: Where, backbone: str = ..., *, tap: Tap = ..., **options: Any) -> Array: ...
 @overload
 def features(
-    video: Where,
-    backbone: str = ...,
-    *,
-    tap: list[str] | tuple[str, ...],
-    weights: Where = ...,
-    **options: Any,
+    video: Where, backbone: str = ..., *, tap: Taps, **options: Any
 ) -> dict[str, Array]: ...
 @overload
 def features(
-    video: Several,
-    backbone: str = ...,
-    *,
-    tap: str | None = ...,
-    weights: Where = ...,
-    **options: Any,
+    video: Several, backbone: str = ..., *, tap: Tap = ..., **options: Any
 ) -> list[Array]: ...
 @overload
 def features(
-    video: Several,
-    backbone: str = ...,
-    *,
-    tap: list[str] | tuple[str, ...],
-    weights: Where = ...,
-    **options: Any,
+    video: Several, backbone: str = ..., *, tap: Taps, **options: Any
 ) -> list[dict[str, Array]]: ...
 def features(
     video: Where | Several,
     backbone: str = "mobilenetv2",
     *,
-    tap: str | list[str] | tuple[str, ...] | None = None,
+    tap: Tap | Taps = None,
     weights: Where = "default",
     **options: Any,
 ) -> Array | dict[str, Array] | list[Array] | list[dict[str, Array]]:
@@ -284,9 +264,7 @@ def _checked(options: dict[str, Any], known: dict[str, Field[Any]], *also: str) 
     """Keywords of which each is an option that there is; paths may be texts."""
     for name, value in options.items():
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, *also], n=1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise RequestError(f"there is no option {name}: {mend}")
+            raise RequestError(f"there is no option '{name}': {nearest(name, [*known, *also])}")
         if isinstance(value, str) and "Path" in str(known[name].type):
             options[name] = Path(value)
     return options

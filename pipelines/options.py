@@ -76,14 +76,9 @@ class Compute(Device, Batch, panel="Compute"):
     def __post_init__(self) -> None:
         super().__post_init__()
         number, parts = self.part
-        if parts < 1:
-            raise RequestError(
-                f"`part` {number}/{parts} is no part: give a number of so many, as 3/16"
-            )
         if not 1 <= number <= parts:
-            raise RequestError(
-                f"`part` {number}/{parts} is no part: give 1/{parts} to {parts}/{parts}"
-            )
+            there = f"1/{parts} to {parts}/{parts}" if parts > 0 else "a number of so many, as 3/16"
+            raise RequestError(f"`part` {number}/{parts} is no part: give {there}")
 
 
 class Weights(Options, panel="Network"):

@@ -173,8 +173,7 @@ class Options:
                 raise RequestError(f"`{name}` is {value!r}: give a {wanted}")
         for one in declared(type(self)):
             value = getattr(self, one.name, None)
-            settled = value is None or value == one.default or one.holder is not type(self)
-            if not settled and not one.option.allows(value):
+            if value not in (None, one.default) and not one.option.allows(value):
                 raise RequestError(f"`{one.name}` is {one.show(value)}: {one.option.wanted(value)}")
 
     @classmethod
@@ -211,8 +210,6 @@ class Declared:
     """MISSING where a value must be given."""
     option: Option
     panel: str
-    holder: type[Options]
-    """Whose field it is; of an inherited one, the heir."""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -267,31 +264,33 @@ def declared(kind: type[Options]) -> tuple[Declared, ...]:
     Arguments come before, as on the command line: those of a group before the class's own.
     """
     hints, held = get_type_hints(kind), _held(kind)
-    here = {one.name: one for one in fields(kind)}
-    groups = [of for of in kind.__mro__ if issubclass(of, Options)]
+    groups = [group for group in kind.__mro__ if issubclass(group, Options)]
+    place = {
+        name: (number, own)
+        for number, group in reversed(list(enumerate(groups)))
+        for own, name in enumerate(get_annotations(group))
+    }
     found: list[Declared] = []
-    arguments: list[Declared] = []
-    while here and groups:
-        group = groups.pop(0)
-        names = [name for name in get_annotations(group) if name in here]
-        own = [(name, here.pop(name)) for name in names]
-        found += [one for name, _ in own if name in held for one in declared(held[name])]
-        options = [
-            Declared(
-                name=name,
-                hint=_without_none(hints[name]),
-                default=one.default if one.default_factory is MISSING else one.default_factory(),
-                option=one.metadata["option"],
-                panel=_panel(group, kind),
-                holder=kind,
+    for one in sorted(fields(kind), key=lambda one: place[one.name]):
+        if one.name in held:
+            found += declared(held[one.name])
+        elif "option" in one.metadata:
+            found.append(
+                Declared(
+                    name=one.name,
+                    hint=_without_none(hints[one.name]),
+                    default=one.default if one.default_factory is MISSING else {},
+                    option=one.metadata["option"],
+                    panel=_panel(groups[place[one.name][0]], kind),
+                )
             )
-            for name, one in own
-            if "option" in one.metadata
-        ]
-        arguments[:0] = [one for one in options if one.option.argument]
-        found += [one for one in options if not one.option.argument]
     panels = [one.panel for one in found]
-    return (*arguments, *sorted(found, key=lambda one: panels.index(one.panel)))
+
+    def order(one: Declared) -> tuple[bool, int]:
+        options = not one.option.argument
+        return options, panels.index(one.panel) if options else -place[one.name][0]
+
+    return tuple(sorted(found, key=order))
 
 
 def _panel(group: type[Options], kind: type[Options]) -> str:
@@ -319,13 +318,13 @@ def _without_none(hint: Any) -> Any:
 
 def plain(options: Options) -> dict[str, Any]:
     """The values by name, in what JSON and YAML have; `read_saved` reads them again."""
-    found = {}
-    held = {name: getattr(options, name) for name in _held(type(options))}
-    for one in declared(type(options)):
-        if hasattr(options, one.name):
-            found[one.name] = json.loads(json.dumps(getattr(options, one.name), default=str))
-    for inner in filter(None, held.values()):
-        found |= plain(inner)
+    found: dict[str, Any] = {}
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if isinstance(value, Options):
+            found |= plain(value)
+        elif "option" in one.metadata:
+            found[one.name] = json.loads(json.dumps(value, default=str))
     return found
 
 

@@ -79,9 +79,9 @@ def test_weights_are_a_path_or_a_text(tmp_path):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: egofeat.features("x.mp4", frame=3), "no option frame: did you mean frames?"),
-        (lambda: egofeat.fit("lstm", "s", epoch=3), "no option epoch: did you mean epochs?"),
-        (lambda: egofeat.extract_dataset(xyz=1), "no option xyz: there are "),
+        (lambda: egofeat.features("x.mp4", frame=3), "no option 'frame': did you mean 'frames'?"),
+        (lambda: egofeat.fit("lstm", "s", epoch=3), "no option 'epoch': did you mean 'epochs'?"),
+        (lambda: egofeat.extract_dataset(xyz=1), "no option 'xyz': known are "),
         (lambda: egofeat.features("x", clip_frames=8), "`clip_frames` does not suit mobilenetv2"),
         (lambda: egofeat.features("x", frames=0), "`frames` is 0: give 1 or more"),
         (lambda: egofeat.fit("lstm", "s", epochs=0), "`epochs` 0 trains nothing"),
@@ -93,8 +93,8 @@ def test_weights_are_a_path_or_a_text(tmp_path):
         (lambda: egofeat.predict("run", "x.mp4", top="5"), "`top` is '5': give a whole number"),
         (lambda: egofeat.predict("run", "x.mp4", top=0), "`top` is 0: give 1 or more"),
         (lambda: egofeat.features("x", 3), "`backbone` is 3: give a string"),
-        (lambda: egofeat.features("x", taps=("gap",)), "no option taps: did you mean tap?"),
-        (lambda: egofeat.extract_dataset(taps="gap"), "no option taps: did you mean tap?"),
+        (lambda: egofeat.features("x", taps=("gap",)), "no option 'taps': did you mean 'tap'?"),
+        (lambda: egofeat.extract_dataset(taps="gap"), "no option 'taps': did you mean 'tap'?"),
         (
             lambda: egofeat.fit("lstm", "s", trainer=TrainerConfig(), batch_size=4),
             "trainer is given whole, and batch_size too: give one of the two",
@@ -113,7 +113,7 @@ def test_an_option_that_there_is_not_is_told(call, sentence):
     ["out", "format", "compress", "manifest", "dataset", "splits", "part", "retry_failed", "roi"],
 )
 def test_features_have_no_option_of_stores(name):
-    with pytest.raises(RequestError, match=f"there is no option {name}: "):
+    with pytest.raises(RequestError, match=f"there is no option '{name}': "):
         egofeat.features("x.mp4", **{name: None})
 
 
