@@ -110,7 +110,7 @@ class Description:
     def lines(self) -> list[str]:
         """All of it, 80 columns wide."""
         spec = self.spec
-        cost = f"{self.giga} G a view, counted"
+        cost = "–" if self.multiply_adds is None else f"{self.giga} G a view, counted"
         if spec.weights and spec.weights[0].multiply_adds:
             cost += f" ({spec.weights[0].multiply_adds:g} G as published)"
         seen = f"{spec.size} pixels a side"

@@ -119,8 +119,12 @@ def test_the_page_is_one_package_that_every_command_takes(
     assert (config["options"], config["package"]) == ({"temperature": 2.0}, "toy 1.0")
     printed("evaluate", run, "--split", "val")
     printed("verify", run)
-    assert json.loads(printed("predict", run, tmp_path / "videos/0.mp4", "--json"))
+    film = tmp_path / "videos/0.mp4"
+    assert json.loads(printed("predict", run, film, "--json"))
+    printed("annotate", run, film, "--out", tmp_path / "seen.mp4", "--device", "cpu")
     printed("extract", "--backbone", "toy.backbone:ToyNet", "--manifest", manifest, "--out", here)
+    again = ("reextract", "--from", path, "--manifest", manifest, "--out", tmp_path / "again")
+    printed(*again, "--backbone", "toy.backbone:ToyNet", "--tap", "gap", "--workers", "1")
 
 
 def test_what_a_missing_package_made_is_told_in_one_sentence(

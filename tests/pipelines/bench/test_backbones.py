@@ -311,11 +311,30 @@ def command(*words: object, out: Path) -> Result:
     return CliRunner().invoke(app, ["bench", "backbones", *map(str, (*words, *options))])
 
 
-def test_the_command_ends_with_one_object(tmp_path):
-    done = command("mobilenetv2", "--views", "2x3", "--json", out=tmp_path / "made")
-    assert done.exit_code == 0
+OWN = """
+from torch import nn
+from egofeat.extract.backbones import Spec
+
+class Net(nn.Module):
+    spec = Spec(taps=("map",), size=48)
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, images):
+        return {"map": self.conv(images)}
+"""
+
+
+def test_the_command_ends_with_one_object_of_a_module_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "own_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = command("own_net:Net", "--views", "2x3", "--json", out=tmp_path / "made")
+    assert done.exit_code == 0, done.stdout
     (row,) = json.loads(done.stdout)["rows"]
     assert (row["clips"], row["crops"], row["batch"], row["size"]) == (2, 3, 2, 32)
+    assert (row["parameters"], row["accuracy"], row["reason"]) == (8 * 28, None, "")
     assert (tmp_path / "made/backbones.csv").is_file()
 
 
