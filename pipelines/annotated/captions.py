@@ -6,10 +6,9 @@ Text is white on a dark, half-transparent panel whose edge has the colour of its
 import itertools
 import math
 from collections.abc import Sequence
-from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from egofeat.pipelines.figures.label_layout import Panel, Placed, Rectangle, Size, place_lines
 from egofeat.pipelines.figures.style import COLOURS
@@ -68,7 +67,7 @@ def draw_overlay(tags: Sequence[Tag], frame: Size) -> Overlay:
         frame: its width and height.
     """
     ordered = sorted(tags, key=lambda tag: tag.box or ())
-    writing = _Writing.of(frame)
+    writing = _Writing(frame)
     boxes = [tag.box and _pixels(tag.box, frame) for tag in ordered]
     named = [number for number, tag in enumerate(ordered) if tag.labels]
     panels = [writing.panel(ordered[n], boxes[n] or (0, 0, 0, 0)) for n in named]
@@ -88,36 +87,24 @@ def draw_overlay(tags: Sequence[Tag], frame: Size) -> Overlay:
 
 def colour(rank: int) -> tuple[int, int, int, int]:
     """Bright colours, RGBA, each unlike the ones before: first those of all pictures."""
+    named = f"hsv({360 * (rank * _GOLDEN % 1)}, 70%, 100%)"
     if rank < len(COLOURS):
-        red, green, blue = bytes.fromhex(COLOURS[-1 - rank][1:])
-    else:
-        light = hsv_to_rgb(rank * _GOLDEN % 1, 0.7, 1.0)
-        red, green, blue = (round(255 * value) for value in light)
+        named = COLOURS[-1 - rank]
+    red, green, blue = ImageColor.getrgb(named)[:3]
     return red, green, blue, 255
 
 
-@dataclass(frozen=True)
 class _Writing:
-    """How labels are written on frames of one size."""
+    """How labels are written on frames of one size: font, height of a line and edges, pixels."""
 
-    font: ImageFont.FreeTypeFont
-    height: int
-    """Pixels from line to line."""
-    pad: int
-    """Pixels around the lines of a panel."""
-    edge: int
-    """Pixels of a panel's edge."""
-    room: int
-    """Pixels that a line may be long."""
-
-    @classmethod
-    def of(cls, frame: Size) -> "_Writing":
+    def __init__(self, frame: Size) -> None:
         size = max(_SMALLEST, round(frame[1] / _LINES_A_FRAME))
         font = ImageFont.load_default(size)
         assert isinstance(font, ImageFont.FreeTypeFont)
-        edge = max(1, size // 10)
-        pad = edge + max(2, size // 5)
-        return cls(font, sum(font.getmetrics()), pad, edge, frame[0] - 2 * pad)
+        self.font, self.height = font, sum(font.getmetrics())
+        self.edge = max(1, size // 10)
+        self.pad = self.edge + max(2, size // 5)
+        self.room = frame[0] - 2 * self.pad
 
     def panel(self, tag: Tag, box: Rectangle) -> Panel:
         widths = itertools.accumulate((self._width(line) for line in self._lines(tag)), max)

@@ -1,7 +1,8 @@
 """What a run's head sees in one video, stretch after stretch, as what is drawn over its frames."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -10,14 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import AveragedHeads
-from egofeat.heads.head import Head
+from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.captions import Label, Tag
-from egofeat.pipelines.annotated.people import People
+from egofeat.pipelines.annotated.options import AnnotateConfig
+from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
 from egofeat.pipelines.annotated.video import TimedTags
-from egofeat.pipelines.extraction.in_memory import Maker, PersonFeatures, Watched, make_features
-from egofeat.pipelines.training.predict import guesses_of, logits_of
+from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched, make_features
+from egofeat.pipelines.training.predict import (
+    guesses_of,
+    logits_of,
+    makers_of,
+    weights_of_sources,
+)
+from egofeat.pipelines.training.run import Run
 from egofeat.segments import Segment
 from egofeat.store.reading.persons import with_neighbours
 
@@ -25,139 +33,176 @@ STRETCH = 30.0
 """Seconds of video that are known of at once: what is further on takes no memory yet."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recogniser:
-    """A run's head, and which labels of it are drawn how often."""
+class Recogniser(ABC):
+    """A run's head at work on one video; counts what it has seen so far.
 
-    head: Head | AveragedHeads
-    classes: Mapping[str, Sequence[str]]
-    every: float
-    """Seconds from one key frame to the next, or of a stretch that is recognised."""
-    threshold: float
-    """Score that a label has at least."""
-    top: int
-    """Labels of a person, or of a target, at most."""
-    device: torch.device
+    Args:
+        run: whose head sees.
+        config: what is asked for.
+        video: opened.
+        opened: closes what is opened beside it.
+        every: seconds from one key frame to the next, or of a stretch, unless asked for.
+        threshold: score that a label has at least, unless asked for.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        config: AnnotateConfig,
+        video: PyavSource,
+        opened: ExitStack,
+        *,
+        every: float,
+        threshold: float,
+    ) -> None:
+        self.run, self.stop, self.top = run, video.stop, config.top
+        self.video = opened.enter_context(Watched(video))
+        self.device = choose_device(config.device)
+        self.head = run.head.to(self.device)
+        self.every = config.every or every
+        self.threshold = threshold if config.threshold is None else config.threshold
+        self.moments = self.labels = 0
+        """Key frames, or stretches that were recognised; and what was told of them."""
+        self.persons: int | None = None
+        """None where none are looked for."""
+        self.unread: dict[str, str] = {}
+        """Stretch that could not be read to the reason."""
+
+    @abstractmethod
+    def timed_tags(self) -> Iterator[TimedTags]:
+        """What is seen, in the order of time."""
 
     def logits(self, rows: Sequence[NDArray[Any]]) -> dict[str, Tensor]:
         """Of the head, for an array `[n, …]` of each store that it was trained on."""
         return logits_of(self.head, [torch.from_numpy(one) for one in rows], self.device)
 
-
-@dataclass
-class Seen:
-    """Counts of what has been seen so far."""
-
-    moments: int = 0
-    """Key frames, or stretches that were recognised."""
-    persons: int | None = None
-    """None where none were looked for."""
-    labels: int = 0
-    unread: dict[str, str] = field(default_factory=dict)
-    """Stretch that could not be read to the reason."""
+    def told(self, labels: Sequence[Label]) -> tuple[Label, ...]:
+        """Those that are sure enough; they are counted."""
+        sure = tuple(label for label in labels if label.score >= self.threshold)
+        self.labels += len(sure)
+        return sure
 
 
-def person_tags(
-    recogniser: Recogniser,
-    video: Watched,
-    people: People,
-    features: PersonFeatures,
-    others: int,
-    seen: Seen,
-) -> Iterator[TimedTags]:
-    """Persons at key frames, each with what it does; its tags last around its key frame.
+class PersonRecogniser(Recogniser):
+    """Persons at key frames, each with what it does; its tags last around its key frame."""
 
-    Args:
-        recogniser: of a run on persons.
-        video: opened.
-        people: who stands where.
-        features: makes those of the persons.
-        others: persons of the same key frame that the head sees beside each.
-        seen: counts on.
-    """
-    seen.persons, half = 0, recogniser.every / 2
-    for _, moments in groupby(people.moments, lambda moment: moment // STRETCH):
-        wanted = list(moments)
-        boxes = people.at(wanted)
-        seen.moments += len(boxes)
-        lost = {moment: "its frame cannot be decoded" for moment in wanted if moment not in boxes}
-        there = {moment: of for moment, of in boxes.items() if len(of)}
-        made, unread = features.at(video, there) if there else ({}, {})
-        seen.unread |= {f"{moment:g} s": why for moment, why in (lost | unread).items()}
-        for moment in filter(made.__contains__, there):
-            of_moment = there[moment]
-            logits = recogniser.logits([with_others(made[moment], of_moment.scores, others)])
-            scores = torch.cat([of.sigmoid().cpu() for of in logits.values()], dim=1)
-            tags = [
-                Tag(_labels(of_person, [*logits], recogniser), tuple(corners))
-                for corners, of_person in zip(of_moment.corners.tolist(), scores, strict=True)
-            ]
-            seen.persons += len(tags)
-            seen.labels += sum(len(tag.labels) for tag in tags)
-            yield TimedTags(moment - half, moment + half, tuple(tags))
+    def __init__(
+        self, run: Run, config: AnnotateConfig, video: PyavSource, opened: ExitStack
+    ) -> None:
+        super().__init__(run, config, video, opened, every=1.0, threshold=0.3)
+        self.persons, name = 0, config.video.stem
+        if config.boxes:
+            self._people = read_people(config.boxes, name, video.stop, self.every, config.min_score)
+        else:
+            detector = load_detector(config.min_score, config.device)
+            # Of its own: the frames that are written are read at the same time.
+            alone = opened.enter_context(video.again())
+            self._people = detect_people(detector, alone, self.every)
+        (source,) = run.config.sources  # persons are never joined
+        (weights,) = weights_of_sources(run, config.weights or None)
+        self._features = PersonFeatures(source.recipe, source.tap, weights, config.device)
+        self._others = source.shape[0] - 1
+
+    def timed_tags(self) -> Iterator[TimedTags]:
+        """See `Recogniser.timed_tags`."""
+        for _, moments in groupby(self._people.moments, lambda moment: moment // STRETCH):
+            wanted = list(moments)
+            boxes = self._people.at(wanted)
+            self.moments += len(boxes)
+            lost = {m: "its frame cannot be decoded" for m in wanted if m not in boxes}
+            there = {moment: of for moment, of in boxes.items() if len(of)}
+            made, unread = self._features.at(self.video, there) if there else ({}, {})
+            self.unread |= {f"{moment:g} s": why for moment, why in (lost | unread).items()}
+            for moment in filter(made.__contains__, there):
+                of = there[moment]
+                scores = self._scores(made[moment], of.scores)
+                corners = map(tuple, of.corners.tolist())
+                labels = map(self._labels, scores)
+                tags = tuple(map(Tag, labels, corners))
+                self.persons = (self.persons or 0) + len(tags)
+                yield TimedTags(moment - self.every / 2, moment + self.every / 2, tags)
+
+    def _scores(self, features: NDArray[Any], sureness: NDArray[np.float32]) -> Tensor:
+        """Scores `[n,C]` of all targets' classes side by side, of the persons of a key frame.
+
+        As a store of persons is read for heads: each with the others of its key frame, the most
+        confident first, zeros where there are fewer.
+        """
+        numbers = with_neighbours(np.zeros(len(features), np.int64), sureness, self._others)
+        nobody = np.zeros((1, *features.shape[1:]), features.dtype)
+        logits = self.logits([np.concatenate([features, nobody])[numbers]])
+        of_targets = [logits[target].sigmoid().cpu() for target in self.run.config.classes]
+        return torch.cat(of_targets, dim=1)
+
+    def _labels(self, scores: Tensor) -> tuple[Label, ...]:
+        """The highest of the scores `[C]` of one person."""
+        names = [name for names in self.run.config.classes.values() for name in names]
+        best = scores.argsort(descending=True, stable=True)[: self.top].tolist()
+        return self.told([Label(names[number], float(scores[number])) for number in best])
 
 
-def _labels(scores: Tensor, targets: Sequence[str], recogniser: Recogniser) -> tuple[Label, ...]:
-    """The highest of the scores `[C]` of all targets' classes, side by side."""
-    names = [name for target in targets for name in recogniser.classes[target]]
-    best = scores.argsort(descending=True, stable=True)[: recogniser.top].tolist()
-    labels = (Label(names[number], float(scores[number])) for number in best)
-    return tuple(label for label in labels if label.score >= recogniser.threshold)
-
-
-def with_others(features: NDArray[Any], scores: NDArray[np.float32], others: int) -> NDArray[Any]:
-    """Each person with the others of its key frame, `[n, …]` to `[n, 1 + others, …]`.
-
-    As a store of persons is read for heads: the most confident first, zeros where there are fewer.
-    """
-    numbers = with_neighbours(np.zeros(len(features), np.int64), scores, others)
-    nobody = np.zeros((1, *features.shape[1:]), features.dtype)
-    together: NDArray[Any] = np.concatenate([features, nobody])[numbers]
-    return together
-
-
-def clip_tags(
-    recogniser: Recogniser, video: Watched, stop: float, makers: Sequence[Maker], seen: Seen
-) -> Iterator[TimedTags]:
+class StretchRecogniser(Recogniser):
     """Stretches of video, each with what is recognised in it.
 
-    Args:
-        recogniser: of a run on segments.
-        video: opened.
-        stop: second at which it ends, exclusive.
-        makers: of the features of each store of the run.
-        seen: counts on.
-
     Raises:
-        RequestError: not one of the first stretches can be read.
+        RequestError: the run's features cannot be made of stretches, or boxes are given.
     """
-    name = str(video.path)
-    at_once = max(1, int(STRETCH / recogniser.every))
-    edges = stretch_edges(stop, recogniser.every)
-    for first in range(0, len(edges) - 1, at_once):
-        segments = [
-            Segment(f"{start:.2f} to {end:.2f} s", name, start, end)
-            for start, end in pairwise(edges[first : first + at_once + 1])
-        ]
-        memories = make_features(makers, segments, {name: video})
-        for memory in memories:
-            seen.unread.update({one.id: one.reason for one in memory.failures})
-        read = [segment for segment in segments if segment.id not in seen.unread]
-        if not first and not read:
-            reason = next(iter(seen.unread.values()))
-            raise RequestError(f"{name} could not be read: {reason}")
-        for segment in read:
-            rows = [memory.features[segment.id][np.newaxis] for memory in memories]
-            guesses = guesses_of(recogniser.logits(rows), recogniser.classes, recogniser.top)
-            labels = tuple(
-                Label(f"{target}: {one.name}" if len(guesses) > 1 else one.name, one.probability)
-                for target, of_target in guesses.items()
-                for one in of_target
-                if one.probability >= recogniser.threshold
+
+    def __init__(
+        self, run: Run, config: AnnotateConfig, video: PyavSource, opened: ExitStack
+    ) -> None:
+        super().__init__(run, config, video, opened, every=3.0, threshold=0.0)
+        for source in run.config.sources:
+            if not (plan := source.recipe.plan).counted:
+                raise RequestError(
+                    f"run {run.path} was trained on features by '{plan.sampling}', which cannot be "
+                    "made of any stretch of a video: name a run on a store of persons, or of "
+                    "segments"
+                )
+        if config.boxes:
+            raise RequestError(
+                f"run {run.path} was trained on segments and knows no persons: leave `boxes` out"
             )
-            seen.moments += 1
-            seen.labels += len(labels)
-            yield TimedTags(segment.start, segment.stop, (Tag(labels),))
+        self._makers = makers_of(run, config.weights or None, config.device)
+
+    def timed_tags(self) -> Iterator[TimedTags]:
+        """See `Recogniser.timed_tags`.
+
+        Raises:
+            RequestError: not one of the first stretches can be read.
+        """
+        name = str(self.video.path)
+        at_once = max(1, int(STRETCH / self.every))
+        edges = stretch_edges(self.stop, self.every)
+        for first in range(0, len(edges) - 1, at_once):
+            segments = [
+                Segment(f"{start:.2f} to {end:.2f} s", name, start, end)
+                for start, end in pairwise(edges[first : first + at_once + 1])
+            ]
+            memories = make_features(self._makers, segments, {name: self.video})
+            for memory in memories:
+                self.unread.update({one.id: one.reason for one in memory.failures})
+            read = [segment for segment in segments if segment.id not in self.unread]
+            if not first and not read:
+                reason = next(iter(self.unread.values()))
+                raise RequestError(f"{name} could not be read: {reason}")
+            for segment in read:
+                self.moments += 1
+                labels = self._labels([memory.features[segment.id] for memory in memories])
+                yield TimedTags(segment.start, segment.stop, (Tag(labels),))
+
+    def _labels(self, features: Sequence[NDArray[Any]]) -> tuple[Label, ...]:
+        """The most probable classes of each target of one stretch."""
+        logits = self.logits([row[np.newaxis] for row in features])
+        guesses = guesses_of(logits, self.run.config.classes, self.top)
+        of = {target: f"{target}: " if len(guesses) > 1 else "" for target in guesses}
+        return self.told(
+            [
+                Label(f"{of[target]}{guess.name}", guess.probability)
+                for target, of_target in guesses.items()
+                for guess in of_target
+            ]
+        )
 
 
 def stretch_edges(stop: float, every: float) -> list[float]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -109,46 +110,44 @@ def _write(
     format_: str,
     advance: Callable[[int], None],
 ) -> Written:
-    pictures: _Pictures | None = None
-    sound: Soundtrack | None = None
-    lost = 0
+    frames = _frames(source, advance)
+    first = next(frames, None)
+    if first is None:
+        raise MediaError(f"{source.path} is damaged: not one of its frames can be decoded")
+    done = 0
     with ExitStack() as opened:
-        for index, frame in _frames(source):
-            advance(1)
-            if frame is None:
-                lost += 1
-                continue
-            if pictures is None or sound is None:
-                output = opened.enter_context(av.open(str(partial), "w", format=format_))
-                pictures = _Pictures(output, source, (frame.shape[1], frame.shape[0]))
-                sound = Soundtrack(source.path, output, source.origin)
-                opened.callback(sound.close)
-            picture = pictures.fitted(frame)
-            drawer.draw(picture, float(source.times[index]))
-            sound.copy_until(float(source.times[index]))
+        output = opened.enter_context(av.open(str(partial), "w", format=format_))
+        height, width = first[1].shape[:2]
+        pictures = _Pictures(output, source, (width, height))
+        sound = Soundtrack(source.path, output, source.origin)
+        opened.callback(sound.close)
+        for index, frame in chain([first], frames):
+            picture, time = pictures.fitted(frame), float(source.times[index])
+            drawer.draw(picture, time)
+            sound.copy_until(time)
             pictures.add(index, picture)
-        if pictures is None or sound is None:
-            raise MediaError(f"{source.path} is damaged: not one of its frames can be decoded")
+            done += 1
         pictures.finish()
         sound.copy_until()
-        return Written(
-            len(source.times) - lost, lost, drawer.labels_left_out, tuple(sound.left_out)
-        )
+    lost = len(source.times) - done
+    return Written(done, lost, drawer.labels_left_out, tuple(sound.left_out))
 
 
-def _frames(source: PyavSource) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
-    """Every frame in order; None in place of one that cannot be decoded."""
-    count = len(source.times)
-    at = 0
+def _frames(
+    source: PyavSource, advance: Callable[[int], None]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Every frame that can be decoded, in order, with its index."""
+    at, count = 0, len(source.times)
     while at < count:
         try:
             for index, frame in source.scan(range(at, min(at + _SCANNED, count))):
+                advance(1)
                 yield index, frame
                 at = index + 1
         except UnreadableMediaError:
             raise
         except MediaError:
-            yield at, None
+            advance(1)
             at += 1
 
 
@@ -215,10 +214,8 @@ class _Pictures:
 
     def add(self, index: int, picture: Image.Image) -> None:
         """Encode the picture of a frame."""
-        rgb = np.asarray(picture)
-        odd = [(0, side % 2) for side in rgb.shape[:2]]
-        if any(map(any, odd)):
-            rgb = np.pad(rgb, [*odd, (0, 0)], mode="edge")
+        odd = [(0, side % 2) for side in picture.size[::-1]]
+        rgb = np.pad(np.asarray(picture), [*odd, (0, 0)], mode="edge")
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="itu709", threads=1)
         tick, until = self._ticks[index : index + 2].tolist()
