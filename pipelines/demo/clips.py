@@ -15,13 +15,12 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageDraw
 
 from egofeat.errors import RequestError
 from egofeat.store.files import replace_file
@@ -73,7 +72,7 @@ class Clip:
     food: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Session:
     """One video: a participant does about ten things, one beside the other on a long table."""
 
@@ -103,15 +102,8 @@ def plan_sessions(clips: int) -> list[Session]:
         for _ in range(number, clips, count):
             done.append(_clip(*next(decks[split]), end + int(rng.integers(7, 13)), rng))
             end = done[-1].frames.stop
-        sessions.append(
-            Session(
-                participant=participant,
-                video=f"P{participant + 1:02d}_{of_group + 1:02d}.mp4",
-                split=split,
-                clips=tuple(done),
-                seed=(0, number),
-            )
-        )
+        video = f"P{participant + 1:02d}_{of_group + 1:02d}.mp4"
+        sessions.append(Session(participant, video, split, tuple(done), seed=(0, number)))
     return sessions
 
 
@@ -209,35 +201,26 @@ def session_frames(session: Session) -> Iterator[NDArray[np.uint8]]:
     steps = np.interp(range(count), moments, np.arange(len(session.clips)).repeat(2)) * _WIDTH
     sway = _sway(count, rng) + np.stack([steps, np.zeros(count)], axis=1)
     for frame, (left, top) in enumerate(sway.round()):
-        view = table.crop(
-            (left + _MARGIN, top + _MARGIN, left + _MARGIN + _WIDTH, top + _MARGIN + _HEIGHT)
-        )
-        pen = ImageDraw.Draw(view)
-        for site in range(
-            max(0, int(left // _WIDTH)), min(len(session.clips), int(left // _WIDTH) + 2)
-        ):
-            draw_clip(pen, session.clips[site], frame, (site * _WIDTH - left, -top), skin)
+        x, y = left + _MARGIN, top + _MARGIN
+        view = table.crop((x, y, x + _WIDTH, y + _HEIGHT))
+        pen, seen = ImageDraw.Draw(view), max(0, int(left // _WIDTH))
+        for site, clip in enumerate(session.clips[seen : seen + 2], start=seen):
+            draw_clip(pen, clip, frame, (site * _WIDTH - left, -top), skin)
         yield np.asarray(view.reduce(2))
 
 
 def _table_top(session: Session, rng: np.random.Generator) -> Image.Image:
     """The empty table and the wall behind it, as wide as the session needs."""
     width, height = len(session.clips) * _WIDTH + 2 * _MARGIN, _HEIGHT + 2 * _MARGIN
-    table = Image.new(
-        "RGB", (width, height), _hsv(rng.uniform(10, 50), rng.uniform(8, 42), rng.uniform(55, 85))
-    )
+    wood = _hsv(rng.uniform(10, 50), rng.uniform(8, 42), rng.uniform(55, 85))
+    table = Image.new("RGB", (width, height), wood)
     grain = rng.normal(128, 16, (height // 6, width // (6, 24, 60)[session.participant % 3]))
-    light = Image.fromarray(grain.clip(0, 255).astype(np.uint8)).resize(
-        (width, height), Image.Resampling.BICUBIC
-    )
-    table = Image.blend(table, Image.merge("RGB", [light] * 3), 0.4)
+    coarse = Image.fromarray(grain.clip(0, 255).astype(np.uint8))
+    light = coarse.resize((width, height), Image.Resampling.BICUBIC).convert("RGB")
+    table = Image.blend(table, light, 0.4)
     pen = ImageDraw.Draw(table)
-    pen.rectangle(
-        (0, 0, width, 130),
-        _hsv(rng.uniform(0, 360), rng.uniform(5, 20), rng.uniform(75, 92)),
-        "#444444",
-        5,
-    )
+    wall = _hsv(rng.uniform(0, 360), rng.uniform(5, 20), rng.uniform(75, 92))
+    pen.rectangle((0, 0, width, 130), wall, "#444444", 5)
     for x in range(40, width, 150):  # things along the wall that take no part
         high, wide = rng.uniform(20, 80), rng.uniform(15, 45)
         colour = _hsv(rng.uniform(0, 360), rng.uniform(10, 50), rng.uniform(40, 80))
@@ -249,10 +232,8 @@ def _sway(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Pixels [frames, 2] that the camera strays: slow drift and tremble."""
     hertz = np.array([0.1, 0.25, 0.4, 0.6, 2.0, 4.0])
     strength = np.array([9.0, 7.0, 7.0, 5.0, 1.5, 1.0])
-    phases = (
-        rng.uniform(0, 2 * math.pi, (2, 6))
-        + 2 * math.pi * hertz * np.arange(frames)[:, None, None] / FPS
-    )
+    begins = rng.uniform(0, 2 * math.pi, (2, 6))
+    phases = begins + 2 * math.pi * hertz * np.arange(frames)[:, None, None] / FPS
     strayed: NDArray[np.float64] = (np.sin(phases) * strength).sum(-1)
     return strayed.clip(-_MARGIN, _MARGIN)
 
@@ -284,9 +265,8 @@ def draw_clip(pen: ImageDraw.ImageDraw, clip: Clip, frame: int, shift: Point, sk
         lid = between((x, y - high), (beside[0] + 0.7 * clip.side * rim, beside[1]), moved, lift=90)
         hand = lid[0], lid[1] - 14
     elif forward == "fill":  # three handfuls
-        hand = between(
-            beside, (x, y - high - 14), 0.5 - 0.5 * math.cos(6 * math.pi * moved), lift=60
-        )
+        part = 0.5 - 0.5 * math.cos(6 * math.pi * moved)
+        hand = between(beside, (x, y - high - 14), part, lift=60)
         _disc(pen, beside, 0.5 * rim * math.sqrt(1 - moved), clip.food)
     _draw_thing(pen, clip, (x, y), size, full)
     if lid:
@@ -304,9 +284,8 @@ def _draw_thing(pen: ImageDraw.ImageDraw, clip: Clip, at: Point, size: float, fu
     half, quarter = corners // 2 + 1, corners // 4
     _disc(pen, (at[0] + 8, at[1] + 4), 1.15 * foot, "#4a443d")
     if handle == "ring":
-        pen.ellipse(
-            (at[0] + 0.7 * foot, top[1] + 15, at[0] + 2 * foot, at[1] - 15), None, clip.body, 14
-        )
+        side = at[0] + 0.7 * foot, top[1] + 15, at[0] + 2 * foot, at[1] - 15
+        pen.ellipse(side, None, clip.body, 14)
     elif handle == "bar":
         pen.line([top, (at[0] + 2.2 * rim, top[1] + 10)], clip.body, 18)
     below, above = _ring(at, foot, corners)[:half], _ring(top, rim, corners)[:half]
@@ -323,20 +302,13 @@ def _draw_thing(pen: ImageDraw.ImageDraw, clip: Clip, at: Point, size: float, fu
 def _ring(at: Point, radius: float, corners: int) -> list[Point]:
     """A circle (or of 4 corners a square) that lies flat, from its right corner clockwise."""
     x, y, down = *at, 0.32 * radius
-    return [(x + radius * cos, y + down * sin) for cos, sin in _circle(corners)]
-
-
-@cache
-def _circle(corners: int) -> list[Point]:
     turns = [2 * math.pi * corner / corners for corner in range(corners)]
-    return [(math.cos(turn), math.sin(turn)) for turn in turns]
+    return [(x + radius * math.cos(turn), y + down * math.sin(turn)) for turn in turns]
 
 
-def _disc(
-    pen: ImageDraw.ImageDraw, at: Point, radius: float, colour: str, flat: float = 0.32
-) -> None:
-    high = flat * radius
-    pen.ellipse((at[0] - radius, at[1] - high, at[0] + radius, at[1] + high), colour)
+def _disc(pen: ImageDraw.ImageDraw, at: Point, radius: float, ink: str, flat: float = 0.32) -> None:
+    (x, y), high = at, flat * radius
+    pen.ellipse((x - radius, y - high, x + radius, y + high), ink)
 
 
 def smooth(value: float) -> float:
@@ -352,6 +324,4 @@ def between(a: Point, b: Point, part: float, lift: float = 0.0) -> Point:
 
 
 def _hsv(hue: float, saturation: float, value: float) -> str:
-    return "#{:02x}{:02x}{:02x}".format(
-        *ImageColor.getrgb(f"hsv({hue % 360},{saturation}%,{value}%)")
-    )
+    return f"hsv({hue % 360},{saturation}%,{value}%)"

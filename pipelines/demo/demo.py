@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 from PIL import Image, ImageOps
+from rich.table import Table
 
 from egofeat import console
 from egofeat.errors import EgofeatError, MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
+from egofeat.pipelines.bench.tables import table
 from egofeat.pipelines.demo.clips import draw_demo, plan_sessions
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
@@ -63,21 +65,20 @@ class DemoReport:
     """Head (and `chance`) to metric to fraction in 0…1."""
     pictures: list[str]
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[str | Table]:
         """The table and where the pictures are."""
         names = list(self.results["linear"])
         titles = [name.replace("/top1", " top-1").split("/")[-1] for name in names]
         titles = ["mean" if title == "mean_class_accuracy" else title for title in titles]
-        rows = {"head": titles} | {
-            head: [f"{100 * values[name]:.1f}" for name in names]
-            for head, values in self.results.items()
-        }
-        table = [
-            f"{head:<9}" + "".join(c.rjust(len(t) + 3) for c, t in zip(row, titles, strict=True))
-            for head, row in rows.items()
-        ]
+        results = table(
+            ["head", *titles],
+            (
+                [head, *(f"{100 * values[name]:.1f}" for name in names)]
+                for head, values in self.results.items()
+            ),
+        )
         note = "percent of the validation segments; mean: over classes; linear sees no order"
-        return ["", *table, note, "", *self.pictures]
+        return ["", results, note, "", *self.pictures]
 
 
 def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
@@ -115,49 +116,44 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
         console.note(report.failures_line())
     if report.failed == report.segments:
         raise EgofeatError(f"no segment of {dataset.name} could be read: see {report.store}")
-    store = Path(report.store)
     results = {"chance": chance(dataset)}
-    pictures: list[str] = []
+    pictures: list[Path] = []
     for trial in TRIALS:
-        results[trial.head], of_run = _try(trial, store, out / "runs" / trial.head)
-        pictures += of_run
-    drawn = [comparison(_top1(results), out / "heads.png"), sheet(dataset, out / "clips.png")]
+        run = out / "runs" / trial.head
+        results[trial.head] = _try(trial, Path(report.store), run)
+        pictures += sorted(run.glob("*.png"))
+    best = {
+        head: {name: value for name, value in metrics.items() if name.endswith("/top1")}
+        for head, metrics in results.items()
+    }
+    drawn = comparison(best, out / "heads.png"), sheet(dataset, out / "clips.png")
     return DemoReport(
         store=report.store,
         segments=report.segments,
         frames_per_second=report.frames_per_second,
         results=results,
-        pictures=[*map(str, drawn), *pictures],
+        pictures=[str(picture) for picture in (*drawn, *pictures)],
     )
 
 
 def chance(dataset: Dataset) -> dict[str, float]:
     """What always naming the classes most frequent in `train` gives on `val`, as fractions."""
-    labels = {
-        split: {
+    train, val = (
+        {
             target: np.array([s.labels[target] for s in dataset.segments if s.split == split])
             for target in dataset.classes
         }
         for split in ("train", "val")
-    }
-    guess = {target: np.bincount(train).argmax() for target, train in labels["train"].items()}
-    hits = {target: values == guess[target] for target, values in labels["val"].items()}
+    )
+    hits = {target: of == np.bincount(train[target]).argmax() for target, of in val.items()}
+    if {"verb", "noun"} <= set(val):
+        hits["action"] = hits["verb"] & hits["noun"]
+        val["action"] = val["verb"] * len(dataset.classes["noun"]) + val["noun"]
     metrics = {}
-    for target, values in labels["val"].items():
-        metrics[f"{target}/top1"] = float(hits[target].mean())
-        metrics[f"{target}/mean_class_accuracy"] = 1 / len(np.unique(values))
-    if {"verb", "noun"} <= set(hits):
-        pairs = np.stack([labels["val"]["verb"], labels["val"]["noun"]])
-        metrics["action/top1"] = float((hits["verb"] & hits["noun"]).mean())
-        metrics["action/mean_class_accuracy"] = 1 / len(np.unique(pairs, axis=1).T)
+    for target, right in hits.items():
+        metrics[f"{target}/top1"] = float(right.mean())
+        metrics[f"{target}/mean_class_accuracy"] = 1 / len(np.unique(val[target]))
     return metrics
-
-
-def _top1(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {
-        head: {name: value for name, value in metrics.items() if name.endswith("/top1")}
-        for head, metrics in results.items()
-    }
 
 
 def sheet(dataset: Dataset, out: Path) -> Path:
@@ -191,14 +187,10 @@ def _manifest(out: Path, data: Path | None) -> Path:
         console.note(f"drawing first-person videos into {out / 'data'}")
         with console.progress("drawing", len(plan_sessions(CLIPS)), "videos") as progress:
             draw_demo(out / "data", CLIPS, progress)
-        labels = {"verb": "verb", "noun": "noun"}
-        columns = {name: name for name in ("video", "start", "stop", "split")}
-        entry = {
-            "format": "csv",
-            "media": "data/videos",
-            "annotations": "data/segments.csv",
-            "columns": {**columns, "labels": labels, "group": "participant"},
-        }
+        columns: dict[str, object] = {c: c for c in ("video", "start", "stop", "split")}
+        columns |= {"labels": {"verb": "verb", "noun": "noun"}, "group": "participant"}
+        files = {"media": "data/videos", "annotations": "data/segments.csv"}
+        entry = {"format": "csv", **files, "columns": columns}
     else:
         if not data.is_dir():
             raise RequestError(f"there is no folder {data}: give one of class folders of clips")
@@ -210,26 +202,23 @@ def _manifest(out: Path, data: Path | None) -> Path:
     return path
 
 
-def _try(trial: Trial, store: Path, out: Path) -> tuple[dict[str, float], list[str]]:
-    """Train and evaluate one head; the metrics that the table shows, and the run's pictures."""
+def _try(trial: Trial, store: Path, out: Path) -> dict[str, float]:
+    """Train and evaluate one head; the metrics that the table shows."""
     words = f"$ egofeat fit-head {trial.head} --store {store} --tap {trial.tap}"
     options = [f" --option {name}={value}" for name, value in trial.options.items()]
     console.note(f"{words} --epochs {trial.epochs}{''.join(options)} --out {out}")
+    config = FitConfig(
+        head=trial.head,
+        store=store,
+        tap=trial.tap,
+        options=trial.options,
+        trainer=TrainerConfig(epochs=trial.epochs),
+        out=out,
+    )
     with console.progress(f"training {trial.head}", trial.epochs, "epochs") as progress:
-        run = fit_head(
-            FitConfig(
-                head=trial.head,
-                store=store,
-                tap=trial.tap,
-                options=trial.options,
-                trainer=TrainerConfig(epochs=trial.epochs),
-                out=out,
-            ),
-            on_epoch=lambda _: progress(1),
-        )
-    shown = {
+        run = fit_head(config, on_epoch=lambda _: progress(1))
+    return {
         name: value
         for name, value in run.evaluation.metrics.items()
         if name.endswith(("/top1", "/mean_class_accuracy")) and name.count("/") == 1
     }
-    return shown, [str(picture) for picture in sorted(out.glob("*.png"))]
