@@ -9,10 +9,7 @@ jumping pass (above 1: that way is slower). The last rows are one decoder thread
 as many as FFmpeg likes, for one video alone and for two videos in two threads.
 """
 
-import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,6 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from ratios import options, seconds
 
 from egofeat.extract.video import open_video
 from egofeat.segments import Media
@@ -82,56 +80,40 @@ def scanning(path: Path, segments: list[list[int]], threads: int = 1) -> None:
                 convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
 
 
-def medians(ways: list[Callable[[], None]], repeats: int) -> list[float]:
-    taken: list[list[float]] = [[] for _ in ways]
-    for _ in range(repeats):
-        for way, times in zip(ways, taken, strict=True):
-            begun = time.perf_counter()
-            way()
-            times.append(time.perf_counter() - begun)
-    return [statistics.median(times) for times in taken]
+def pair(path: Path, segments: list[list[int]], threads: int) -> None:
+    """Scan two videos at once, in two threads."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: scanning(path, segments, threads), range(2)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    asked = options(__doc__, seconds=60, repeats=5)
     print("key frame every | segments wanted | jumping, s | seek a segment | plain scan")
     with tempfile.TemporaryDirectory() as folder:
         for group in (12, 250):
             path = Path(folder) / f"{group}.mp4"
-            encode(path, options.seconds, group)
+            encode(path, asked.seconds, group)
             for share in (0.1, 0.5, 1.0):
-                segments = plan(options.seconds, share)
-                jump, seek, scan = medians(
-                    [
-                        partial(jumping, path, segments),
-                        partial(seeking, path, segments),
-                        partial(scanning, path, segments),
-                    ],
-                    options.repeats,
-                )
+                segments = plan(asked.seconds, share)
+                ways = {way.__name__: partial(way, path, segments) for way in WAYS}
+                jump, seek, scan = seconds(ways, asked.repeats).values()
                 print(f"{group:>15} | {share:>15.0%} | {jump:>10.3f} | {seek / jump:>14.2f} | "
                       f"{scan / jump:>10.2f}")  # fmt: skip
-        segments = plan(options.seconds, 1.0)
-
-        def pair(threads: int) -> None:
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda _: scanning(path, segments, threads), range(2)))
-
-        one, auto, two_one, two_auto = medians(
-            [
-                lambda: scanning(path, segments, 1),
-                lambda: scanning(path, segments, 0),
-                lambda: pair(1),
-                lambda: pair(0),
-            ],
-            options.repeats,
+        segments = plan(asked.seconds, 1.0)
+        taken = seconds(
+            {
+                f"{way.__name__} {threads}": partial(way, path, segments, threads)
+                for way in (scanning, pair)
+                for threads in (1, 0)
+            },
+            asked.repeats,
         )
+        one, auto, two_one, two_auto = taken.values()
         print(f"one thread / automatic threads: one video {one / auto:.2f}, "
               f"two videos at once {two_one / two_auto:.2f}")  # fmt: skip
 
+
+WAYS: tuple[Callable[[Path, list[list[int]]], None], ...] = (jumping, seeking, scanning)
 
 if __name__ == "__main__":
     main()

@@ -13,27 +13,24 @@ it; "with mapped pages" adds those of the store that no other process maps, whic
 take back at any time.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import made
 import numpy as np
+from made import SHAPE
 from numpy.typing import NDArray
-from ratios import machine
+from ratios import machine, options, private_bytes, watched
 
-from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import ShardRows, StoreWriter
 
 CLASSES = {"verb": 97, "noun": 300}
-SHAPE = (20, 1280)
 TRAINING, VALIDATION = 67_217, 9_668
 """Segments of EPIC-KITCHENS-100."""
 A_VIDEO = 128
@@ -91,25 +88,18 @@ def write_store(out: Path, training: int, validation: int) -> Path:
         tail={target: frozenset(range(count // 4, count)) for target, count in CLASSES.items()},
         unseen=frozenset({"P36"}),
     )
-    recipe = Recipe(
-        backbone="mobilenetv2",
-        weights="random:0",
-        transform=Transform("squash", 256, 256),
-        plan=Uniform(SHAPE[0]),
-        taps={"gap": SHAPE},
-        dtype="float16",
-    )
-    writer = StoreWriter.open(out, dataset, recipe, made_with={})
     marks = {
         target: rng.standard_normal((count, SHAPE[1]), dtype=np.float32)
         for target, count in CLASSES.items()
     }
-    for video, first in videos.items():
-        here = segments[first : first + A_VIDEO]
-        meant = sum(marks[t][values[first : first + A_VIDEO]] for t, values in labels.items())
-        writer.write_shard(video, shard(here, np.asarray(meant), rng))
-    writer.close()
-    return writer.path
+
+    def shards() -> Iterator[tuple[tuple[Segment, ...], NDArray[np.float16]]]:
+        for first in firsts:
+            here = slice(first, first + A_VIDEO)
+            meant = sum(marks[target][values[here]] for target, values in labels.items())
+            yield segments[here], like_relu6(np.asarray(meant), rng)
+
+    return made.write_store(out, dataset, shards())
 
 
 def long_tailed(rng: np.random.Generator, rows: int, classes: int) -> NDArray[np.int64]:
@@ -118,22 +108,11 @@ def long_tailed(rng: np.random.Generator, rows: int, classes: int) -> NDArray[np
     return rng.choice(classes, size=rows, p=odds / odds.sum())
 
 
-def shard(
-    segments: Sequence[Segment], meant: NDArray[np.float32], rng: np.random.Generator
-) -> ShardRows:
-    """Features like those after ReLU6; the marks `[n,C]` of what is meant stand in them faintly."""
-    features = rng.standard_normal((len(segments), *SHAPE), dtype=np.float32)
+def like_relu6(meant: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float16]:
+    """Features `[n, *SHAPE]`; the marks `[n,C]` of what is meant stand in them faintly."""
+    features = rng.standard_normal((len(meant), *SHAPE), dtype=np.float32)
     features += 0.25 * meant[:, None]
-    np.maximum(features, 0, out=features)
-    return ShardRows(
-        ids=[segment.id for segment in segments],
-        videos=[segment.video for segment in segments],
-        starts=np.array([segment.start for segment in segments]),
-        stops=np.array([segment.stop for segment in segments]),
-        clipped=np.zeros(len(segments), np.bool_),
-        times=np.zeros((len(segments), SHAPE[0])),
-        taps={"gap": features.astype(np.float16)},
-    )
+    return np.maximum(features, 0, out=features).astype(np.float16)
 
 
 def road(folder: Path, heads: Sequence[str], epochs: int) -> Iterator[Step]:
@@ -160,44 +139,19 @@ def measured(step: Step) -> Figures:
     began = time.perf_counter()
     command = [str(Path(sys.executable).with_name("egofeat")), *step.words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peaks = {"written": 0, "mapped": 0}
-
-    def watch() -> None:
-        while process.poll() is None:
-            dirty, clean = private_bytes(process.pid)
-            peaks["written"] = max(peaks["written"], dirty)
-            peaks["mapped"] = max(peaks["mapped"], dirty + clean)
-            time.sleep(0.5)  # to look takes a while itself, where much is mapped
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    output, _ = process.communicate()
-    watcher.join()
+    with watched(0.5, process.pid) as peak:
+        output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"egofeat {' '.join(step.words)} ended with {process.returncode}")
     said = next((line for line in output.splitlines() if line.strip()), "")
-    return Figures(time.perf_counter() - began, peaks["written"], peaks["mapped"], said)
-
-
-def private_bytes(pid: int) -> tuple[int, int]:
-    """`Private_Dirty` and `Private_Clean` of a process (Linux); zeros when it has ended."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    fields = dict(line.split(":", 1) for line in text.splitlines()[1:])
-    dirty, clean = (fields.get(f"Private_{kind}", "0 kB").split()[0] for kind in ("Dirty", "Clean"))
-    return 1024 * int(dirty), 1024 * int(clean)
+    return Figures(time.perf_counter() - began, peak.written, peak.mapped, said)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="of everything that is made")
-    parser.add_argument("--rows", type=int, default=TRAINING, help="of the training split")
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--heads", default=",".join(HEADS))
-    options = parser.parse_args()
-    folder: Path = options.folder
+    asked = options(__doc__, folder="", rows=TRAINING, epochs=2, heads=",".join(HEADS))
+    if not asked.folder:
+        raise SystemExit("--folder is missing: name the folder of everything that is made")
+    folder = Path(asked.folder)
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "figures.json"
     done: dict[str, dict[str, object]] = json.loads(kept.read_text()) if kept.exists() else {}
@@ -213,12 +167,12 @@ def main() -> None:
         print(row("write", Figures(**done["write"])))  # type: ignore[arg-type]
     else:
         began = time.perf_counter()
-        validation = round(options.rows * VALIDATION / TRAINING)
-        write_store(folder / "features", options.rows, validation)
+        validation = round(asked.rows * VALIDATION / TRAINING)
+        write_store(folder / "features", asked.rows, validation)
         dirty, clean = private_bytes(os.getpid())
         taken = time.perf_counter() - began
-        keep("write", Figures(taken, dirty, dirty + clean, f"{options.rows} + {validation} rows"))
-    for step in road(folder, options.heads.split(","), options.epochs):
+        keep("write", Figures(taken, dirty, dirty + clean, f"{asked.rows} + {validation} rows"))
+    for step in road(folder, asked.heads.split(","), asked.epochs):
         if step.name in done:
             print(row(step.name, Figures(**done[step.name])))  # type: ignore[arg-type]
         else:

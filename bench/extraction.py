@@ -8,16 +8,14 @@ the two times on a CPU, where they share the cores, and the longer one on a GPU.
 ratio is that bound by the time of extraction, store included, start-up not: 1 is perfect.
 """
 
-import argparse
 import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
-import torch
-from ratios import machine, seconds
+from made import films
+from ratios import machine, options, seconds
 
 from egofeat.extract.batches import Batches
 from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
@@ -28,49 +26,14 @@ from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job
 from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.segments import Dataset, Media, Segment
-
-
-def film(path: Path, frames: int = 300) -> Path:
-    """Ten seconds of moving texture, 456 × 256 at 30 frames/s, as EPIC-KITCHENS ships frames."""
-    rng = np.random.default_rng(len(path.name))
-    coarse = rng.integers(0, 256, (33, 96, 3)).astype(np.float32)
-    texture = torch.nn.functional.interpolate(
-        torch.from_numpy(coarse).permute(2, 0, 1)[None], (264, 768), mode="bicubic"
-    )
-    texture_HWC = texture[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 456, 256, "yuv420p"
-        stream.options = {"x264-params": "keyint=60:log-level=none"}
-        for number in range(frames):
-            picture = np.ascontiguousarray(texture_HWC[:256, number : number + 456])
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        output.mux(stream.encode(None))
-    return path
-
-
-def films(folder: Path, videos: int) -> Dataset:
-    """Films with three segments each."""
-    paths = [film(folder / f"{number}.mp4") for number in range(videos)]
-    segments = tuple(
-        Segment(f"{path.stem}-{start}", path.stem, start, start + 3.0)
-        for path in paths
-        for start in (0.0, 3.0, 6.0)
-    )
-    return Dataset("bench", {path.stem: Media(path) for path in paths}, segments, {})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--videos", type=int, default=12)
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
+    asked = options(__doc__, repeats=5, videos=12, device="auto")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        dataset = films(root, options.videos)
-        config = ExtractConfig(out=root / "features", device=options.device)
+        dataset = films(root, asked.videos, (0.0, 3.0, 6.0), 3.0)
+        config = ExtractConfig(out=root / "features", device=asked.device)
         job = plan_job(config, dataset)
         lanes = [Lane(job.recipe.plan, job.recipe.transform)]
         passes = passes_over([dataset.segments], dataset.media)
@@ -114,7 +77,7 @@ def main() -> None:
             list(batches.finish())
 
         variants = {"extraction": extraction, "decoding": decoding, "network": network}
-        taken = seconds(variants, options.repeats) | {"extraction": statistics.median(loop[1:])}
+        taken = seconds(variants, asked.repeats) | {"extraction": statistics.median(loop[1:])}
     alone = (taken["decoding"], taken["network"])
     bound = max(alone) if job.backbone.device.type == "cuda" else sum(alone)
     print(machine())

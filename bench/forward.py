@@ -6,25 +6,21 @@ Same weights, same prepared batch, same cores; also the largest difference of th
 features, relative to their largest value.
 """
 
-import argparse
 from functools import partial
 
 import torch
-from ratios import machine, seconds
+from ratios import machine, options, seconds
 from torchvision.models import mobilenet_v2
 
+from egofeat.device import choose_device
 from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batches", default="4,32")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
-    device = torch.device(options.device)
+    asked = options(__doc__, repeats=7, batches="4,32", device="auto")
+    device = choose_device(asked.device)
     eager = mobilenet_v2()
     eager.load_state_dict(read_tensors(find(spec_of("mobilenetv2").weights[0])))
     features = eager.eval().features.to(device)
@@ -46,14 +42,14 @@ def main() -> None:
         )
 
     print(machine())
-    for batch in map(int, options.batches.split(",")):
+    for batch in map(int, asked.batches.split(",")):
         taken = seconds(
             {
                 "torchvision, eager": partial(plain, batch),
                 "egofeat, float32": partial(frozen, "float32", batch),
                 "egofeat, bf16": partial(frozen, "bf16", batch),
             },
-            options.repeats,
+            asked.repeats,
         )
         for name, time_s in taken.items():
             ratio = taken["torchvision, eager"] / time_s

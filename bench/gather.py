@@ -8,26 +8,25 @@ the system's cache. Each line is the store's throughput as a multiple of another
 from the medians of one run; 2 cores take about a minute, 1.3 GB of disk.
 """
 
-import argparse
-import functools
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from made import SHAPE, write_store
 from numpy.typing import NDArray
+from ratios import options, seconds
 from torch.utils.data import DataLoader, Dataset
 
-from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset as SegmentDataset
 from egofeat.segments import Segment
-from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store
+from egofeat.store import SegmentStore, open_store
 
-ROW = (20, 1280)
 BATCH = 256
 Gather = Callable[[NDArray[np.int64]], None]
 
@@ -36,38 +35,23 @@ def make_store(folder: Path, rows: int, shards: int, form: str) -> Path:
     """Write a store of `rows` made-up segments and, once, the same bytes as one flat file."""
     names = [f"{row:06}" for row in range(rows)]
     segments = tuple(Segment(name, name, 0.0, 1.0) for name in names)
-    recipe = Recipe(
-        backbone="made-up",
-        weights="random:0",
-        transform=Transform("squash", 256, 256),
-        plan=Uniform(ROW[0]),
-        taps={"gap": ROW},
-        dtype="float16",
-    )
-    writer = StoreWriter.open(
-        folder / form, SegmentDataset("bench", {}, segments, {}), recipe, format=form, made_with={}
-    )
     rng = np.random.default_rng(0)
-    with (folder / "flat.bin").open("wb") as flat:
-        for number, part in enumerate(np.array_split(np.arange(rows), shards)):
-            values = rng.standard_normal((len(part), *ROW), np.float32).astype(np.float16)
-            values.tofile(flat)
-            own = [names[row] for row in part]
-            zeros = np.zeros(len(part))
-            writer.write_shard(
-                f"{number:04}",
-                ShardRows(own, own, zeros, zeros + 1, zeros > 0, np.zeros((len(part), 20)),
-                          {"gap": values}),
-            )  # fmt: skip
-    writer.close()
-    return writer.path
+
+    def parts() -> Iterator[tuple[list[Segment], NDArray[np.float16]]]:
+        with (folder / "flat.bin").open("wb") as flat:
+            for part in np.array_split(np.arange(rows), shards):
+                values = rng.standard_normal((len(part), *SHAPE), np.float32).astype(np.float16)
+                values.tofile(flat)
+                yield [segments[row] for row in part], values
+
+    return write_store(folder / form, SegmentDataset("bench", {}, segments, {}), parts(), form)
 
 
 class Items(Dataset[torch.Tensor]):
     """One item a row, as a DataLoader has it."""
 
     def __init__(self, flat: Path, rows: int, order: NDArray[np.int64]) -> None:
-        self.values = np.memmap(flat, np.float16, "r", shape=(rows, *ROW))
+        self.values = np.memmap(flat, np.float16, "r", shape=(rows, *SHAPE))
         self.order = order
 
     def __len__(self) -> int:
@@ -79,12 +63,12 @@ class Items(Dataset[torch.Tensor]):
 
 def ways(stores: dict[str, SegmentStore], flat: Path, rows: int) -> Iterator[tuple[str, Gather]]:
     """Name and function of each way to gather a batch from mapped files."""
-    plain = np.memmap(flat, np.float16, "r", shape=(rows, *ROW))
+    plain = np.memmap(flat, np.float16, "r", shape=(rows, *SHAPE))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch: the array is not writable
         tensor = torch.from_numpy(plain)
-    half = torch.empty((BATCH, *ROW), dtype=torch.float16)
-    wide = torch.empty((BATCH, *ROW))
+    half = torch.empty((BATCH, *SHAPE), dtype=torch.float16)
+    wide = torch.empty((BATCH, *SHAPE))
     out, out_half = wide.numpy(), half.numpy()
 
     def indexed(batch: NDArray[np.int64]) -> None:
@@ -99,7 +83,7 @@ def ways(stores: dict[str, SegmentStore], flat: Path, rows: int) -> Iterator[tup
         wide.copy_(half)
 
     for form, store in stores.items():
-        yield f"store, {form}", functools.partial(_take, store, out)
+        yield f"store, {form}", partial(_take, store, out)
     yield "memmap: mm[rows].astype(float32)", indexed
     yield "memmap: np.take and copyto, reused buffers", reused_numpy
     yield "memmap: torch.index_select and copy_, reused buffers", reused_torch
@@ -109,22 +93,20 @@ def _take(store: SegmentStore, out: NDArray[np.float32], batch: NDArray[np.int64
     store.take(batch, out)
 
 
-def seconds_a_batch(gathers: dict[str, Gather], rows: int, repeats: int) -> dict[str, list[float]]:
+def seconds_a_batch(gathers: dict[str, Gather], rows: int, repeats: int) -> dict[str, float]:
     """Time each way in turn on random batches, four a turn."""
     rng = np.random.default_rng(1)
     for gather in gathers.values():
         for batch in np.array_split(rng.permutation(rows), rows // BATCH):
             gather(np.resize(batch, BATCH))
-    spent: dict[str, list[float]] = {name: [] for name in gathers}
-    for _ in range(repeats):
-        for name, gather in gathers.items():
-            # Rows of its own: else the second to read a file finds it in the processor's cache.
-            batches = rng.integers(0, rows, (4, BATCH))
-            started = time.perf_counter()
-            for batch in batches:
-                gather(batch)
-            spent[name].append((time.perf_counter() - started) / 4)
-    return spent
+
+    def four(gather: Gather) -> None:
+        # Rows of its own: else the second to read a file finds it in the processor's cache.
+        for batch in rng.integers(0, rows, (4, BATCH)):
+            gather(batch)
+
+    variants = {name: partial(four, gather) for name, gather in gathers.items()}
+    return {name: spent / 4 for name, spent in seconds(variants, repeats).items()}
 
 
 def seconds_of_loader(flat: Path, rows: int, workers: int, batches: int = 12) -> float:
@@ -140,36 +122,26 @@ def seconds_of_loader(flat: Path, rows: int, workers: int, batches: int = 12) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rows", type=int, default=12800)
-    parser.add_argument("--shards", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--folder", type=Path, help="where to make the stores; temporary")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+    asked = options(__doc__, rows=12800, shards=100, repeats=15, folder="")
+    with tempfile.TemporaryDirectory(dir=asked.folder or None) as name:
         folder = Path(name)
         stores = {
-            form: open_store(make_store(folder, options.rows, options.shards, form)).of_kind(
+            form: open_store(make_store(folder, asked.rows, asked.shards, form)).of_kind(
                 SegmentStore
             )
             for form in ("hdf5", "zarr")
         }
         flat = folder / "flat.bin"
-        gathers = dict(ways(stores, flat, options.rows))
-        spent = {
-            way: statistics.median(times)
-            for way, times in seconds_a_batch(gathers, options.rows, options.repeats).items()
-        }
+        spent = seconds_a_batch(dict(ways(stores, flat, asked.rows)), asked.rows, asked.repeats)
         for workers in (0, 2):
-            way = f"DataLoader over items, {workers} workers"
-            spent[way] = statistics.median(
-                seconds_of_loader(flat, options.rows, workers) for _ in range(3)
+            spent[f"DataLoader over items, {workers} workers"] = statistics.median(
+                seconds_of_loader(flat, asked.rows, workers) for _ in range(3)
             )
-    print(f"batches of {BATCH} × {ROW} float16 to float32, torch threads {torch.get_num_threads()}")
-    for way, seconds in spent.items():
-        ratio = seconds / spent["store, hdf5"]
-        gigabytes = BATCH * ROW[0] * ROW[1] * 2 / seconds / 1e9
-        print(f"{way:55} {seconds * 1e3:8.2f} ms {gigabytes:6.2f} GB/s  store is {ratio:6.2f} x")
+    print(f"batches of {BATCH} × {SHAPE} float16 to float32, {torch.get_num_threads()} threads")
+    for way, taken in spent.items():
+        ratio = taken / spent["store, hdf5"]
+        gigabytes = BATCH * SHAPE[0] * SHAPE[1] * 2 / taken / 1e9
+        print(f"{way:55} {taken * 1e3:8.2f} ms {gigabytes:6.2f} GB/s  store is {ratio:6.2f} x")
 
 
 if __name__ == "__main__":

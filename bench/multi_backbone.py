@@ -8,68 +8,43 @@ decoding does. Prints the frames decoded and the seconds of both ways, A B A B, 
 the ratios of two passes to one.
 """
 
-import argparse
 import itertools
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from extraction import film
-from ratios import machine, seconds
+from made import films
+from ratios import machine, options, seconds
 
 from egofeat.pipelines.extraction.extract import run_jobs
 from egofeat.pipelines.extraction.job import for_each, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.reports import JointReport
-from egofeat.segments import Dataset, Media, Segment
 
 BACKBONES = ("mobilenetv2", "resnet50")
 DEPTHS = {"to the last layer": ("gap", "gap"), "to the first block": ("block0", "stem")}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--videos", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
+    asked = options(__doc__, videos=2, repeats=3, device="auto")
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        paths = [film(root / f"{number}.mp4") for number in range(options.videos)]
-        dataset = Dataset(
-            "bench",
-            {path.stem: Media(path) for path in paths},
-            tuple(
-                Segment(f"{path.stem}-{start}", path.stem, start, start + 4.0)
-                for path in paths
-                for start in (0.0, 2.0, 4.0)
-            ),
-            {},
-        )
+        dataset = films(root, asked.videos, (0.0, 2.0, 4.0), 4.0)
         fresh = (root / f"features{number}" for number in itertools.count())
         for depth, taps in DEPTHS.items():
-            config = ExtractConfig(weights="random", device=options.device, size=256)
+            config = ExtractConfig(weights="random", device=asked.device, size=256)
             configs = for_each(config, BACKBONES, taps=[(tap,) for tap in taps])
             decoded: dict[str, int] = {}
 
-            def extract(alone: bool) -> int:
+            def extract(way: str) -> None:
                 out = next(fresh)
                 jobs = plan_jobs([replace(own, out=out) for own in configs], dataset)  # noqa: B023
-                groups = [[job] for job in jobs] if alone else [jobs]
-                reports: list[JointReport] = [
-                    run_jobs(group, config)  # noqa: B023
-                    for group in groups
-                ]
-                return sum(report.decoded for report in reports)
+                groups = [jobs] if way == "one pass" else [[job] for job in jobs]
+                decoded[way] = sum(run_jobs(group, config).decoded for group in groups)  # noqa: B023
 
-            def one_pass() -> None:
-                decoded["one pass"] = extract(alone=False)  # noqa: B023
-
-            def two_passes() -> None:
-                decoded["two passes"] = extract(alone=True)  # noqa: B023
-
-            taken = seconds({"one pass": one_pass, "two passes": two_passes}, options.repeats)
+            ways = {way: partial(extract, way) for way in ("one pass", "two passes")}
+            taken = seconds(ways, asked.repeats)
             print(f"{' + '.join(BACKBONES)}, {depth}")
             for name, time_s in taken.items():
                 print(f"  {name:10}  {decoded[name]:5} frames decoded  {time_s:6.2f} s")

@@ -9,7 +9,6 @@ medians. Then a training step of the `roi` head on persons from the store, again
 the network over their clips, decoded and prepared before.
 """
 
-import argparse
 import itertools
 import tempfile
 from dataclasses import replace
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from extraction import film
-from ratios import machine, seconds
+from made import film
+from ratios import machine, options, seconds
 
 from egofeat.boxes import Boxes, key_frame_id
 from egofeat.extract.roi import pool, regions
@@ -119,27 +118,21 @@ def training(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--key-frames", type=int, default=8)
-    parser.add_argument("--persons", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
+    asked = options(__doc__, key_frames=8, persons=5, repeats=3, size=256, device="auto")
     print(machine())
     config = ExtractConfig(
         backbone="slowfast_32x2_r50_ava",
         weights="random",
-        device=options.device,
-        size=options.size,
+        device=asked.device,
+        size=asked.size,
         transform="squash",
         roi=RoiConfig(),
     )
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        dataset = people(root, options.key_frames, options.persons)
-        extraction(dataset, config, root, options.repeats)
-        training(dataset, config, root, options.repeats)
+        dataset = people(root, asked.key_frames, asked.persons)
+        extraction(dataset, config, root, asked.repeats)
+        training(dataset, config, root, asked.repeats)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,32 @@
-"""Ratios measured in one run: variants take turns (A B A B …), and medians are compared."""
+"""What the scripts share: options, ratios measured in one run, private memory."""
 
+import argparse
+import os
 import platform
 import statistics
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import torch
+
+
+def options(doc: str | None, **defaults: Any) -> argparse.Namespace:
+    """Options of a script by their defaults, each of the default's type; False is a flag."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=doc, formatter_class=form)
+    for name, default in defaults.items():
+        flag = f"--{name.replace('_', '-')}"
+        if default is False:
+            parser.add_argument(flag, action="store_true")
+        else:
+            parser.add_argument(flag, type=type(default), default=default)
+    return parser.parse_args()
 
 
 def machine() -> str:
@@ -18,13 +38,62 @@ def machine() -> str:
     )
 
 
-def seconds(variants: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each variant over interleaved repeats, one unmeasured round first."""
+def seconds(
+    variants: Mapping[str, Callable[[], object]], repeats: int, *, warm: bool = True
+) -> dict[str, float]:
+    """Median seconds of each variant over interleaved repeats (A B A B …).
+
+    Args:
+        variants: what is measured, by name.
+        repeats: of each.
+        warm: whether one unmeasured round goes first.
+    """
     taken: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(repeats + 1):
+    for number in range(-int(warm), repeats):
         for name, run in variants.items():
             began = time.perf_counter()
             run()
-            if number:
+            if number >= 0:
                 taken[name].append(time.perf_counter() - began)
     return {name: statistics.median(times) for name, times in taken.items()}
+
+
+@dataclass
+class Peak:
+    """Most private memory that a process had while it was watched, bytes."""
+
+    written: int = 0
+    """In pages that it wrote, which nothing can take from it."""
+    mapped: int = 0
+    """With pages of mapped files that no other process maps, which the system can take back."""
+
+
+def private_bytes(pid: int) -> tuple[int, int]:
+    """`Private_Dirty` and `Private_Clean` of a process (Linux); zeros when it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0
+    fields = dict(line.split(":", 1) for line in text.splitlines()[1:])
+    dirty, clean = (fields.get(f"Private_{kind}", "0 kB").split()[0] for kind in ("Dirty", "Clean"))
+    return 1024 * int(dirty), 1024 * int(clean)
+
+
+@contextmanager
+def watched(every: float, pid: int = os.getpid()) -> Iterator[Peak]:
+    """Look at the private memory of a process, by default this one, every so many seconds."""
+    peak, done = Peak(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(every):  # to look takes a while itself, where much is mapped
+            dirty, clean = private_bytes(pid)
+            peak.written = max(peak.written, dirty)
+            peak.mapped = max(peak.mapped, dirty + clean)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
