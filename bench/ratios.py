@@ -85,10 +85,12 @@ def watched(every: float, pid: int = os.getpid()) -> Iterator[Peak]:
     peak, done = Peak(), threading.Event()
 
     def watch() -> None:
-        while not done.wait(every):  # to look takes a while itself, where much is mapped
+        looking = True
+        while looking:
             dirty, clean = private_bytes(pid)
             peak.written = max(peak.written, dirty)
             peak.mapped = max(peak.mapped, dirty + clean)
+            looking = not done.wait(every)  # to look takes a while itself, where much is mapped
 
     watcher = threading.Thread(target=watch)
     watcher.start()

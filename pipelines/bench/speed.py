@@ -20,7 +20,6 @@ from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import load
 from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.timing import host_peak_bytes, median_seconds
-from egofeat.plugins import chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +117,6 @@ def _tell(
     """Say each speed, or why there is none; ends where nobody listens any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    chosen(config.backbones[0])  # trusted where it was found, in the parent
     try:
         for speed in measure(config):
             tell.send(speed)

@@ -52,7 +52,7 @@ def test_own_folders_go_the_whole_road(folders, tmp_path, monkeypatch, capsys):
 def test_features_of_replaced_clips_are_made_anew(folders, tmp_path, monkeypatch):
     small = {"weights": "random", "frames": 3, "size": 32, "device": "cpu", "workers": 1}
     monkeypatch.setattr(demo, "ExtractConfig", partial(demo.ExtractConfig, **small))
-    monkeypatch.setattr(demo, "_try", lambda *_: ({"verb/top1": 0.5}, []))
+    monkeypatch.setattr(demo, "_try", lambda *_: {"verb/top1": 0.5})
 
     def features(out):
         store = open_store(Path(demo.demo(tmp_path / out, folders).store), "gap")
