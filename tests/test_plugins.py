@@ -1,6 +1,8 @@
 """Entry points of installed packages: found lazily, and broken ones told in one sentence."""
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.heads import HEADS, build_head
 from egofeat.pipelines.plugins import plugins as listed
+from egofeat.pipelines.training.run import load_run
 from egofeat.plugins import FromFile
+from egofeat.recipe import Recipe
 
 ENTRY_POINTS = """
 [egofeat.heads]
@@ -129,6 +133,25 @@ def test_a_file_has_no_module_imported_that_is_no_plug_in(
         with pytest.raises(RequestError, match=r"cannot be imported .*it ran"):
             build_head(name, (2, 3), {"verb": 2})
         monkeypatch.delenv("EGOFEAT_TRUST")
+
+
+def test_the_head_of_a_run_and_the_backbone_of_a_store_are_names_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unknown.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    golden = Path(__file__).parent / "golden/runs_without_schema"
+    run = tmp_path / "run"
+    shutil.copytree(golden / "lstm", run)
+    (run / "SHA256SUMS").unlink()
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("head: lstm", "head: unknown:Head"))
+    with pytest.raises(RequestError, match=r"'unknown:Head' is no plug-in .* a file names it"):
+        load_run(run)
+    recipe = json.loads((golden / "store/store.json").read_text())["recipe"]
+    backbone = Recipe.from_dict({**recipe, "backbone": "unknown:Net"}).backbone
+    with pytest.raises(RequestError, match=r"'unknown:Net' is no plug-in .* a file names it"):
+        find_backbone(backbone)
 
 
 def test_a_file_may_name_what_stands_in_a_plug_in(broken: None) -> None:
