@@ -5,7 +5,7 @@ from typing import Any
 
 from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import Backbone, Spec
+from egofeat.extract.backbones import Backbone, Clip, Spec
 from egofeat.extract.flow import choose_motion
 from egofeat.extract.transforms import check_size
 from egofeat.extract.video import decoder_version
@@ -50,7 +50,9 @@ def choose_plan(
     if config.stride is not None:
         raise RequestError("`stride` is of windows: give `windows` as well, or leave it out")
     if key_frames and config.frames is None and config.clips is None:
-        return _choose_key_frames(spec, config, published)
+        if spec.clip is None:
+            return KeyFrames(1, 1, config.fps or 30.0)
+        return KeyFrames(*_choose_clip(spec.clip, spec, config, published))
     if spec.clip is None:
         if config.fps is not None:
             raise RequestError(
@@ -58,22 +60,15 @@ def choose_plan(
                 "`windows`"
             )
         return Uniform(20 if config.frames is None else config.frames)
-    return Clips(
-        clips=config.clips or 1,
-        frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
-        stride=spec.clip.stride,
-        fps=config.fps or (published and published.fps) or spec.clip.fps,
-    )
+    return Clips(config.clips or 1, *_choose_clip(spec.clip, spec, config, published))
 
 
-def _choose_key_frames(spec: Spec, config: ExtractConfig, published: Weights | None) -> KeyFrames:
-    if spec.clip is None:
-        return KeyFrames(1, 1, config.fps or 30.0)
-    return KeyFrames(
-        frames=check_clip_frames(spec, config.clip_frames or spec.clip.frames),
-        stride=spec.clip.stride,
-        fps=config.fps or (published and published.fps) or spec.clip.fps,
-    )
+def _choose_clip(
+    clip: Clip, spec: Spec, config: ExtractConfig, published: Weights | None
+) -> tuple[int, int, float]:
+    """Frames of a clip, their stride and frame rate."""
+    frames = check_clip_frames(spec, config.clip_frames or clip.frames)
+    return frames, clip.stride, config.fps or (published and published.fps) or clip.fps
 
 
 def _choose_windows(spec: Spec, config: ExtractConfig, size: int) -> Windows:

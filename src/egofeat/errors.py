@@ -1,7 +1,8 @@
 """What can go wrong for a reason that the user can mend.
 
 Every message is one sentence that names the thing (file, entry, option) and says
-what to do. The command line prints it without a traceback and exits with the
+what to do; an option is named as its field, `clip_frames` in backticks, and the command
+line prints it as it is typed. The command line prints it without a traceback and exits with the
 class's `exit_code`; anything else that is raised is a defect of egofeat.
 """
 
