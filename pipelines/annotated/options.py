@@ -13,15 +13,15 @@ class AnnotateConfig(
 ):
     """Everything that a person can choose about an annotated video."""
 
-    video = inherited(argument=True, metavar="VIDEO")
-    out = inherited(help="Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
+    video: Path = inherited(argument=True, metavar="VIDEO")
+    out: Path = inherited(help="Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(
         "Take persons from this CSV file of detections, or a folder of such files; for a run "
         "on persons.",
         default=None,
         default_is="the detector of egofeat persons",
     )
-    every = inherited(
+    every: float | None = inherited(
         help="Take a key frame every so many seconds; of a run on segments, recognise stretches "
         "this long.",
         default_is="1, or 3",
@@ -34,4 +34,4 @@ class AnnotateConfig(
         least=0,
         below=1,
     )
-    top = inherited(help="Show at most this many labels per person or target.", default=3)
+    top: int = inherited(help="Show at most this many labels per person or target.", default=3)

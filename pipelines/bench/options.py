@@ -22,7 +22,9 @@ class _Report(Out, panel="Report"):
         default=0.5,
         least=0,
     )
-    out = inherited(help="Write tables and pictures to this folder.", default=Path("benchmarks"))
+    out: Path = inherited(
+        help="Write tables and pictures to this folder.", default=Path("benchmarks")
+    )
 
 
 class BackboneBench(
@@ -30,18 +32,18 @@ class BackboneBench(
 ):
     """Everything that a person can choose about the benchmark of backbones."""
 
-    backbones = inherited(
+    backbones: tuple[str, ...] = inherited(
         help="Backbones to measure.", default=MISSING, argument=True, metavar="NAME"
     )
-    weights = inherited(
+    weights: str = inherited(
         help="Load these weights: random, default, or the name of published weights; speed does "
         "not depend on them.",
         default="random",
     )
-    batch_size = inherited(
+    batch_size: int | None = inherited(
         help="Run this many views per batch.", default_is="the fastest of 1, 2, 4, …"
     )
-    size = inherited(
+    size: int | None = inherited(
         help="Make views this many pixels wide and high.", default_is="the backbone's", least=1
     )
 

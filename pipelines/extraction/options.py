@@ -164,7 +164,7 @@ class Networks(Backbones, SeveralWeights):
 class ExtractRequest(Extraction, Networks, panel="Networks"):
     """`egofeat extract`: one backbone or several, from one decode."""
 
-    backbones = inherited(default=("mobilenetv2",))
+    backbones: tuple[str, ...] = inherited(default=("mobilenetv2",))
 
     @property
     def shared(self) -> ExtractConfig:
@@ -175,7 +175,7 @@ class ExtractRequest(Extraction, Networks, panel="Networks"):
 class PersonTaps(Taps):
     """What is kept of each person."""
 
-    taps = inherited(
+    taps: tuple[str, ...] = inherited(
         help="Keep roi, a vector per person; roi_map, 7 × 7 places; or both, separated by a comma.",
         default=("roi",),
     )
@@ -186,13 +186,13 @@ class RoiRequest(
 ):
     """`egofeat roi`."""
 
-    backbone = inherited(default="slowfast_32x2_r101_ava")
-    transform = inherited(
+    backbone: str = inherited(default="slowfast_32x2_r101_ava")
+    transform: str | None = inherited(
         help="Resize frames so: whole, as published with the weights but not cropped; squash, to a "
         "square.",
         default_is="whole",
     )
-    size = inherited(
+    size: int | None = inherited(
         help="Resize the shorter side to this many pixels.", default_is="the backbone's"
     )
     roi: RoiConfig = field(default_factory=RoiConfig)
@@ -201,7 +201,7 @@ class RoiRequest(
 class ReextractConfig(FromManifest, ChosenOut, Compute, panel="Store"):
     """What a person can choose about a new extraction; the rest is the old one's."""
 
-    out = inherited(default_is="the old one's; features")
+    out: Path | None = inherited(default_is="the old one's; features")
     part: tuple[int, int] = (1, 1)
 
 

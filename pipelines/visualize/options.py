@@ -8,7 +8,7 @@ from egofeat.pipelines.training.options import RunStores
 
 
 class _Out(Out, panel="Pictures"):
-    out = inherited(help="Write pictures to this folder.", default=Path("pictures"))
+    out: Path = inherited(help="Write pictures to this folder.", default=Path("pictures"))
 
 
 class _Start(VideoFile, panel="Video"):
@@ -29,7 +29,7 @@ class KernelsConfig(Network, _Out):
 class MapsConfig(_Start, Network, Taps, Device, _Out):
     """Pictures of feature maps."""
 
-    taps = inherited(
+    taps: tuple[str, ...] = inherited(
         help="Draw these taps, separated by commas: block4, slow_stage2, ….",
         default_is="all that have maps",
     )
@@ -51,18 +51,20 @@ class MaximisationConfig(Network, Seed, Device, _Out):
         least=0,
     )
     steps: int = option("Take this many steps of gradient ascent.", default=160, least=1)
-    seed = inherited(help="Draw the noise that every image starts from with this seed.")
+    seed: int = inherited(help="Draw the noise that every image starts from with this seed.")
 
 
 class FlowConfig(_Start, FrameRate, Device, _Out):
     """Pictures of optical flow."""
 
-    video = inherited(help="Read this video file, or a folder of frames or of shipped flow.")
+    video: Path = inherited(help="Read this video file, or a folder of frames or of shipped flow.")
     method: str = option(
         "Compute flow with farneback, tvl1, raft or raft_small; frames reads shipped flow.",
         default="tvl1",
     )
-    fps = inherited(help="Read a folder of frames at this frame rate.", default_is="30")
+    fps: float | None = inherited(
+        help="Read a folder of frames at this frame rate.", default_is="30"
+    )
 
 
 class AttentionConfig(RunStores, FromManifest, Device, _Out, panel="Video"):

@@ -154,15 +154,10 @@ class Options:
 
     def __init_subclass__(cls, panel: str = "") -> None:
         cls.panel = panel
-        hints = get_annotations(cls)
         for name, said in list(vars(cls).items()):
             if isinstance(said, _Inherited):
-                group = next(
-                    one for of in cls.__mro__[1:] for one in fields(of) if one.name == name
-                )
-                hints[name] = group.type
-                setattr(cls, name, said.of(group))
-        cls.__annotations__ = {name: hints[name] for name in vars(cls) if name in hints}
+                options = (one for of in cls.__mro__[1:] for one in fields(of) if one.name == name)
+                setattr(cls, name, said.of(next(options)))
         dataclass(frozen=True, kw_only=True)(cls)
 
     def __post_init__(self) -> None:
