@@ -19,8 +19,7 @@ from egofeat.extract.weights import Weights
 from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.pictures import Point, scatter
 from egofeat.pipelines.bench.speed import Speed, measure_apart
-from egofeat.pipelines.bench.tables import BenchReport, figure, known, operations, table
-from egofeat.pipelines.bench.timing import machine
+from egofeat.pipelines.bench.tables import BenchReport, figure, known, machine, operations, table
 from egofeat.pipelines.extraction.choices import check_clip_frames
 
 

@@ -17,8 +17,8 @@ from egofeat.device import choose_device
 from egofeat.heads import build_head
 from egofeat.pipelines.bench.options import HeadBench
 from egofeat.pipelines.bench.pictures import heads_over_length
-from egofeat.pipelines.bench.tables import BenchReport, figure, table
-from egofeat.pipelines.bench.timing import machine, median_seconds
+from egofeat.pipelines.bench.speed import median_seconds
+from egofeat.pipelines.bench.tables import BenchReport, figure, machine, table
 
 CHANNELS, SIDE = 1280, 8
 """Of MobileNetV2's last maps at 256 pixels."""

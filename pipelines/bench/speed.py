@@ -1,17 +1,22 @@
-"""Speed and peak memory of one backbone, measured in a process of its own.
+"""How long a call takes; speed and peak memory of one backbone, in a process of its own.
 
 Peaks are a process's, not a call's: what another network took before would count too. What was
 measured before the system killed the process for its memory is kept.
 """
 
+import contextlib
+import io
+import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
@@ -19,7 +24,6 @@ from egofeat.device import is_out_of_memory
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import load
 from egofeat.pipelines.bench.options import BackboneBench
-from egofeat.pipelines.bench.timing import host_peak_bytes, median_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,34 @@ class Speed:
     def views_per_second(self) -> float:
         """Throughput."""
         return self.batch / self.seconds
+
+
+def median_seconds(run: Callable[[], object], seconds: float) -> float:
+    """Median seconds of a call, the device's queued work included; one unmeasured call first.
+
+    Args:
+        run: the call.
+        seconds: that it is repeated at least, and once at least.
+    """
+    # Its import says on standard error where a CUDA toolkit is without a GPU: nobody asked.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    with contextlib.redirect_stderr(io.StringIO()):  # torch before it used a logger
+        from torch.utils.benchmark import Timer  # noqa: PLC0415
+    timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    return timer.blocked_autorange(min_run_time=seconds).median
+
+
+def host_peak_bytes() -> int:
+    """Most resident memory that this process has had, libraries included."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage's peak would not do: Linux hands the parent's down to a fresh process.
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+    import resource  # noqa: PLC0415  not on every system
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measure(config: BackboneBench) -> Iterator[Speed]:

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+import torch
 from rich.table import Table
 
 from egofeat.store.files import replace_file
@@ -47,6 +49,14 @@ def operations(count: float, form: str = ".3g") -> str:
 def figure(value: float) -> str:
     """Three digits that count: `0.0123`, `1.20`, `123`, `12345`."""
     return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:.0f}"
+
+
+def machine(device: torch.device) -> str:
+    """What a figure was measured on, in words."""
+    where = f"cpu ({platform.machine()}), {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    return f"{where}, torch {torch.__version__}"
 
 
 @dataclass(frozen=True, kw_only=True)

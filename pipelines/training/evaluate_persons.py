@@ -13,7 +13,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.head import Head
 from egofeat.heads.measures.frame_map import Placed, average_precisions, box_recall, mean_precision
 from egofeat.heads.training.trainer import predict
-from egofeat.pipelines.figures.precision import precision_bars
+from egofeat.pipelines.figures.classes import precision_bars
 from egofeat.pipelines.training.coverage import coverage
 from egofeat.pipelines.training.evaluation import (
     PersonsEvaluation,

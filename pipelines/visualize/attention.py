@@ -25,7 +25,7 @@ from egofeat.pipelines.training.run import Run, load_run
 from egofeat.pipelines.training.run_config import Source
 from egofeat.pipelines.training.run_rows import open_run_store, refuse_persons
 from egofeat.pipelines.visualize.options import AttentionConfig
-from egofeat.pipelines.visualize.pictures import Pictures
+from egofeat.pipelines.visualize.pictures import Pictures, middles
 from egofeat.recipe import Transform
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media
@@ -185,8 +185,7 @@ def _looked(
 
 def draw_strip(looked: Looked, out: Path, title: str) -> Path:
     """Draw frames, attention over them and gaze over them, of at most 8 steps, evenly spread."""
-    count = min(_COLUMNS, len(looked.moments))
-    steps = ((np.arange(count) + 0.5) * len(looked.moments) / count).astype(np.int64)
+    steps = middles(len(looked.moments), min(_COLUMNS, len(looked.moments)))
     with open_video(looked.media) as source:
         indices = frames_at(looked.moments[steps].clip(source.times[0]), source.times)
         wanted, places = np.unique(indices, return_inverse=True)

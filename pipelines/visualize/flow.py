@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,10 +84,12 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
             start, stop, source.times, source.stop, motion.neighbours, source.lasting
         )
         views = np.unique(plan.indices, axis=0)
-        frames = _scaled(source.frames(views.ravel().tolist()), motion.of_flow_frames)
+        frames = source.frames(views.ravel().tolist())
         times = source.times[views[:, 0]]
     if motion.of_flow_frames:
         return Moments(None, decode(frames[..., :2]), times)
+    if min(frames.shape[1:3]) > _SHORT_SIDE:
+        frames = _resized(frames, [_SHORT_SIDE])
     compute, finish = on_cpu(motion), on_device(motion, device)
     flows = []
     with console.progress("computing flow", len(views), "frames") as progress:
@@ -122,7 +125,9 @@ def draw_flow(moments: Moments, out: Path, title: str) -> Path:
     if moments.frames_NHWC is not None:
         frames: Pixels = moments.frames_NHWC.astype(np.float32) / np.float32(255)
         rows = {"frame": frames, **rows}
-    tiles = np.stack([_tiles(row) for row in rows.values()])
+    sides = [_TILE, round(_TILE * flows.shape[2] / flows.shape[1])]
+    # Rounding goes beyond 1.
+    tiles = np.stack([_resized(row, sides).clip(0, 1) for row in rows.values()])
     legend = np.full_like(tiles[:, :1], np.nan)
     wheel = draw_wheel(min(tiles.shape[2:4]))
     top, left = ((side - len(wheel)) // 2 for side in tiles.shape[2:4])
@@ -160,17 +165,7 @@ def draw_wheel(side: int) -> Pixels:
     return wheel
 
 
-def _scaled(frames_NHWC: NDArray[np.uint8], as_they_are: bool) -> NDArray[np.uint8]:
-    if as_they_are or min(frames_NHWC.shape[1:3]) <= _SHORT_SIDE:
-        return frames_NHWC
-    frames = resize(torch.from_numpy(frames_NHWC).movedim(-1, 1), [_SHORT_SIDE], antialias=True)
-    scaled: NDArray[np.uint8] = frames.movedim(1, -1).numpy()
-    return scaled
-
-
-def _tiles(pictures_NHWC: Pixels) -> Pixels:
-    _, height, width, _ = pictures_NHWC.shape
-    sides = [_TILE, round(_TILE * width / height)]
-    resized = resize(torch.from_numpy(pictures_NHWC).movedim(-1, 1), sides, antialias=True)
-    tiles: Pixels = resized.clamp(0, 1).movedim(1, -1).numpy()  # rounding goes beyond 1
-    return tiles
+def _resized(pictures_NHWC: NDArray[Any], sides: list[int]) -> NDArray[Any]:
+    pictures = torch.from_numpy(pictures_NHWC).movedim(-1, 1)
+    resized: NDArray[Any] = resize(pictures, sides, antialias=True).movedim(1, -1).numpy()
+    return resized

@@ -1,6 +1,5 @@
 """`egofeat visualize maps`: a clip, and below it maps of the strongest channels over time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,13 @@ from egofeat.pipelines.extraction import options
 from egofeat.pipelines.extraction.choices import choose_transform
 from egofeat.pipelines.figures.mosaics import coloured, draw_mosaic
 from egofeat.pipelines.visualize.options import MapsConfig
-from egofeat.pipelines.visualize.pictures import Pictures, file_of, load_network, maps_and_vectors
+from egofeat.pipelines.visualize.pictures import (
+    Pictures,
+    file_of,
+    load_network,
+    maps_and_vectors,
+    middles,
+)
 from egofeat.recipe import Clips
 from egofeat.recipe.transform import Transform
 from egofeat.segments import Media
@@ -38,11 +43,6 @@ class Excerpt:
     frames_THWC: NDArray[np.uint8]
     times: NDArray[np.float64]
     """`[T]` seconds at which each is first shown."""
-
-    def only(self, places: Sequence[int]) -> "Excerpt":
-        """Some of its frames."""
-        chosen = list(places)
-        return Excerpt(self.frames_THWC[chosen], self.times[chosen])
 
 
 def maps(asked: MapsConfig) -> Pictures:
@@ -69,15 +69,13 @@ def maps(asked: MapsConfig) -> Pictures:
         if len(shapes[tap]) == 1:
             raise RequestError(f"the tap '{tap}' of {backbone} is a vector: choose one with maps")
     excerpt = read_excerpt(video, plan, transform, asked.start)
-    return Pictures.of(
-        draw_maps(
-            of_tap,
-            excerpt.only(network.frames_seen(tap, len(excerpt.times))),
-            file_of(asked, "maps", tap),
-            f"{backbone} on {video.name}: {tap}",
-        )
-        for tap, of_tap in maps_of(network, transform, excerpt).items()
-    )
+    drawn = []
+    for tap, of_tap in maps_of(network, transform, excerpt).items():
+        seen = list(network.frames_seen(tap, len(excerpt.times)))
+        of_frames = Excerpt(excerpt.frames_THWC[seen], excerpt.times[seen])
+        title = f"{backbone} on {video.name}: {tap}"
+        drawn.append(draw_maps(of_tap, of_frames, file_of(asked, "maps", tap), title))
+    return Pictures.of(drawn)
 
 
 def plan_of(backbone: Backbone) -> Clips:
@@ -129,8 +127,8 @@ def draw_maps(maps_tChw: Tensor, excerpt: Excerpt, out: Path, title: str) -> Pat
     maps = maps_tChw.float().cpu()
     strongest = maps.std(dim=(0, 2, 3), correction=0).argsort(descending=True, stable=True)
     strongest = strongest[:CHANNELS]
-    steps = _middles(len(maps), min(_STEPS, len(maps)))
-    frames = _middles(len(excerpt.times), len(maps))[steps]
+    steps = middles(len(maps), min(_STEPS, len(maps)))
+    frames = middles(len(excerpt.times), len(maps))[steps]
 
     chosen = maps[:, strongest]
     low, high = chosen.amin((0, 2, 3), keepdim=True), chosen.amax((0, 2, 3), keepdim=True)
@@ -148,11 +146,6 @@ def draw_maps(maps_tChw: Tensor, excerpt: Excerpt, out: Path, title: str) -> Pat
         note="channels that vary most; each from its smallest value (dark) to its largest (bright)",
         gap=4,
     )
-
-
-def _middles(whole: int, parts: int) -> NDArray[np.int64]:
-    """Index in the middle of each of so many equal parts of `range(whole)`."""
-    return ((np.arange(parts) + 0.5) * whole / parts).astype(np.int64)
 
 
 def _fitted(pictures_NCHW: Tensor) -> Tensor:

@@ -12,11 +12,12 @@ and distance from grey cost something.
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from egofeat import console
@@ -62,40 +63,28 @@ def activation_maximisation(asked: MaximisationConfig) -> Pictures:
     with console.progress("maximising", total, "steps") as progress:
         made = {
             tap: maximise(
-                network.module,
-                tap,
-                chosen[tap],
-                mean=spec.mean,
-                std=spec.std,
-                steps=asked.steps,
-                seed=asked.seed,
-                on_step=progress,
+                network, tap, chosen[tap], steps=asked.steps, seed=asked.seed, on_step=progress
             )
             for tap, network in networks.items()
         }
+    kind, drawn = "activation-maximisation", []
+    for tap, images in made.items():
+        title = f"{backbone} {tap}: images that a channel answers to most"
+        rows = [""] * math.ceil(len(images) / _COLUMNS)
+        drawn.append(_draw(images, chosen[tap], file_of(asked, kind, tap), title, rows))
     width = min(_COLUMNS, *map(len, made.values()))
-    sheets: dict[tuple[str, ...], tuple[list[str], Pixels, list[int]]] = {
-        (tap,): ([""] * math.ceil(len(images) / _COLUMNS), images, chosen[tap])
-        for tap, images in made.items()
-    }
-    sheets[()] = (
-        list(made),
-        np.concatenate([images[:width] for images in made.values()]),
-        [channel for some in chosen.values() for channel in some[:width]],
-    )
-    return Pictures.of(
-        draw_mosaic(
-            images,
-            file_of(asked, "activation-maximisation", *of_tap),
-            title=f"{' '.join([backbone, *of_tap])}: images that a channel "
-            f"{'' if of_tap else 'of each block '}answers to most",
-            rows=rows,
-            captions=[str(channel) for channel in channels],
-            note="the number is the channel's",
-            gap=4,
-        )
-        for of_tap, (rows, images, channels) in sheets.items()
-    )
+    first = [channel for of_tap in chosen.values() for channel in of_tap[:width]]
+    images = np.concatenate([images[:width] for images in made.values()])
+    title = f"{backbone}: images that a channel of each block answers to most"
+    drawn.append(_draw(images, first, file_of(asked, kind), title, list(made)))
+    return Pictures.of(drawn)
+
+
+def _draw(
+    images: Pixels, channels: Sequence[int], out: Path, title: str, rows: Sequence[str]
+) -> Path:
+    captions, note = list(map(str, channels)), "the number is the channel's"
+    return draw_mosaic(images, out, title=title, rows=rows, captions=captions, note=note, gap=4)
 
 
 def _channels(network: Backbone, tap: str, wanted: Sequence[int]) -> list[int]:
@@ -110,12 +99,10 @@ def _channels(network: Backbone, tap: str, wanted: Sequence[int]) -> list[int]:
 
 
 def maximise(
-    module: nn.Module,
+    network: Backbone,
     tap: str,
     channels: Sequence[int],
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
     size: int = SIZE,
     steps: int,
     seed: int = 0,
@@ -127,11 +114,9 @@ def maximise(
     on which others are made beside it.
 
     Args:
-        module: frozen network, `[B, 3, H, W]` to `{tap: [B, C, h, w]}`, float32.
+        network: of single images, float32.
         tap: a map of it.
         channels: of the tap.
-        mean: of the normalised input, one value a colour.
-        std: of the normalised input, one value a colour.
         size: pixels of a side.
         steps: of gradient ascent.
         seed: of the noise and of the moves.
@@ -140,8 +125,10 @@ def maximise(
     Returns:
         `[channels, size, size, 3]` in [0, 1].
     """
-    device = next(module.parameters()).device
-    offset, scale = (torch.tensor(values, device=device).view(3, 1, 1) for values in (mean, std))
+    device, module, spec = network.device, network.module, network.spec
+    offset, scale = (
+        torch.tensor(values, device=device).view(3, 1, 1) for values in (spec.mean, spec.std)
+    )
     images = []
     for first in range(0, len(channels), _AT_ONCE):
         some = list(channels[first : first + _AT_ONCE])

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.extract.backbones import Backbone, Spec, load
@@ -43,3 +46,8 @@ def maps_and_vectors(spec: Spec) -> list[str]:
 def file_of(asked: NetworkConfig, *words: str) -> Path:
     """Where a picture of the network goes."""
     return asked.out / ("-".join([asked.backbone.replace(":", "-"), *words]) + ".png")
+
+
+def middles(whole: int, parts: int) -> NDArray[np.int64]:
+    """Index in the middle of each of so many equal parts of `range(whole)`."""
+    return ((np.arange(parts) + 0.5) * whole / parts).astype(np.int64)

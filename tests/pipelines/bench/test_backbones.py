@@ -25,8 +25,7 @@ from egofeat.pipelines.bench.backbones import (
     BackboneRow,
     bench_backbones,
 )
-from egofeat.pipelines.bench.speed import Speed, measure, measure_apart
-from egofeat.pipelines.bench.timing import host_peak_bytes
+from egofeat.pipelines.bench.speed import Speed, host_peak_bytes, measure, measure_apart
 from egofeat.pipelines.options import read_views
 
 pytestmark = pytest.mark.drawn

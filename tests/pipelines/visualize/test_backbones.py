@@ -294,16 +294,7 @@ def activations(images: NDArray[np.float32], tap: str, channels: list[int]) -> N
 
 def ascend(channels: list[int], steps: int, seed: int = 0) -> NDArray[np.float32]:
     network = load("mobilenetv2", weights="random", taps=("block2",))
-    return maximise(
-        network.module,
-        "block2",
-        channels,
-        mean=network.spec.mean,
-        std=network.spec.std,
-        size=48,
-        steps=steps,
-        seed=seed,
-    )
+    return maximise(network, "block2", channels, size=48, steps=steps, seed=seed)
 
 
 def test_maximising_raises_the_chosen_channels() -> None:
