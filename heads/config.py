@@ -28,7 +28,7 @@ class Length(Seed, panel="Training"):
         "Stop after this many evaluations without a better one; 0 never stops.", default=10, least=0
     )
     monitor: str = option(
-        "Keep the weights that are best on validation by this; mAP is of several classes a row.",
+        "Keep the weights that are best on validation by this; mAP needs several classes a row.",
         default="loss",
         choices=("loss", "top1", "mean_class_accuracy", "mAP"),
     )
@@ -36,7 +36,7 @@ class Length(Seed, panel="Training"):
         "Train on this many segments, or persons, per batch.", default=32, least=2
     )
     sampling: str = option(
-        "Draw rows so: shuffle, each row once per epoch; balanced, each class equally often.",
+        "Draw training rows: shuffle, each once per epoch; balanced, each class equally often.",
         default="shuffle",
         choices=("shuffle", "balanced"),
     )

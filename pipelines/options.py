@@ -102,7 +102,7 @@ class Taps(Options):
     """What is kept, or drawn, of a network."""
 
     taps: tuple[str, ...] = option(
-        "Keep these outputs, separated by commas: gap, map, block12, ….",
+        "Keep these outputs, separated by commas, such as gap,map.",
         default=(),
         flag="--tap",
         default_is="the backbone's",

@@ -78,7 +78,7 @@ class Transforming(Size):
     """How a frame becomes the network's input."""
 
     transform: str | None = option(
-        "Resize frames so: squash, the whole frame to a square; weights, resized and cropped as "
+        "Resize frames: squash, the whole frame to a square; weights, resized and cropped as "
         "published with the weights.",
         default=None,
         default_is="the backbone's",
@@ -152,8 +152,8 @@ class Networks(Backbones, SeveralWeights):
     """Several networks, from one decode."""
 
     taps: tuple[tuple[str, ...], ...] = option(
-        "Keep these outputs, separated by commas: gap, map, block12, …; once for all "
-        "backbones, or once for each.",
+        "Keep these outputs, separated by commas, such as gap,map; once for all backbones, or once "
+        "for each.",
         default=(),
         flag="--tap",
         repeated=True,
@@ -188,7 +188,7 @@ class RoiRequest(
 
     backbone: str = inherited(default="slowfast_32x2_r101_ava")
     transform: str | None = inherited(
-        help="Resize frames so: whole, as published with the weights but not cropped; squash, to a "
+        help="Resize frames: whole, as published with the weights but not cropped; squash, to a "
         "square.",
         default_is="whole",
     )

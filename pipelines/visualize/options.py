@@ -30,7 +30,7 @@ class MapsConfig(_Start, Network, Taps, Device, _Out):
     """Pictures of feature maps."""
 
     taps: tuple[str, ...] = inherited(
-        help="Draw these taps, separated by commas: block4, slow_stage2, ….",
+        help="Draw these taps, separated by commas, such as block4,block12.",
         default_is="all that have maps",
     )
 

@@ -326,7 +326,7 @@ def plain(options: Options) -> dict[str, Any]:
 class Device(Options, panel="Compute"):
     """Where networks run."""
 
-    device: str = option("Run networks on this device: auto, cpu, cuda, cuda:1, ….", default="auto")
+    device: str = option("Run on this device: auto, cpu, cuda or cuda:1.", default="auto")
 
 
 class Seed(Options):
