@@ -21,10 +21,10 @@ from egofeat.extract.batches import Batches
 from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
 from egofeat.extract.extractor import WAITING_FRAMES
 from egofeat.extract.task import Task
+from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job
-from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.extraction.options import ExtractConfig
 
 
@@ -60,15 +60,7 @@ def main() -> None:
                 for _ in events:
                     pass
 
-        task = Task(
-            backbone=job.backbone,
-            plan=job.recipe.plan,
-            transform=job.recipe.transform,
-            shards=(),
-            dtype=config.dtype,
-            sink=Memory("gap"),
-            batch_size=suiting_batch(job.backbone.device, job.recipe.plan, job.recipe.transform),
-        )
+        task = Task(backbone=job.backbone, recipe=job.recipe, shards=(), sink=Memory("gap"))
 
         def network() -> None:
             batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))

@@ -42,11 +42,11 @@ class Batches:
     def __init__(self, task: Task, boxes_in: Callable[[str, View], NDArray[np.float32]]) -> None:
         self._backbone = task.backbone
         self._device = task.backbone.device
-        self._transform = task.transform
+        self._transform = task.recipe.transform
         self._persons = task.persons
-        self._room = Room(self._device, task.batch_size, console.note)
+        self._room = Room(self._device, task.views_a_batch, console.note)
         self._is_clip = task.backbone.spec.clip is not None
-        motion = task.transform.motion
+        motion = self._transform.motion
         self._move = on_device(motion, self._device) if motion else None
         self._waiting: dict[tuple[int, ...], list[tuple[ViewKey, NDArray[np.generic]]]] = {}
         """Shape of a view to those that wait to fill a batch."""

@@ -77,7 +77,7 @@ def extract(
     began = time.perf_counter()
     reading = decode_all(
         passes,
-        [Lane(task.plan, task.transform) for task in tasks],
+        [Lane(task.recipe.plan, task.recipe.transform) for task in tasks],
         decoder=decoder,
         workers=workers,
         waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in tasks)),
@@ -109,8 +109,8 @@ class _TaskUnderWay:
         self._publisher = Publisher(disk, task.sink)
         self._assembly = Assembly(
             task.shards,
-            task.dtype,
-            task.plan.flat,
+            task.recipe.dtype,
+            task.recipe.flat,
             task.persons.boxes if task.persons else None,
             self._publisher.publish,
             task.sink.record_failures,

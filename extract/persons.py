@@ -20,8 +20,7 @@ from egofeat import console
 from egofeat.boxes import Boxes
 from egofeat.device import Room, exact
 from egofeat.extract.backbones.building import damp_branches, freeze, load_strictly, seeded
-from egofeat.extract.weights import Weights
-from egofeat.extract.weights_choice import choose_weights
+from egofeat.extract.weights import Weights, choose_weights
 
 NAME = "fasterrcnn_resnet50_fpn_v2"
 PARAMETERS = 43_712_278

@@ -70,6 +70,11 @@ def cut(segments: Iterable[Segment], row_bytes: int) -> list[Batch]:
     return batches
 
 
+def shards_in(batches: Iterable[Batch]) -> list[Shard]:
+    """Shards of batches, in order."""
+    return [shard for batch in batches for shard in batch.shards]
+
+
 def part(batches: Sequence[Batch], number: int, parts: int) -> list[Batch]:
     """The batches of part `number` (from 1) of `parts`; all parts together are all batches."""
     return list(batches[number - 1 :: parts])

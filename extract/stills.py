@@ -31,6 +31,11 @@ class Wanted:
     moments: Moments | float
     """Moments; or seconds from one to the next, over the whole video."""
 
+    @property
+    def units(self) -> int:
+        """Of what is told to be done: its key frames; a whole video is one."""
+        return len(self.moments) if isinstance(self.moments, Mapping) else 1
+
 
 @dataclass(frozen=True)
 class Stills:

@@ -1,14 +1,20 @@
 """Several threads, each with one task at a time, whose events one consumer takes."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-from egofeat.extract.handover import Handover
+from typing import Generic, TypeVar
 
 Task = TypeVar("Task")
 Event = TypeVar("Event")
+Item = TypeVar("Item")
+
+
+def decoding_threads() -> int:
+    """One a core, and no more than a disk feeds."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(16, cores or 1)
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def in_threads(
         turns: whether threads rest while the consumer works.
     """
     handover: Handover[Event | BaseException] = Handover(threads, waiting, turns=turns)
-    shared = _Shared(tasks)
+    shared = iter(tuple(tasks))  # of a tuple, `next` is one step for all threads
 
     def run() -> None:
         try:
@@ -66,13 +72,70 @@ def in_threads(
             worker.join()
 
 
-class _Shared(Iterator[Task]):
-    """Tasks that several threads take from, each the next one."""
+class Handover(Generic[Item]):
+    """A bounded buffer from `makers` threads to the one that runs the network.
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._tasks = iter(tasks)
-        self._lock = threading.Lock()
+    On a GPU the two sides work at the same time. On a CPU they would fight for the same cores,
+    and a network that shares every layer out to all cores waits for the slowest: there they
+    take turns, makers until enough is waiting, then the network until all of it is used up.
 
-    def __next__(self) -> Task:
-        with self._lock:
-            return next(self._tasks)
+    Args:
+        makers: threads that will each call `finish` once.
+        capacity: how much waits at most, as items are weighed, beside what the consumer took in
+            one go.
+        turns: whether makers rest while the consumer works.
+    """
+
+    def __init__(self, makers: int, capacity: int, *, turns: bool) -> None:
+        self._making = makers
+        self._capacity = capacity
+        self._turns = turns
+        self._consuming = False
+        self._closed = False
+        self._items: list[Item] = []
+        self._weight = 0
+        self._changed = threading.Condition()
+
+    def put(self, item: Item, weight: int = 1) -> bool:
+        """Hand one item over, waiting for room; False when nobody wants it any more."""
+        with self._changed:
+            self._changed.wait_for(self._may_make)
+            self._items.append(item)
+            self._weight += weight
+            self._changed.notify_all()
+            return not self._closed
+
+    def finish(self) -> None:
+        """Say that one maker is done."""
+        with self._changed:
+            self._making -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Say that nothing more is wanted."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items in the order in which they were put, until every maker is done."""
+        while True:
+            with self._changed:
+                self._consuming = False
+                self._changed.notify_all()
+                self._changed.wait_for(self._may_consume)
+                self._consuming = True
+                items, self._items, self._weight = self._items, [], 0
+                if not self._turns:
+                    self._changed.notify_all()
+            if not items:
+                return
+            yield from items
+
+    def _may_make(self) -> bool:
+        resting = self._turns and self._consuming
+        return self._closed or (self._weight < self._capacity and not resting)
+
+    def _may_consume(self) -> bool:
+        enough = self._capacity if self._turns else 1
+        return self._making == 0 or self._weight >= enough

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import extract
-from egofeat.extract.shards import cut
+from egofeat.extract.shards import cut, shards_in
 from egofeat.extract.task import Task
+from egofeat.extract.threads import decoding_threads
 from egofeat.heads.config import TrainerConfig
 from egofeat.options import Options
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import Job, plan_job
-from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.extraction.options import ExtractConfig, Numbers, Pixels, Sampling
 from egofeat.pipelines.extraction.reports import ExtractReport
 from egofeat.pipelines.options import Compute
@@ -124,15 +124,12 @@ def features(
 def _kept(job: Job, config: ExtractConfig) -> dict[str, Memory]:
     """Tap to what is made of the job's segments."""
     sink = _Taps({tap: Memory(tap) for tap in job.recipe.taps})
-    plan, transform = job.recipe.plan, job.recipe.transform
     task = Task(
         backbone=job.backbone,
-        plan=plan,
-        transform=transform,
-        shards=[s for batch in cut(job.segments, job.recipe.row_bytes) for s in batch.shards],
-        dtype=job.recipe.dtype,
+        recipe=job.recipe,
+        shards=shards_in(cut(job.segments, job.recipe.row_bytes)),
         sink=sink,
-        batch_size=config.batch_size or suiting_batch(job.backbone.device, plan, transform),
+        batch_size=config.batch_size,
     )
     workers = config.workers or decoding_threads()
     passes = passes_over([job.segments], job.dataset.media)

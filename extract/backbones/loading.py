@@ -10,8 +10,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Backbone, check_taps
 from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.registry import find_backbone
-from egofeat.extract.weights import Weights
-from egofeat.extract.weights_choice import choose_weights
+from egofeat.extract.weights import Weights, choose_weights
 
 PRECISIONS = ("float32", "bf16")
 """Of a network's arithmetic."""

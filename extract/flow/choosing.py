@@ -1,13 +1,13 @@
 """Which motion a network is given: what its weights learnt from, unless a person says otherwise."""
 
 from collections.abc import Callable
+from typing import Any, get_args
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Spec
 from egofeat.extract.flow import raft
-from egofeat.extract.flow.encoding import check_values
 from egofeat.extract.flow.opencv import opencv
-from egofeat.recipe.motion import KINDS, METHODS, Method, Motion
+from egofeat.recipe.motion import KINDS, METHODS, Method, Motion, Values
 
 _OF_FLOW = ("farneback", "tvl1", "raft", "raft_small", "frames")
 _BOTH_SIDES = 4
@@ -25,7 +25,7 @@ def choose_motion(
     Args:
         spec: of the backbone.
         name: one of `METHODS`; None means the backbone's own.
-        values: one of `VALUES`; None means 8 bits, as networks were trained with, and float32 for
+        values: one of `Values`; None means 8 bits, as networks were trained with, and float32 for
             what only measures the flow.
         note: told, in one line, when weights are downloaded.
 
@@ -49,19 +49,18 @@ def choose_motion(
         return None
     both_sides = spec.channels == _BOTH_SIDES
     computed = "float32" if both_sides else "uint8"
-    encoded = check_values(values or ("uint8" if name == "frames" else computed))
+    encoded: Any = values or ("uint8" if name == "frames" else computed)
+    if encoded not in (known := get_args(Values)):
+        raise RequestError(
+            f"there are no `motion_values` '{encoded}': choose from {', '.join(known)}"
+        )
     if name == "frames" and encoded != "uint8":
         raise RequestError("`motion` frames are of 8 bits: leave out `motion_values`")
-    return Motion(method_of(name, note), encoded, both_sides)
+    return Motion(_method_of(name, note), encoded, both_sides)
 
 
-def method_of(name: str, note: Callable[[str], None] = lambda _: None) -> Method:
-    """A method by its name, with its usual settings.
-
-    Raises:
-        RequestError: OpenCV is not there.
-        WeightsError: RAFT's weights are not to be had.
-    """
+def _method_of(name: str, note: Callable[[str], None]) -> Method:
+    """A method by its name, with its usual settings; refused where it cannot be had."""
     if name in ("raft", "raft_small"):
         return raft.load_published("large" if name == "raft" else "small", note)
     if name in ("farneback", "tvl1"):

@@ -11,10 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from egofeat.errors import RequestError
-from egofeat.recipe.motion import BOUND, Values
-
-VALUES: tuple[Values, ...] = ("uint8", "float32")
+from egofeat.recipe.motion import BOUND
 
 
 def encode(motion: NDArray[np.float32], bound: float, values: str) -> NDArray[np.generic]:
@@ -36,15 +33,3 @@ def decode(encoded: NDArray[np.generic], bound: float = BOUND) -> NDArray[np.flo
     """Encoded values of any shape back: pixels, for flow, with an error of 0.08 at 8 bits."""
     decoded: NDArray[np.float32] = encoded.astype(np.float32) * np.float32(2 * bound / 255)
     return decoded - np.float32(bound)
-
-
-def check_values(values: str) -> Values:
-    """Take one of `VALUES`.
-
-    Raises:
-        RequestError: naming them.
-    """
-    for known in VALUES:
-        if values == known:
-            return known
-    raise RequestError(f"there are no `motion_values` '{values}': choose from {', '.join(VALUES)}")

@@ -30,6 +30,11 @@ def unread(path: Path, error: OSError) -> MediaError:
     return UnreadableMediaError(f"{path} cannot be read ({said}): mend that and run again")
 
 
+def brief(error: Exception) -> str:
+    """What a library says of a damaged file, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def _near(path: Path) -> str | None:
     """Name of what may be meant: another suffix, none, other case, or slashes of Windows."""
     if "\\" in path.name:

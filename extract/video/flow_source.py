@@ -6,19 +6,16 @@ folder whose images are called so, `…_u_0000000001.jpg` beside `…_v_00000000
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
-from egofeat.extract.video import tar_source, zip_source
 from egofeat.extract.video.files import is_folder
-from egofeat.extract.video.image_source import FolderSource, ImageSource, frame_number, names_in
+from egofeat.extract.video.image_source import ImageSource, frame_number, names_in
 from egofeat.extract.video.source import FrameSource
-from egofeat.extract.video.tar_source import TarSource
-from egofeat.extract.video.zip_source import ZipSource
 from egofeat.segments import Media
 
 
@@ -59,38 +56,38 @@ class FlowSource(FrameSource):
         self._v.close()
 
 
-def open_folder(media: Media) -> FrameSource:
-    """A folder of frames, or of flow where its images are of u and v.
+def folder_members(folder: Path) -> dict[str, None]:
+    """Names of all in a folder; of one with `u/` and `v/`, of what these hold.
 
     Raises:
-        MediaError: see `ImageSource` and `FlowSource`.
+        MediaError: see `unread`.
     """
-    names = names_in(media.path)
+    names = names_in(folder)
     if {"u", "v"} <= set(names):
-        axes = [media.path / axis for axis in "uv"]
+        axes = [folder / axis for axis in "uv"]
         if all(is_folder(axis) for axis in axes):
             names = [f"{axis.name}/{name}" for axis in axes for name in names_in(axis)]
-    return _flow_or_frames(media, dict.fromkeys(names), FolderSource)
-
-
-def open_tar(media: Media) -> FrameSource:
-    """A tar of frames, or of flow; see `open_folder`."""
-    return _flow_or_frames(media, tar_source.members_of(media.path), TarSource)
-
-
-def open_zip(media: Media) -> FrameSource:
-    """A zip of frames, or of flow; see `open_folder`."""
-    return _flow_or_frames(media, zip_source.members_of(media.path), ZipSource)
+    return dict.fromkeys(names)
 
 
 Member = TypeVar("Member")
 
 
-def _flow_or_frames(
+def open_images(
     media: Media,
     members: Mapping[str, Member],
     source: Callable[[Media, Mapping[str, Member]], ImageSource],
 ) -> FrameSource:
+    """Frames in a folder, tar or zip, or flow where its images are of u and v.
+
+    Args:
+        media: what and where they are.
+        members: everything in it, by name.
+        source: that reads some of them.
+
+    Raises:
+        MediaError: see `ImageSource` and `FlowSource`.
+    """
     u, v = ({name: members[name] for name in names} for names in _by_axis(members))
     if u and v:
         return FlowSource(source(media, u), source(media, v))

@@ -113,10 +113,7 @@ class ImageSource(FrameSource):
 
 
 class FolderSource(ImageSource):
-    """A folder of numbered images; its sub-folders are not read, but where `names` lie there."""
-
-    def __init__(self, media: Media, names: Iterable[str] | None = None) -> None:
-        super().__init__(media, names_in(media.path) if names is None else names)
+    """A folder of numbered images; its sub-folders are not read, but where names lie there."""
 
     def close(self) -> None:
         """Nothing stays open between frames."""

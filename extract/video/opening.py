@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 
 from egofeat.errors import MediaError, RequestError
+from egofeat.extract.video import flow_source, image_source, tar_source, zip_source
 from egofeat.extract.video.decord_source import DecordSource
 from egofeat.extract.video.files import is_folder, unread
-from egofeat.extract.video.flow_source import open_folder, open_tar, open_zip
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.extract.video.source import FrameSource
 from egofeat.extract.video.torchcodec_source import TorchcodecSource
@@ -40,27 +40,25 @@ def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
         raise RequestError(f"no decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
     path = media.path
     if is_folder(path):
-        return open_folder(media)
+        return flow_source.open_images(
+            media, flow_source.folder_members(path), image_source.FolderSource
+        )
     suffix = path.suffix.lower()
     if suffix in _COMPRESSED:
         raise MediaError(
             f"{path} is compressed, and is not searched for frames: pack them as a plain .tar"
         )
     try:
-        begin = _first_bytes(path)
+        # FFmpeg would take the images in an archive for a film of its own rate.
+        with path.open("rb") as file:
+            begin = file.read(512)
         if suffix == ".tar" or begin[257:262] == b"ustar":
-            return open_tar(media)
+            return flow_source.open_images(media, tar_source.members_of(path), tar_source.TarSource)
         if suffix == ".zip" or begin[:4] == b"PK\x03\x04":
-            return open_zip(media)
+            return flow_source.open_images(media, zip_source.members_of(path), zip_source.ZipSource)
         return _SOURCES[decoder](path)
     except OSError as error:
         raise unread(path, error) from None
-
-
-def _first_bytes(path: Path) -> bytes:
-    """What tells an archive by: FFmpeg would take the images in one for a film of its own rate."""
-    with path.open("rb") as file:
-        return file.read(512)
 
 
 def decoder_version(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from egofeat.errors import MediaError
-from egofeat.extract.video.files import MOST_BYTES, too_large, unread
+from egofeat.extract.video.files import MOST_BYTES, brief, too_large, unread
 from egofeat.extract.video.image_source import ImageSource, frame_number
 from egofeat.segments import Media
 
@@ -28,9 +28,8 @@ def members_of(path: Path) -> dict[str, Span]:
     except MediaError:
         raise
     except Exception as error:  # tarfile raises many kinds for headers that no tar writes
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MediaError(
-            f"{path} is not a whole, uncompressed tar ({reason}): pack it again"
+            f"{path} is not a whole, uncompressed tar ({brief(error)}): pack it again"
         ) from None
     for name, target in links.items():
         if target in members:
@@ -76,9 +75,9 @@ class TarSource(ImageSource):
         MediaError: the file is absent, no tar, cut off, or holds no numbered image.
     """
 
-    def __init__(self, media: Media, members: Mapping[str, Span] | None = None) -> None:
-        self._spans = members_of(media.path) if members is None else members
-        super().__init__(media, self._spans)
+    def __init__(self, media: Media, members: Mapping[str, Span]) -> None:
+        self._spans = members
+        super().__init__(media, members)
         try:
             self._file = media.path.open("rb")
         except OSError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
 from egofeat.errors import MediaError
-from egofeat.extract.video.files import MOST_BYTES, too_large, unread
+from egofeat.extract.video.files import MOST_BYTES, brief, too_large, unread
 from egofeat.extract.video.image_source import ImageSource
 from egofeat.segments import Media
 
@@ -16,8 +16,7 @@ def _opened(path: Path) -> ZipFile:
     except OSError as error:
         raise unread(path, error) from None
     except Exception as error:  # zipfile raises many kinds for what no program writes
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise MediaError(f"{path} is not a whole zip ({reason}): pack it again") from None
+        raise MediaError(f"{path} is not a whole zip ({brief(error)}): pack it again") from None
 
 
 def members_of(path: Path) -> dict[str, ZipInfo]:
@@ -57,7 +56,6 @@ class ZipSource(ImageSource):
         except OSError as error:
             raise unread(self.path, error) from None
         except Exception as error:  # of a lock, a method, a checksum, a damaged stream
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise MediaError(
-                f"{self.path}: image {name} cannot be read ({reason}): pack it again"
+                f"{self.path}: image {name} cannot be read ({brief(error)}): pack it again"
             ) from None

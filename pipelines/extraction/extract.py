@@ -5,20 +5,20 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 from egofeat import console
+from egofeat.device import device_name
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Tally, TaskTally, extract
 from egofeat.extract.flow import library_of
-from egofeat.extract.shards import key_of
+from egofeat.extract.shards import key_of, shards_in
 from egofeat.extract.task import Task
+from egofeat.extract.threads import decoding_threads
 from egofeat.extract.video import decoder_version
 from egofeat.extract.video.files import stamp_of
 from egofeat.pipelines.extraction.disk_room import refuse_full_disk
 from egofeat.pipelines.extraction.failure_sums import sum_up
-from egofeat.pipelines.extraction.forecast import forecast, forecast_jobs
+from egofeat.pipelines.extraction.forecast import forecast, forecast_jobs, keep_rates
 from egofeat.pipelines.extraction.job import Job, plan_job, together
-from egofeat.pipelines.extraction.machine import decoding_threads, device_name, suiting_batch
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.rates import Rate, keep_rate
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
@@ -79,18 +79,7 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
             _report(share, writer, done, tally.seconds)
             for share, writer, done in zip(shares, writers, tally.tasks, strict=True)
         ]
-    company = sorted(share.job.recipe.backbone for share in shares if share.left)
-    for share, done in zip(shares, tally.tasks, strict=True):
-        if done.views:
-            rate = Rate(
-                store=share.job.recipe.store_name,
-                backbone=share.job.recipe.backbone,
-                device=device_name(share.job.backbone.device),
-                company=company,
-                views=done.views,
-                seconds=max(tally.seconds, 1e-6),
-            )
-            keep_rate(share.job.storage.out, rate)
+    keep_rates(shares, tally)
     return tally, reports
 
 
@@ -170,13 +159,10 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter], compute: C
     tasks = [
         Task(
             backbone=job.backbone,
-            plan=job.recipe.plan,
-            transform=job.recipe.transform,
-            shards=[shard for batch in share.left for shard in batch.shards],
-            dtype=job.recipe.dtype,
+            recipe=job.recipe,
+            shards=shards_in(share.left),
             sink=_Sink(writer, job.dataset.media),
-            batch_size=compute.batch_size
-            or suiting_batch(job.backbone.device, job.recipe.plan, job.recipe.transform),
+            batch_size=compute.batch_size,
             persons=job.persons,
         )
         for share, writer in zip(shares, writers, strict=True)

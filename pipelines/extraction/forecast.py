@@ -1,21 +1,33 @@
-"""`egofeat extract --dry-run`: what an extraction would do. Nothing is decoded, nothing written."""
+"""`egofeat extract --dry-run`: what an extraction would do. Nothing is decoded, nothing written.
 
+How long it would take is told by what runs before measured: `<out>/.rates.jsonl` has a line a run
+and store. It is next to the stores and not in them: two runs of the same recipe leave the same
+store, and never take the same time.
+"""
+
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from egofeat.device import device_name
+from egofeat.extract.extractor import Tally
 from egofeat.extract.shards import key_of
+from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.extraction.disk_room import free_bytes, windows_of
 from egofeat.pipelines.extraction.job import Job, plan_job, together
-from egofeat.pipelines.extraction.machine import decoding_threads, device_name
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.pipelines.extraction.rates import find_rate
 from egofeat.pipelines.extraction.reports import Forecast, JointForecast
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset
+
+_RATES = ".rates.jsonl"
 
 
 def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
@@ -29,9 +41,8 @@ def forecast_jobs(jobs: Sequence[Job], compute: Compute) -> JointForecast:
     needed: Counter[Path] = Counter()
     for places in together(jobs):
         shares = shares_of([jobs[place] for place in places], compute)
-        company = sorted(share.job.recipe.backbone for share in shares if share.left)
         of_store |= {
-            place: _forecast(share, company, compute.workers or decoding_threads())
+            place: _forecast(share, shares, compute.workers or decoding_threads())
             for place, share in zip(places, shares, strict=True)
         }
         for place, share in zip(places, shares, strict=True):
@@ -55,7 +66,7 @@ class _Amount:
     """Bytes of the rows that wait until their video is whole."""
 
 
-def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
+def _forecast(share: Share, together: Sequence[Share], threads: int) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
     amount = _amount(share, threads)
     there = [segment for segment in share.wanted if key_of(segment) in share.progress.done]
@@ -66,9 +77,7 @@ def _forecast(share: Share, company: Sequence[str], threads: int) -> Forecast:
         bytes_present = job.rows_of(there) * row_bytes
         of_missing = [segment for segment in share.wanted if key_of(segment) in missing]
         bytes_missing = job.rows_of(of_missing) * row_bytes
-    device = device_name(job.backbone.device)
-    backbone = job.recipe.backbone
-    rate = find_rate(job.storage.out, job.recipe.store_name, backbone, device, list(company))
+    rate = _rate_of(share, together)
     to_extract, wanted = share.to_extract, {key_of(segment) for segment in share.wanted}
     return Forecast(
         store=str(job.store),
@@ -110,3 +119,55 @@ def _amount(share: Share, threads: int) -> _Amount:
 
 def _bytes_of_shards(store: Path) -> int:
     return sum(path.stat().st_size for path in store.glob("shards/**/*") if path.is_file())
+
+
+class Rate(BaseModel):
+    """How fast one run went for one store."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    store: str
+    """Its name, of backbone and recipe."""
+    backbone: str
+    device: str
+    sharing: list[str] = Field(validation_alias=AliasChoices("sharing", "company"))
+    """Backbones that shared the decode, itself among them, sorted; `company` in older files."""
+    views: int = Field(gt=0)
+    """Frames or clips run through the network, each crop counted."""
+    seconds: float = Field(gt=0, allow_inf_nan=False)
+
+
+def keep_rates(shares: Sequence[Share], tally: Tally) -> None:
+    """Add what a run measured, for the next forecast: a disk that refuses it is no failure."""
+    for share, done in zip(shares, tally.tasks, strict=True):
+        if done.views:
+            measured = {"views": done.views, "seconds": max(tally.seconds, 1e-6)}
+            rate = Rate.model_validate(_circumstances(share, shares) | measured)
+            path = share.job.storage.out / _RATES
+            with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
+                file.write(rate.model_dump_json() + "\n")
+
+
+def _rate_of(share: Share, together: Sequence[Share]) -> Rate | None:
+    """The longest measurement that says most: of the store itself, else of its backbone."""
+    rates = []
+    asked = _circumstances(share, together)
+    store = asked.pop("store")
+    path = share.job.storage.out / _RATES
+    with contextlib.suppress(OSError):
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
+            with contextlib.suppress(ValidationError):  # half written, or not ours
+                rates.append(Rate.model_validate_json(line))
+    alike = [rate for rate in rates if rate.model_dump(include=set(asked)) == asked]
+    own = [rate for rate in alike if rate.store == store]
+    return max(own or alike, key=lambda rate: rate.views, default=None)
+
+
+def _circumstances(share: Share, together: Sequence[Share]) -> dict[str, Any]:
+    """What the time that a store takes depends on."""
+    return {
+        "store": share.job.recipe.store_name,
+        "backbone": share.job.recipe.backbone,
+        "device": device_name(share.job.backbone.device),
+        "sharing": sorted(one.job.recipe.backbone for one in together if one.left),
+    }

@@ -12,11 +12,11 @@ from egofeat.errors import MediaError
 from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import extract
 from egofeat.extract.roi import Persons
-from egofeat.extract.shards import cut
+from egofeat.extract.shards import cut, shards_in
 from egofeat.extract.task import Task
+from egofeat.extract.threads import decoding_threads
 from egofeat.extract.video import FrameSource, open_video
 from egofeat.extract.video.pyav_source import PyavSource
-from egofeat.pipelines.extraction.machine import decoding_threads, suiting_batch
 from egofeat.pipelines.extraction.recipe_weights import backbone_of
 from egofeat.recipe import Recipe
 from egofeat.segments import Media, Segment
@@ -66,14 +66,9 @@ class Maker:
         """What the extractor is to do."""
         return Task(
             backbone=self._backbone,
-            plan=self.recipe.plan,
-            transform=self.recipe.transform,
-            shards=[s for batch in cut(segments, self.recipe.row_bytes) for s in batch.shards],
-            dtype=self.recipe.dtype,
+            recipe=self.recipe,
+            shards=shards_in(cut(segments, self.recipe.row_bytes)),
             sink=memory,
-            batch_size=suiting_batch(
-                self._backbone.device, self.recipe.plan, self.recipe.transform
-            ),
             persons=persons,
         )
 

@@ -34,6 +34,9 @@ from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment
 from egofeat.store import Key
 
+_ALIGN_SIDE = 256
+"""Pixels of the input by which the strides of maps are found."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -153,7 +156,8 @@ def plan_job(
     persons = None
     if config.roi and found and isinstance(plan, KeyFrames):
         plan = replace(plan, boxes=found.digest)
-        align = choose_align(backbone, plan.view_frames, config.roi)
+        shapes = backbone.tap_shapes(_ALIGN_SIDE, plan.view_frames)
+        align = choose_align(shapes, _ALIGN_SIDE, config.roi)
         persons = Persons(found.boxes, align, choose_person_taps(config.taps))
         made_with["boxes"] = config.roi.said
     return Job.of(

@@ -24,7 +24,6 @@ from egofeat.pipelines.extraction.reextract import dataset_of, lines_of
 from egofeat.pipelines.extraction.reports import ExtractReport, Forecast, JointForecast, JointReport
 from egofeat.pipelines.extraction.share import changed_videos
 from egofeat.pipelines.options import Compute
-from egofeat.recipe import Recipe
 from egofeat.segments import Dataset
 from egofeat.store import begun, progress_of, supersede
 from egofeat.store.description import Description, find_stores
@@ -133,7 +132,9 @@ def _stale(
         raise RequestError("features of persons are made anew by `egofeat roi`, with their boxes")
     storage = Storage(out=out, format=description.format, compress=description.compress)
     dataset = dataset_of(path, description, only, manifest, read)
-    weights = _weights_of(recipe, description.made_with["weights"])
+    weights = description.made_with["weights"]
+    if not Path(weights).is_file():
+        weights = named_weights(recipe) or weights
     job = plan_again(recipe, weights, dataset, only, storage, config.device)
     target = job.store
     changes = lines_of(recipe, job.recipe)
@@ -207,8 +208,3 @@ def _decoder_change(description: Description) -> str | None:
     then = description.made_with.get("decoder")
     now = decoder_version(description.recipe.decoder)
     return None if then == now else f"decoder: {then} → {now}"
-
-
-def _weights_of(recipe: Recipe, named: str) -> str:
-    """The file that was named, or what its recipe's weights are called."""
-    return named if Path(named).is_file() else named_weights(recipe) or named

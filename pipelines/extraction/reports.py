@@ -1,7 +1,9 @@
 """What an extraction says when it is done, or of what it would do."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from egofeat import console
 from egofeat.errors import RequestError
@@ -13,14 +15,77 @@ _MUCH_MEMORY = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractReport:
-    """What an extraction did; the object that `--json` prints."""
+class StoreReport(ABC):
+    """What an extraction and its forecast both say of a store."""
 
     store: str
     segments: int
     """Wanted, in this part."""
     splits: Mapping[str, int]
     """Split to how many of those are of it."""
+    changed_videos: Sequence[str]
+    """Whose file is another than their features were made of."""
+    renewed_by: str
+    """What makes their features anew."""
+    unit: str = "segments"
+    """What segments are, for people."""
+    idle: str = ""
+    """Why there is nothing to do for this part, where there is for others."""
+
+    @property
+    @abstractmethod
+    def exit_code(self) -> int:
+        """Of the command."""
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        return [self.idle, self.store] if self.idle else self._lines()
+
+    @abstractmethod
+    def _lines(self) -> list[str]: ...
+
+    def _splits_lines(self) -> list[str]:
+        """Which splits are counted, where the data set has splits."""
+        if not any(self.splits):
+            return []
+        splits = (f"{name or 'no split'} {number:,}" for name, number in self.splits.items())
+        return [f"of {', '.join(splits)}"]
+
+    def _changed_lines(self) -> list[str]:
+        """What is said of videos that were replaced."""
+        videos = self.changed_videos
+        if not videos:
+            return []
+        named = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
+        return [
+            f"{counted(len(videos), 'videos')} changed since the features were made: {named}; "
+            f"{self.renewed_by} makes them anew"
+        ]
+
+
+Reported = TypeVar("Reported", bound=StoreReport)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joint(Generic[Reported]):
+    """Reports of the stores that are made in one command."""
+
+    stores: tuple[Reported, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return max((store.exit_code for store in self.stores), default=0)
+
+    def lines(self) -> list[str]:
+        """The reports for people."""
+        return [line for store in self.stores for line in store.lines()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractReport(StoreReport):
+    """What an extraction did; the object that `--json` prints."""
+
     extracted: int
     skipped: int
     """In the store already."""
@@ -30,20 +95,12 @@ class ExtractReport:
     """Could not be read, now or earlier, of videos whose other windows are in the store."""
     failures: tuple[FailureSum, ...]
     """The same, summed up."""
-    changed_videos: Sequence[str]
-    """Whose file is another than their features were made of."""
-    renewed_by: str
-    """What makes their features anew."""
     frames: int
     """Decoded for this store, each once."""
     views: int
     """Frames or clips run through the network, each crop counted."""
     seconds: float
     frames_per_second: float
-    unit: str = "segments"
-    """What segments are, for people."""
-    idle: str = ""
-    """Why there is nothing to do for this part, where there is for others."""
 
     @property
     def incomplete(self) -> bool:
@@ -55,10 +112,7 @@ class ExtractReport:
         """Of the command."""
         return int(self.incomplete)
 
-    def lines(self) -> list[str]:
-        """The report for people."""
-        if self.idle:
-            return [self.idle, self.store]
+    def _lines(self) -> list[str]:
         if self.extracted or self.frames:
             said = [
                 f"{self.extracted:,} of {self.segments:,} {self.unit} extracted, {self.skipped:,} "
@@ -69,8 +123,8 @@ class ExtractReport:
             said = [
                 f"nothing to extract: {self.skipped:,} of {self.segments:,} {self.unit} are there"
             ]
-        said += [self.store, *splits_lines(self.splits)]
-        said += changed_lines(self.changed_videos, self.renewed_by)
+        said += [self.store, *self._splits_lines()]
+        said += self._changed_lines()
         said += failure_lines(self.failures, self.unit)
         if self.incomplete:
             said.append(self.failures_line())
@@ -87,32 +141,16 @@ class ExtractReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointReport:
+class JointReport(Joint[ExtractReport]):
     """What one decode for several backbones did; the object that `--json` prints."""
 
-    stores: tuple[ExtractReport, ...]
     decoded: int
     """Frames, each once, for however many backbones."""
     seconds: float
 
-    @property
-    def failed(self) -> int:
-        """Segments that could not be read, summed over the stores."""
-        return sum(store.failed for store in self.stores)
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether something could not be read."""
-        return any(store.incomplete for store in self.stores)
-
-    @property
-    def exit_code(self) -> int:
-        """Of the command."""
-        return int(self.incomplete)
-
     def lines(self) -> list[str]:
         """The report for people."""
-        said = [line for store in self.stores for line in store.lines()]
+        said = super().lines()
         if self.decoded:
             taken = sum(store.frames for store in self.stores)
             said.append(
@@ -127,14 +165,9 @@ class JointReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
+class Forecast(StoreReport):
     """What an extraction would do; the object that `--dry-run --json` prints."""
 
-    store: str
-    segments: int
-    """Wanted, in this part."""
-    splits: Mapping[str, int]
-    """Split to how many of those are of it."""
     present: int
     failed: int
     """Damaged earlier, and left alone without `--retry-failed`."""
@@ -158,29 +191,18 @@ class Forecast:
     """Bytes of windows that wait until their videos are whole, at most."""
     seconds: float | None
     """About how long it would take, by what was measured here; None where nothing was."""
-    changed_videos: Sequence[str]
-    """Whose file is another than their features were made of."""
-    renewed_by: str
-    """What makes their features anew."""
-    unit: str = "segments"
-    """What segments are, for people."""
-    idle: str = ""
-    """Why there is nothing to do for this part, where there is for others."""
 
     @property
     def exit_code(self) -> int:
         """Of the command: what has no room is refused, after all is said."""
         return 0 if self.fits else RequestError.exit_code
 
-    def lines(self) -> list[str]:
-        """The forecast for people."""
-        if self.idle:
-            return [self.idle, self.store]
+    def _lines(self) -> list[str]:
         said = [
             f"{self.to_extract:,} of {self.segments:,} {self.unit} would be extracted from "
             f"{counted(self.videos, 'videos')}, at most "
             f"{counted(self.frames, 'frames')}; {self.present:,} are there already",
-            *splits_lines(self.splits),
+            *self._splits_lines(),
             f"{console.size(self.bytes_to_write)} would be written, next to the "
             f"{console.size(self.bytes_present)} that are there; "
             f"{console.size(self.bytes_free)} are free",
@@ -207,41 +229,10 @@ class Forecast:
             said.append(
                 f"{counted(self.failed, self.unit)} failed earlier: add `retry_failed` to try them"
             )
-        return said + changed_lines(self.changed_videos, self.renewed_by)
+        return said + self._changed_lines()
 
 
-@dataclass(frozen=True, kw_only=True)
-class JointForecast:
-    """What one decode for several backbones would do; the object that `--dry-run --json` prints."""
-
-    stores: tuple[Forecast, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """Of the command."""
-        return max(store.exit_code for store in self.stores) if self.stores else 0
-
-    def lines(self) -> list[str]:
-        """The forecasts for people."""
-        return [line for store in self.stores for line in store.lines()]
-
-
-def splits_lines(splits: Mapping[str, int]) -> list[str]:
-    """Which splits are counted, where the data set has splits."""
-    if not any(splits):
-        return []
-    return ["of " + ", ".join(f"{name or 'no split'} {n:,}" for name, n in splits.items())]
-
-
-def changed_lines(videos: Sequence[str], renewed_by: str) -> list[str]:
-    """What is said of videos that were replaced."""
-    if not videos:
-        return []
-    named = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
-    return [
-        f"{counted(len(videos), 'videos')} changed since the features were made: {named}; "
-        f"{renewed_by} makes them anew"
-    ]
+JointForecast = Joint[Forecast]
 
 
 def _duration(seconds: float) -> str:

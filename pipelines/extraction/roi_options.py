@@ -1,19 +1,16 @@
 """Which persons an extraction keeps the features of, and how they are cut out of maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from egofeat import console
 from egofeat.adapters.reading.box_files import Detections, annotated, read_detections
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import Backbone, Spec
+from egofeat.extract.backbones import Spec
 from egofeat.extract.roi import strides_of
 from egofeat.pipelines.extraction.options import RoiConfig
 from egofeat.recipe.persons import TAPS, RoiAlign
 from egofeat.segments import Dataset
-
-_SIDE = 256
-"""Pixels of the input by which the strides of maps are found."""
 
 
 def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
@@ -74,13 +71,17 @@ def choose_person_taps(taps: Sequence[str]) -> tuple[str, ...]:
     return tuple(tap for tap in TAPS if tap in (taps or TAPS[:1]))
 
 
-def choose_align(backbone: Backbone, frames: int, config: RoiConfig) -> RoiAlign:
-    """How boxes are cut out of the maps of a backbone.
+def choose_align(shapes: Mapping[str, tuple[int, ...]], side: int, config: RoiConfig) -> RoiAlign:
+    """How boxes are cut out of maps.
+
+    Args:
+        shapes: tap to the shape of its maps.
+        side: pixels of the square input that they are of.
+        config: what the person chose.
 
     Raises:
         RequestError: a tap without maps.
     """
-    shapes = backbone.tap_shapes(_SIDE, frames)
     return RoiAlign(
-        tuple(shapes), strides_of(shapes, _SIDE), sampling=config.sampling, aligned=config.aligned
+        tuple(shapes), strides_of(shapes, side), sampling=config.sampling, aligned=config.aligned
     )

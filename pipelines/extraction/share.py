@@ -6,7 +6,7 @@ from functools import cached_property
 
 from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError
-from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, without
+from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, shards_in, without
 from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.job import Job
@@ -92,7 +92,7 @@ def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
 
 def segments_of(batches: Iterable[Batch]) -> list[Segment]:
     """Segments of batches, in order."""
-    return [s for batch in batches for shard in batch.shards for s in shard.segments]
+    return [segment for shard in shards_in(batches) for segment in shard.segments]
 
 
 def _share(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from egofeat import console
 from egofeat.boxes import Boxes, stamp_of
 from egofeat.extract.stills import Finished, Stills, Unread, Wanted, read_all
+from egofeat.extract.threads import decoding_threads
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.extraction.failure_sums import sum_up
-from egofeat.pipelines.extraction.machine import decoding_threads
 from egofeat.pipelines.persons.box_folder import BoxFolder, Looked
 from egofeat.pipelines.persons.job import PersonsJob
 from egofeat.pipelines.persons.reports import PersonsForecast, PersonsReport
@@ -29,7 +29,7 @@ def forecast(job: PersonsJob) -> PersonsForecast:
         present=len(job.done),
         to_open=len(job.left),
         missing_videos=sum(not wanted.media.path.exists() for wanted in job.left),
-        key_frames=sum(map(_count, job.left)) if job.config.every is None else None,
+        key_frames=sum(one.units for one in job.left) if job.config.every is None else None,
     )
 
 
@@ -78,40 +78,25 @@ def _look(job: PersonsJob) -> list[Looked]:
         threads=max(1, min(config.workers or decoding_threads(), len(job.left))),
         turns=device.type == "cpu",
     )
+    of_moments = config.every is None
+    total, unit = sum(one.units for one in job.left), "key frames" if of_moments else "videos"
     under_way = {wanted.video: _UnderWay(wanted) for wanted in job.left}
     fresh = []
-    with console.progress("detecting", *_extent(job)) as progress, reading as events:
+    with console.progress("detecting", total, unit) as progress, reading as events:
         for event in events:
             of_video = under_way[event.video]
             match event:
                 case Stills(_, ids, frames_HWC):
                     for same, boxes in zip(ids, job.detector(frames_HWC), strict=True):
                         of_video.boxes |= dict.fromkeys(same, boxes)
-                        progress(len(same) if config.every is None else 0)
+                        progress(len(same) if of_moments else 0)
                 case Unread(video):
                     of_video.failures += _failures(event)
                 case Finished(video):
                     fresh.append(_publish(job.folder, under_way.pop(video)))
-                    progress(_unseen(of_video))
+                    told = len(of_video.boxes) if of_moments else 0
+                    progress(of_video.wanted.units - told)
     return fresh
-
-
-def _extent(job: PersonsJob) -> tuple[int, str]:
-    """How much there is to do: key frames, or videos where how long they are is not known."""
-    if job.config.every is None:
-        return sum(_count(wanted) for wanted in job.left), "key frames"
-    return len(job.left), "videos"
-
-
-def _count(wanted: Wanted) -> int:
-    """Key frames of a video; a whole video is one."""
-    return len(wanted.moments) if isinstance(wanted.moments, Mapping) else 1
-
-
-def _unseen(of_video: _UnderWay) -> int:
-    """What of a video that is over was not told to be done."""
-    told = len(of_video.boxes) if isinstance(of_video.wanted.moments, Mapping) else 0
-    return _count(of_video.wanted) - told
 
 
 def _failures(unread: Unread) -> list[Failure]:

@@ -32,14 +32,9 @@ class PersonsReport:
     """Key frames looked at now."""
 
     @property
-    def incomplete(self) -> bool:
-        """Whether something could not be read."""
-        return self.failed > 0
-
-    @property
     def exit_code(self) -> int:
         """Of the command."""
-        return int(self.incomplete)
+        return int(self.failed > 0)
 
     def lines(self) -> list[str]:
         """The report for people."""

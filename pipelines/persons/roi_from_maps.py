@@ -18,12 +18,12 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.backbones.backbone import check_taps
-from egofeat.extract.roi import pool, regions, strides_of
-from egofeat.extract.shards import Shard, cut, key_of, without
+from egofeat.extract.roi import pool, regions
+from egofeat.extract.shards import Shard, cut, key_of, shards_in, without
 from egofeat.pipelines.extraction.extract import worker_name
 from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.extraction.options import RoiConfig
-from egofeat.pipelines.extraction.roi_options import choose_person_taps, find_boxes
+from egofeat.pipelines.extraction.roi_options import choose_align, choose_person_taps, find_boxes
 from egofeat.pipelines.persons.options import FromMapsConfig
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign
 from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store, versions
@@ -84,13 +84,13 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
     wanted = [s for s in dataset.of_splits(config.splits) if s.id in found.boxes]
     without_maps = {key_of(s) for s in wanted} - set(maps[0].table.keys)
     shapes = {one.tap: one.row_shape for one in maps}
-    align = RoiAlign(
-        tuple(shapes),
-        strides_of(shapes, description.recipe.transform.crop),
-        sampling=config.roi.sampling,
-        aligned=config.roi.aligned,
+    align = choose_align(shapes, description.recipe.transform.crop, config.roi)
+    of_persons = align.shapes(shapes)
+    recipe = replace(
+        description.recipe.of_boxes(found.digest),
+        roi=replace(align, of=description.recipe.dtype),
+        taps={tap: of_persons[tap] for tap in choose_person_taps(config.taps)},
     )
-    recipe = _recipe(description.recipe, align, maps, choose_person_taps(config.taps), found.digest)
     writer = StoreWriter.open(
         config.out or path.parent.parent,
         dataset,
@@ -103,8 +103,8 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
     with closing(writer):
         done = writer.done()
         mean = sum(len(found.boxes[s.id]) for s in wanted) // max(1, len(wanted))
-        batches = without(cut(wanted, max(1, recipe.row_bytes * mean)), done, without_maps)
-        left = [shard for batch in batches for shard in batch.shards]
+        batches = cut(wanted, max(1, recipe.row_bytes * mean))
+        left = shards_in(without(batches, done, without_maps))
         cutter = _Cutter(maps, align, recipe, choose_device(config.device))
         persons = _write(writer, cutter, left, found.boxes)
     extracted = sum(len(shard.segments) for shard in left)
@@ -157,18 +157,6 @@ def _map_taps(path: Path, recipe: Recipe, config: RoiConfig) -> list[str]:
     if not taps:
         raise RequestError(f"{path} holds vectors and no maps: name another store, {fresh}")
     return list(check_taps(taps, spec_of(recipe.backbone)))  # in the order of the network
-
-
-def _recipe(
-    of_maps: Recipe, align: RoiAlign, maps: Sequence[SegmentStore], taps: Sequence[str], digest: str
-) -> Recipe:
-    """What makes the numbers: the maps' own recipe, how they were kept, and the boxes."""
-    shapes = align.shapes({one.tap: one.row_shape for one in maps})
-    return replace(
-        of_maps.of_boxes(digest),
-        roi=replace(align, of=of_maps.dtype),
-        taps={tap: shapes[tap] for tap in taps},
-    )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The device that a name stands for, its arithmetic, and what to do when its memory runs out."""
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -28,6 +29,13 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise RequestError(f"the device '{name}' is not at hand: use auto, cpu or cuda") from None
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is, for the record."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()})"
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from egofeat.extract.handover import Handover
+from egofeat.extract.threads import Handover
 
 
 def make(handover: Handover[int], items: range, made: list[int]) -> threading.Thread:

@@ -16,7 +16,7 @@ from egofeat.extract.task import Task
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.recipe import Uniform
+from egofeat.recipe import Recipe, Uniform
 from egofeat.recipe.transform import squash
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store
@@ -77,15 +77,15 @@ def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
         __call__ = staticmethod(brightest)
 
     backbone = Network(device=torch.device("cuda", 1), spec=SimpleNamespace(clip=None))
-    task = Task(
-        backbone=backbone,
+    recipe = Recipe(
+        backbone="brightest",
+        weights="random:0",
         plan=Uniform(1),
         transform=squash(4, mean=(0.0,) * 3, std=(1.0,) * 3),
-        shards=(),
+        taps={"gap": (1, 3)},
         dtype="float32",
-        sink=Memory("gap"),
-        batch_size=2,
     )
+    task = Task(backbone=backbone, recipe=recipe, shards=(), sink=Memory("gap"), batch_size=2)
     batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
     made = []
     for number in range(7):

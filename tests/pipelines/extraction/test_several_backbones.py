@@ -95,7 +95,7 @@ def test_one_decode_feeds_two_backbones(dataset, config):
     assert report.decoded == union < sum(alone)
     assert [store.frames for store in report.stores] == alone
     assert [store.extracted for store in report.stores] == [6, 6]
-    assert report.failed == 0
+    assert report.exit_code == 0
 
 
 def test_sharing_a_decode_changes_no_bit(dataset, config, tmp_path):
