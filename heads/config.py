@@ -40,7 +40,7 @@ class Length(Seed, panel="Training"):
         default="shuffle",
         choices=("shuffle", "balanced"),
     )
-    seed: int = inherited(help="Draw weights and the order of rows with this seed.")
+    seed: int = inherited("Draw weights and the order of rows with this seed.")
 
 
 class Optimizer(Options, panel="Optimizer"):

@@ -177,7 +177,7 @@ class StoreWeights(SeveralWeights, panel="Network"):
     """Which weights the network of a run's stores has."""
 
     weights: tuple[str, ...] = inherited(
-        help="Load the backbone's weights from this file, if the store was made with a file of "
+        "Load the backbone's weights from this file, if the store was made with a file of "
         "yours; once per store.",
         default_is="those of the store",
     )

@@ -57,7 +57,7 @@ def test_a_name_and_type_is_declared_once():
 
 def test_an_inherited_option_keeps_what_is_not_said_anew():
     class Small(Size, panel="Small"):
-        width: int = inherited(help="Small width.", default=2)
+        width: int = inherited("Small width.", default=2)
 
     (width,) = declared(Small)
     assert (width.panel, width.option.help, width.default) == ("Small", "Small width.", 2)

@@ -14,7 +14,7 @@ class AnnotateConfig(
     """Everything that a person can choose about an annotated video."""
 
     video: Path = inherited(argument=True, metavar="VIDEO")
-    out: Path = inherited(help="Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
+    out: Path = inherited("Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(
         "Take persons from this CSV file of detections, or a folder of such files; for a run "
         "on persons.",
@@ -22,7 +22,7 @@ class AnnotateConfig(
         default_is="the detector of egofeat persons",
     )
     every: float | None = inherited(
-        help="Take a key frame every so many seconds; of a run on segments, recognise stretches "
+        "Take a key frame every so many seconds; of a run on segments, recognise stretches "
         "this long.",
         default_is="1, or 3",
         least=0.04,
@@ -34,4 +34,4 @@ class AnnotateConfig(
         least=0,
         below=1,
     )
-    top: int = inherited(help="Show at most this many labels per person or target.", default=3)
+    top: int = inherited("Show at most this many labels per person or target.", default=3)

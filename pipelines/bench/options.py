@@ -22,9 +22,7 @@ class _Report(Out, panel="Report"):
         default=0.5,
         least=0,
     )
-    out: Path = inherited(
-        help="Write tables and pictures to this folder.", default=Path("benchmarks")
-    )
+    out: Path = inherited("Write tables and pictures to this folder.", default=Path("benchmarks"))
 
 
 class BackboneBench(
@@ -33,18 +31,18 @@ class BackboneBench(
     """Everything that a person can choose about the benchmark of backbones."""
 
     backbones: tuple[str, ...] = inherited(
-        help="Backbones to measure.", default=MISSING, argument=True, metavar="NAME"
+        "Backbones to measure.", default=MISSING, argument=True, metavar="NAME"
     )
     weights: str = inherited(
-        help="Load these weights: random, default, or the name of published weights; speed does "
+        "Load these weights: random, default, or the name of published weights; speed does "
         "not depend on them.",
         default="random",
     )
     batch_size: int | None = inherited(
-        help="Run this many views per batch.", default_is="the fastest of 1, 2, 4, …"
+        "Run this many views per batch.", default_is="the fastest of 1, 2, 4, …"
     )
     size: int | None = inherited(
-        help="Make views this many pixels wide and high.", default_is="the backbone's", least=1
+        "Make views this many pixels wide and high.", default_is="the backbone's", least=1
     )
 
 

@@ -14,4 +14,4 @@ class DemoConfig(Out, panel="Demo"):
         "drawn videos.",
         default=None,
     )
-    out: Path = inherited(help="Write everything to this folder.", default=Path("demo"))
+    out: Path = inherited("Write everything to this folder.", default=Path("demo"))

@@ -12,20 +12,20 @@ class ExportConfig(StoreFolder, Out, Tap, Splits, DataSet, panel="Export"):
     """Everything that a person can choose about an export."""
 
     to: str = option("Write this format.", known="egofeat.pipelines.exporting.formats:FORMATS")
-    out: Path = inherited(help="Write to this folder.", default=MISSING)
+    out: Path = inherited("Write to this folder.", default=MISSING)
     manifest: Path | None = option(
         "Read splits and annotations of the videos from this manifest; a store of windows has"
         " none.",
         default=None,
     )
     dataset: str | None = inherited(
-        help="Use this data set of the manifest.", default_is="that of the store's name"
+        "Use this data set of the manifest.", default_is="that of the store's name"
     )
 
 
 class ChallengeConfig(RunStores, Out, Device, panel="Export"):
     """What a person can choose about a challenge's file."""
 
-    out: Path = inherited(help="Write this zip file.", default=Path("submission.zip"))
+    out: Path = inherited("Write this zip file.", default=Path("submission.zip"))
     split: str = option("Score the segments of this split; they need no labels.", default="test")
     incomplete: bool = option("Leave out segments without features.", default=False)

@@ -176,7 +176,7 @@ class PersonTaps(Taps):
     """What is kept of each person."""
 
     taps: tuple[str, ...] = inherited(
-        help="Keep roi, a vector per person; roi_map, 7 × 7 places; or both, separated by a comma.",
+        "Keep roi, a vector per person; roi_map, 7 × 7 places; or both, separated by a comma.",
         default=("roi",),
     )
 
@@ -188,12 +188,11 @@ class RoiRequest(
 
     backbone: str = inherited(default="slowfast_32x2_r101_ava")
     transform: str | None = inherited(
-        help="Resize frames: whole, as published with the weights but not cropped; squash, to a "
-        "square.",
+        "Resize frames: whole, as published with the weights but not cropped; squash, to a square.",
         default_is="whole",
     )
     size: int | None = inherited(
-        help="Resize the shorter side to this many pixels.", default_is="the backbone's"
+        "Resize the shorter side to this many pixels.", default_is="the backbone's"
     )
     roi: RoiConfig = field(default_factory=RoiConfig)
 

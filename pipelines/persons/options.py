@@ -22,9 +22,9 @@ from egofeat.pipelines.options import (
 class PersonsConfig(Data, Out, Every, Weights, Decoder, Compute, panel="Detection"):
     """Options of person detection."""
 
-    out: Path = inherited(help="Write boxes to this folder.", default=Path("boxes"))
+    out: Path = inherited("Write boxes to this folder.", default=Path("boxes"))
     every: float | None = inherited(
-        help="Take a frame of whole videos every so many seconds, if there are no key frames."
+        "Take a frame of whole videos every so many seconds, if there are no key frames."
     )
     threshold: float = option("Keep persons with a higher score.", default=0.8, least=0, below=1)
     min_size: float = option(
@@ -32,15 +32,15 @@ class PersonsConfig(Data, Out, Every, Weights, Decoder, Compute, panel="Detectio
         default=0.0,
         least=0,
     )
-    weights: str = inherited(help="Load these weights: default, random, or a file.")
+    weights: str = inherited("Load these weights: default, random, or a file.")
     batch_size: int | None = inherited(
-        help="Run this many frames per batch.", default_is="1; 8 on a GPU"
+        "Run this many frames per batch.", default_is="1; 8 on a GPU"
     )
 
 
 class FromMapsConfig(StoreFolder, PersonTaps, ChosenOut, FromManifest, Splits, Device):
     """Everything that a person can choose where the maps are in a store."""
 
-    store: Path = inherited(help="Feature store of maps of key frames, or a folder that holds one.")
+    store: Path = inherited("Feature store of maps of key frames, or a folder that holds one.")
     roi: RoiConfig = field(default_factory=RoiConfig)
     out: Path | None = inherited(default_is="where the maps are")

@@ -39,7 +39,7 @@ class FitConfig(Tap, ChosenOut, panel="Head and data"):
         repeated=True,
     )
     tap: str | None = inherited(
-        help="Read this tap of the store; with several stores, one for all or one per store, "
+        "Read this tap of the store; with several stores, one for all or one per store, "
         "separated by commas."
     )
     fuse: str = option(
@@ -87,9 +87,7 @@ class FitConfig(Tap, ChosenOut, panel="Head and data"):
         below=1,
     )
     """Whole groups of the training split become `val_split`; 0 takes the split as it is."""
-    out: Path | None = inherited(
-        help="Write the run to this folder.", default_is="runs/DATASET-HEAD"
-    )
+    out: Path | None = inherited("Write the run to this folder.", default_is="runs/DATASET-HEAD")
     """Numbered when that is another run's."""
     trainer: TrainerConfig | None = None
     """None takes the preset's own, or the defaults."""
@@ -190,7 +188,7 @@ class EvaluateConfig(RunStores, Views, Device, panel="Evaluation"):
         "Evaluate on this split.", default=None, default_is="the validation split"
     )
     views: tuple[int, int] | None = inherited(
-        help="Average the softmax over the store's clips x crops, such as 10x3; there may be more "
+        "Average the softmax over the store's clips x crops, such as 10x3; there may be more "
         "than in training.",
         default_is="the head sees them together",
     )

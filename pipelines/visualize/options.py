@@ -8,7 +8,7 @@ from egofeat.pipelines.training.options import RunStores
 
 
 class _Out(Out, panel="Pictures"):
-    out: Path = inherited(help="Write pictures to this folder.", default=Path("pictures"))
+    out: Path = inherited("Write pictures to this folder.", default=Path("pictures"))
 
 
 class _Start(VideoFile, panel="Video"):
@@ -30,7 +30,7 @@ class MapsConfig(_Start, Network, Taps, Device, _Out):
     """Pictures of feature maps."""
 
     taps: tuple[str, ...] = inherited(
-        help="Draw these taps, separated by commas, such as block4,block12.",
+        "Draw these taps, separated by commas, such as block4,block12.",
         default_is="all that have maps",
     )
 
@@ -51,20 +51,18 @@ class MaximisationConfig(Network, Seed, Device, _Out):
         least=0,
     )
     steps: int = option("Take this many steps of gradient ascent.", default=160, least=1)
-    seed: int = inherited(help="Draw the noise that every image starts from with this seed.")
+    seed: int = inherited("Draw the noise that every image starts from with this seed.")
 
 
 class FlowConfig(_Start, FrameRate, Device, _Out):
     """Pictures of optical flow."""
 
-    video: Path = inherited(help="Read this video file, or a folder of frames or of shipped flow.")
+    video: Path = inherited("Read this video file, or a folder of frames or of shipped flow.")
     method: str = option(
         "Compute flow with farneback, tvl1, raft or raft_small; frames reads shipped flow.",
         default="tvl1",
     )
-    fps: float | None = inherited(
-        help="Read a folder of frames at this frame rate.", default_is="30"
-    )
+    fps: float | None = inherited("Read a folder of frames at this frame rate.", default_is="30")
 
 
 class AttentionConfig(RunStores, FromManifest, Device, _Out, panel="Video"):

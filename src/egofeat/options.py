@@ -108,13 +108,14 @@ def option(help: str, *, default: Any = MISSING, **said: Any) -> Any:  # noqa: A
     return field(**given, metadata={"option": Option(help=help, **said)})
 
 
-def inherited(**said: Any) -> Any:
+def inherited(help: str = "", **said: Any) -> Any:  # noqa: A002
     """Take the option of a group that the class inherits, and say what is different here.
 
     Args:
-        said: what `option` takes; a new default means what it says, but for `default_is`.
+        help: in place of the group's.
+        said: what else `option` takes; a new default means what it says, but for `default_is`.
     """
-    return _Inherited(said)
+    return _Inherited(said | ({"help": help} if help else {}))
 
 
 class _Inherited(dict[str, Any]):
