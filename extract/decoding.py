@@ -283,20 +283,18 @@ def decode_all(
         torch.set_num_threads(1)  # a resize is too small to share out
         yield from decode(one, lanes, decoder)
 
+    def frames_in(event: Event) -> int:  # each crop of one counted
+        return math.prod(event.frames_FKHWC.shape[:2]) if isinstance(event, Pixels) else 1
+
     network_threads = torch.get_num_threads()
     try:
         with in_threads(
-            passes, work, threads=workers, waiting=waiting_frames, weigh=_frames_in, turns=turns
+            passes, work, threads=workers, waiting=waiting_frames, weigh=frames_in, turns=turns
         ) as events:
             yield events
     finally:
         # What a thread sets for itself is also what threads begun later start from.
         torch.set_num_threads(network_threads)
-
-
-def _frames_in(event: Event) -> int:
-    """Prepared frames that an event holds, each crop of one counted; at least 1."""
-    return math.prod(event.frames_FKHWC.shape[:2]) if isinstance(event, Pixels) else 1
 
 
 def passes_over(

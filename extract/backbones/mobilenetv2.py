@@ -16,12 +16,11 @@ from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.building import fold_batch_norms, freeze, load_strictly, seeded
 from egofeat.extract.weights import Weights, Wheel
 
-_BLOCKS = 17
+_STAGES = ("stem", *(f"block{k}" for k in range(17)), "map")
 
 _SPEC = Spec(
     name="mobilenetv2",
-    taps=("stem", *(f"block{k}" for k in range(_BLOCKS)), "map", "gap"),
-    default_tap="gap",
+    taps=(*_STAGES, "gap"),
     parameters=3_504_872,
     size=224,
     squash_size=256,
@@ -57,17 +56,7 @@ _SPEC = Spec(
 
 
 def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
-    """The network up to the deepest tap, folded, in eval mode, gradients off.
-
-    Args:
-        taps: names out of the spec's.
-        state: torchvision's state dict, with or without the classifier; None gives
-            random weights made from `seed`.
-        seed: of the random weights.
-
-    Raises:
-        WeightsError: keys or shapes that are not MobileNetV2's.
-    """
+    """The network up to the deepest tap; torchvision's weights, with or without the classifier."""
     features = seeded(lambda: mobilenet_v2(weights=None).features, seed)
     if state is not None:
         trunk = {key: t for key, t in state.items() if not key.startswith("classifier.")}
@@ -81,10 +70,10 @@ class TappedFeatures(nn.Module):
     def __init__(self, features: nn.Module, taps: Sequence[str]) -> None:
         super().__init__()
         self.taps = tuple(taps)
-        stages = ["stem", *(f"block{k}" for k in range(_BLOCKS)), "map"]
-        deepest = len(stages) - 1 if "gap" in taps else max(stages.index(tap) for tap in taps)
+        last = len(_STAGES) - 1
+        deepest = last if "gap" in taps else max(_STAGES.index(tap) for tap in taps)
         self.stages = nn.ModuleDict(
-            dict(zip(stages[: deepest + 1], features.children(), strict=False))
+            dict(zip(_STAGES[: deepest + 1], features.children(), strict=False))
         )
 
     def forward(self, batch_BCHW: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Spec
 from egofeat.extract.flow import raft
-from egofeat.extract.flow.opencv import opencv
+from egofeat.extract.flow.motion import opencv
 from egofeat.recipe.motion import KINDS, METHODS, Method, Motion, Values
 
 _OF_FLOW = ("farneback", "tvl1", "raft", "raft_small", "frames")

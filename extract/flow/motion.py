@@ -5,20 +5,25 @@ motion; RAFT does that on the device, before the network. What one frame of moti
 against are the frames next to it: a view of F frames of motion is made of F + 1 frames.
 """
 
+import functools
+import importlib
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from egofeat.errors import RequestError
 from egofeat.extract.flow import raft
 from egofeat.extract.flow.encoding import encode, encode_on_device
-from egofeat.extract.flow.opencv import flow_by, opencv
 from egofeat.recipe.motion import TVL1, Difference, Farneback, Motion, Raft, Shipped
 
 Frames = NDArray[np.generic]
+Between = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
+"""From two RGB frames `[H, W, 3]` to what moved, `[H, W, channels]`; for one thread."""
 
 
 def library_of(motion: Motion) -> str:
@@ -64,13 +69,65 @@ def _sided(motion: Motion, motions_FKHWC: Frames) -> Frames:
     return np.concatenate([motions_FKHWC[:-1], motions_FKHWC[1:]], axis=-1)
 
 
-def start_of(
-    method: Farneback | TVL1 | Difference,
-) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]:
-    """For one thread: from two RGB frames `[H, W, 3]` to what moved, `[H, W, channels]`."""
+def start_of(method: Farneback | TVL1 | Difference) -> Between:
+    """What computes a method.
+
+    Raises:
+        RequestError: it needs OpenCV with contrib, and there is none.
+    """
     if isinstance(method, Difference):
         return lambda first_HWC, second_HWC: second_HWC.astype(np.float32) - first_HWC
     return flow_by(method)
+
+
+@functools.cache
+def opencv() -> Any:
+    """The module `cv2` with contrib, its own threads off: decoders are threads already.
+
+    Raises:
+        RequestError: it is not installed, or without contrib.
+    """
+    try:
+        cv: Any = importlib.import_module("cv2")
+    except ImportError:
+        cv = None
+    if not hasattr(cv, "optflow"):
+        raise RequestError(
+            "`motion` farneback and tvl1 need OpenCV with its contrib modules: run `pip install "
+            "'egofeat[flow]'` (opencv-contrib-python-headless), or choose `motion` raft"
+        )
+    cv.setNumThreads(1)
+    return cv
+
+
+def flow_by(method: Farneback | TVL1) -> Between:
+    """OpenCV's: polynomials fitted around each pixel (Farnebäck, 2003), or dual TV-L1.
+
+    TV-L1 (Zach et al., 2007; Pérez et al., IPOL 2013) is what flow networks learnt from.
+    """
+    cv = opencv()
+    rest: tuple[float, ...] = ()
+    if isinstance(method, Farneback):
+        pyramid = (method.scale, method.levels, method.window, method.iterations)
+        polynomials = (method.neighbourhood, method.sigma)
+        compute, rest = cv.calcOpticalFlowFarneback, (*pyramid, *polynomials, 0)
+    else:
+        solver = cv.optflow.DualTVL1OpticalFlow_create(
+            tau=method.tau,
+            lambda_=method.attachment,
+            theta=method.theta,
+            nscales=method.scales,
+            warps=method.warps,
+            epsilon=method.epsilon,
+        )
+        compute = solver.calc
+
+    def between(first_HWC: NDArray[np.uint8], second_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        greys = (cv.cvtColor(one, cv.COLOR_RGB2GRAY) for one in (first_HWC, second_HWC))
+        flow: NDArray[np.float32] = compute(*greys, None, *rest)
+        return flow
+
+    return between
 
 
 class _Pairs:

@@ -75,8 +75,8 @@ def prune(
     leftovers = [path for folder in folders for path in half_removed(folder)]
     report = PruneReport(
         removed=yes,
-        stores=[Pruned(str(path), _bytes(path)) for path in chosen],
-        leftovers=[Pruned(str(path), _bytes(path)) for path in leftovers],
+        stores=[_pruned(path) for path in chosen],
+        leftovers=[_pruned(path) for path in leftovers],
     )
     if yes:
         for path in chosen:
@@ -91,5 +91,6 @@ def _meant(path: Path) -> Path:
     return find_store(path) if find_stores(path) else path
 
 
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _pruned(folder: Path) -> Pruned:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return Pruned(str(folder), sum(file.stat().st_size for file in files))

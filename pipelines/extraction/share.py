@@ -1,5 +1,6 @@
 """What there is to do of an extraction: this part's share, what of it is there, what is left."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Media, Segment
-from egofeat.store import Failure, Key
+from egofeat.store import Failure
 from egofeat.store.progress import Progress, Stamp, progress_of
 from egofeat.store.writer import packing
 
@@ -105,8 +106,9 @@ def _share(
     progress = progress_of(job.store, console.note)
     batches = part(whole, *compute.part)
     wanted = segments_of(batches)
-    done = progress.done - _retried(progress.failures) if compute.retry_failed else progress.done
-    media = job.dataset.media
+    media, done = job.dataset.media, progress.done
+    if compute.retry_failed:  # videos that are there but for windows are tried again whole
+        done = done - {(one.id, 0.0, math.inf) for one in progress.failures if one.windows}
     damaged = {
         one.key
         for one in progress.failures
@@ -162,11 +164,6 @@ def _is_changed(media: Media, then: Stamp) -> bool:
 def _is_another(media: Media, file: tuple[int, int] | None) -> bool:
     """Whether another file stands where a damaged one was."""
     return file is not None and stamp_of(media.path) != file
-
-
-def _retried(failures: Iterable[Failure]) -> set[Key]:
-    """Whole videos that are there but for windows, which are tried again with all of it."""
-    return {(one.id, 0.0, float("inf")) for one in failures if one.windows}
 
 
 def _absence(media: Media) -> str | None:

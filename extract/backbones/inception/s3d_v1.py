@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
 from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
@@ -28,6 +28,7 @@ from egofeat.extract.backbones.inception.separable import (
     Conv,
     Layers,
     make_separable,
+    spec_of,
 )
 from egofeat.extract.backbones.stages import build_chain
 
@@ -78,17 +79,8 @@ _FROM_GOOGLENET = dict(
 )
 """Torchvision's names of the layers that have weights."""
 
-S3D_V1_TOP_HEAVY = Spec(
-    name="s3d_v1_top_heavy",
-    taps=("stem", *list(_LAYERS)[1:-1], "map", "gap", "logits"),
-    default_tap="gap",
-    parameters=7_851_696,
-    size=224,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    # 25 frames a second as I3D's; from 3 on, every pool has a window.
-    clip=Clip(frames=64, stride=1, fps=25.0, fewest=3),
-)
+# From 3 frames on, every pool has a window.
+S3D_V1_TOP_HEAVY = spec_of("s3d_v1_top_heavy", _LAYERS, 7_851_696, fewest=3)
 
 
 def make_s3d_v1(num_classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAVY) -> nn.Sequential:

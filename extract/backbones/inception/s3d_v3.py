@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
 from egofeat.extract.backbones.inception.separable import (
@@ -35,6 +35,7 @@ from egofeat.extract.backbones.inception.separable import (
     Conv,
     Layers,
     make_separable,
+    spec_of,
 )
 from egofeat.extract.backbones.stages import build_chain
 
@@ -157,23 +158,9 @@ def make_s3d_v3(num_classes: int = KINETICS_CLASSES, flat_layers: int = 0) -> nn
     return make_separable(_LAYERS, flat_layers, features=2048, classes=num_classes)
 
 
-def _spec(name: str, parameters: int) -> Spec:
-    return Spec(
-        name=name,
-        taps=("stem", *list(_LAYERS)[1:-1], "map", "gap", "logits"),
-        default_tap="gap",
-        parameters=parameters,
-        size=224,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        # 25 frames a second as I3D's.
-        clip=Clip(frames=64, stride=1, fps=25.0, fewest=_FEWEST_FRAMES),
-    )
-
-
 # With 400 classes, as Kinetics has; 5 classes, as the report trained, take 809,355 fewer.
-S3D_V3 = _spec("s3d_v3", 31_370_992)
-S3D_V3_TOP_HEAVY = _spec("s3d_v3_top_heavy", 31_088_752)
+S3D_V3 = spec_of("s3d_v3", _LAYERS, 31_370_992, _FEWEST_FRAMES)
+S3D_V3_TOP_HEAVY = spec_of("s3d_v3_top_heavy", _LAYERS, 31_088_752, _FEWEST_FRAMES)
 
 
 def _ours(key: str) -> str:
@@ -203,10 +190,7 @@ def _build(
 
 
 FAMILY: dict[str, tuple[Spec, Builder]] = {
-    S3D_V3.name: (S3D_V3, functools.partial(_build, S3D_V3, 0)),
-    S3D_V3_TOP_HEAVY.name: (
-        S3D_V3_TOP_HEAVY,
-        functools.partial(_build, S3D_V3_TOP_HEAVY, TOP_HEAVY),
-    ),
+    spec.name: (spec, functools.partial(_build, spec, flat_layers))
+    for spec, flat_layers in ((S3D_V3, 0), (S3D_V3_TOP_HEAVY, TOP_HEAVY))
 }
 """Name to spec and builder."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from egofeat.extract.backbones.backbone import Clip, Spec
 from egofeat.extract.backbones.stages import GlobalMean
 
 FOLD = (("conv", "bn"),)
@@ -119,3 +120,17 @@ def make_separable(layers: Layers, flat_layers: int, features: int, classes: int
     network.add_module("pool", GlobalMean())
     network.add_module("fc", nn.Linear(features, classes))
     return network
+
+
+def spec_of(name: str, layers: Layers, parameters: int, fewest: int) -> Spec:
+    """The spec of a network of such layers, whose clips are at 25 frames a second as I3D's."""
+    return Spec(
+        name=name,
+        taps=("stem", *list(layers)[1:-1], "map", "gap", "logits"),
+        default_tap="gap",
+        parameters=parameters,
+        size=224,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        clip=Clip(frames=64, stride=1, fps=25.0, fewest=fewest),
+    )

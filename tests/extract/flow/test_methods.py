@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.flow import choose_motion, on_cpu, on_device, raft
-from egofeat.extract.flow import opencv as opencv_module
+from egofeat.extract.flow import motion as motion_module
 from egofeat.extract.flow.encoding import decode, encode, encode_on_device
 from egofeat.extract.flow.motion import start_of
 from egofeat.extract.flow.raft import RECORDS
@@ -211,7 +211,7 @@ def test_motion_by_default():
 
 def test_without_opencv_the_mend_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    opencv_module.opencv.cache_clear()
+    motion_module.opencv.cache_clear()
     with pytest.raises(RequestError, match=r"run `pip install 'egofeat\[flow\]'`"):
         choose_motion(spec_of("i3d_flow"), None)
-    opencv_module.opencv.cache_clear()
+    motion_module.opencv.cache_clear()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import load
 from egofeat.extract.flow.encoding import decode, encode
-from egofeat.extract.flow.opencv import flow_by
+from egofeat.extract.flow.motion import flow_by
 from egofeat.extract.pooling import pool_maps
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, open_video
