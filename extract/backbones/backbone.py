@@ -144,6 +144,10 @@ Builder = Callable[[Sequence[str], Mapping[str, Tensor] | None, int], nn.Module]
 """(taps, state dict or None, seed) to a folded module in eval mode, gradients off."""
 
 
+Family = dict[str, tuple[Spec, Builder]]
+"""Name to spec and builder."""
+
+
 def check_taps(taps: Sequence[str], spec: Spec) -> tuple[str, ...]:
     """The taps, each once, in the network's order.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.backbone import Family, Spec
 from egofeat.recipe.motion import BOUND
 
 GRID = 32
@@ -46,5 +46,4 @@ def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -
     return FlowGrid()
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {FLOW_GRID.name: (FLOW_GRID, _build)}
-"""Name to spec and builder."""
+FAMILY: Family = {FLOW_GRID.name: (FLOW_GRID, _build)}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.backbone import Family, Spec
 from egofeat.extract.backbones.building import fold_batch_norms, freeze, load_strictly, seeded
 from egofeat.extract.weights import Weights, Wheel
 
@@ -89,5 +89,4 @@ class TappedFeatures(nn.Module):
         return {tap: outputs[tap] for tap in self.taps}
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {_SPEC.name: (_SPEC, _build)}
-"""Name to spec and builder."""
+FAMILY: Family = {_SPEC.name: (_SPEC, _build)}

@@ -60,17 +60,7 @@ class Maker:
         self.recipe = recipe
         self.tap = tap
         taps = self.recipe.roi.maps if self.recipe.roi else [self.tap]
-        self._backbone = backbone_of(self.recipe, taps, weights, device)
-
-    def task(self, segments: Sequence[Segment], memory: Memory, persons: Persons | None) -> Task:
-        """What the extractor is to do."""
-        return Task(
-            backbone=self._backbone,
-            recipe=self.recipe,
-            shards=shards_in(cut(segments, self.recipe.row_bytes)),
-            sink=memory,
-            persons=persons,
-        )
+        self.backbone = backbone_of(self.recipe, taps, weights, device)
 
 
 class Watched:
@@ -123,7 +113,13 @@ def make_features(
     memories = [Memory(maker.tap) for maker in makers]
     by_decoder: dict[str, list[Task]] = {}
     for maker, memory in zip(makers, memories, strict=True):
-        task = maker.task(segments, memory, persons)
+        task = Task(
+            backbone=maker.backbone,
+            recipe=maker.recipe,
+            shards=shards_in(cut(segments, maker.recipe.row_bytes)),
+            sink=memory,
+            persons=persons,
+        )
         by_decoder.setdefault(maker.recipe.decoder, []).append(task)
     for decoder, tasks in by_decoder.items():
         given = {

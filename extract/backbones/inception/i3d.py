@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.backbone import Clip, Family, Spec
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
 from egofeat.extract.backbones.stages import build_chain
@@ -235,7 +235,4 @@ def _build(
     )
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {
-    spec.name: (spec, functools.partial(_build, spec)) for spec in (I3D, I3D_FLOW)
-}
-"""Name to spec and builder."""
+FAMILY: Family = {spec.name: (spec, functools.partial(_build, spec)) for spec in (I3D, I3D_FLOW)}

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.backbone import Family
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
 from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
@@ -104,5 +104,4 @@ def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -
     return build_chain(S3D_V1_TOP_HEAVY, make_s3d_v1, "fc", FOLD, taps, state, seed)
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {S3D_V1_TOP_HEAVY.name: (S3D_V1_TOP_HEAVY, _build)}
-"""Name to spec and builder."""
+FAMILY: Family = {S3D_V1_TOP_HEAVY.name: (S3D_V1_TOP_HEAVY, _build)}

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.backbone import Family, Spec
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inflation import inflate, is_of_images
 from egofeat.extract.backbones.inception.separable import (
@@ -189,8 +189,7 @@ def _build(
     return build_chain(spec, make, "fc", FOLD, taps, state, seed, _FEWEST_PIXELS)
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {
+FAMILY: Family = {
     spec.name: (spec, functools.partial(_build, spec, flat_layers))
     for spec, flat_layers in ((S3D_V3, 0), (S3D_V3_TOP_HEAVY, TOP_HEAVY))
 }
-"""Name to spec and builder."""

@@ -3,6 +3,14 @@
 Maps and vectors of the two pathways are `slow_…` and `fast_…`; `slowfast` joins both vectors.
 Averages are those of the published classifiers: over all windows of 7×7 on stage 5's map, which
 at 256 pixels has 8×8. Detection networks have no `logits`: they score boxes.
+
+Names are `frames of the slow pathway × its stride` and depth. An `r101` has 23 blocks in stage
+4; but for `slowfast_8x8_r101` (published as 101, 101) and I3D, only the first 6 of them look over
+time, as all do in an `r50` (published as `50_50`).
+
+Sources: Feichtenhofer et al., 2019, arXiv:1812.03982 (Tables 1 and 6); Wang et al., 2018,
+arXiv:1711.07971 (I3D and non-local blocks); the configurations that PySlowFast and PyTorchVideo
+publish with their weights.
 """
 
 import functools
@@ -10,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.backbone import Clip, Family, Spec
 from egofeat.extract.backbones.building import (
     AVA_CLASSES,
     KINETICS_CLASSES,
@@ -23,10 +31,77 @@ from egofeat.extract.backbones.building import (
     seeded,
 )
 from egofeat.extract.backbones.resnet3d import FOLDED_PAIRS, Bottleneck, NonLocal
-from egofeat.extract.backbones.slowfast.designs import DESIGNS
 from egofeat.extract.backbones.slowfast.layouts import to_pyslowfast
-from egofeat.extract.backbones.slowfast.network import Design, TappedPathways, layers
+from egofeat.extract.backbones.slowfast.network import Design, Pathway, TappedPathways, layers
 from egofeat.extract.backbones.slowfast.weights import WEIGHTS
+
+
+def _slow(blocks: int = 6, temporal: int = 6) -> Pathway:
+    """Frames are joined in stages 4 and 5 alone; `temporal` of stage 4's `blocks` do so."""
+    stage4 = (3,) * temporal + (1,) * (blocks - temporal)
+    return Pathway(width=64, stem=1, kernels=((1,) * 3, (1,) * 4, stage4, (3,) * 3))
+
+
+def _fast(blocks: int = 6, temporal: int = 6) -> Pathway:
+    """Frames are joined from the stem on; `temporal` of stage 4's `blocks` do so."""
+    stage4 = (3,) * temporal + (1,) * (blocks - temporal)
+    return Pathway(width=8, stem=5, kernels=((3,) * 3, (3,) * 4, stage4, (3,) * 3))
+
+
+def _i3d(blocks: int = 6) -> Pathway:
+    """Inflated as in Wang et al.: from stage 3 on, every other block joins frames."""
+    stage4 = ((3, 1) * blocks)[:blocks]
+    return Pathway(width=64, stem=5, kernels=((3,) * 3, (3, 1, 3, 1), stage4, (1, 3, 1)))
+
+
+_NONLOCAL_R101: Mapping[int, tuple[int, ...]] = {4: (6, 13, 20)}
+_NONLOCAL_I3D: Mapping[int, tuple[int, ...]] = {3: (1, 3), 4: (1, 3, 5)}
+
+DESIGNS: dict[str, Design] = {
+    "slowfast_8x8_r50": Design(
+        slow=_slow(), fast=_fast(), alpha=4, fusion_kernel=7, frames=32, stride=2
+    ),
+    "slowfast_4x16_r50": Design(slow=_slow(), fast=_fast(), alpha=8, frames=32, stride=2),
+    "slowfast_8x8_r101": Design(
+        slow=_slow(23, 23), fast=_fast(23, 23), alpha=4, frames=32, stride=2
+    ),
+    "slowfast_16x8_r101": Design(slow=_slow(23), fast=_fast(23), alpha=4, frames=64, stride=2),
+    "slowfast_nln_16x8_r101": Design(
+        slow=_slow(23), fast=_fast(23), alpha=4, frames=64, stride=2, nonlocal_after=_NONLOCAL_R101
+    ),
+    "slowfast_32x2_r50_ava": Design(
+        slow=_slow(), fast=_fast(), alpha=4, fusion_kernel=7, frames=32, stride=2, detection=True
+    ),
+    "slowfast_32x2_r101_ava": Design(
+        slow=_slow(23),
+        fast=_fast(23),
+        alpha=4,
+        frames=32,
+        stride=2,
+        nonlocal_after=_NONLOCAL_R101,
+        nonlocal_pool=(2, 2, 2),
+        detection=True,
+    ),
+    "slow_8x8_r50": Design(slow=_slow(), frames=8, stride=8),
+    "slow_4x16_r50": Design(slow=_slow(), frames=4, stride=16),
+    "i3d_8x8_r50": Design(slow=_i3d(), frames=8, stride=8, temporal_pool=True),
+    "i3d_nln_8x8_r50": Design(
+        slow=_i3d(),
+        frames=8,
+        stride=8,
+        temporal_pool=True,
+        nonlocal_after=_NONLOCAL_I3D,
+        nonlocal_softmax=True,
+    ),
+    "i3d_nln_8x8_r101": Design(
+        slow=_i3d(23),
+        frames=8,
+        stride=8,
+        temporal_pool=True,
+        nonlocal_after=_NONLOCAL_I3D,
+        nonlocal_softmax=True,
+    ),
+}
 
 _PARAMETERS = {
     "slowfast_8x8_r50": 34_566_488,
@@ -77,22 +152,10 @@ def _spec(name: str, design: Design) -> Spec:
     )
 
 
-def build(
+def _build(
     name: str, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
 ) -> nn.Module:
-    """The network up to the deepest tap, folded, in eval mode, gradients off.
-
-    Args:
-        name: one of `DESIGNS`.
-        taps: names out of the spec's taps.
-        state: PySlowFast's, PyTorchVideo's or Caffe2's layout, with any number of classes;
-            None gives random weights made from `seed`.
-        seed: of the random weights.
-
-    Raises:
-        WeightsError: keys or shapes that are not this network's, or no classifier where
-            `logits` were asked for.
-    """
+    """The network up to the deepest tap, of weights in any of the layouts and of any classes."""
     design = DESIGNS[name]
     if state is None:
         network = seeded(lambda: layers(design, published_classes(design)), seed)
@@ -120,7 +183,6 @@ def _classes(state: Mapping[str, Tensor], needed: bool, name: str) -> dict[str, 
     return {part: count for part, count in counts.items() if count is not None}
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {
-    name: (_spec(name, design), functools.partial(build, name)) for name, design in DESIGNS.items()
+FAMILY: Family = {
+    name: (_spec(name, design), functools.partial(_build, name)) for name, design in DESIGNS.items()
 }
-"""Name to spec and builder."""

@@ -15,7 +15,7 @@ from torchvision.models import inception_v3, list_models, resnet50
 from torchvision.models.resnet import Bottleneck
 
 from egofeat.errors import RequestError
-from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.backbone import Builder, Family, Spec
 from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
 from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.backbones.torchvision.graph import TracedModel
@@ -90,7 +90,7 @@ def _staged(
     return Stages(stages, layers["fc"], taps, fewest_pixels=fewest)
 
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {
+FAMILY: Family = {
     "resnet50": (spec_of("resnet50", "resnet50", (*_RESNET, *_ENDS)), _build_resnet50),
     "inception_v3": (
         spec_of("inception_v3", "inception_v3", (*_INCEPTION, *_ENDS)),

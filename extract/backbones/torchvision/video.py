@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
 from torchvision.models.video.resnet import BasicBlock
 
-from egofeat.extract.backbones.backbone import Builder, Clip, Spec
+from egofeat.extract.backbones.backbone import Builder, Clip, Family
 from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
 from egofeat.extract.backbones.stages import Stages, average
 from egofeat.extract.backbones.torchvision.weights import spec_of
@@ -71,7 +71,7 @@ def _resnet_builder(name: str, make: Callable[..., nn.Module]) -> Builder:
 _S3D_CLIP = Clip(frames=128, stride=1, fps=15.0, fewest=14)
 _RESNET_CLIP = Clip(frames=16, stride=1, fps=15.0, fewest=1)
 
-FAMILY: dict[str, tuple[Spec, Builder]] = {
+FAMILY: Family = {
     # Torchvision's figure for S3D is that of 16 frames, its accuracy that of 128.
     "s3d": (
         spec_of("s3d", "s3d", (*_S3D_STAGES, *_ENDS), _S3D_CLIP, multiply_adds=False),
