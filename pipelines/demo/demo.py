@@ -23,6 +23,7 @@ from egofeat.pipelines.bench.tables import table
 from egofeat.pipelines.demo.clips import draw_demo, plan_sessions
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.reports import ExtractReport
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.mosaics import draw_mosaic
 from egofeat.pipelines.figures.runs import comparison
@@ -100,22 +101,7 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
             f"the demo trains on 'train' and compares on 'val', and {data} has the splits "
             f"{', '.join(dataset.splits)}: rename them, or keep <class>/<clip> alone"
         )
-    config = ExtractConfig(
-        manifest=manifest, out=out / "features", taps=tuple({trial.tap for trial in TRIALS})
-    )
-    taps = ",".join(sorted(config.taps))
-    console.note(
-        f"$ egofeat extract --backbone mobilenetv2 --tap {taps} "
-        f"--manifest {manifest} --out {config.out}"
-    )
-    report = extract.run(config, dataset)
-    if report.changed_videos:  # drawn anew, or other clips: features of the old ones do not count
-        supersede(Path(report.store))
-        report = extract.run(config, dataset)
-    if report.failed:
-        console.note(report.failures_line())
-    if report.failed == report.segments:
-        raise EgofeatError(f"no segment of {dataset.name} could be read: see {report.store}")
+    report = _extract(manifest, dataset, out / "features")
     results = {"chance": chance(dataset)}
     pictures: list[Path] = []
     for trial in TRIALS:
@@ -134,6 +120,25 @@ def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:
         results=results,
         pictures=[str(picture) for picture in (*drawn, *pictures)],
     )
+
+
+def _extract(manifest: Path, dataset: Dataset, out: Path) -> ExtractReport:
+    """Extract the taps of all trials, anew where clips were replaced."""
+    config = ExtractConfig(manifest=manifest, out=out, taps=tuple({trial.tap for trial in TRIALS}))
+    taps = ",".join(sorted(config.taps))
+    console.note(
+        f"$ egofeat extract --backbone mobilenetv2 --tap {taps} "
+        f"--manifest {manifest} --out {config.out}"
+    )
+    report = extract.run(config, dataset)
+    if report.changed_videos:  # drawn anew, or other clips: features of the old ones do not count
+        supersede(Path(report.store))
+        report = extract.run(config, dataset)
+    if report.failed:
+        console.note(report.failures_line())
+    if report.failed == report.segments:
+        raise EgofeatError(f"no segment of {dataset.name} could be read: see {report.store}")
+    return report
 
 
 def chance(dataset: Dataset) -> dict[str, float]:

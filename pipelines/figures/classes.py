@@ -37,19 +37,9 @@ def confusion_matrix(
     the cells carry their per cent; beyond 40 the classes stand by frequency; beyond 110
     only some are named.
     """
-    true, guess = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
-    total = np.zeros((len(class_names), len(class_names)))
-    np.add.at(total, (true[true >= 0], guess[true >= 0]), 1)
-    counts = total.sum(1)
-    shown = np.flatnonzero(counts + total.sum(0))
-    many = len(shown) > _BARS
-    if many:
-        shown = shown[np.argsort(-counts[shown], kind="stable")]
-    total, rows = total[np.ix_(shown, shown)], counts[shown]
-    share = np.divide(
-        total, rows[:, None], out=np.full_like(total, np.nan), where=rows[:, None] > 0
-    )
-
+    total, shown = _confusions(labels, predictions, len(class_names))
+    rows, many = total.sum(1), len(shown) > _BARS
+    share = 100 * (total / np.where(rows > 0, rows, np.nan)[:, np.newaxis])
     side = 11.0 if len(shown) > _NAMED else max(7.0, _LINE * len(shown))
     if len(shown) <= _CELL_TEXT:
         side = max(2.4, 0.42 * len(shown))
@@ -60,7 +50,7 @@ def confusion_matrix(
     axes.grid(visible=False)
     axes.set_facecolor("#f0eee9")
     scale = PowerNorm(0.5 if many else 1.0, 0, 100)
-    image = axes.imshow(100 * share, cmap="Blues", norm=scale, interpolation="nearest")
+    image = axes.imshow(share, cmap="Blues", norm=scale, interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
     bar.set_label("per cent of the true class", fontsize=style.TEXT, color=style.INK)
     bar.ax.tick_params(labelsize=8, colors=style.INK)
@@ -68,7 +58,7 @@ def confusion_matrix(
     axes.set_yticks(places, words, fontsize=8, parse_math=False)
     axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
     if len(shown) <= _CELL_TEXT:
-        for (row, column), of in np.ndenumerate(100 * share):
+        for (row, column), of in np.ndenumerate(share):
             if of >= 0.5:
                 text = axes.text(column, row, f"{of:.0f}", ha="center", va="center", fontsize=8)
                 text.set_color("white" if of > 55 else style.INK)
@@ -79,6 +69,19 @@ def confusion_matrix(
         note += f" · {empty} only predicted (empty rows)"
     style.note(figure, note)
     return style.save(figure, out)
+
+
+def _confusions(
+    labels: ArrayLike, predictions: ArrayLike, classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Count segments by true and predicted class `[k,k]`; and which k classes those are."""
+    true, guess = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    total = np.zeros((classes, classes))
+    np.add.at(total, (true[true >= 0], guess[true >= 0]), 1)
+    shown = np.flatnonzero(total.sum(1) + total.sum(0))
+    if len(shown) > _BARS:
+        shown = shown[np.argsort(-total.sum(1)[shown], kind="stable")]
+    return total[np.ix_(shown, shown)], shown
 
 
 def _named(classes: int, inches: float) -> tuple[range, str]:
