@@ -125,6 +125,8 @@ def test_a_time_is_told_where_one_was_measured(dataset, tmp_path):
     told = extract.forecast(config, dataset)
     assert told.to_extract == 2
     assert told.seconds == pytest.approx(4 * measured["seconds"] / measured["views"], abs=0.05)
+    rates.write_text(rates.read_text().replace('"sharing"', '"company"'))  # as older files have it
+    assert extract.forecast(config, dataset).seconds == told.seconds
     other = replace(config, frames=3)
     assert extract.forecast(other, dataset).seconds == pytest.approx(
         12 * measured["seconds"] / measured["views"], abs=0.05
