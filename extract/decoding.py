@@ -133,7 +133,7 @@ def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
                     yield event
             if stamp_of(path) != file:
                 raise UnreadableMediaError(
-                    f"{path} changed while it was read: extract it again when it is whole"
+                    f"{path} changed while it was read: extract it again when it is complete"
                 )
             yield from failed
             yield from last.values()
@@ -175,7 +175,7 @@ def _check_kind(source: FrameSource, transform: Transform) -> None:
         raise MediaError(f"{source.path} holds flow and no colours: give `motion` frames")
     if wants_flow and not isinstance(source, FlowSource):
         raise MediaError(
-            f"{source.path} holds colours and no flow, which are images in u/ and v/: choose "
+            f"{source.path} holds colours and no flow (images in u/ and v/): choose "
             "another `motion`"
         )
 

@@ -12,7 +12,7 @@ from egofeat.recipe import FramePlan
 from egofeat.segments import Segment
 from egofeat.store import Failure
 
-_HOLE = "frames that the windows want are missing among its images"
+_HOLE = "frames that the windows need are missing from its images"
 
 
 @dataclass

@@ -40,7 +40,7 @@ def pooled_shapes(
     if over_time:
         if all(len(shape) < _CLIP_MAPS for shape in shapes.values()):
             raise RequestError(
-                f"`pool_time` is of maps of clips, and {', '.join(shapes)} has none: choose a "
+                f"`pool_time` needs maps of clips, and {', '.join(shapes)} has none: choose a "
                 "`tap` with such maps"
             )
         shapes = {tap: s[1:] if len(s) == _CLIP_MAPS else s for tap, s in shapes.items()}
@@ -49,7 +49,7 @@ def pooled_shapes(
         return dict(shapes)
     if not maps:
         raise RequestError(
-            f"`pool_grid` is of maps, and {', '.join(shapes)} has none: choose a `tap` with maps"
+            f"`pool_grid` needs maps, and {', '.join(shapes)} has none: choose a `tap` with maps"
         )
     for tap in maps:
         if min(shapes[tap][-2:]) < size:

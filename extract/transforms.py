@@ -70,4 +70,4 @@ def check_size(size: int) -> None:
         RequestError: naming the range.
     """
     if not 32 <= size <= 2048:
-        raise RequestError(f"`size` {size} cannot be: give 32 to 2048 pixels")
+        raise RequestError(f"`size` is {size}: give 32 to 2048 pixels")

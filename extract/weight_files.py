@@ -58,7 +58,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = re.sub(r" at 0x[0-9a-f]+", "", reason)[:200]
-        raise WeightsError(f"{path} cannot be read as weights ({reason}): fetch it again") from None
+        raise WeightsError(
+            f"{path} cannot be read as weights ({reason}): download it again"
+        ) from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
@@ -83,7 +85,7 @@ def _read_pickle(path: Path, size: int) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
-                raise ValueError("it is compressed, as torch writes no file")
+                raise ValueError("it is compressed, and torch writes no such file")
     else:
         # A Caffe2 file is one pickle of a dict; torch's, before 1.6, begin with one of a number.
         with path.open("rb") as file:

@@ -126,7 +126,7 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
                 return fresh.replace(target)
     raise WeightsError(
         f"the weights {weights.file} are not on this machine and could not be downloaded: "
-        f"fetch {weights.url} elsewhere and put it into {target.parent}, "
+        f"download {weights.url} elsewhere and put it into {target.parent}, "
         "or name the file with `weights`"
     )
 
@@ -160,7 +160,7 @@ def _is_kept(fresh: Path, weights: Weights) -> bool:
 
 def _verify(path: Path, weights: Weights) -> None:
     if weights.sha256 and not sha256_of(path).startswith(weights.sha256):
-        mend = "delete it to have it fetched again, or name it" if weights.hosted else "name it"
+        mend = "delete it to download it again, or name it" if weights.hosted else "name it"
         raise WeightsError(
             f"{path} is not the published {weights.name} (its sha256 does not begin with "
             f"{weights.sha256[:8]}): {mend} with `weights` to use it as it is"
@@ -187,7 +187,7 @@ def _pin(path: Path, place: Path, weights: Weights, note: Callable[[str], None])
         if pin.read_text().split()[:1] != [digest]:
             raise WeightsError(
                 f"{place} is not the file that was first used there (its sha256 is {digest}, and "
-                f"{pin.name} says another): put that one back, or delete {pin.name} to trust this"
+                f"{pin.name} has another): put that one back, or delete {pin.name} to trust this"
             )
         return
     read_tensors(path)
@@ -199,7 +199,7 @@ def _pin(path: Path, place: Path, weights: Weights, note: Callable[[str], None])
     except OSError:  # a folder that others keep, read-only
         note(
             f"no sha256 of {place.name} is published; it is {digest}, which {place.parent} "
-            "takes no note of"
+            "cannot record"
         )
     else:
         note(f"no sha256 of {place.name} is published; from now on it must be {digest}")

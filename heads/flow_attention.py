@@ -97,7 +97,7 @@ class SeedFlowAttentionHead(_Flow, SeedConv1dHead):
 def _without_flow(feature_shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(feature_shape) != 4 or feature_shape[1] < 2:
         raise RequestError(
-            "head 'flow_attention' needs feature maps and the grid of flow beside them: extract "
+            "head 'flow_attention' needs feature maps and the grid of flow: extract "
             "both, with `backbone` flow_grid for the grid, and name the maps with `store` first, "
             "then the grid with another `store`"
         )

@@ -97,7 +97,7 @@ def say_store(store: StoreSummary) -> list[str]:
         f"  {taps}, {packing}",
     ]
     if store.stale:
-        said.append(f"  {store.stale} rows are of segments that the manifest names no longer")
+        said.append(f"  {store.stale} rows are of segments that are no longer in the manifest")
     for library, (then, now) in store.changed.items():
         said.append(f"  made with {library} {then}, now {now}")
     return said + [f"  {remark}" for remark in store.remarks]
@@ -107,9 +107,9 @@ def say_none(folder: Path) -> list[str]:
     """What to say of a folder without stores."""
     said = [f"no feature stores in {folder}"]
     if deeper := find_deeper(folder):
-        said.append(f"  but further below: {some(deeper)}")
+        said.append(f"  but there are further below: {some(deeper)}")
     if runs := find_runs(folder):
-        said.append(f"  but runs, which `egofeat evaluate` tells of: {some(runs)}")
+        said.append(f"  but there are runs, for `egofeat evaluate`: {some(runs)}")
     return said
 
 

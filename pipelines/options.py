@@ -12,7 +12,7 @@ DEFAULT_MANIFEST = Path("data_manifest.yaml")
 def _read_part(text: str) -> tuple[int, int]:
     """`3/16` to `(3, 16)`."""
     if not (match := re.fullmatch(r"(\d+)/(\d+)", text)):
-        raise RequestError(f"`part` {text} is no part: give a number of so many, as 3/16")
+        raise RequestError(f"`part` {text} is not a part: give one such as 3/16")
     return int(match[1]), int(match[2])
 
 
@@ -27,7 +27,9 @@ def read_views(text: str) -> tuple[int, int]:
         RequestError: anything else.
     """
     if not (match := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
-        raise RequestError(f"`views` {text} is no number of views: give clips x crops, as 10x3")
+        raise RequestError(
+            f"`views` {text} is not a number of views: give clips x crops, such as 10x3"
+        )
     return int(match[1]), int(match[2])
 
 
@@ -77,8 +79,8 @@ class Compute(Device, Batch, panel="Compute"):
         super().__post_init__()
         number, parts = self.part
         if not 1 <= number <= parts:
-            there = f"1/{parts} to {parts}/{parts}" if parts > 0 else "a number of so many, as 3/16"
-            raise RequestError(f"`part` {number}/{parts} is no part: give {there}")
+            there = f"1/{parts} to {parts}/{parts}" if parts > 0 else "one such as 3/16"
+            raise RequestError(f"`part` {number}/{parts} is not a part: give {there}")
 
 
 class Weights(Options, panel="Network"):

@@ -19,7 +19,7 @@ from egofeat.interruption import Interruption, interruptible
         (
             ["persons"],
             "egofeat.pipelines.persons.job.plan_persons",
-            "interrupted: give the same command again to go on where it stopped\n",
+            "interrupted: give the same command again to resume\n",
         ),
         (
             ["predict", "run", "a.mp4"],

@@ -64,7 +64,7 @@ def test_the_least_manifest_loads(good):
         ("version: 1\ndatasets: {}", "key 'datasets'"),
         ("version: 1\ndatasets: []", "key 'datasets'"),
         ("version: 1\ndataset: {}", "unknown key 'dataset': did you mean 'datasets'?"),
-        ("version: 1\nversion: 1", "line 2: the key 'version' stands twice in one mapping: keep"),
+        ("version: 1\nversion: 1", "line 2: the key 'version' occurs twice in one mapping: keep"),
         ("version: 1\ndefault: b\ndatasets: {a: {format: folder, media: x}}", "key 'default'"),
         ("version: 1\ndatasets: {3: {format: folder, media: x}}", "should be a valid string"),
         ("version: 1\ndatasets: {../a: {format: folder, media: x}}", "use letters, digits"),

@@ -68,7 +68,7 @@ def count_classes(state: Mapping[str, Tensor], weight: str, needed: bool, name: 
         return len(state[weight])
     if needed:
         raise WeightsError(
-            f"there is no classifier ({weight}) in these weights of {name}: ask for another tap "
+            f"these weights of {name} have no classifier ({weight}): choose another tap "
             "than its logits, or give weights that have one"
         )
     return None

@@ -25,9 +25,9 @@ def unread(path: Path, error: OSError) -> MediaError:
         mend = f"did you mean {there!r}?" if there else "check the path, or 'media' of the manifest"
         return MissingMediaError(f"{path} does not exist: {mend}")
     if error.errno in NO_PLACE:
-        return MediaError(f"{path} is damaged, and leads to a place that it has not: copy it again")
+        return MediaError(f"{path} is damaged, it refers to a missing place: copy it again")
     said = strerror(error.errno) if error.errno else str(error) or type(error).__name__
-    return UnreadableMediaError(f"{path} cannot be read ({said}): mend that and run again")
+    return UnreadableMediaError(f"{path} cannot be read ({said}): correct that and run again")
 
 
 def brief(error: Exception) -> str:

@@ -35,8 +35,8 @@ class FlowSource(FrameSource):
         self.counting = u.counting
         if not np.array_equal(u.times, v.times):
             raise MediaError(
-                f"{u.path} has {len(u.times)} frames of u and {len(v.times)} of v, not of the same "
-                "numbers: copy it again"
+                f"{u.path} has {len(u.times)} frames of u and {len(v.times)} of v, with "
+                "different numbers: copy it again"
             )
         self._u, self._v = u, v
 

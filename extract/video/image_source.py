@@ -51,7 +51,7 @@ class ImageSource(FrameSource):
         largest, name = numbered[-1]
         if largest > MOST_FRAMES:
             raise MediaError(
-                f"{self.path}: the number of image {name[-80:]} is no frame's: number the frames "
+                f"{self.path}: image {name[-80:]} has no frame's number: number the frames "
                 "from 1 on"
             )
         numbers = np.array([number for number, _ in numbered])
@@ -75,15 +75,15 @@ class ImageSource(FrameSource):
         if lowest == 0:
             console.note_once(
                 "numbered from 0",
-                f"{self.path}: its images are numbered from 0, which is taken as second 0: "
-                "`first_frame: 0` in the manifest says so, and `first_frame: 1` otherwise",
+                f"{self.path}: its images are numbered from 0, and image 0 is taken as second 0: "
+                "to confirm it, write `first_frame: 0` in the manifest, otherwise `first_frame: 1`",
             )
         elif lowest > 1:
             seconds = (lowest - 1) / (media.fps or 1)
             console.note_once(
                 "numbered from later",
                 f"{self.path}: its images begin with number {lowest}, taken as second "
-                f"{seconds:.3f} of a film that begins with 1: where they begin at second 0, add "
+                f"{seconds:.3f} of a film that begins with 1: if they begin at second 0, add "
                 f"`first_frame: {lowest}` to the manifest, or `first_frame: lowest`",
             )
         return min(lowest, 1)

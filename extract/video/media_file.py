@@ -70,7 +70,7 @@ class MediaFile:
             raise unread(self.path, self.failure) from None
         if isinstance(self.failure, MemoryError):
             raise UnreadableMediaError(
-                f"{self.path} cannot be read for want of memory: run again with fewer `workers`"
+                f"{self.path} cannot be read, memory is exhausted: run again with fewer `workers`"
             )
         if self.failure is not None:
             raise self.failure
@@ -85,7 +85,7 @@ class MediaFile:
         self.check_reads()
         if self._stamp() != self._state:
             raise UnreadableMediaError(
-                f"{self.path} was altered while it was read: try again when it is written"
+                f"{self.path} changed while it was read: try again when it is complete"
             )
 
     def close(self) -> None:

@@ -46,7 +46,7 @@ def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
     suffix = path.suffix.lower()
     if suffix in _COMPRESSED:
         raise MediaError(
-            f"{path} is compressed, and is not searched for frames: pack them as a plain .tar"
+            f"{path} is compressed and cannot be read in place: pack the frames as a plain .tar"
         )
     try:
         # FFmpeg would take the images in an archive for a film of its own rate.

@@ -170,8 +170,8 @@ class PyavSource(FrameSource):
                 self._index, self._seekable = counted, False
             elif self._index.in_file_order:
                 raise MediaError(
-                    f"{self.path} does not tell when its frames are shown, which is noticed in "
-                    "the middle of it: encode it anew"
+                    f"{self.path} does not say when its frames are shown, which appears only in "
+                    "its middle: re-encode it"
                 )
         self._sure = True
         self._reopen()

@@ -36,7 +36,7 @@ def members_of(path: Path) -> dict[str, Span]:
             members[name] = members[target]
         elif frame_number(name) is not None:
             raise MediaError(
-                f"{path}: image {name[-80:]} is a link to what the tar has not: pack the images "
+                f"{path}: image {name[-80:]} is a link to a file outside the tar: pack the images "
                 "themselves"
             )
     return members
@@ -50,7 +50,7 @@ def _headers(path: Path, size: int) -> tuple[dict[str, Span], dict[str, str]]:
     with tarfile.open(path, mode="r:") as archive:
         while member := archive.next():
             if member.offset <= reached or member.size < 0 or archive.offset > size:
-                raise tarfile.ReadError("a header says what cannot be")
+                raise tarfile.ReadError("a header has an impossible value")
             reached = member.offset
             if member.issparse():
                 raise tarfile.ReadError("a member is sparse")

@@ -63,7 +63,7 @@ class TorchcodecSource(FrameSource):
             if not math.isclose(frame.pts_seconds, due, abs_tol=float(self._index.unit) / 2):
                 raise MediaError(
                     f"{self.path}: torchcodec gives the frame at {frame.pts_seconds:.4f} s "
-                    f"for that at {due:.4f} s: use `decoder` pyav"
+                    f"instead of that at {due:.4f} s: use `decoder` pyav"
                 )
             yield index, frame.data.numpy()
 

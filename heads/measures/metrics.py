@@ -151,6 +151,6 @@ def collapse_warning(target: str, logits: Tensor, labels: Tensor) -> str | None:
         return None
     return (
         f"predicts {predicted} of {logits.shape[1]} {target} classes; {occur} occur here: "
-        "the head leans on the frequent ones, see class weights, balanced sampling and "
-        "logit adjustment"
+        "the head prefers frequent classes, try logit adjustment, balanced sampling or class "
+        "weights"
     )

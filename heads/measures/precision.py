@@ -31,7 +31,7 @@ def check_precision(amp: str, device: torch.device, head: nn.Module) -> None:
     recurrent = any(isinstance(module, nn.LSTM) for module in head.modules())
     if amp != "off" and device.type == "cpu" and recurrent and not cpu_runs_lstm(amp):
         instead = "bf16, or off" if amp == "fp16" and cpu_runs_lstm("bf16") else "off"
-        raise RequestError(f"`amp` {amp} of an LSTM is not for this processor: use {instead}")
+        raise RequestError(f"this processor has no `amp` {amp} for an LSTM: use {instead}")
 
 
 @functools.cache

@@ -63,7 +63,7 @@ class History:
         content = self.path.read_bytes()[: extent.size] if self.path.is_file() else b""
         if hashlib.sha256(content).hexdigest() != extent.sha256:
             raise EgofeatError(
-                f"{self.path} is not what its checkpoint was made with: put back a copy of it, or "
+                f"{self.path} does not fit its checkpoint: restore a copy of it, or "
                 "remove the checkpoint beside it to begin again"
             )
         return content

@@ -70,10 +70,7 @@ def trainer_config(preset: str | None, **given: Any) -> TrainerConfig:
         recipe["lr"] *= batch_size / RATE_BATCH[preset]
     if "epochs" in given:
         if given.get("iterations"):
-            raise RequestError(
-                "`epochs` and `iterations` are both given, and a training is counted in one: "
-                "leave one out"
-            )
+            raise RequestError("`epochs` and `iterations` are both given: leave one out")
         for option in ("iterations", "eval_every"):
             recipe.pop(option, None)
     return TrainerConfig(**{**recipe, **given})

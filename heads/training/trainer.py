@@ -261,8 +261,8 @@ def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
     several = [target for target, values in labels.items() if values.ndim == 2]
     if several and config.sampling == "balanced":
         raise RequestError(
-            f"target '{several[0]}' has several classes a row, which no drawing of rows makes come "
-            "up alike: leave `sampling` balanced out, or choose `class_weights`"
+            f"target '{several[0]}' has several classes a row, which sampling cannot "
+            "balance: leave `sampling` balanced out, or choose `class_weights`"
         )
     if several and config.logit_adjustment:
         raise RequestError(
@@ -274,7 +274,7 @@ def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
         figures |= set(FIGURES) - {"mAP"}
     if config.monitor not in figures | {"loss"}:
         raise RequestError(
-            f"`monitor` {config.monitor} is no figure of {', '.join(labels)}: "
+            f"`monitor` {config.monitor} is not a metric of {', '.join(labels)}: "
             f"choose one of {', '.join(['loss', *sorted(figures)])}"
         )
 

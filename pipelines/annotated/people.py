@@ -95,7 +95,7 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
     inside = {id_: second for id_, second in own.items() if second < stop}
     if not inside:
         raise RequestError(
-            f"the boxes of '{video}' in {path} stand at {min(own.values()):g} s and later, and the "
+            f"the boxes of '{video}' in {path} are at {min(own.values()):g} s and later, and the "
             f"video ends at {stop:g} s: give seconds of the file itself"
         )
     frames = [Segment(f"{name}_{second!r}", name, second) for name, second in listed]
@@ -104,7 +104,7 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
     if len(found) < len(own):
         console.note(
             f"{path}: of {len(own)} key frames of '{video}', {len(found)} are within the video and "
-            f"have a box of {min_score:g} or surer"
+            f"have a box with a score of {min_score:g} or more"
         )
     if not found:
         raise RequestError(

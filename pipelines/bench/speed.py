@@ -137,10 +137,10 @@ def measure_apart(config: BackboneBench) -> list[Speed]:
         return speeds
     if (code := child.exitcode or 0) < 0:
         raise EgofeatError(
-            f"its process was killed (signal {-code}), as for want of memory: "
+            f"its process was killed (signal {-code}), probably because memory was exhausted: "
             "give a smaller `batch_size`, `size` or `clip_frames`"
         )
-    raise EgofeatError(f"its process ended by itself (exit code {code}): see what it said above")
+    raise EgofeatError(f"its process ended by itself (exit code {code}): see its output above")
 
 
 def _tell(

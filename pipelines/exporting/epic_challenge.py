@@ -56,7 +56,7 @@ def export_challenge(
     if any(classes.get(target) != count for target, count in CLASSES.items()):
         has = ", ".join(f"{count} {target} classes" for target, count in classes.items())
         raise RequestError(
-            f"the challenge wants a head with 97 verb and 300 noun classes and run {run} has {has}:"
+            f"the challenge needs a head with 97 verb and 300 noun classes and run {run} has {has}:"
             " fit one with `targets` verb,noun on EPIC-KITCHENS-100"
         )
     opened = open_run_store(loaded, store)
@@ -65,7 +65,7 @@ def export_challenge(
     if covered.missing and not incomplete:
         raise RequestError(
             f"{covered}, and the challenge scores every segment: extract them, or give "
-            "`incomplete` for a file of those that there are"
+            "`incomplete` to write those that there are"
         )
     loaded.head.to(choose_device(device))
     predicted = predict_split(loaded, opened, split)

@@ -115,7 +115,7 @@ def export(config: ExportConfig) -> ExportReport:
 def _check_fits(store: FeatureStore, form: ExportFormat, config: ExportConfig) -> None:
     if isinstance(store, PersonStore):
         raise RequestError(
-            f"{store.path} holds persons of key frames, whose boxes no format of export has: read "
+            f"{store.path} holds persons of key frames, and no export format has boxes: read "
             "them with egofeat.store.open_persons, as docs/store.md shows"
         )
     if not store.flat and (config.manifest or config.dataset):

@@ -48,7 +48,7 @@ def choose_plan(
     if config.windows is not None:
         return _choose_windows(spec, config, config.windows)
     if config.stride is not None:
-        raise RequestError("`stride` is of windows: give `windows` as well, or leave it out")
+        raise RequestError("`stride` needs windows: give `windows` as well, or leave it out")
     if key_frames and config.frames is None and config.clips is None:
         if spec.clip is None:
             return KeyFrames(1, 1, config.fps or 30.0)
@@ -56,7 +56,7 @@ def choose_plan(
     if spec.clip is None:
         if config.fps is not None:
             raise RequestError(
-                f"`fps` does not suit the frames that {spec.name} takes of a segment: it goes with "
+                f"`fps` does not suit the frames that {spec.name} takes of a segment: give it with "
                 "`windows`"
             )
         return Uniform(20 if config.frames is None else config.frames)
@@ -122,7 +122,9 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
     if name not in known:
         raise RequestError(f"there is no transform '{name}': choose {' or '.join(known)}")
     if name == "squash" and config.crops != 1:
-        raise RequestError("`crops` 3 cuts frames that squash keeps whole: `transform` weights")
+        raise RequestError(
+            "`crops` 3 cuts frames that squash keeps whole: give `transform` weights"
+        )
     return name
 
 
@@ -192,6 +194,6 @@ def _check_roi(config: ExtractConfig) -> None:
     given = [name for name in of_segments if getattr(config, name)]
     if given or config.crops != 1:
         raise RequestError(
-            f"`{given[0] if given else 'crops'}` does not go with features of persons, "
+            f"`{given[0] if given else 'crops'}` does not suit features of persons, "
             "which are of one clip around each key frame: leave it out"
         )

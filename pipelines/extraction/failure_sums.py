@@ -85,7 +85,7 @@ def failure_lines(sums: Iterable[FailureSum], unit: str) -> list[str]:
 def mend_of(sums: Iterable[FailureSum]) -> str:
     """What to do about failures."""
     damaged = any(one.cause == "damaged" for one in sums)
-    return "mend them and add `retry_failed`" if damaged else "the same command tries them again"
+    return "repair them and add `retry_failed`" if damaged else "the same command tries them again"
 
 
 def _named(videos: list[str]) -> str:

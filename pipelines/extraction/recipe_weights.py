@@ -43,7 +43,7 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
     if (package := spec_of(recipe.backbone).package) != recipe.package:
         raise WeightsError(
             f"the run's features were made by {recipe.backbone} of package "
-            f"{recipe.package or 'none'}, and installed is {package or 'none'}: install the one "
+            f"{recipe.package or 'none'}, and {package or 'none'} is installed: install the one "
             "that made them, or extract the features again"
         )
     if weights is None:

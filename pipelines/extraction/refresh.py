@@ -101,7 +101,7 @@ def refresh(stale: Sequence[Stale], compute: Compute) -> JointReport:
         if missing:
             console.note(
                 f"{', '.join(map(str, one.paths))} stays in use: {len(missing)} of its segments "
-                f"could not be made anew; mend them and add `retry_failed`"
+                f"could not be extracted again; repair them and add `retry_failed`"
             )
         else:
             _swap(one)
@@ -129,7 +129,9 @@ def _stale(
     only = held.tried
     recipe, out = description.recipe, config.out or path.parent.parent
     if recipe.of_persons:
-        raise RequestError("features of persons are made anew by `egofeat roi`, with their boxes")
+        raise RequestError(
+            "features of persons are extracted again by `egofeat roi`, with their boxes"
+        )
     storage = Storage(out=out, format=description.format, compress=description.compress)
     dataset = dataset_of(path, description, only, manifest, read)
     weights = description.made_with["weights"]

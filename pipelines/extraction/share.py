@@ -59,7 +59,7 @@ class Share:
 
     @property
     def renewed_by(self) -> str:
-        """What makes the features of changed videos anew."""
+        """What extracts changed videos again."""
         if self.job.persons:
             return f"`egofeat prune {self.job.store}` and the same command"
         return f"`egofeat reextract --all {self.job.dataset.name}`"
@@ -102,7 +102,7 @@ def _share(
     storage = job.storage
     _, compress = packing(job.store, storage.format, storage.compress)
     if compress and storage.compress is None:
-        console.note(f"{job.store} was begun with `compress` {compress}, and goes on so")
+        console.note(f"{job.store} was begun with `compress` {compress} and keeps it")
     progress = progress_of(job.store, console.note)
     batches = part(whole, *compute.part)
     wanted = segments_of(batches)

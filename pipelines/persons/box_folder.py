@@ -169,6 +169,4 @@ def _read(path: Path) -> Looked:
             failure["stop"] = math.inf if failure["stop"] is None else failure["stop"]
         return _LOOKED.validate_python(fields)
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise StoreError(
-            f"{path} is damaged: remove it, and its video is looked at again by the same command"
-        ) from None
+        raise StoreError(f"{path} is damaged: remove it and give the same command again") from None

@@ -78,7 +78,7 @@ class PersonsForecast:
         if self.key_frames is not None:
             frames = f", at {counted(self.key_frames, 'key frames')}"
         said = [
-            f"{self.to_open} of {self.videos} videos would be looked at{frames}; "
+            f"{self.to_open} of {self.videos} videos would be processed{frames}; "
             f"{self.present} are done already",
             self.folder,
         ]

@@ -70,7 +70,7 @@ class Truth:
         absent = [names[label] for label in self.evaluated if not self.actions[:, label].any()]
         if absent:
             yield (
-                f"is judged on {len(self.evaluated) - len(absent)} of {len(self.evaluated)} "
+                f"is evaluated on {len(self.evaluated) - len(absent)} of {len(self.evaluated)} "
                 f"evaluated classes: nobody is annotated with {_listed(absent)}"
             )
         empty = ~np.isin(self.boxes.frames, found.frames)
@@ -81,8 +81,7 @@ class Truth:
             )
         if len(found.frames) < boxes:
             yield (
-                "saw boxes in key frames that nobody looked at: "
-                f"{boxes - len(found.frames)}, which count neither way"
+                f"ignores boxes in key frames that are not annotated: {boxes - len(found.frames)}"
             )
 
 

@@ -73,7 +73,7 @@ def fit_head(
         folder = RunFolder(path)
         if folder.metrics.exists():
             run = load_run(path)
-            console.note(f"{path} is finished: it is evaluated again, and not trained")
+            console.note(f"{path} is trained already: it is only evaluated again")
             rows.trained_on.write(path)
         else:
             run = _train(folder, asked, rows, on_epoch, shown)
@@ -148,7 +148,7 @@ def _refuse_without_flow(asked: RunConfig) -> None:
     single = len(asked.sources) == 1
     if single or asked.fuse != "features" or asked.sources[-1].shape[-3] != 1:
         raise RequestError(
-            f"head '{asked.head}' weighs maps by a grid of flow beside them: name the store of "
+            f"head '{asked.head}' weights maps by a grid of flow: name the store of "
             "maps first, then that of backbone flow_grid, with `store` each and `fuse` features"
         )
 

@@ -153,6 +153,6 @@ def stopped_early(progress: Progress, config: TrainerConfig) -> str | None:
     best = int(progress.history[progress.best_round - 1][unit])
     waited = len(progress.history) - progress.best_round
     return (
-        f"stopped after {done} of {config.length} {unit}s: {waited} evaluations brought nothing "
+        f"stopped after {done} of {config.length} {unit}s: {waited} evaluations were not "
         f"better than {unit} {best}, whose weights are kept"
     )

@@ -118,9 +118,9 @@ def load_run(path: Path | str) -> Run:
             raise ValueError("other shapes")
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError):
         raise RequestError(
-            f"run {path} has no head that fits its config: run egofeat fit-head once more to finish"
+            f"run {path} has no head that fits its config: run egofeat fit-head again to finish it"
         ) from None
-    compare(RunFolder(path).head, content, "put back a copy of it, or fit the head again")
+    compare(RunFolder(path).head, content, "restore a copy of it, or fit the head again")
     head = config.make_head()
     head.load_state_dict(state)
     return Run(path=path, config=config, head=head.eval())

@@ -200,8 +200,8 @@ class RunConfig(_Part):
     def _fresh_head(self, shape: tuple[int, ...]) -> Head:
         if self.package and (installed := HEADS.package(self.head)) != self.package:
             raise RequestError(
-                f"the run's head {self.head} is of package {self.package}, and installed is "
-                f"{installed or 'none'}: install the one that made it"
+                f"the run's head {self.head} needs package {self.package}, and "
+                f"{installed or 'none'} is installed: install the one that made it"
             )
         classes = {target: len(names) for target, names in self.classes.items()}
         with torch.random.fork_rng([]):
@@ -254,8 +254,8 @@ def read_config(folder: Path) -> RunConfig:
             f"{folder} is not a run, its {CONFIG} is damaged ({plain(str(error), 200)}): name a "
             "folder that egofeat fit-head has made, or fit the head again"
         ) from None
-    mend = f"where the change is meant, take {CONFIG} out of the {SUMS} beside it"
-    compare(folder / CONFIG, content, f"put back a copy of it or, {mend}")
+    mend = f"if you changed it on purpose, delete the line of {CONFIG} in {SUMS}"
+    compare(folder / CONFIG, content, f"restore a copy of it or, {mend}")
     return config
 
 
@@ -263,7 +263,7 @@ def _parsed(folder: Path, said: Any) -> RunConfig:
     schema = said.get("schema", 1) if isinstance(said, dict) else 1
     if isinstance(schema, int) and schema > SCHEMA:
         raise RequestError(
-            f"run {folder} is of a newer egofeat (schema {schema}): upgrade egofeat to read it"
+            f"run {folder} was made by a newer egofeat (schema {schema}): upgrade egofeat"
         )
     if isinstance(said, dict) and "schema" not in said:
         said = _upgraded(said)

@@ -83,7 +83,7 @@ def digests(folder: Path) -> dict[str, str]:
     named = {match[2]: match[1] for match in found if match}
     if len(named) < len(lines):
         raise EgofeatError(
-            f"{path} is damaged: put back a copy of it, or remove it if nothing of the run needs "
+            f"{path} is damaged: restore a copy of it, or remove it if nothing of the run needs "
             "to be compared with what was written"
         )
     return named

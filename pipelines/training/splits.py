@@ -72,7 +72,7 @@ def choose_groups(rows: Rows, chosen: NDArray[np.int64], share: float, seed: int
         raise RequestError(
             f"`val_from_train` {share:g} takes {count} of {len(names)} groups of store "
             f"{rows.path} and leaves nothing to train on: give a smaller part, or a manifest "
-            "whose groups tell more segments apart"
+            "that has more groups"
         )
     ranked = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     return sorted(ranked[:count])

@@ -46,7 +46,7 @@ def tell_left_out(rows: Rows) -> None:
     if any(rows.left_out):
         pairs = zip(rows.left_out, rows.stores, strict=True)
         left_out = ", ".join(f"{count} of {one.path}" for count, one in pairs)
-        console.note(f"{len(rows)} segments stand in all stores; left out: {left_out}")
+        console.note(f"{len(rows)} segments are in all stores; left out: {left_out}")
 
 
 def choose_targets(store: Rows, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,8 +127,8 @@ def check_taught(
     if lacking:
         raise RequestError(
             f"split '{split}' of store {store.path} has no label for {_named(lacking)}, and "
-            f"nothing can be learnt of it: choose `targets` {','.join(taught)}, or another split "
-            "with `train_split`"
+            f"nothing can be learned from it: choose `targets` {','.join(taught)}, or another "
+            "split with `train_split`"
         )
 
 

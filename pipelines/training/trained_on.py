@@ -65,7 +65,7 @@ class TrainedOn:
             EgofeatError: it was altered after it was written.
         """
         targets, splits = run.config.targets, run.config.splits
-        mend = "give the command of its egofeat fit-head again, which writes it anew"
+        mend = "give the command of its egofeat fit-head again, which writes it again"
         try:
             content = read_bounded(run.path / NAME, _MOST)
             compare(run.path / NAME, content, mend)
@@ -76,7 +76,7 @@ class TrainedOn:
             return cls.of(store, store.rows(splits.train), splits.val, targets)
         except ValueError:
             raise RequestError(
-                f"{run.path / NAME} is damaged, and tells what the run was trained on: {mend}"
+                f"{run.path / NAME} is damaged; it lists what the run was trained on: {mend}"
             ) from None
         return cls(frozenset(text.train), text.judged)
 
@@ -111,7 +111,7 @@ def judge(run: Run, store: Rows, split: str) -> Judged:
     if seen and split != run.config.splits.train:
         raise RequestError(
             f"run {run.path} was trained on {seen:,} of {len(here):,} {store.counted} of split "
-            f"'{split}' in store {store.path}, whose splits have changed since: judge it on "
+            f"'{split}' in store {store.path}, whose splits have changed since: evaluate it on "
             "another with `split`, or fit the head again"
         )
     own = split == run.config.splits.val

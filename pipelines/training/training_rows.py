@@ -62,7 +62,7 @@ class TrainingRows:
         if reads(config.head, config.preset) == "persons" and store.unit != "persons":
             raise RequestError(
                 f"head '{config.head}' reads persons of key frames, and store {store.path} holds "
-                "segments: make one of persons with egofeat roi, or choose another head"
+                "segments: make a store of persons with egofeat roi, or choose another head"
             )
         if config.published_split is not None:
             store = by_published(store, config.published_split)
@@ -85,7 +85,7 @@ class TrainingRows:
         if len(train) < 2:
             raise RequestError(
                 f"split '{splits.train}' of store {store.path} has one labelled "
-                f"{store.unit.removesuffix('s')}: a head needs two at least"
+                f"{store.unit.removesuffix('s')}: a head needs at least two"
             )
         return rows
 

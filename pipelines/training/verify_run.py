@@ -62,7 +62,7 @@ def _altered(folder: Path, named: dict[str, str]) -> Iterator[Problem]:
             wrong = "is not there any more"
         except (OSError, ValueError) as error:
             wrong = f"cannot be read ({error})"
-        yield Problem(name, None, f"{wrong}: put back a copy of it, or {_AGAIN}")
+        yield Problem(name, None, f"{wrong}: restore a copy of it, or {_AGAIN}")
 
 
 def _without(folder: Path, named: dict[str, str]) -> Iterator[Problem]:
@@ -82,7 +82,7 @@ def _without(folder: Path, named: dict[str, str]) -> Iterator[Problem]:
                 yield Problem(
                     path.name,
                     None,
-                    f"is not in {SUMS}: what wrote it was cut short, or somebody took it out: "
+                    f"is not in {SUMS}: its command was interrupted, or somebody deleted the line: "
                     f"{_AGAIN}",
                 )
 

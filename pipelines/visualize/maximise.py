@@ -1,4 +1,4 @@
-"""`egofeat visualize activation-maximisation`: images that a channel answers to most.
+"""`egofeat visualize activation-maximisation`: images that a channel responds to most.
 
 They are made by gradient ascent on the image (Erhan et al., 2009).
 
@@ -69,13 +69,13 @@ def activation_maximisation(asked: MaximisationConfig) -> Pictures:
         }
     kind, drawn = "activation-maximisation", []
     for tap, images in made.items():
-        title = f"{backbone} {tap}: images that a channel answers to most"
+        title = f"{backbone} {tap}: images that a channel responds to most"
         rows = [""] * math.ceil(len(images) / _COLUMNS)
         drawn.append(_draw(images, chosen[tap], file_of(asked, kind, tap), title, rows))
     width = min(_COLUMNS, *map(len, made.values()))
     first = [channel for of_tap in chosen.values() for channel in of_tap[:width]]
     images = np.concatenate([images[:width] for images in made.values()])
-    title = f"{backbone}: images that a channel of each block answers to most"
+    title = f"{backbone}: images that a channel of each block responds to most"
     drawn.append(_draw(images, first, file_of(asked, kind), title, list(made)))
     return Pictures.of(drawn)
 

@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name if name.startswith(("cpu", "cuda")) else "none")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise RequestError(f"the device '{name}' is not at hand: use auto, cpu or cuda") from None
+        raise RequestError(f"the device '{name}' is not available: use auto, cpu or cuda") from None
     return device
 
 
@@ -118,7 +118,7 @@ class Room:
         self.size = number // 2
         if self._note:
             self._note(
-                f"{self._device} has no room for a batch of {number}: smaller ones are run from "
+                f"{self._device} has no room for a batch of {number}: batches are smaller from "
                 "now on"
             )
             self._note = None

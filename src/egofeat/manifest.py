@@ -114,7 +114,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 continue
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {quoted(key.value)} stands twice in one mapping",
+                    problem=f"the key {quoted(key.value)} occurs twice in one mapping",
                     problem_mark=key.start_mark,
                     note="keep one of them",
                 )

@@ -37,6 +37,6 @@ def check_name(name: str, what: str) -> str:
     if fault := fault_of(name):
         shown = name if len(name) <= 40 else f"{name[:40]}…"
         raise RequestError(
-            f"the {what} {shown!r} {fault}, and is to be part of a path: choose another name"
+            f"the {what} {shown!r} {fault}, and becomes part of a path: choose another name"
         )
     return name

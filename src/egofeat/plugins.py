@@ -56,7 +56,7 @@ class Plugin:
             trusted = module in ("egofeat", *os.environ.get(TRUST, "").split(","))
             if not trusted and not _is_plugin(module):
                 raise RequestError(
-                    f"the {self} is no plug-in of egofeat, and a file names it: where you trust "
+                    f"the {self} is no plug-in of egofeat, and a file names it: if you trust "
                     f"that file, set {TRUST}={module}"
                 )
         try:

@@ -81,7 +81,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path):
     assert list(found.boxes) == ["v_1"]
     assert found.boxes["v_1"].corners[:, 2].tolist() == pytest.approx([1, 0.2, 0.5])
     assert reasons(found) == [
-        "boxes of key frames that the data set has not are left out: 2 of 10",
+        "boxes of key frames that are not in the data set are left out: 2 of 10",
         "boxes that reach out of their frame by more than 0.01 are left out: 2 of 10",
         "boxes without area are left out: 1 of 10",
         "boxes with a score below 0.8 are left out: 2 of 10",

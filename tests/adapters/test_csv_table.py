@@ -120,8 +120,8 @@ HUGE = "9" * 5000
 @pytest.mark.parametrize(
     ("text", "more", "says"),
     [
-        ("video;verb\na.mp4;cut", "obtain: x", "parted by ';': save it with commas"),
-        ("video\tverb\na.mp4\tcut", "obtain: x", "parted by '\\t': save it with commas"),
+        ("video;verb\na.mp4;cut", "obtain: x", "separated by ';': save it with commas"),
+        ("video\tverb\na.mp4\tcut", "obtain: x", "separated by '\\t': save it with commas"),
         (f"video,verb\na.mp4,{HUGE}", LABELS, "which is no label"),
         (f"video,verb\na.mp4,{HUGE}", f"{LABELS}, classes: {{verb: [a]}}", "not among its 1"),
         (f"video,verb\na.mp4,{'x' * 100_000}", f"{LABELS}, classes: {{verb: [a]}}", "not among"),
@@ -178,7 +178,7 @@ def test_given_classes(place):
             "fps: 30",
             "line 2: 'x' is no time: write seconds",
         ),
-        ("video,verb\na.mp4,cut\na.mp4,cut", "fps: 30", "'a' stands at"),
+        ("video,verb\na.mp4,cut\na.mp4,cut", "fps: 30", "'a' is at"),
         ("video,verb\na.mp4,cut\na.avi,cut", "fps: 30", "line 2 and again at"),
         ("video,verb\na.mp4,cut\na.mp4,cut", "fps: 30", "name a column of unique ids"),
         ("video,verb\n", "fps: 30", "holds no segments: add a row below its header"),

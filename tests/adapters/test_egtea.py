@@ -137,7 +137,7 @@ def test_a_resplit_that_names_test_deals_out_all(release):
         (
             "test_split1.txt",
             "P01-R02-Pizza-0-500-F000000-F000013 1 1 1\n",
-            r"stands at .*train_split1.txt line 2 and again at .*test_split1.txt line 1",
+            r"is at .*train_split1.txt line 2 and again at .*test_split1.txt line 1",
         ),
         ("verb_idx.txt", "Open 1\nTake 1\n", r"verb_idx.txt line 2 is 'Take 1': expected"),
         ("verb_idx.txt", "Open 1\nTake\n", r"line 2: the verb's number is 'Take'"),

@@ -241,7 +241,7 @@ def bad(position, value):
         ("videos", "train", bad(5, 3), "line 2: verb class 3 is not among the 3 classes of EPIC"),
         ("videos", "train", bad(6, "n"), "line 2: the noun class is 'n': write a whole number"),
         ("videos", "train", bad(0, "P1/../x_0"), "the video 'P1/../x' is not like P01_01"),
-        ("videos", "train", HEADER + row(*GOOD) * 2, "id 'P01_01_0' stands at"),
+        ("videos", "train", HEADER + row(*GOOD) * 2, "id 'P01_01_0' is at"),
         ("videos", "train", HEADER + row(*GOOD) * 2, "line 2 and again at"),
         ("videos", "train", HEADER.replace("verb_class", "verb_clas"), "did you mean 'verb_clas'?"),
         ("videos", "tail_verbs", "verb\n9\n", "line 2: verb class 9 is not among the 3 classes"),

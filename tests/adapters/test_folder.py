@@ -96,7 +96,7 @@ def test_a_folder_without_videos(place):
 
 def test_two_files_of_one_name(place):
     text = place.clips("train/a/x.mp4", "train/a/x.avi").error()
-    assert "the segment id 'train/a/x' stands at" in text
+    assert "the segment id 'train/a/x' is at" in text
     assert text.endswith("keep one of them")
 
 
@@ -121,7 +121,7 @@ def test_an_expression_without_end_is_ended(place, monkeypatch):
     monkeypatch.setattr(patterns, "SECONDS", 1.0)
     place.clips("train/x/" + "a" * 40 + "!.mp4")
     text = place.error(", group: '^(a+)+$'")
-    assert "the regular expression '^(a+)+$' does not come to an end in 1 s" in text
+    assert "the regular expression '^(a+)+$' takes more than 1 s" in text
     assert "is no regular expression" in place.error(f", group: '{'(' * 2000 + ')' * 2000}'")
 
 
@@ -159,7 +159,7 @@ def test_ucf_lists(ucf):
         ("trainlist01.txt", "Zo/v.avi 1", "line 1: the class 'Zo' is not in classInd.txt: did you"),
         ("trainlist01.txt", "Zoo/v.avi 2", "line 1: the label '2' is not that of 'Zoo': write 1"),
         ("trainlist01.txt", "Zoo/../../v.avi 1", "line 1: the video 'Zoo/../../v.avi' does not"),
-        ("testlist01.txt", "Zoo/v_g01.avi", "the segment id 'Zoo/v_g01' stands at"),
+        ("testlist01.txt", "Zoo/v_g01.avi", "the segment id 'Zoo/v_g01' is at"),
         ("testlist01.txt", "Zoo", "line 1: 'Zoo' names no clip: write <class>/<clip>"),
         ("classInd.txt", "0 Zoo", "line 1 is '0 Zoo': expected '1 <class>'"),
     ],

@@ -135,7 +135,7 @@ def test_failures_end_with_1_and_a_line_that_says_where_to_read(work):
     [
         (("extract", "--manifest", "absent.yaml"), "absent.yaml"),
         (("extract", "--backbone", "resnet"), "no backbone 'resnet'"),
-        (("extract", "--part", "third"), "--part third is no part"),
+        (("extract", "--part", "third"), "--part third is not a part"),
         (("extract", "--weights", "absent.pth"), "'absent.pth' is neither a file nor"),
         (("extract", "--dataset", "yours"), "yours"),
         (("fit-head", "rnn"), "no head 'rnn'"),

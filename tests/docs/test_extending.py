@@ -140,9 +140,9 @@ def test_what_a_missing_package_made_is_told_in_one_sentence(
     metadata.write_text(metadata.read_text().replace("1.0", "2.0"))
     plugins._entry_points.cache_clear()
     told = refused("evaluate", run)
-    assert "head toyhead is of package toy 1.0, and installed is toy 2.0" in told
+    assert "head toyhead needs package toy 1.0, and toy 2.0 is installed" in told
     told = refused("predict", tmp_path / "plain", tmp_path / "videos/0.mp4")
-    assert "made by toynet of package toy 1.0, and installed is toy 2.0: install the one" in told
+    assert "made by toynet of package toy 1.0, and toy 2.0 is installed: install the one" in told
     (site / "toy-1.0.dist-info/entry_points.txt").unlink()
     plugins._entry_points.cache_clear()
     installs = "install the package that adds it"
@@ -151,7 +151,7 @@ def test_what_a_missing_package_made_is_told_in_one_sentence(
     for words in (("verify", path), ("fit-head", "linear", "--store", path)):
         assert refused_or_told(*words).count(installs) == 1
     told = refused_or_told("evaluate", run, "--store", path)
-    assert "head toyhead is of package toy 1.0, and installed is none: install the one" in told
+    assert "head toyhead needs package toy 1.0, and none is installed: install the one" in told
     assert "unknown format 'toy-list'" in refused("extract", "--manifest", manifest)
 
 

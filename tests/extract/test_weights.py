@@ -101,7 +101,7 @@ def test_without_a_network_one_sentence_says_which_file_goes_where(monkeypatch, 
 def test_an_altered_file_is_refused(empty_cache):
     empty_cache.mkdir(parents=True)
     (empty_cache / "net.pth").write_bytes(b"altered")
-    with pytest.raises(WeightsError, match="delete it to have it fetched again"):
+    with pytest.raises(WeightsError, match="delete it to download it again"):
         find(record())
 
 
@@ -172,7 +172,7 @@ def test_a_folder_that_takes_no_note_serves_all_the_same(tmp_path, monkeypatch):
     (tmp_path / "mine/net.pth.sha256").mkdir()  # as good as a folder without leave to write
     assert find(record(sha256=""), said.append) == path
     assert sha256_of(path) in said[0]
-    assert "takes no note" in said[0]
+    assert "cannot record" in said[0]
 
 
 def test_what_nobody_hosts_is_not_fetched(tmp_path, monkeypatch, empty_cache):

@@ -57,7 +57,9 @@ def test_a_file_that_may_not_grow_is_one_sentence_and_is_written_later(
     assert (run.returncode, run.stderr) == (0, b"")
     shard = f"s{FORMATS[form].suffix}"
     path = tmp_path / "mine" / recipe.store_name
-    told = f"{path / 'shards' / shard} cannot be written (File too large): mend that and give the"
+    told = (
+        f"{path / 'shards' / shard} cannot be written (File too large): correct that and give the"
+    )
     lines = run.stdout.decode().splitlines()
     refused = (len(lines) - 1) // 2
     assert refused >= 3

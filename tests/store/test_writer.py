@@ -268,5 +268,5 @@ def test_the_list_says_what_made_shards_unlike(make, tmp_path):
         writer.close()
     (summary,) = list_stores(tmp_path)
     (said,) = summary.remarks
-    assert "its shards were not all made alike: device NVIDIA H100 or cpu" in said
+    assert "its shards were made in different ways: device NVIDIA H100 or cpu" in said
     assert "torch" not in said

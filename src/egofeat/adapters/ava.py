@@ -109,7 +109,7 @@ def _evaluated(entry: AvaEntry, actions: Mapping[int, str], root: Path) -> froze
         ids = frozenset(read_label_map(path))
         if strange := sorted(ids - set(actions)):
             raise ManifestError(
-                f"{path} has the action {strange[0]}, which {entry.label_map} has not: "
+                f"{path} has the action {strange[0]}, which is not in {entry.label_map}: "
                 "name label maps of the same data"
             )
     return frozenset(id_ - 1 for id_ in ids)

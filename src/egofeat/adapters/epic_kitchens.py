@@ -59,7 +59,7 @@ def read(name: str, entry: EpicEntry, root: Path) -> Dataset:
         for place, segment in _segments(Table(folder / file), split, entry.frames, taxonomy):
             segments.append(segment)
             places.append(place)
-    refuse_duplicates([segment.id for segment in segments], places, "restore the official file")
+    refuse_duplicates([segment.id for segment in segments], places, "restore the published file")
     videos = list(dict.fromkeys(segment.video for segment in segments))
     unseen = Table(folder / "EPIC_100_unseen_participant_ids_validation.csv")
     return Dataset(
@@ -94,7 +94,7 @@ class _Taxonomy:
             if index != str(len(names)):
                 raise ManifestError(
                     f"{table.place(line)} has id {quoted(index)} where {len(names)} is next: "
-                    "restore the official file"
+                    "restore the published file"
                 )
             names.append(key)
             category_names.append(category)

@@ -39,7 +39,7 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist: put the file there") from None
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read ({error.strerror}): mend that") from None
+        raise ManifestError(f"{path} cannot be read ({error.strerror}): correct that") from None
     except UnicodeDecodeError:
         raise ManifestError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except ValueError:  # of a path with a NUL
@@ -88,7 +88,7 @@ def refuse_duplicates(ids: Sequence[str], places: Sequence[str], mend: str) -> N
     for id_, place in zip(ids, places, strict=True):
         if id_ in seen:
             raise ManifestError(
-                f"the segment id {quoted(id_)} stands at {seen[id_]} and again at {place}: {mend}"
+                f"the segment id {quoted(id_)} is at {seen[id_]} and again at {place}: {mend}"
             )
         seen[id_] = place
 
@@ -161,5 +161,5 @@ class Table:
             raise ManifestError(f"{self.path} has {count} columns named {quoted(name)}: rename one")
         mend = nearest(name, self.header) if any(self.header) else "its first line must name them"
         if len(self.header) == 1 and (parted := re.search(r"[;\t|]", self.header[0])):
-            mend = f"its cells are parted by {parted[0]!r}: save it with commas"
+            mend = f"its cells are separated by {parted[0]!r}: save it with commas"
         raise ManifestError(f"{self.path} has no column {quoted(name)}: {mend}")

@@ -45,7 +45,7 @@ def resplit(segments: Iterable[Segment], shares: Mapping[str, Share]) -> tuple[S
     if len(split_of) == len(groups) and "train" not in split_of.values():
         raise ManifestError(
             f"key 'resplit' leaves nothing to train on, since there are {len(groups)} group(s): "
-            "give smaller shares, or a 'group' that tells more of them apart"
+            "give smaller shares, or a 'group' that makes more groups"
         )
     return tuple(replace(s, split=split_of.get(_group(s), "train")) for s in segments)
 
@@ -67,8 +67,8 @@ def _named(shares: Mapping[str, Share], groups: list[str]) -> dict[str, str]:
         for group in share:
             if group not in groups:
                 raise ManifestError(
-                    f"key 'resplit.{split}' names the group {quoted(group)}, which the data has "
-                    f"not: {nearest(group, groups)}"
+                    f"key 'resplit.{split}' names the group {quoted(group)}, which is not in "
+                    f"the data: {nearest(group, groups)}"
                 )
             if split_of.setdefault(group, split) != split:
                 raise ManifestError(

@@ -50,7 +50,7 @@ def _run() -> None:
             if not is_out_of_memory(error):
                 raise
             _refuse(
-                "memory has run out: give fewer at once (--batch-size, --workers), or ask for a "
+                "memory is exhausted: process fewer at once (--batch-size, --workers), or choose a "
                 "smaller network, head or input",
                 1,
             )

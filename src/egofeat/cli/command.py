@@ -164,7 +164,7 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            mend = ": give the same command again to go on where it stopped"
+            mend = ": give the same command again to resume"
             console.note("interrupted" + mend * self.said("resumes"))
             raise
 

@@ -92,7 +92,7 @@ def reextract(asked: ReextractRequest, trial: Trial) -> Report:
     for one in stale:
         console.note("\n".join(one.lines()))
     if not stale:
-        console.note(f"nothing of {asked.every} has gone stale")
+        console.note(f"no store of {asked.every} is out of date")
     return (refresh.forecast if trial.dry_run else refresh.refresh)(stale, asked)
 
 

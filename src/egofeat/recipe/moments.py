@@ -87,8 +87,8 @@ def refuse_holes(
     if after == len(times):
         until = f"after that at {times[-1]:.3f} s"
     raise MediaError(
-        f"the segment needs a frame at {moment:.3f} s, and there is no image {until}: copy those "
-        "that are missing"
+        f"the segment needs a frame at {moment:.3f} s, and there is no image {until}: copy the "
+        "missing ones"
     )
 
 

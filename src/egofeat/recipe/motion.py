@@ -120,7 +120,7 @@ class Motion(Part):
         values: Any = form.get("values")
         both_sides = form.get("both_sides")
         if values not in get_args(Values) or not isinstance(both_sides, bool):
-            raise ValueError("its values or both_sides are missing, or none that there are")
+            raise ValueError("its values or both_sides are missing or unknown")
         settings = form.keys() - {"method", "values", "both_sides"}
         return cls(kind.from_dict({name: form[name] for name in settings}), values, both_sides)
 

@@ -213,7 +213,7 @@ def _refuse_jumps(length: int, fps: float, times: NDArray[np.float64]) -> None:
     if length > max(_MANY, _MANY_EACH * len(times)):
         raise MediaError(
             f"its {len(times)} frames are spread over {length / fps:.0f} s, so its time stamps "
-            "must jump: mend them, or give segments that leave the jump out"
+            "must jump: repair them, or give segments that leave the jump out"
         )
 
 

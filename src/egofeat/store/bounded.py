@@ -28,5 +28,5 @@ def read_bounded(path: Path, most: int) -> bytes:
         raise FileNotFoundError(path) from None
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be read ({error.strerror}): mend that and give the command again"
+            f"{path} cannot be read ({error.strerror}): correct that and give the command again"
         ) from None

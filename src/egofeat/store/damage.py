@@ -40,8 +40,8 @@ def reading(path: Path) -> Iterator[None]:
         reason = " ".join(str(error).split())[:300]  # HDF5 speaks in several lines
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _SYSTEM:
             raise StoreError(
-                f"shard {path} cannot be read ({reason or 'no memory'}): mend the disk or the "
-                "limit that says so, and give the command again"
+                f"shard {path} cannot be read ({reason or 'no memory'}): repair the disk or raise "
+                "the limit, and give the command again"
             ) from None
         raise StoreError(
             f"shard {path} is damaged ({reason}): delete it and run `egofeat extract` again, or "
@@ -56,8 +56,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}): mend that and give the "
-            "command again, which goes on where it stopped"
+            f"{path} cannot be written ({error.strerror or error}): correct that and give the "
+            "command again, which resumes"
         ) from None
 
 

@@ -89,7 +89,7 @@ class Description:
         )
 
 
-_MEND = "put back a copy of it, or delete the store and run `egofeat extract` again"
+_MEND = "restore a copy of it, or delete the store and run `egofeat extract` again"
 
 
 def begun(store: Path) -> bool:

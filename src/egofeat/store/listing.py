@@ -138,7 +138,7 @@ def _differences(made: Sequence[Mapping[str, str]]) -> list[str]:
     names = sorted({name for one in made for name in one})
     several = {name: sorted({one.get(name, "unknown") for one in made}) for name in names}
     said = [f"{name} {' or '.join(values)}" for name, values in several.items() if values[1:]]
-    return [f"its shards were not all made alike: {'; '.join(said)}"] if said else []
+    return [f"its shards were made in different ways: {'; '.join(said)}"] if said else []
 
 
 def _version(name: str) -> str | None:

@@ -71,13 +71,13 @@ def verify(path: Path | str) -> list[Problem]:
     problems += _rows(
         shards,
         selection.duplicates,
-        "stands in an earlier row too, and is read from there: harmless, it takes room",
+        "is in an earlier row too, and is read from there: harmless, but it takes space",
     )
     problems += _rows(
         shards,
         selection.stale,
-        "is not what the manifest now asks for, and is not read: delete its shard to have the "
-        "room back, what is still needed of it is then extracted again",
+        "is not what the manifest now asks for, and is not read: delete its shard to free the "
+        "space; what is still needed of it is then extracted again",
     )
     return problems
 
@@ -139,9 +139,9 @@ def _unchecked(shards: Sequence[Shard]) -> Iterator[Problem]:
         yield Problem(
             "",
             None,
-            f"{old} of {len(shards)} shards have no checksums of their times, ids and the like: "
-            "an earlier egofeat wrote them, and of these nothing shows whether they were altered; "
-            "shards that are extracted anew have some",
+            f"{old} of {len(shards)} shards have no checksums of their times and ids: an earlier "
+            "egofeat wrote them, and nothing shows whether these were altered; "
+            "shards that are extracted again have them",
         )
 
 

@@ -139,7 +139,7 @@ def test_squash_keeps_the_whole_frame():
         (lambda: load("mobilenetv2", "random", ["blok1"]), "no tap 'blok1': choose from stem"),
         (lambda: load("mobilenetv2", "random", precision="fp8"), "no precision 'fp8'"),
         (lambda: load("mobilenetv2", "imagenet"), "neither a file nor weights of mobilenetv2"),
-        (lambda: transforms.check_size(1), "`size` 1 cannot be: give 32 to 2048"),
+        (lambda: transforms.check_size(1), "`size` is 1: give 32 to 2048"),
     ],
 )
 def test_a_wrong_name_is_refused_with_the_right_ones(call, words):

@@ -194,7 +194,7 @@ def test_neighbours_of_a_single_frame_are_two_usual_frames_apart():
         ("i3d", "flow", None, "there is no `motion` 'flow': choose from none, farneback, tvl1"),
         ("i3d", None, "uint8", "`motion_values` is of motion"),
         ("i3d_flow", "tvl1", "int8", "no `motion_values` 'int8': choose from uint8, float32"),
-        ("i3d_flow", "frames", "float32", "`motion` frames are of 8 bits"),
+        ("i3d_flow", "frames", "float32", "`motion` frames has 8 bits"),
     ],
 )
 def test_motion_that_cannot_be_is_refused(backbone, name, values, words):

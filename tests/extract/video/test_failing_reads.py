@@ -159,7 +159,7 @@ def test_a_file_that_changes_while_it_is_read(
         else:
             path.write_bytes(content + content if change == "longer" else content[::-1])
             os.utime(path, ns=(0, 0))
-        with pytest.raises(UnreadableMediaError, match="altered while it was read"):
+        with pytest.raises(UnreadableMediaError, match="changed while it was read"):
             list(source.scan([3, 22]))
 
 

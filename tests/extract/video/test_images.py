@@ -84,7 +84,7 @@ def test_a_first_number_that_nobody_declared_is_said_once(tmp_path, capsys, monk
         open_video(Media(tmp_path / folder, fps=10.0)).close()
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "a: its images are numbered from 0, which is taken as second 0" in said
+    assert "a: its images are numbered from 0, and image 0 is taken as second 0" in said
 
 
 def test_tar_is_closed_and_closes_twice(folder: Path, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_finite_is_still_said(actions, array_features):
     [
         ({"sampling": "balanced"}, "'action' has several classes.*`sampling` balanced out"),
         ({"logit_adjustment": 1.0}, "'action' has several classes.*softmax over one"),
-        ({"monitor": "top1"}, "`monitor` top1 is no figure of action: choose one of loss, mAP"),
+        ({"monitor": "top1"}, "`monitor` top1 is not a metric of action: choose one of loss, mAP"),
     ],
 )
 def test_what_has_no_meaning_is_refused(actions, changed, says):
@@ -180,7 +180,7 @@ def test_what_has_no_meaning_is_refused(actions, changed, says):
 
 def test_map_is_refused_where_rows_have_one_class(actions):
     verbs = replace(actions, labels={"verb": np.arange(300) % 3})
-    with pytest.raises(RequestError, match="`monitor` mAP is no figure of verb: choose one of"):
+    with pytest.raises(RequestError, match="`monitor` mAP is not a metric of verb: choose one of"):
         fitted(verbs, replace(QUICK, monitor="mAP"))
 
 

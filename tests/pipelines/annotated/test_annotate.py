@@ -391,7 +391,7 @@ def test_files_without_boxes_of_the_video_are_refused(persons_run, boxes, asked,
     told(f"hall,0001,{box}\nbath,2,{box}\n", "no box of a video 'room': it has those of bath, hall")
     told("".join(f"{k},1,{box}\n" for k in range(7)), "0, 1, 2, 3, 4 and 2 more; call the video")
     told("", "it has none at all")
-    told(f"room,0902,{box}\n", "stand at 902 s and later, and the video ends at 4 s")
+    told(f"room,0902,{box}\n", "are at 902 s and later, and the video ends at 4 s")
     told(f"room,0001,{box[:-3]}0.5\n", "give a `min_score` lower than 0.8")
     told(f"room,soon,{box}\n", "line 1: the time stamp is 'soon'", ManifestError)
     with pytest.raises(ManifestError, match=r"gone\.csv"):

@@ -126,9 +126,7 @@ def test_a_signal_publishes_what_is_whole(project, monkeypatch, capsys, how):
     with monkeypatch.context() as patched:
         patched.setattr(console, "progress", interrupting)
         assert command(monkeypatch, "stopped") == 128 + signum
-    assert capsys.readouterr().err.endswith(
-        "interrupted: give the same command again to go on where it stopped\n"
-    )
+    assert capsys.readouterr().err.endswith("interrupted: give the same command again to resume\n")
     assert signal.getsignal(signum) is handler
     signal.signal(signum, was)
     store = the_store(project / "stopped")

@@ -201,7 +201,7 @@ def test_maps_are_pooled_before_they_are_stored(dataset, config):
     clips = replace(config, backbone="r3d_18", frames=None, clip_frames=4, size=64, taps=("map",))
     shape = plan_job(replace(clips, pool_grid=2), dataset).recipe.taps["map"]
     assert shape == (1, 1, 512, 2, 2)
-    with pytest.raises(RequestError, match="`pool_grid` is of maps, and gap has none"):
+    with pytest.raises(RequestError, match="`pool_grid` needs maps, and gap has none"):
         plan_job(replace(config, pool_grid=4, taps=("gap",)), dataset)
     with pytest.raises(RequestError, match=r"`pool_grid` 9 is finer than the maps .* 8 at most"):
         plan_job(replace(config, pool_grid=9), dataset)
@@ -270,7 +270,7 @@ def test_flow_that_is_not_whole_is_refused(tmp_path):
         (tmp_path / axis).mkdir()
         for number in numbers:
             (tmp_path / axis / f"{number:010d}.png").write_bytes(picture_of(128))
-    with pytest.raises(MediaError, match="2 frames of u and 2 of v, not of the same numbers"):
+    with pytest.raises(MediaError, match="2 frames of u and 2 of v, with different numbers"):
         open_video(Media(tmp_path, fps=30.0))
     (tmp_path / "v" / "0000000003.png").rename(tmp_path / "v" / "0000000002.png")
     Image.new("L", (8, 8)).save(tmp_path / "v" / "0000000002.png")

@@ -278,9 +278,9 @@ def test_cropped_maps_are_refused(config, manifest):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"frames": 4}, "`frames` does not go with features of persons"),
-        ({"pool_grid": 2}, "`pool_grid` does not go with features of persons"),
-        ({"crops": 3, "transform": "weights"}, "`crops` does not go with features of persons"),
+        ({"frames": 4}, "`frames` does not suit features of persons"),
+        ({"pool_grid": 2}, "`pool_grid` does not suit features of persons"),
+        ({"crops": 3, "transform": "weights"}, "`crops` does not suit features of persons"),
         ({"taps": ("gap",)}, "persons have no tap 'gap': choose from roi, roi_map"),
         ({"roi": RoiConfig(maps=("gap",))}, "tap gap has no maps"),
         ({"transform": "weights"}, "no transform 'weights': choose whole or squash"),

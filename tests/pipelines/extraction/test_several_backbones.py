@@ -231,7 +231,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
     [
         (IMAGE, {"clips": 2}, "`clips` does not suit mobilenetv2, which takes single images"),
         (CLIP, {"frames": 20}, "`frames` does not suit r3d_18, which takes clips"),
-        (CLIP, {"stride": 4}, "`stride` is of windows"),
+        (CLIP, {"stride": 4}, "`stride` needs windows"),
         (CLIP, {"windows": 8, "clips": 2}, "`windows` and `clips` exclude each other"),
         (CLIP, {"windows": 8, "crops": 3}, "`windows` takes one crop"),
         (IMAGE, {"fps": 30.0}, "`fps` does not suit the frames"),

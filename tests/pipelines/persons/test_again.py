@@ -140,7 +140,7 @@ def test_a_damaged_record_is_named_with_the_mend(key_frames, configured, detect,
     before = contents(folder)
     path = folder / "looked/one.json"
     path.write_text(damage(path.read_text()))
-    said = f"{path} is damaged: remove it, and its video is looked at again by the same command"
+    said = f"{path} is damaged: remove it and give the same command again"
     for some in (dataset, key_frames(videos=("two",))):  # its own, and one to be gathered only
         with pytest.raises(EgofeatError) as refused:
             detect(configured(), some)

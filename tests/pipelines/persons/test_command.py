@@ -22,11 +22,11 @@ from egofeat.pipelines.persons.job import plan_persons
         ({"threshold": 1.0}, "`threshold` is 1: give 0 to less than 1"),
         ({"threshold": -0.1}, "`threshold` is -0.1"),
         ({"min_size": -1}, "`min_size` is -1: give 0 or more"),
-        ({"part": (4, 3)}, "`part` 4/3 is no part"),
+        ({"part": (4, 3)}, "`part` 4/3 is not a part"),
         ({"batch_size": 0}, "`batch_size` is 0: give 1 or more"),
         ({"workers": 0}, "`workers` is 0: give 1 or more"),
         ({"decoder": "none"}, "there is no decoder 'none'"),
-        ({"every": 1.0, "device": "tpu"}, "the device 'tpu' is not at hand"),
+        ({"every": 1.0, "device": "tpu"}, "the device 'tpu' is not available"),
         ({"every": 1.0, "weights": "none"}, "'none' is neither a file nor weights"),
     ],
 )
@@ -77,7 +77,7 @@ def test_the_command_fails_when_something_could_not_be_read(project):
     result = CliRunner().invoke(app, [*COMMAND, "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout)["failed"] == 1
-    assert "failures.jsonl; mend them and add --retry-failed" in result.stderr
+    assert "failures.jsonl; repair them and add --retry-failed" in result.stderr
 
 
 def test_a_dry_run_does_nothing(project):
@@ -90,7 +90,7 @@ def test_a_dry_run_does_nothing(project):
     assert forecast["missing_videos"] == 1
     assert forecast["key_frames"] is None
     said = CliRunner().invoke(app, [*COMMAND, "--dry-run"]).stdout
-    assert "2 of 2 videos would be looked at; 0 are done already" in said
+    assert "2 of 2 videos would be processed; 0 are done already" in said
     assert "1 of the videos is missing" in said
 
 

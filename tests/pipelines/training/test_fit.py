@@ -135,7 +135,7 @@ def test_the_config_of_a_run_given_back_asks_for_the_same_run(config):
     path = fit_head(replace(config, val_from_train=0.0, options={"dropout": 0.25})).path
     words = ["fit-head", "--config", str(path / "config.yaml"), "--out", str(path)]
     said = CliRunner().invoke(app, words, catch_exceptions=False)
-    assert "is finished: it is evaluated again, and not trained" in said.stderr
+    assert "is trained already: it is only evaluated again" in said.stderr
 
 
 def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
@@ -145,10 +145,10 @@ def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
     assert "epoch 1/50: loss " in said
     assert ", on validation " in said
     assert ", verb top-1 " in said
-    assert re.search(r"stopped after \d+ of 50 epochs: 2 evaluations brought nothing better", said)
+    assert re.search(r"stopped after \d+ of 50 epochs: 2 evaluations were not better", said)
     fit_head(soon, shown=True)
     said = capsys.readouterr().err
-    assert "is finished: it is evaluated again, and not trained" in said
+    assert "is trained already: it is only evaluated again" in said
     assert "training" not in said
     assert "0/50" not in said
 

@@ -296,7 +296,7 @@ def test_what_cannot_be_trained_is_one_sentence(config, persons, verb_noun_store
     assert "`val_from_train` divides segments" in sentence(val_from_train=0.2, val_split="dev")
     assert "has several classes a row" in sentence(trainer=replace(QUICK, sampling="balanced"))
     assert "has several classes a row" in sentence(trainer=replace(QUICK, logit_adjustment=1.0))
-    assert "`monitor` top1 is no figure" in sentence(trainer=replace(QUICK, monitor="top1"))
+    assert "`monitor` top1 is not a metric" in sentence(trainer=replace(QUICK, monitor="top1"))
     assert "no option 'filters'" in sentence(options={"filters": 3})
     with pytest.raises(RequestError, match=r"`epochs` 0 trains nothing.*`init`"):
         replace(config, trainer=replace(QUICK, epochs=0))

@@ -153,7 +153,7 @@ def test_segments_that_stand_in_one_store_alone_are_left_out_and_counted(
     run = fit_head(replace(config, store=(stores[0], fewer), fuse="logits"))
     assert run.evaluation.segments == 28
     said = capsys.readouterr().err
-    assert f"96 segments stand in all stores; left out: 4 of {stores[0]}, 0 of {fewer}" in said
+    assert f"96 segments are in all stores; left out: 4 of {stores[0]}, 0 of {fewer}" in said
     assert "segment_060" not in logits_of(run.path)["ids"]
     evaluate(run.path, "train", device="cpu")
     assert "left out: 4 of" in capsys.readouterr().err

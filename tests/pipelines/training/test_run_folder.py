@@ -142,7 +142,7 @@ def test_rubbish_for_a_config_is_one_sentence(run):
 def test_a_run_of_a_newer_egofeat_asks_for_it(run):
     path = run / "config.yaml"
     path.write_text(path.read_text().replace("schema: 2", "schema: 3"))
-    with pytest.raises(RequestError, match=r"of a newer egofeat \(schema 3\): upgrade egofeat"):
+    with pytest.raises(RequestError, match=r"by a newer egofeat \(schema 3\): upgrade egofeat"):
         load_run(run)
 
 

@@ -107,7 +107,7 @@ def test_a_folder_that_holds_one_store_is_that_store(config, tmp_path):
     deep.mkdir(parents=True)
     shutil.copytree(config.store.parent, deep / "toy")
     with pytest.raises(
-        NoStoreError, match=r"at .*a, but further below, name one: .*a/b/c/toy"
+        NoStoreError, match=r"at .*a; name one of those further below: .*a/b/c/toy"
     ) as no:
         open_store(tmp_path / "a")
     assert no.value.exit_code == 2
@@ -115,7 +115,7 @@ def test_a_folder_that_holds_one_store_is_that_store(config, tmp_path):
     with pytest.raises(RequestError, match="holds several feature stores, name one of them: "):
         find_store(tmp_path / "features")
     fit_head(config)
-    assert "further below: " in command("ls", tmp_path / "a").stdout
+    assert "there are further below: " in command("ls", tmp_path / "a").stdout
     assert "but runs" in command("ls", tmp_path / "runs").stdout
 
 

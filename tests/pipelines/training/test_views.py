@@ -325,6 +325,6 @@ def test_views_on_the_command_line(clip_store, fitted):
     assert json.loads(machine.stdout)["views"] == "10x3"
     refused = said("--views", "ten")
     assert isinstance(refused.exception, RequestError)
-    assert "`views` ten is no number of views: give clips x crops, as 10x3" in str(
+    assert "`views` ten is not a number of views: give clips x crops, such as 10x3" in str(
         refused.exception
     )

@@ -44,7 +44,7 @@ def test_a_row_is_the_same_segment_in_every_part(make, tmp_path_factory, first, 
     paths = two(make, folder, segments(make, first, seed=1), segments(make, second, seed=2))
     common = [id_ for id_ in first if id_ in second]
     if not common:
-        with pytest.raises(RequestError, match="no segment stands in all of"):
+        with pytest.raises(RequestError, match="no segment is in all of"):
             open_stores(paths)
         return
     joined = open_stores(paths)
@@ -109,7 +109,7 @@ def test_a_tap_for_all_or_one_a_store(make, tmp_path):
         open_stores(paths)
     with pytest.raises(RequestError, match="3 taps are named for 2 stores"):
         open_stores(paths, ["gap", "map", "gap"])
-    with pytest.raises(RequestError, match=r"tap gap .* joined with itself: name it once"):
+    with pytest.raises(RequestError, match=r"tap gap .* named twice: name it once"):
         open_stores([paths[0], paths[0]], ["gap"])
 
 

@@ -100,7 +100,7 @@ def test_damaged_boxes_are_told_with_the_mend(make, tmp_path, harm):
     else:
         file.unlink()
         file.mkdir()
-    with pytest.raises(StoreError, match=r"boxes\.npz is damaged .*`egofeat roi`.*writes it anew"):
+    with pytest.raises(StoreError, match=r"boxes\.npz is damaged .*`egofeat roi`.*writes it again"):
         BoxTable.read(path)
     (problem,) = verify(path)
     assert "boxes.npz is damaged" in problem.message

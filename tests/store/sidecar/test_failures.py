@@ -56,7 +56,7 @@ def test_a_bad_line_is_told_and_passed_over(tmp_path, name):
     told: list[str] = []
     assert [one.id for one in read_failures(path, told.append)] == ["after", "before"]
     assert len(told) == 1
-    assert told[0].startswith(f"{path}: 1 line that is no failure")
+    assert told[0].startswith(f"{path}: 1 line that is not a failure")
     assert len(told[0]) < 300
 
 
@@ -150,4 +150,4 @@ def test_a_listing_tells_of_bad_lines_and_goes_on(make, tmp_path):
     (writer.path / "failures-1of1.jsonl").write_bytes(b"1\n")
     (store,) = list_stores(tmp_path)
     assert (store.problem, store.segments, store.failures) == ("", 1, 0)
-    assert "1 line that is no failure" in store.remarks[0]
+    assert "1 line that is not a failure" in store.remarks[0]

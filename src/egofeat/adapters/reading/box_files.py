@@ -61,7 +61,7 @@ def read_detections(path: Path, key_frames: Iterable[Segment], min_score: float)
     left = np.ones(len(each), np.bool_)
     remarks = []
     for bad, said in (
-        (frames >= len(ids), "of key frames that the data set has not"),
+        (frames >= len(ids), "of key frames that are not in the data set"),
         (corners.outside, f"that reach out of their frame by more than {MARGIN}"),
         (corners.flat, "without area"),
         (scores < min_score, f"with a score below {min_score:g}"),

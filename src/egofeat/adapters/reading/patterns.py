@@ -44,8 +44,8 @@ def search_all(pattern: str, texts: Sequence[str]) -> list[str | None]:
         )
     except subprocess.TimeoutExpired:
         raise ManifestError(
-            f"the regular expression {quoted(pattern)} does not come to an end in {SECONDS:g} s: "
-            "write it without repeating what is repeated already"
+            f"the regular expression {quoted(pattern)} takes more than {SECONDS:g} s: "
+            "write it without repetitions inside repetitions"
         ) from None
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "strerror", None) or "its process failed"

@@ -32,5 +32,5 @@ def wrong_rows(shard: Shard, form: ShardFormat) -> Iterator[tuple[NDArray[np.int
     boxes = columns["boxes"]
     inside = (boxes >= 0).all(axis=1) & (boxes <= 1).all(axis=1)
     sound = inside & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
-    yield np.flatnonzero(~sound), "its boxes are not 0 <= x1 < x2 <= 1, and y likewise"
+    yield np.flatnonzero(~sound), "its boxes are not 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1"
     yield np.flatnonzero(~np.isfinite(columns["scores"])), "its scores are not finite"

@@ -75,7 +75,7 @@ def join(stores: Sequence[FeatureStore], *, others: int = 0) -> Rows:
     common = [table.take(rows) for table, rows in zip(tables, places, strict=True)]
     if not len(common[0]):
         raise RequestError(
-            f"no segment stands in all of {' + '.join(str(store.path) for store in segments)}: "
+            f"no segment is in all of {' + '.join(str(store.path) for store in segments)}: "
             "extract the same splits into each, from the same manifest"
         )
     for store, table in zip(segments, common, strict=True):
@@ -100,6 +100,6 @@ def _refuse_strangers(stores: Sequence[SegmentStore]) -> None:
             )
         if (store.digest, store.tap) in seen:
             raise RequestError(
-                f"tap {store.tap} of store {store.path} is to be joined with itself: name it once"
+                f"tap {store.tap} of store {store.path} is named twice: name it once"
             )
         seen.add((store.digest, store.tap))

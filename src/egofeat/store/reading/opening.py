@@ -78,5 +78,7 @@ def _no_store(root: Path) -> str:
     if aside := find_stores(root, superseded=True):
         return f"{root} holds superseded stores only, name one of them: {some(aside)}"
     if deeper := find_deeper(root):
-        return f"there is no feature store at {root}, but further below, name one: {some(deeper)}"
+        return (
+            f"there is no feature store at {root}; name one of those further below: {some(deeper)}"
+        )
     return f"there is no feature store at {root}: make one with `egofeat extract`"

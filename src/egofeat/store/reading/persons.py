@@ -37,7 +37,7 @@ class PersonRows(Rows, Features):
     unit = "persons"
     counted = "key frames"
     unlabelled = (
-        "has no annotated persons that do anything, and heads learn from these: make a store of "
+        "has no annotated persons with actions, which a head needs to train: make a store of "
         "them with egofeat roi --boxes annotated (one of detected persons is for evaluation), or "
         "choose splits with `train_split` and `val_split`"
     )

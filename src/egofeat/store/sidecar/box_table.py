@@ -93,7 +93,7 @@ class BoxTable:
         if not np.isfinite(self.corners).all():
             raise ValueError("its corners are no numbers")
         if (self.actions < 0).any() or any(label < 0 for label in self.evaluated):
-            raise ValueError("its actions are no classes")
+            raise ValueError("its actions are not classes")
 
     def write(self, store: Path, worker: str) -> None:
         """Put boxes.npz into the folder `store`, over an older one."""

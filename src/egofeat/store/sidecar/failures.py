@@ -80,7 +80,7 @@ def read_failures(path: Path, tell: Tell = bool) -> list[Failure]:
         StoreError: the disk does not give the file.
     """
     if not path.is_file():
-        tell(f"{path} is no file and is passed over: remove it")
+        tell(f"{path} is not a file and is skipped: remove it")
         return []
     found: dict[tuple[Key, bool], Failure] = {}
     bad = 0
@@ -93,8 +93,12 @@ def read_failures(path: Path, tell: Tell = bool) -> list[Failure]:
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}): try again") from None
     if bad:
-        lines = "1 line that is no failure is" if bad == 1 else f"{bad} lines that are none are"
-        tell(f"{path}: {lines} passed over, as a killed run may leave one")
+        lines = (
+            "1 line that is not a failure is"
+            if bad == 1
+            else f"{bad} lines that are not failures are"
+        )
+        tell(f"{path}: {lines} skipped, as a killed run may leave one")
     return _ordered(found.values())
 
 

@@ -81,20 +81,20 @@ class GazeTable:
             ValueError: saying which.
         """
         if len({*self.videos.tolist()}) != len(self.videos):
-            raise ValueError("its videos are not each another")
+            raise ValueError("its videos are not all different")
         if self.sizes.shape != (len(self.videos), 2) or (self.sizes < 1).any():
             raise ValueError("its sizes are no widths and heights of its videos")
         if len(self.offsets) != len(self.videos) + 1:
             raise ValueError("its offsets do not fit")
         check_offsets("offsets", self.offsets, len(self.times))
         if not len(self.times) == len(self.points) == len(self.kinds):
-            raise ValueError("its times, points and kinds are not as many")
+            raise ValueError("its times, points and kinds differ in length")
         owners = np.repeat(np.arange(len(self.videos)), np.diff(self.offsets))
         falls = (np.diff(self.times) < 0) & (np.diff(owners) == 0)
         if falls.any() or not np.isfinite(self.times).all():
             raise ValueError("its times fall")
         if not np.isin(self.kinds, list(Kind)).all():
-            raise ValueError("its kinds are none that there are")
+            raise ValueError("its kinds are unknown")
 
     def fixations(self) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """Video to times [m] and points [m, 2] of its fixations; a video without is left out."""

@@ -82,7 +82,7 @@ def read_segments(store: Path) -> Table | None:
     except ValueError as error:
         raise StoreError(
             f"{path} is damaged ({error}): delete it and run `egofeat extract` again, "
-            "which writes it anew and extracts nothing twice"
+            "which writes it again and extracts nothing twice"
         ) from None
     return Table(
         dataset=fields.dataset,

@@ -100,7 +100,7 @@ def damaged(path: Path, error: Exception) -> StoreError:
     reason = " ".join(str(error).split())
     return StoreError(
         f"{path} is damaged ({reason}): delete it and run `egofeat extract` again, or for persons "
-        "`egofeat roi`, which writes it anew and extracts nothing twice"
+        "`egofeat roi`, which writes it again and extracts nothing twice"
     )
 
 
