@@ -64,7 +64,7 @@ class History:
         if hashlib.sha256(content).hexdigest() != extent.sha256:
             raise EgofeatError(
                 f"{self.path} does not fit its checkpoint: restore a copy of it, or "
-                "remove the checkpoint beside it to begin again"
+                "remove the checkpoint next to it to begin again"
             )
         return content
 

@@ -105,7 +105,7 @@ def test_a_run_cut_short_goes_on_to_the_same_end(config, tmp_path):
     again = replace(config, out=tmp_path / "cut")
     with pytest.raises(KeyboardInterrupt):
         fit_head(again, on_epoch=cut)
-    with pytest.raises(RequestError, match=r"no head that fits its config.*fit-head once more"):
+    with pytest.raises(RequestError, match=r"no head that fits its config.*fit-head again"):
         load_run(tmp_path / "cut")
     epochs = []
     run = fit_head(again, on_epoch=epochs.append)

@@ -181,7 +181,7 @@ def test_an_altered_checkpoint_or_history_is_not_gone_on_from(config):
     text = history.read_text()
     for changed in (text.replace("0.02", "0.03"), text[:-9], ""):
         history.write_text(changed)
-        with pytest.raises(EgofeatError, match=r"history\.csv is not what its checkpoint"):
+        with pytest.raises(EgofeatError, match=r"history\.csv does not fit its checkpoint"):
             fit_head(config)
     history.write_text(text)
     fit_head(config)

@@ -116,7 +116,7 @@ def test_a_folder_that_holds_one_store_is_that_store(config, tmp_path):
         find_store(tmp_path / "features")
     fit_head(config)
     assert "there are further below: " in command("ls", tmp_path / "a").stdout
-    assert "but runs" in command("ls", tmp_path / "runs").stdout
+    assert "but there are runs" in command("ls", tmp_path / "runs").stdout
 
 
 def test_a_store_says_what_it_has_lost(config):

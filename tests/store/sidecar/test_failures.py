@@ -77,7 +77,7 @@ def test_what_is_no_file_is_passed_over(tmp_path):
     (tmp_path / "failures-1of1.jsonl").mkdir()
     told: list[str] = []
     assert all_failures(tmp_path, (), None, told.append) == []
-    assert "is no file" in told[0]
+    assert "is not a file" in told[0]
 
 
 failures = st.builds(
