@@ -314,4 +314,4 @@ def _find(record: Weights, published: Sequence[Weights], note: Callable[[str], N
         others = [other.name for other in published if at_hand(other)]
         if not others:
             raise
-        raise WeightsError(f"{error}; at hand is `weights` {' or '.join(others)}") from None
+        raise WeightsError(f"{error}; available: `weights` {' or '.join(others)}") from None

@@ -55,7 +55,7 @@ def choose_motion(
             f"there are no `motion_values` '{encoded}': choose from {', '.join(known)}"
         )
     if name == "frames" and encoded != "uint8":
-        raise RequestError("`motion` frames are of 8 bits: leave out `motion_values`")
+        raise RequestError("`motion` frames has 8 bits: leave out `motion_values`")
     return Motion(_method_of(name, note), encoded, both_sides)
 
 

@@ -26,7 +26,7 @@ class StoreReport(ABC):
     changed_videos: Sequence[str]
     """Whose file is another than their features were made of."""
     renewed_by: str
-    """What makes their features anew."""
+    """What extracts their features again."""
     unit: str = "segments"
     """What segments are, for people."""
     idle: str = ""
@@ -209,7 +209,7 @@ class Forecast(StoreReport):
             self.store,
         ]
         if self.seconds is not None and self.to_extract:
-            said.append(f"about {_duration(self.seconds)}, by what was measured here")
+            said.append(f"about {_duration(self.seconds)}, as measured in earlier runs")
         if self.memory >= _MUCH_MEMORY:
             said.append(
                 f"up to {console.size(self.memory)} of memory for windows of videos at work: "

@@ -191,7 +191,7 @@ def test_a_store_that_cannot_be_made_anew_whole_stays_in_use(project, monkeypatc
     (project / "clips/val/brighter/2.mp4").write_bytes(b"damaged")
     report = refresh.refresh(refresh.stale_stores("mine", ON_CPU), ON_CPU)
     assert report.stores[0].failed == 1
-    assert "stays in use: 1 of its segments could not be made anew" in capsys.readouterr().err
+    assert "stays in use: 1 of its segments could not be extracted again" in capsys.readouterr().err
     assert len(open_store(old)) == 4
     assert not any(is_superseded(path) for path in old.parent.iterdir())
 
