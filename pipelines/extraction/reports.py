@@ -59,7 +59,7 @@ class StoreReport(ABC):
         named = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
         return [
             f"{counted(len(videos), 'videos')} changed since the features were made: {named}; "
-            f"{self.renewed_by} makes them anew"
+            f"{self.renewed_by} extracts them again"
         ]
 
 
@@ -190,7 +190,7 @@ class Forecast(StoreReport):
     memory: int
     """Bytes of windows that wait until their videos are whole, at most."""
     seconds: float | None
-    """About how long it would take, by what was measured here; None where nothing was."""
+    """About how long it would take, as measured in earlier runs; None where nothing was."""
 
     @property
     def exit_code(self) -> int:
