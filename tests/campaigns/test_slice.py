@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 8
+SECONDS = 3
 """Each part takes its share, and at least one trial however busy the machine is."""
 
 

@@ -1,5 +1,7 @@
-"""The command line as a person meets it: a process, its two outputs, its exit code."""
+"""The command line as a person meets it: words, its two outputs, its exit code."""
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -13,10 +15,23 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from egofeat.cli import app
+from egofeat.cli import app, main
 
 
 def egofeat(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, as `process` does in one of its own."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(cwd):
+        patch.setattr(sys, "argv", ["egofeat", *map(str, words)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+
+
+def process(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command with no terminal, 80 columns wide."""
     command = [sys.executable, "-W", "error::DeprecationWarning:egofeat", "-c"]
     command += ["from egofeat.cli import main; main()", *map(str, words)]
@@ -56,7 +71,7 @@ EXTRACT = ("extract", "--weights", "random", "--size", 32, "--frames", 6, "--bat
 @pytest.fixture(scope="module")
 def store(work) -> str:
     """The clips, extracted."""
-    result = egofeat(*EXTRACT, "--json", cwd=work)
+    result = process(*EXTRACT, "--json", cwd=work)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)["store"]
 
@@ -65,7 +80,7 @@ def store(work) -> str:
 def run(work, store) -> str:
     """A head, trained."""
     words = ("fit-head", "lstm", "--store", store, "--epochs", 3, "--out", "runs/it", "--json")
-    result = egofeat(*words, cwd=work)
+    result = process(*words, cwd=work)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["parameters"] > 1000
     return "runs/it"
@@ -109,7 +124,7 @@ def test_evaluate_gives_every_metric(work, run):
 def test_predict_names_what_it_sees_and_what_it_cannot_read(work, run):
     (work / "bad.mp4").write_bytes(b"not a video")
     good = "clips/val/darker/0.mp4"
-    result = egofeat("predict", run, good, "bad.mp4", "--json", cwd=work)
+    result = process("predict", run, good, "bad.mp4", "--json", cwd=work)
     assert result.returncode == 1
     seen = json.loads(result.stdout)
     (prediction,) = seen["predictions"]
@@ -174,7 +189,7 @@ def test_a_wrong_request_is_one_sentence_and_2(work, run, words, sentence):
 
 
 def test_a_store_that_is_not_there_is_a_wrong_request(work):
-    result = egofeat("fit-head", "lstm", "--store", "nowhere", cwd=work)
+    result = process("fit-head", "lstm", "--store", "nowhere", cwd=work)
     assert result.returncode == 2
     assert "egofeat extract" in result.stderr.strip().splitlines()[-1]
 

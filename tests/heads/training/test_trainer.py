@@ -200,7 +200,8 @@ def test_another_monitor(order_task, monitor):
 
 
 def test_mixed_precision_learns_too(order_task):
-    _, progress = fitted("conv1d", order_task(300), replace(QUICK, epochs=8, amp="bf16"))
+    config = replace(QUICK, epochs=8, amp="bf16")
+    _, progress = fitted("conv1d", order_task(300), config, width=32)
     assert progress.history[-1]["val/order/top1"] > 0.8
 
 

