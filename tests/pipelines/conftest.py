@@ -1,12 +1,17 @@
 """A small labelled store, written as extraction writes one."""
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from egofeat.extract.backbones.backbone import Backbone
+from egofeat.extract.weights_choice import ChosenWeights
 from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import ShardRows, StoreWriter
@@ -21,6 +26,43 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+SMALL = 10_000_000
+"""Parameters of a network that is kept for the next test."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _networks_are_built_once() -> Iterator[None]:
+    """A random network is the same each time: build it, and find its taps' shapes, once."""
+    built: dict[Any, nn.Module] = {}
+    shapes: dict[Any, dict[str, tuple[int, ...]]] = {}
+    build, tap_shapes = ChosenWeights.build, Backbone.tap_shapes
+
+    def build_once(chosen: ChosenWeights, make: Any) -> nn.Module:
+        if chosen.state is not None:
+            return build(chosen, make)
+        key = (make.func, *make.args, chosen.seed)
+        if key not in built:
+            network = build(chosen, make)
+            if sum(weight.numel() for weight in network.parameters()) > SMALL:
+                return network
+            network.built_as = key
+            built[key] = network
+        return copy.deepcopy(built[key])
+
+    def shapes_once(backbone: Backbone, size: int, frames: int = 1) -> dict[str, tuple[int, ...]]:
+        if (made := getattr(backbone.module, "built_as", None)) is None:
+            return tap_shapes(backbone, size, frames)
+        key = (made, size, frames)
+        if key not in shapes:
+            shapes[key] = tap_shapes(backbone, size, frames)
+        return dict(shapes[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChosenWeights, "build", build_once)
+        patch.setattr(Backbone, "tap_shapes", shapes_once)
+        yield
 
 
 @pytest.fixture
