@@ -32,12 +32,6 @@ class AttentionPoolHead(Head):
     def embed(self, features: Tensor) -> Tensor:
         """Reduce `[B,T,C]` or `[B,T,C,H,W]` to `[B,C]`."""
         steps = pool_space(features)
-        return (self._weights(steps).unsqueeze(2) * steps).sum(dim=1)
-
-    def time_attention(self, features: Tensor) -> Tensor:
-        """What each step weighs, `[B,T]`, of sum 1."""
-        return self._weights(pool_space(self.prepare(features)))
-
-    def _weights(self, steps: Tensor) -> Tensor:
         scores: Tensor = self.score(torch.tanh(self.hidden(steps)))
-        return scores.squeeze(2).float().softmax(dim=1)
+        weights = scores.squeeze(2).float().softmax(dim=1)
+        return (weights.unsqueeze(2) * steps).sum(dim=1)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from egofeat.errors import RequestError
 from egofeat.heads.conv1d import Conv1dHead, SeedConv1dHead
+from egofeat.heads.head import Head
 from egofeat.heads.options import Count, Odd, Rate
 
 LEAST = 0.5
@@ -31,8 +32,14 @@ def weighted_by_flow(features: Tensor) -> Tensor:
     return features[:, :, :-1] * flow_weights(features[:, :, -1]).unsqueeze(2)
 
 
-class _Flow:
-    """What both constructions share: their attention."""
+class _Flow(Head):
+    """What both constructions share: their maps are weighted before they are embedded."""
+
+    reads = "maps+flow"
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """`[B,T,C+1,H,W]` to weighted maps `[B,T,C,H,W]`."""
+        return weighted_by_flow(super().prepare(features))
 
     def attention(self, features: Tensor) -> Tensor:
         """What places weigh, `[B,T,H,W]`; each step sums to 1 over space."""
@@ -48,8 +55,6 @@ class FlowAttentionHead(_Flow, Conv1dHead):
         RequestError: the features are not maps with a channel for the flow.
     """
 
-    reads = "maps+flow"
-
     def __init__(
         self,
         feature_shape: tuple[int, ...],
@@ -63,10 +68,6 @@ class FlowAttentionHead(_Flow, Conv1dHead):
         shape = _without_flow(feature_shape)
         super().__init__(shape, classes, width=width, blocks=blocks, kernel=kernel, dropout=dropout)
 
-    def embed(self, features: Tensor) -> Tensor:
-        """`[B,T,C+1,H,W]` to `[B,2·width]`."""
-        return super().embed(weighted_by_flow(features))
-
 
 class SeedFlowAttentionHead(_Flow, SeedConv1dHead):
     """The same before ConvNet1D as the seed built it, with 64 filters.
@@ -74,8 +75,6 @@ class SeedFlowAttentionHead(_Flow, SeedConv1dHead):
     Raises:
         RequestError: the features are not maps with a channel for the flow, or not of 20 frames.
     """
-
-    reads = "maps+flow"
 
     def __init__(
         self,
@@ -88,10 +87,6 @@ class SeedFlowAttentionHead(_Flow, SeedConv1dHead):
     ) -> None:
         shape = _without_flow(feature_shape)
         super().__init__(shape, classes, filters=filters, width=width, dropout=dropout)
-
-    def embed(self, features: Tensor) -> Tensor:
-        """`[B,20,C+1,H,W]` to `[B,width]`."""
-        return super().embed(weighted_by_flow(features))
 
 
 def _without_flow(feature_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -145,7 +145,10 @@ class AveragedHeads(nn.Module):
 
     def combine(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Make one of the logits of each head, target by target."""
-        return mean_logits(parts)
+        return {
+            target: torch.stack([logits[target] for logits in parts]).mean(dim=0)
+            for target in parts[0]
+        }
 
 
 class WeightedHeads(AveragedHeads):
@@ -204,18 +207,3 @@ class WeightedHeads(AveragedHeads):
 def for_members(head: Head | AveragedHeads, blocks: Sequence[Tensor]) -> list[Tensor]:
     """What each head of a run reads of the features of each source, `[n, T, C, …]` float32."""
     return [block.float() for block in blocks] if len(head.members) > 1 else [concatenate(blocks)]
-
-
-def fuse_logits(
-    head: Head | AveragedHeads, parts: Sequence[Mapping[str, Tensor]]
-) -> dict[str, Tensor]:
-    """Make one of the logits that each head of a run gives; one head's are taken as they are."""
-    with torch.no_grad():
-        return head.combine(parts)
-
-
-def mean_logits(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Average the logits of several heads, target by target."""
-    return {
-        target: torch.stack([logits[target] for logits in parts]).mean(dim=0) for target in parts[0]
-    }

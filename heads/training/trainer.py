@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,7 +217,8 @@ class _Trainer:
         return float(total) / sum(map(len, batches))
 
     def _validate(self) -> dict[str, float]:
-        logits = logits_of(self.head, self.validation, self.config.amp)
+        self.head.eval()
+        logits = pass_over(self.validation, self.head, self.config.amp)
         on_device = {target: values.to(self.device) for target, values in logits.items()}
         record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
         for target, values in logits.items():
@@ -293,7 +295,10 @@ def evaluation_feed(
 
 
 def predict(
-    head: Head, features: Features | NDArray[Any], rows: NDArray[np.int64] | None = None
+    head: Head,
+    features: Features | NDArray[Any],
+    rows: NDArray[np.int64] | None = None,
+    forward: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
 ) -> dict[str, Tensor]:
     """Return target to logits `[rows,classes]`, float32 on the CPU, in the order of the rows.
 
@@ -301,21 +306,24 @@ def predict(
         head: on any device; it ends in evaluation mode.
         features: of a store, or an array, as `Examples` has them.
         rows: which of them; None is all of an array.
+        forward: what is computed of a batch; None is the head's logits.
     """
     if rows is None:
         rows = np.arange(len(features))  # type: ignore[arg-type]
     device = next(head.parameters()).device
-    return logits_of(head, evaluation_feed(features, rows, device=device))
-
-
-def logits_of(head: Head, feed: Feed, amp: str = "off") -> dict[str, Tensor]:
-    """Return target to logits `[rows,classes]`, float32 on the CPU, in the feed's order."""
     head.eval()
-    parts: dict[str, list[Tensor]] = {target: [] for target in head.targets}
+    return pass_over(evaluation_feed(features, rows, device=device), forward or head)
+
+
+def pass_over(
+    feed: Feed, forward: Callable[[Tensor], Mapping[str, Tensor]], amp: str = "off"
+) -> dict[str, Tensor]:
+    """Return what is computed of all rows by name, float32 on the CPU, in the feed's order."""
+    parts: dict[str, list[Tensor]] = defaultdict(list)
     with torch.inference_mode():
         for features, _ in feed.batches(np.arange(len(feed.rows))):
             with autocast(amp, features.device):
-                logits = head(features)
-            for target, values in logits.items():
-                parts[target].append(values.float().cpu())
-    return {target: torch.cat(values) for target, values in parts.items()}
+                computed = forward(features)
+            for name, values in computed.items():
+                parts[name].append(values.float().cpu())
+    return {name: torch.cat(values) for name, values in parts.items()}

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.pipelines.training.coverage import Coverage, coverage
 from egofeat.pipelines.training.evaluate import predict_split, split_rows
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.training.run_rows import open_run_store
+from egofeat.pipelines.training.targets import Coverage, coverage
 from egofeat.store.damage import writing
 from egofeat.store.files import replace_file
 

@@ -12,19 +12,18 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
-from egofeat.heads.fusion import WeightedHeads, fuse_logits
+from egofeat.heads.fusion import WeightedHeads
 from egofeat.heads.measures.metrics import collapse_warning, metrics
 from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures.classes import confusion_matrix
-from egofeat.pipelines.training.coverage import coverage
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
 from egofeat.pipelines.training.evaluation import Evaluation, write_arrays, write_evaluation
 from egofeat.pipelines.training.gaze import gaze_figures
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import Run, load_run
 from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
-from egofeat.pipelines.training.targets import split_names
+from egofeat.pipelines.training.targets import coverage, split_names
 from egofeat.pipelines.training.trained_on import judge
 from egofeat.pipelines.training.views import Views, predict_views, view_of
 from egofeat.store import PersonRows, Rows
@@ -80,7 +79,8 @@ def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) 
     labels = {target: store.labels[target][predicted.rows] for target in run.config.targets}
     figures, alone = measure(run, store, predicted, labels)
     if not views:  # attention goes with the steps of a whole segment, which no head sees by views
-        add_gaze(run, store, predicted.rows, alone or [figures])
+        for branch, of_branch in zip(run.branches(store), alone or [figures], strict=True):
+            of_branch.update(gaze_figures(*branch, predicted.rows))
     suffix, said = judged.suffix, split
     if views:
         suffix, said = f"{suffix}-{views}", f"{split}, {views}"
@@ -123,7 +123,8 @@ def predict_split(run: Run, store: Rows, split: str, views: Views | None = None)
         predict_views(member, features, rows, views) if views else predict(member, features, rows)
         for member, features in run.branches(store)
     ]
-    return Predicted(rows, parts, fuse_logits(run.head, parts))
+    with torch.no_grad():
+        return Predicted(rows, parts, run.head.combine(parts))
 
 
 def split_rows(store: Rows, split: str) -> NDArray[np.int64]:
@@ -168,14 +169,6 @@ def measure(
             for figures_alone, weight in zip(alone, weights.tolist(), strict=True):
                 figures_alone[f"{target}/weight"] = weight
     return figures, alone
-
-
-def add_gaze(
-    run: Run, store: Rows, rows: NDArray[np.int64], figures: list[dict[str, float]]
-) -> None:
-    """Add, to the figures of each head, how well its attention foretells gaze."""
-    for branch, of_branch in zip(run.branches(store), figures, strict=True):
-        of_branch.update(gaze_figures(*branch, rows))
 
 
 def warn(logits: Mapping[str, Tensor], labels: Mapping[str, Labels]) -> tuple[str, ...]:

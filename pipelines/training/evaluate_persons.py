@@ -14,7 +14,6 @@ from egofeat.heads.head import Head
 from egofeat.heads.measures.frame_map import Placed, average_precisions, box_recall, mean_precision
 from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures.classes import precision_bars
-from egofeat.pipelines.training.coverage import coverage
 from egofeat.pipelines.training.evaluation import (
     PersonsEvaluation,
     Precision,
@@ -23,7 +22,7 @@ from egofeat.pipelines.training.evaluation import (
 )
 from egofeat.pipelines.training.run import Run
 from egofeat.pipelines.training.run_files import write_file
-from egofeat.pipelines.training.targets import split_names
+from egofeat.pipelines.training.targets import coverage, split_names
 from egofeat.pipelines.training.trained_on import judge
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.reading.persons import TARGET

@@ -12,7 +12,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.gaze import Attentive, Teachable, gaze_metrics
 from egofeat.heads.head import Head
 from egofeat.heads.training.feed import Features
-from egofeat.heads.training.trainer import evaluation_feed
+from egofeat.heads.training.trainer import predict
 
 
 @runtime_checkable
@@ -71,10 +71,5 @@ def gaze_figures(head: Head, features: Features, rows: NDArray[np.int64]) -> Map
 def attend(head: Head, features: Features, rows: NDArray[np.int64]) -> Tensor:
     """Return where a head looks in rows, `[n,T,h,w]` on the CPU, of sum 1 over space."""
     assert isinstance(head, Attentive)
-    feed = evaluation_feed(features, rows, device=next(head.parameters()).device)
-    head.eval()
-    with torch.inference_mode():
-        parts = [
-            head.attention(batch).float().cpu() for batch, _ in feed.batches(np.arange(len(rows)))
-        ]
-    return torch.cat(parts)
+    look = head.attention
+    return predict(head, features, rows, lambda batch: {"attention": look(batch)})["attention"]

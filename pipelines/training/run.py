@@ -18,7 +18,6 @@ from egofeat.errors import RequestError
 from egofeat.heads.fusion import AveragedHeads, Concatenated
 from egofeat.heads.head import Head
 from egofeat.heads.training.feed import Features
-from egofeat.pipelines.training.coverage import Coverage
 from egofeat.pipelines.training.run_config import (
     Covered,
     Result,
@@ -28,6 +27,7 @@ from egofeat.pipelines.training.run_config import (
     write_config,
 )
 from egofeat.pipelines.training.run_files import compare, write_file
+from egofeat.pipelines.training.targets import Coverage
 from egofeat.store import Rows
 from egofeat.store.bounded import read_bounded
 

@@ -1,15 +1,23 @@
-"""The rows that a run reads: its stores, where they lie now, divided as the run divides them."""
+"""The rows that a run reads: its stores, where they lie now, divided as the run divides them.
 
-from collections.abc import Callable
+Other splits than a store's own are for rows in memory, and the store stays as it is: another of the
+published splits, or a validation part for a data set that has none, whole groups of its training
+split.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import Run
-from egofeat.pipelines.training.run_config import Source
-from egofeat.pipelines.training.splits import divide
+from egofeat.pipelines.training.run_config import Source, Splits
 from egofeat.pipelines.training.targets import listed, tell_left_out
-from egofeat.store import FeatureStore, Rows, join, open_store
+from egofeat.store import FeatureStore, Rows, Table, join, open_store
 
 Check = Callable[[Run, Source, FeatureStore], None]
 """Refuses a store that cannot stand for the one that a run was trained on."""
@@ -18,15 +26,11 @@ Check = Callable[[Run, Source, FeatureStore], None]
 def open_run_store(run: Run, store: Places | None = None, check: Check | None = None) -> Rows:
     """Open the store of segments that a run was trained on, or another place where it lies now.
 
-    Args:
-        run: the run.
-        store: where the store lies; of a run on several, each in the order of the config.
-        check: refuses a store; None takes those of the same features alone.
+    As `open_run_rows`, but of segments alone.
 
     Raises:
         RequestError: another number of places than the run has stores, or it reads persons.
-        StoreError: it is absent, its features were made by another recipe, or its classes
-            are no longer those that the head tells apart.
+        StoreError: as `open_run_rows`.
     """
     refuse_persons(run)
     return open_run_rows(run, store, check)
@@ -99,3 +103,80 @@ def _check_classes(run: Run, rows: Rows) -> None:
                 f"that run {run.path} was trained on: fit the head again, or list the old classes "
                 "in the manifest and run egofeat extract (features are kept)"
             )
+
+
+def divide(rows: Rows, splits: Splits) -> Rows:
+    """Divide rows as a run does.
+
+    Raises:
+        RequestError: the data set has no such published split, or a validation split of its own.
+    """
+    if splits.published is not None:
+        rows = by_published(rows, splits.published)
+    if splits.val_groups:
+        rows = hold_out(rows, splits.val_groups, splits.train, splits.val)
+    return rows
+
+
+def by_published(rows: Rows, name: str) -> Rows:
+    """Split rows by another of the data set's published splits.
+
+    Raises:
+        RequestError: the data set has no published split of that name.
+    """
+    if name not in rows.published:
+        known = f"it has {', '.join(rows.published)}" if rows.published else "it knows one alone"
+        raise RequestError(
+            f"store {rows.path} has no published split '{name}': {known}; where the manifest has "
+            "more, run egofeat extract again (features are kept)"
+        )
+    return rows.divided(lambda table: table.split_by(table.published[name]))
+
+
+def choose_groups(rows: Rows, chosen: NDArray[np.int64], share: float, seed: int) -> list[str]:
+    """Choose about a fraction of the groups of some rows: round(share·n) of n, one at least.
+
+    Segments of a session share its group; a segment without one goes with those of its video.
+    The order is that of the sha256 of seed and name: the same on every machine.
+
+    Args:
+        rows: whose groups.
+        chosen: [n] rows of the split that is divided.
+        share: in (0, 1), of the groups.
+        seed: another one chooses others.
+
+    Returns:
+        Their names, sorted.
+
+    Raises:
+        RequestError: there is nothing left to train on.
+    """
+    names = set(rows.table.sessions[chosen].tolist())
+    count = max(1, round(share * len(names)))
+    if count >= len(names):
+        raise RequestError(
+            f"`val_from_train` {share:g} takes {count} of {len(names)} groups of store "
+            f"{rows.path} and leaves nothing to train on: give a smaller part, or a manifest "
+            "that has more groups"
+        )
+    ranked = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    return sorted(ranked[:count])
+
+
+def hold_out(rows: Rows, groups: Collection[str], train_split: str, val_split: str) -> Rows:
+    """Give the training segments of some groups the validation split.
+
+    Raises:
+        RequestError: the rows have that split already.
+    """
+    if len(rows.rows(val_split)):
+        raise RequestError(
+            f"store {rows.path} has a split '{val_split}' of its own: leave `val_from_train` out, "
+            "or name another with `val_split`"
+        )
+
+    def held_out(table: Table) -> Table:
+        moved = (table.splits == train_split) & np.isin(table.sessions, sorted(groups))
+        return table.split_by(np.where(moved, val_split, table.splits))
+
+    return rows.divided(held_out)

@@ -9,11 +9,11 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 
 from egofeat.errors import RequestError
 from egofeat.names import check_name
@@ -27,16 +27,10 @@ _MOST = 256 << 20
 """Bytes, of some five million segments."""
 
 
-class _Text(BaseModel):
-    train: list[str]
-    judged: str
-
-
-@dataclass(frozen=True)
-class TrainedOn:
+class TrainedOn(BaseModel, frozen=True):
     """What trained a run, and which rows its own figures are of."""
 
-    ids: frozenset[str]
+    train: Annotated[frozenset[str], PlainSerializer(sorted)]
     """Of the segments, or key frames, that trained."""
     judged: str
     """Digest of the rows of its validation split, see `digest_of`."""
@@ -46,12 +40,12 @@ class TrainedOn:
         cls, store: Rows, rows: NDArray[np.int64], val_split: str, targets: Sequence[str]
     ) -> Self:
         """What a training on some rows of a store is to remember."""
-        return cls(ids_of(store, rows), digest_of(store, val_split, targets))
+        judged = digest_of(store, val_split, targets)
+        return cls(train=ids_of(store, rows), judged=judged)
 
     def write(self, folder: Path) -> None:
         """Put trained-on.json into a run's folder."""
-        text = _Text(train=sorted(self.ids), judged=self.judged)
-        write_file(folder / NAME, (text.model_dump_json() + "\n").encode())
+        write_file(folder / NAME, (self.model_dump_json() + "\n").encode())
 
     @classmethod
     def recall(cls, run: Run, store: Rows) -> Self | None:
@@ -69,7 +63,7 @@ class TrainedOn:
         try:
             content = read_bounded(run.path / NAME, _MOST)
             compare(run.path / NAME, content, mend)
-            text = _Text.model_validate_json(content)
+            return cls.model_validate_json(content)
         except FileNotFoundError:
             if run.config.labels_digest != labels_digest(store, targets):
                 return None
@@ -78,7 +72,6 @@ class TrainedOn:
             raise RequestError(
                 f"{run.path / NAME} is damaged; it lists what the run was trained on: {mend}"
             ) from None
-        return cls(frozenset(text.train), text.judged)
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ def judge(run: Run, store: Rows, split: str) -> Judged:
     check_name(split, "split")
     trained = TrainedOn.recall(run, store)
     here = ids_of(store, store.rows(split))
-    seen = None if trained is None else len(here & trained.ids)
+    seen = None if trained is None else len(here & trained.train)
     if seen and split != run.config.splits.train:
         raise RequestError(
             f"run {run.path} was trained on {seen:,} of {len(here):,} {store.counted} of split "

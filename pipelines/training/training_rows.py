@@ -17,15 +17,16 @@ from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads
 from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import Examples
-from egofeat.pipelines.training.coverage import Coverage, coverage
 from egofeat.pipelines.training.gaze import teaching_points
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.run import branches
 from egofeat.pipelines.training.run_config import File, RunConfig, Source, Splits
-from egofeat.pipelines.training.splits import by_published, choose_groups, hold_out
+from egofeat.pipelines.training.run_rows import by_published, choose_groups, hold_out
 from egofeat.pipelines.training.targets import (
+    Coverage,
     check_taught,
     choose_targets,
+    coverage,
     labelled_rows,
     open_places,
 )

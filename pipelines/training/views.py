@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.training.feed import Features
-from egofeat.heads.training.trainer import evaluation_feed
+from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.training.run import Run
 from egofeat.pipelines.training.run_config import Source
 from egofeat.recipe import Recipe
@@ -116,17 +115,14 @@ def predict_views(
         rows: which of them.
         views: V of them.
     """
-    feed = evaluation_feed(features, rows, device=next(head.parameters()).device)
-    head.eval()
-    parts: dict[str, list[Tensor]] = {target: [] for target in head.targets}
-    with torch.inference_mode():
-        for batch, _ in feed.batches(np.arange(len(rows))):
-            _, channels, *size = merge_steps(tuple(batch.shape[1:]))
-            each = batch.reshape(len(batch) * views.count, -1, channels, *size)
-            for target, logits in head(each).items():
-                of_views = logits.float().unflatten(0, (len(batch), views.count))
-                parts[target].append(mean_of_views(of_views).cpu())
-    return {target: torch.cat(values) for target, values in parts.items()}
+
+    def each_alone(batch: Tensor) -> dict[str, Tensor]:
+        _, channels, *size = merge_steps(tuple(batch.shape[1:]))
+        logits = head(batch.reshape(len(batch) * views.count, -1, channels, *size))
+        shape = (len(batch), views.count)
+        return {t: mean_of_views(of.float().unflatten(0, shape)) for t, of in logits.items()}
+
+    return predict(head, features, rows, each_alone)
 
 
 def mean_of_views(logits: Tensor) -> Tensor:

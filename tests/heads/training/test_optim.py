@@ -13,8 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from egofeat.heads import TrainerConfig, build_head, train
 from egofeat.heads.measures.precision import AMP_DTYPES
-from egofeat.heads.training.optim import OPTIMIZERS, make_optimizer
-from egofeat.heads.training.ranger import Ranger
+from egofeat.heads.training.optim import OPTIMIZERS, Ranger, make_optimizer
 from egofeat.options import declared
 
 BETA1, BETA2, EPSILON = 0.95, 0.999, 1e-5
