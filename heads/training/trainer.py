@@ -122,7 +122,8 @@ class _Trainer:
             config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
-        self.criterion = make_criterion(head, examples, config).to(self.device)
+        training = {target: values[examples.train] for target, values in examples.labels.items()}
+        self.criterion = make_criterion(head, training, config).to(self.device)
         features = as_features(examples.features)
         wanted = (len(examples.train) + len(examples.validation)) * row_bytes(features)
         held = should_hold(config.device_cache, self.device, wanted)
@@ -137,10 +138,7 @@ class _Trainer:
         gaze = examples.gaze if config.gaze_weight else None
         self.gaze = None if gaze is None else torch.from_numpy(gaze).to(self.device)
         self.order = BatchOrder(
-            config.sampling,
-            {target: values[examples.train] for target, values in examples.labels.items()},
-            seed=config.seed,
-            batch_size=config.batch_size,
+            config.sampling, training, seed=config.seed, batch_size=config.batch_size
         )
         self.decay = config.decay(self.order.per_epoch)
         self.length = config.iterations or config.epochs * self.order.per_epoch
@@ -238,9 +236,8 @@ class _Trainer:
         return sum(values) / len(values)
 
 
-def make_criterion(head: Head, examples: Examples, config: TrainerConfig) -> Criterion:
-    """Make the loss, with the class counts of the training rows."""
-    training = {target: values[examples.train] for target, values in examples.labels.items()}
+def make_criterion(head: Head, training: Mapping[str, Labels], config: TrainerConfig) -> Criterion:
+    """Make the loss, with the class counts of the training rows' labels."""
     return Criterion(
         {
             target: class_counts(training[target], layer.out_features)

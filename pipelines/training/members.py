@@ -65,16 +65,9 @@ def fit_member(
 ) -> Training:
     """Train a run's head, or one of several, from where its checkpoint is; leave its history.
 
-    A training of no epochs has none.
-
-    Args:
-        head: with its fresh weights; it ends with those of its best epoch.
-        examples: what it learns from.
-        config: how.
-        folder: of the run.
-        member: empty, or which head of several, as `RunFolder` has it.
-        on_epoch: told the history record of each evaluation.
-        shown_as: what a bar and lines of figures call it; None shows nothing.
+    A training of no epochs has none. The head ends with the weights of its best epoch; the
+    arguments are those of `fit_members`, and `member` is empty or which of several it is, as
+    `RunFolder` has it.
     """
     if isinstance(head.standardise, Standardise):
         features = examples.features
@@ -103,14 +96,12 @@ def fit_member(
     if progress.history:
         remember(history)
         loss_curves(history, folder.losses(member))
-    return went(progress)
-
-
-def went(progress: Progress) -> Training:
-    """How a training went, for who compares runs."""
     epochs = [0.0, *(record["epoch"] for record in progress.history)]
-    best = epochs[progress.best_round]
-    return Training(best_epoch=best, epochs=epochs[-1], seconds=round(progress.seconds, 3))
+    return Training(
+        best_epoch=epochs[progress.best_round],
+        epochs=epochs[-1],
+        seconds=round(progress.seconds, 3),
+    )
 
 
 def watched(

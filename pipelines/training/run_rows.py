@@ -6,7 +6,7 @@ split.
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -112,18 +112,11 @@ def divide(rows: Rows, splits: Splits) -> Rows:
         RequestError: the data set has no such published split, or a validation split of its own.
     """
     if splits.published is not None:
-        rows = by_published(rows, splits.published)
-    if splits.val_groups:
-        rows = hold_out(rows, splits.val_groups, splits.train, splits.val)
-    return rows
+        rows = _by_published(rows, splits.published)
+    return _hold_out(rows, splits) if splits.val_groups else rows
 
 
-def by_published(rows: Rows, name: str) -> Rows:
-    """Split rows by another of the data set's published splits.
-
-    Raises:
-        RequestError: the data set has no published split of that name.
-    """
+def _by_published(rows: Rows, name: str) -> Rows:
     if name not in rows.published:
         known = f"it has {', '.join(rows.published)}" if rows.published else "it knows one alone"
         raise RequestError(
@@ -163,20 +156,16 @@ def choose_groups(rows: Rows, chosen: NDArray[np.int64], share: float, seed: int
     return sorted(ranked[:count])
 
 
-def hold_out(rows: Rows, groups: Collection[str], train_split: str, val_split: str) -> Rows:
-    """Give the training segments of some groups the validation split.
-
-    Raises:
-        RequestError: the rows have that split already.
-    """
-    if len(rows.rows(val_split)):
+def _hold_out(rows: Rows, splits: Splits) -> Rows:
+    """Give the training segments of some groups the validation split."""
+    if len(rows.rows(splits.val)):
         raise RequestError(
-            f"store {rows.path} has a split '{val_split}' of its own: leave `val_from_train` out, "
+            f"store {rows.path} has a split '{splits.val}' of its own: leave `val_from_train` out, "
             "or name another with `val_split`"
         )
 
     def held_out(table: Table) -> Table:
-        moved = (table.splits == train_split) & np.isin(table.sessions, sorted(groups))
-        return table.split_by(np.where(moved, val_split, table.splits))
+        moved = (table.splits == splits.train) & np.isin(table.sessions, splits.val_groups)
+        return table.split_by(np.where(moved, splits.val, table.splits))
 
     return rows.divided(held_out)

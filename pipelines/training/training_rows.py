@@ -21,7 +21,7 @@ from egofeat.pipelines.training.gaze import teaching_points
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.run import branches
 from egofeat.pipelines.training.run_config import File, RunConfig, Source, Splits
-from egofeat.pipelines.training.run_rows import by_published, choose_groups, hold_out
+from egofeat.pipelines.training.run_rows import choose_groups, divide
 from egofeat.pipelines.training.targets import (
     Coverage,
     check_taught,
@@ -59,36 +59,33 @@ class TrainingRows:
                 segments for a head of persons.
             StoreError: a store cannot be read.
         """
-        store = open_places(config.store, config.tap, options)
+        store = opened = open_places(config.store, config.tap, options)
         if reads(config.head, config.preset) == "persons" and store.unit != "persons":
             raise RequestError(
                 f"head '{config.head}' reads persons of key frames, and store {store.path} holds "
                 "segments: make a store of persons with egofeat roi, or choose another head"
             )
-        if config.published_split is not None:
-            store = by_published(store, config.published_split)
-        targets = choose_targets(store, config.targets)
-        groups: tuple[str, ...] = ()
-        if config.val_from_train:
-            groups = _choose_groups(config, store, targets, seed)
-            store = hold_out(store, groups, config.train_split, config.val_split)
         splits = Splits(
             train=config.train_split,
             val=config.val_split,
             published=config.published_split,
             val_from_train=config.val_from_train,
-            val_groups=groups,
         )
+        store = divide(opened, splits)
+        targets = choose_targets(store, config.targets)
+        if splits.val_from_train:
+            groups = _choose_groups(store, splits, targets, seed)
+            splits = splits.model_copy(update={"val_groups": groups})
+            store = divide(opened, splits)
         train = labelled_rows(store, splits.train, targets)
         val = labelled_rows(store, splits.val, targets)
         check_taught(store, train, splits.train, targets)
-        rows = cls(store, splits, {target: store.labels[target] for target in targets}, train, val)
         if len(train) < 2:
             raise RequestError(
                 f"split '{splits.train}' of store {store.path} has one labelled "
                 f"{store.unit.removesuffix('s')}: a head needs at least two"
             )
-        return rows
+        return cls(store, splits, {target: store.labels[target] for target in targets}, train, val)
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -157,17 +154,13 @@ def describe(
 
 
 def _choose_groups(
-    config: FitConfig, store: Rows, targets: tuple[str, ...], seed: int
+    store: Rows, splits: Splits, targets: tuple[str, ...], seed: int
 ) -> tuple[str, ...]:
-    """Choose the groups that validate.
-
-    Raises:
-        RequestError: the split cannot be divided.
-    """
+    """Choose the groups that validate."""
     if store.unit == "persons":
         raise RequestError(
             "`val_from_train` divides segments, and persons are judged by all key frames of a "
             f"split that the data set itself has: give {store.dataset} one in the manifest"
         )
-    rows = labelled_rows(store, config.train_split, targets)
-    return tuple(choose_groups(store, rows, config.val_from_train, seed))
+    rows = labelled_rows(store, splits.train, targets)
+    return tuple(choose_groups(store, rows, splits.val_from_train, seed))
