@@ -104,14 +104,11 @@ class Feed:
 
     def _hold(self) -> Tensor:
         """Copy all rows to the device as stored, a block at a time."""
-        held: Tensor | None = None
+        stored = torch.from_numpy(np.empty(0, self._source.dtype))
+        shape = (len(self.rows), *self._source.row_shape)
+        held = stored.new_empty(shape, device=self._device)
         for start, block in blocks(self._source, self.rows):
-            part = torch.from_numpy(block)
-            if held is None:
-                shape = (len(self.rows), *block.shape[1:])
-                held = torch.empty(shape, dtype=part.dtype, device=self._device)
-            held[start : start + len(part)] = part
-        assert held is not None
+            held[start : start + len(block)] = torch.from_numpy(block)
         return held
 
     def batches(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -51,33 +51,18 @@ def step_factor(decay: Decay, step: int, plateaus: int) -> float:
     return float(decay.factor**passed)
 
 
-def multistep_factor(decay: Decay, step: int, plateaus: int) -> float:
-    """Return one lowering for each milestone that is passed."""
-    return float(decay.factor ** sum(milestone < step for milestone in decay.milestones))
-
-
-def plateau_factor(decay: Decay, step: int, plateaus: int) -> float:
-    """Return one lowering for each time that validation stopped improving."""
-    return float(decay.factor**plateaus)
-
-
 def cosine_factor(decay: Decay, step: int, plateaus: int) -> float:
     """Return half a cosine from 1 in the first step after the rise towards 0 after the last."""
     done = max(0, step - 1 - decay.warmup) / max(1, decay.length - decay.warmup)
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def constant_factor(decay: Decay, step: int, plateaus: int) -> float:
-    """Return 1."""
-    return 1.0
-
-
 SCHEDULES: dict[str, Callable[[Decay, int, int], float]] = {
     "step": step_factor,
-    "multistep": multistep_factor,
-    "plateau": plateau_factor,
+    "multistep": lambda decay, step, _: decay.factor ** sum(m < step for m in decay.milestones),
+    "plateau": lambda decay, _, plateaus: decay.factor**plateaus,
     "cosine": cosine_factor,
-    "constant": constant_factor,
+    "constant": lambda *_: 1.0,
 }
 """Name to factor(decay, step from 1, plateaus so far) on the learning rate."""
 

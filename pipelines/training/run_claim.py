@@ -106,12 +106,9 @@ def _is_free(path: Path) -> bool:
     """Say whether there is nothing, or what a training leaves that is killed at once."""
     if not path.is_dir():
         return not path.exists()
-    return all(_is_remains(one.name) for one in path.iterdir())
-
-
-def _is_remains(name: str) -> bool:
-    of_before = name.startswith(".") and name.endswith(".tmp")
-    return name == _LOCK or name.startswith(PREFIX) or of_before
+    before = ".*.tmp"  # how an earlier egofeat named what is half written
+    remains = (_LOCK, f"{PREFIX}*", before)
+    return all(any(map(one.match, remains)) for one in path.iterdir())
 
 
 def _is_same(path: Path, config: RunConfig) -> bool:
