@@ -1,6 +1,6 @@
 """`egofeat evaluate`: a run's head on a split: figures, predictions, confusion matrices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.fusion import WeightedHeads
 from egofeat.heads.measures.metrics import collapse_warning, metrics
-from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures.classes import confusion_matrix
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
@@ -76,8 +75,7 @@ def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) 
     split_rows(store, split)
     judged = judge(run, store, split)
     predicted = predict_split(run, store, split, views)
-    labels = {target: store.labels[target][predicted.rows] for target in run.config.targets}
-    figures, alone = measure(run, store, predicted, labels)
+    figures, alone = measure(run, store, predicted)
     if not views:  # attention goes with the steps of a whole segment, which no head sees by views
         for branch, of_branch in zip(run.branches(store), alone or [figures], strict=True):
             of_branch.update(gaze_figures(*branch, predicted.rows))
@@ -91,25 +89,33 @@ def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) 
         segments_of_split=coverage(store, split).of_split,
         trained_on=judged.seen,
         metrics=figures,
-        warnings=warn(predicted.logits, labels),
-        pictures=draw_confusions(run, predicted.logits, labels, said, suffix),
+        warnings=tuple(predicted.warnings()),
+        pictures=tuple(draw_confusions(run, predicted, said, suffix)),
         alone=dict(zip([one.name for one in store.stores], alone, strict=True)) if alone else {},
         views=views,
     )
-    write_predictions(run.path / f"predictions{suffix}.npz", store, predicted, labels)
+    write_predictions(run.path / f"predictions{suffix}.npz", store, predicted)
     write_evaluation(evaluation, suffix)
     return evaluation
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the heads of a run give for rows of a split."""
+    """What the heads of a run give for rows of a split, and what is true of these."""
 
     rows: NDArray[np.int64]
     parts: list[dict[str, Tensor]]
     """Of each head, target to logits `[rows,classes]`."""
     logits: dict[str, Tensor]
     """The same of the run, its heads fused."""
+    labels: dict[str, Tensor]
+    """Target to labels, `[rows]` (-1: none) or `[rows,classes]`."""
+
+    def warnings(self) -> Iterator[str]:
+        """Yield of which targets the head knows few classes."""
+        for target, logits in self.logits.items():
+            if warning := collapse_warning(target, logits, self.labels[target]):
+                yield warning
 
 
 def predict_split(run: Run, store: Rows, split: str, views: Views | None = None) -> Predicted:
@@ -123,8 +129,9 @@ def predict_split(run: Run, store: Rows, split: str, views: Views | None = None)
         predict_views(member, features, rows, views) if views else predict(member, features, rows)
         for member, features in run.branches(store)
     ]
+    labels = {t: torch.from_numpy(store.labels[t][rows]) for t in run.config.targets}
     with torch.no_grad():
-        return Predicted(rows, parts, run.head.combine(parts))
+        return Predicted(rows, parts, run.head.combine(parts), labels)
 
 
 def split_rows(store: Rows, split: str) -> NDArray[np.int64]:
@@ -143,18 +150,17 @@ def split_rows(store: Rows, split: str) -> NDArray[np.int64]:
 
 
 def measure(
-    run: Run, store: Rows, predicted: Predicted, labels: Mapping[str, Labels]
+    run: Run, store: Rows, predicted: Predicted
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Measure the run, and each of several heads alone, with its weight if these are learnt.
 
     Raises:
         RequestError: none of the rows has a label.
     """
-    truth = {target: torch.from_numpy(of) for target, of in labels.items()}
     unseen = torch.from_numpy(np.isin(store.groups[predicted.rows], sorted(store.unseen)))
 
     def figures_of(logits: Mapping[str, Tensor]) -> dict[str, float]:
-        return dict(metrics(logits, truth, tail=store.tail, unseen=unseen))
+        return dict(metrics(logits, predicted.labels, tail=store.tail, unseen=unseen))
 
     figures = figures_of(predicted.logits)
     if not figures:
@@ -171,32 +177,18 @@ def measure(
     return figures, alone
 
 
-def warn(logits: Mapping[str, Tensor], labels: Mapping[str, Labels]) -> tuple[str, ...]:
-    """Say of which targets the head knows few classes."""
-    said = (collapse_warning(t, logits[t], torch.from_numpy(labels[t])) for t in logits)
-    return tuple(filter(None, said))
-
-
-def draw_confusions(
-    run: Run, logits: Mapping[str, Tensor], labels: Mapping[str, Labels], split: str, suffix: str
-) -> tuple[Path, ...]:
+def draw_confusions(run: Run, predicted: Predicted, split: str, suffix: str) -> Iterator[Path]:
     """Draw which class was taken for which, a picture a target that has labels."""
-    pictures = []
     for target, names in run.config.classes.items():
-        if not (labels[target] >= 0).any():
-            continue
-        picture = run.path / f"confusion-{target}{suffix}.png"
-        truth, predicted = torch.from_numpy(labels[target]), logits[target].argmax(dim=1)
-        title = f"{target}, {split}"
-        pictures.append(confusion_matrix(truth, predicted, names, picture, title))
-    return tuple(pictures)
+        truth, best = predicted.labels[target], predicted.logits[target].argmax(dim=1)
+        if (truth >= 0).any():
+            picture = run.path / f"confusion-{target}{suffix}.png"
+            yield confusion_matrix(truth, best, names, picture, f"{target}, {split}")
 
 
-def write_predictions(
-    path: Path, store: Rows, predicted: Predicted, labels: Mapping[str, Labels]
-) -> None:
+def write_predictions(path: Path, store: Rows, predicted: Predicted) -> None:
     """Write ids, `logits_<target>` float32 `[rows,classes]` and `labels_<target>` (-1: none)."""
     arrays: dict[str, NDArray[Any]] = {"ids": np.array(store.ids[predicted.rows].tolist())}
     arrays |= {f"logits_{target}": of.numpy() for target, of in predicted.logits.items()}
-    arrays |= {f"labels_{target}": of for target, of in labels.items()}
+    arrays |= {f"labels_{target}": of.numpy() for target, of in predicted.labels.items()}
     write_arrays(path, arrays)
