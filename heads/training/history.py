@@ -52,7 +52,10 @@ class History:
         self._digest.update(content)
         self._size = len(content)
         rows = csv.DictReader(io.StringIO(content.decode()))
-        return [self._record(row) for row in rows]
+        records = [{name: float(value) for name, value in row.items()} for row in rows]
+        for record in records:  # shortened in the file is this alone
+            record["epoch"] = record["iteration"] / self._per_epoch
+        return records
 
     def check(self, extent: Extent) -> bytes:
         """Return what is meant of the file.
@@ -88,9 +91,3 @@ class History:
             os.fsync(file.fileno())
         self._digest.update(added)
         self._size += len(added)
-
-    def _record(self, row: dict[str, str]) -> dict[str, float]:
-        """Numbers as they were: shortened is the epoch alone, which follows from the iteration."""
-        record = {name: float(value) for name, value in row.items()}
-        record["epoch"] = record["iteration"] / self._per_epoch
-        return record

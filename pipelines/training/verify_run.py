@@ -38,10 +38,8 @@ def verify_run(path: Path) -> list[Problem]:
     if any(problem.shard in ("head.safetensors", CONFIG) for problem in problems if named):
         return problems
     if not RunFolder(path).metrics.exists():
-        problems.append(
-            Problem("", None, "its training is not finished: give its fit-head command again")
-        )
-        return problems + list(_checkpoints(path))
+        unfinished = "its training is not finished: give its fit-head command again"
+        return [*problems, Problem("", None, unfinished), *_checkpoints(path)]
     try:
         if ":" not in read_config(path).head:  # a module that a file names is not imported
             load_run(path)
@@ -67,24 +65,18 @@ def _altered(folder: Path, named: dict[str, str]) -> Iterator[Problem]:
 
 def _without(folder: Path, named: dict[str, str]) -> Iterator[Problem]:
     if not named:
-        yield Problem(
-            "",
-            None,
-            f"it has no {SUMS}, an earlier egofeat made it: nothing shows whether its files were "
-            "altered",
-        )
+        unknown = f"it has no {SUMS}, an earlier egofeat made it: nothing shows whether its files "
+        yield Problem("", None, unknown + "were altered")
         return
     finished = RunFolder(folder).metrics.exists()
     for pattern in (CONFIG, *_KEPT):
         for path in sorted(folder.glob(pattern)):
             growing = path.match("history*.csv") and not finished
             if path.name not in named and not growing:
-                yield Problem(
-                    path.name,
-                    None,
-                    f"is not in {SUMS}: its command was interrupted, or somebody deleted the line: "
-                    f"{_AGAIN}",
+                unlisted = (
+                    f"is not in {SUMS}: its command was interrupted, or somebody deleted the line"
                 )
+                yield Problem(path.name, None, f"{unlisted}: {_AGAIN}")
 
 
 def _checkpoints(folder: Path) -> Iterator[Problem]:
