@@ -3,10 +3,8 @@
 And how many of a split's segments have features: figures of a part are not the split's.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +16,20 @@ from egofeat.pipelines.training.options import Places
 from egofeat.store import Rows, open_stores
 
 
-def open_places(places: Places, tap: str | None, options: Mapping[str, Any] | None = None) -> Rows:
+def open_places(places: Places, tap: str | None, others: int) -> Rows:
     """Open the store, or the stores as one, and say which segments the join leaves out.
-
-    A store of persons is opened as rows of persons.
 
     Args:
         places: where the stores lie.
         tap: of each store, by comma; one for all; None where each has one.
-        options: the head's, of which `others` is how many stand beside a person.
+        others: how many stand beside a person, of a store of persons.
 
     Raises:
         RequestError: no such tap, stores that do not join, or a store of windows.
         StoreError: a store cannot be read, or the stores disagree on their segments.
     """
     taps = [name.strip() for name in tap.split(",")] if tap else []
-    opened = open_stores(listed(places), taps, others=int((options or {}).get("others", 0)))
+    opened = open_stores(listed(places), taps, others=others)
     tell_left_out(opened)
     return opened
 
@@ -126,9 +122,9 @@ def check_taught(
     Raises:
         RequestError: it is named, and those that can be learnt.
     """
-    taught = [target for target in targets if is_labelled(store.labels[target][rows]).any()]
-    lacking = tuple(target for target in targets if target not in taught)
+    lacking = tuple(t for t in targets if not is_labelled(store.labels[t][rows]).any())
     if lacking:
+        taught = [target for target in targets if target not in lacking]
         raise RequestError(
             f"split '{split}' of store {store.path} has no label for {_named(lacking)}, and "
             f"nothing can be learned from it: choose `targets` {','.join(taught)}, or another "

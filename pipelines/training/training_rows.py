@@ -59,7 +59,7 @@ class TrainingRows:
                 segments for a head of persons.
             StoreError: a store cannot be read.
         """
-        store = opened = open_places(config.store, config.tap, options)
+        store = opened = open_places(config.store, config.tap, int(options.get("others", 0)))
         if reads(config.head, config.preset) == "persons" and store.unit != "persons":
             raise RequestError(
                 f"head '{config.head}' reads persons of key frames, and store {store.path} holds "
