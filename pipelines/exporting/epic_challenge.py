@@ -4,9 +4,10 @@ One deflated `test.json` in a zip; for every segment the score of every verb and
 class under string keys (challenge format 0.2). Actions are left for the server to make.
 """
 
-import io
+import errno
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.training.run_rows import open_run_store
 from egofeat.pipelines.training.targets import Coverage, coverage
-from egofeat.store.damage import writing
-from egofeat.store.files import replace_file
+from egofeat.store.files import replacing, sync
 
 CLASSES = {"verb": 97, "noun": 300}
 SUPERVISION = {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
@@ -84,29 +84,36 @@ def write_challenge(out: Path, ids: list[str], logits: Mapping[str, Tensor]) -> 
     Raises:
         StoreError: the disk refuses.
     """
-    whole = io.BytesIO()
-    with (
-        zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("test.json", "w", force_zip64=True) as file,
-    ):
-        for text in _pieces(ids, logits):
-            file.write(text.encode())
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(out, whole.getvalue())
+    with replacing(out) as temporary:
+        with (
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("test.json", "w", force_zip64=True) as file,
+        ):
+            for text in _pieces(ids, logits):
+                file.write(text.encode())
+        sync(temporary)
+        _read_back(temporary)
+
+
+def _read_back(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error):
+        whole = False
+    if not whole:
+        raise OSError(errno.EIO, "it reads back other bytes than were written")
 
 
 def _pieces(ids: list[str], logits: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield the JSON text a segment at a time: the whole test set is some 100 MB of it."""
     head = json.dumps({"version": "0.2", "challenge": "action_recognition", **SUPERVISION})
     yield head[:-1] + ', "results": {'
-    scores = {target: logits[target].double().tolist() for target in CLASSES}
     for number, segment in enumerate(ids):
         entry = {
-            target: {
-                str(k): float(f"{score:.6g}") for k, score in enumerate(scores[target][number])
-            }
+            target: {str(k): float(f"{score:.6g}") for k, score in enumerate(scores)}
             for target in CLASSES
+            for scores in [logits[target][number].double().tolist()]
         }
         yield (", " if number else "") + f"{json.dumps(segment)}: {json.dumps(entry)}"
     yield "}}"

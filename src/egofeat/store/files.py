@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from egofeat.store.damage import writing
@@ -77,6 +78,27 @@ def replace_file(path: Path, content: bytes, worker: str = "1of1") -> None:
     with writing(path):
         temporary = _write_temporary(path, content, worker)
         temporary.replace(path)
+        sync(path.parent)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, worker: str = "1of1") -> Iterator[Path]:
+    """Give a temporary file to write, too large for the memory, which then takes its place.
+
+    Whoever writes it closes it, synchronises it and reads it back inside the block.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    temporary = temporary_path(path, worker)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         sync(path.parent)
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.errors import RequestError
 from egofeat.segments import Dataset
 from egofeat.store.rows import Key, keys
+from egofeat.words import quoted
 
 Values = TypeVar("Values")
 SAME_TIME = 0.05
@@ -83,6 +86,18 @@ class Table:
         if split is None:
             return np.arange(len(self), dtype=np.int64)
         return np.flatnonzero(self.splits == split).astype(np.int64)
+
+    def present(self, split: str | None, path: Path | str) -> NDArray[np.int64]:
+        """Row numbers of a split that must be there, or of all; `path` is whose rows they are.
+
+        Raises:
+            RequestError: no row has that split.
+        """
+        rows = self.rows(split)
+        if split is not None and not len(rows):
+            names = ", ".join(name or "'' (of no split)" for name in self.counts) or "none"
+            raise RequestError(f"{path} has no split {quoted(split)}: its splits are {names}")
+        return rows
 
     @property
     def counts(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
@@ -150,4 +151,25 @@ def test_a_full_disk_leaves_no_half_of_the_challenge_file(tmp_path):
             write_challenge(tmp_path / "test.zip", list("abcdefghi"), logits)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_challenge_file_is_not_held_in_memory(tmp_path):
+    count = 1000
+    logits = {"verb": torch.rand(count, 97), "noun": torch.rand(count, 300)}
+    ids = [f"P01_01_{number}" for number in range(count)]
+    tracemalloc.start()
+    try:
+        write_challenge(tmp_path / "test.zip", ids, logits)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (tmp_path / "test.zip").stat().st_size / 2
+
+
+def test_a_challenge_file_that_reads_back_otherwise_is_not_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda self: "test.json")
+    logits = {"verb": torch.rand(1, 97), "noun": torch.rand(1, 300)}
+    with pytest.raises(StoreError, match="reads back other bytes"):
+        write_challenge(tmp_path / "test.zip", ["a"], logits)
     assert not list(tmp_path.iterdir())

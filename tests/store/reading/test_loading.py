@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from egofeat.boxes import Boxes
+from egofeat.errors import RequestError
 from egofeat.store import open_persons, open_store
 
 ABOUT = {
@@ -61,3 +62,9 @@ def test_persons_have_a_label_a_class(make, tmp_path):
     features, labels = open_persons(writer.path, others=1).as_dataset()[0]
     assert features.shape == (2, 5)
     assert labels["action"].tolist() == [False, False]
+
+
+def test_a_split_that_the_store_does_not_have_is_refused(store):
+    for ask in (store.rows, store.as_dataset):
+        with pytest.raises(RequestError, match="has no split 'nope': its splits are train, val"):
+            ask("nope")

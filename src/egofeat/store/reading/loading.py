@@ -24,12 +24,12 @@ class LabelledFeatures(Dataset[Labelled]):
     Args:
         features: of the rows.
         table: what is known of them.
-        split: whose rows; None for all.
+        rows: [len] numbers of those that are wanted.
     """
 
-    def __init__(self, features: Features, table: Table, split: str | None = None) -> None:
+    def __init__(self, features: Features, table: Table, rows: NDArray[np.int64]) -> None:
         self.features = features
-        self.rows: NDArray[np.int64] = table.rows(split)
+        self.rows = rows
         """[len] row of each item in the store."""
         self.labels = {
             target: torch.from_numpy(of[self.rows]) for target, of in table.labels.items()

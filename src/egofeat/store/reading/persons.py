@@ -101,10 +101,14 @@ class PersonRows(Rows, Features):
         self.store.features.advise(np.unique(wanted[wanted >= 0]))
 
     def as_dataset(self, split: str | None = None) -> "LabelledFeatures":
-        """Rows of a split, or of all, as a data set for `torch.utils.data.DataLoader`."""
+        """Rows of a split, or of all, as a data set for `torch.utils.data.DataLoader`.
+
+        Raises:
+            RequestError: the store has no such split.
+        """
         from egofeat.store.reading.loading import LabelledFeatures  # noqa: PLC0415
 
-        return LabelledFeatures(self, self.table, split)
+        return LabelledFeatures(self, self.table, self.table.present(split, self.path))
 
     def teaching(self, targets: Sequence[str]) -> NDArray[np.bool_]:
         """[rows] which can be learnt from: annotated persons, whatever they do."""

@@ -101,6 +101,14 @@ class FeatureStore(Tabled):
             groups=np.full(len(videos), ""),
         )
 
+    def rows(self, split: str | None = None) -> NDArray[np.int64]:
+        """Row numbers of a split, or of all.
+
+        Raises:
+            RequestError: the store has no such split.
+        """
+        return self.table.present(split, self.path)
+
     def __contains__(self, id_: object) -> bool:
         return id_ in self.table.numbers
 
@@ -226,10 +234,14 @@ class SegmentStore(FeatureStore, Features):
         self.features.advise(np.asarray(rows, dtype=np.int64))
 
     def as_dataset(self, split: str | None = None) -> "LabelledFeatures":
-        """Rows of a split, or of all, as a data set for `torch.utils.data.DataLoader`."""
+        """Rows of a split, or of all, as a data set for `torch.utils.data.DataLoader`.
+
+        Raises:
+            RequestError: the store has no such split.
+        """
         from egofeat.store.reading.loading import LabelledFeatures  # noqa: PLC0415
 
-        return LabelledFeatures(self, self.table, split)
+        return LabelledFeatures(self, self.table, self.rows(split))
 
     def gaze_points(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Where the wearer looked at each step of rows, in what the network saw of it.
