@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from egofeat.extract.backbones.backbone import Backbone
-from egofeat.extract.weights_choice import ChosenWeights
+from egofeat.extract.weights import ChosenWeights
 from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import ShardRows, StoreWriter
