@@ -270,9 +270,7 @@ def test_a_trunk_without_classifier_has_features_and_no_logits(state):
     with torch.inference_mode():
         bare = build(["gap"], without_head(state), 0)(clip)["gap"]
         assert torch.equal(bare, build(["gap"], state, 0)(clip)["gap"])
-    with pytest.raises(
-        WeightsError, match=r"no classifier \(head\.projection\.weight\)"
-    ):
+    with pytest.raises(WeightsError, match=r"no classifier \(head\.projection\.weight\)"):
         build(["logits"], without_head(state), 0)
 
 

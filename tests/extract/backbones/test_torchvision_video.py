@@ -164,9 +164,7 @@ def test_a_classifier_may_be_another_or_missing(name, classifier):
     for part in ("weight", "bias"):
         del state[f"{classifier}.{part}"]
     assert build(["gap"], state, 0)(clip)["gap"].ndim == 2
-    with pytest.raises(
-        WeightsError, match=rf"{name} have no classifier \({classifier}"
-    ):
+    with pytest.raises(WeightsError, match=rf"{name} have no classifier \({classifier}"):
         build(["logits"], state, 0)
 
 
