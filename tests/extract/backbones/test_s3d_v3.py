@@ -156,7 +156,7 @@ def test_random_weights_are_of_a_usual_scale(name):
     assert not torch.equal(first["gap"], other["gap"])
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", ["s3d_v3_top_heavy", "s3d_v1_top_heavy"])
 def test_bf16_is_near(name):
     frames, size = SMALLEST[name]
     clip = torch.randn(1, 3, frames, size, size, generator=torch.Generator().manual_seed(7))

@@ -113,14 +113,14 @@ def test_a_killed_training_resumes_to_the_same_bits(order_task, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "changed"),
+    ("name", "options", "changed"),
     [
-        ("conv1d", {"optimizer": "sgd", "amp": "bf16"}),
-        ("lstm", {"optimizer": "adamw", "schedule": "cosine"}),
+        ("conv1d", {"width": 16}, {"optimizer": "sgd", "amp": "bf16"}),
+        ("lstm", {}, {"optimizer": "adamw", "schedule": "cosine"}),
     ],
 )
 def test_a_training_cut_between_epochs_resumes_to_the_same_bits(
-    order_task, tmp_path, name, changed
+    order_task, tmp_path, name, options, changed
 ):
     class Cut(Exception):
         pass
@@ -132,11 +132,11 @@ def test_a_training_cut_between_epochs_resumes_to_the_same_bits(
     task, config = order_task(90), replace(QUICK, epochs=4, **changed)
     checkpoint = tmp_path / "checkpoint.safetensors"
     torch.manual_seed(config.seed)
-    head = build_head(name, task.features.row_shape, {"order": 2})
+    head = build_head(name, task.features.row_shape, {"order": 2}, **options)
     with pytest.raises(Cut):
         train(head, task, config, checkpoint=checkpoint, on_epoch=cut)
-    resumed, after = fitted(name, task, config, checkpoint=checkpoint)
-    straight, before = fitted(name, task, config)
+    resumed, after = fitted(name, task, config, checkpoint=checkpoint, **options)
+    straight, before = fitted(name, task, config, **options)
     assert after.history == before.history
     assert all(torch.equal(resumed.state_dict()[k], v) for k, v in straight.state_dict().items())
 
