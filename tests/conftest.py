@@ -15,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from egofeat import console
 from egofeat.pipelines.figures import style
 
 WIDTH, HEIGHT, BLOCK, BITS = 128, 96, 16, 8
@@ -33,6 +34,12 @@ def _unsynced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command that another test ran calls options is forgotten."""
+    monkeypatch.setattr(console, "_typed", {})
 
 
 class _Blank:

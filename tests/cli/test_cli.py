@@ -15,6 +15,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from egofeat import console
 from egofeat.cli import app, main
 
 
@@ -186,6 +187,12 @@ def test_a_wrong_request_is_one_sentence_and_2(work, run, words, sentence):
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("egofeat: ")
     assert sentence in last
+
+
+def test_after_a_command_python_is_told_in_its_own_words(work, capsys):
+    assert "--part 4/3" in egofeat("extract", "--part", "4/3", cwd=work).stderr
+    console.note("give `clip_frames`")
+    assert capsys.readouterr().err == "give `clip_frames`\n"
 
 
 def test_a_store_that_is_not_there_is_a_wrong_request(work):

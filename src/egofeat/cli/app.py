@@ -35,6 +35,8 @@ def main() -> None:
         _run()
     except KeyboardInterrupt:  # when the work was done, and the program nearly
         sys.exit(130)
+    finally:
+        console.name_options({})  # whoever calls this from Python goes on in Python
 
 
 def _run() -> None:

@@ -150,7 +150,9 @@ class Command(TyperCommand):
             Console().print(panel)
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Refuse options that went, in a sentence that says where."""
+        """Sentences name options as typed; one that went is refused, and they say where it is."""
+        own = {name: one.typed for one in self.said("options").values() for name in one.names}
+        console.name_options({**_TYPED, **own})
         for word in args:
             if sentence := self.said("gone").get(word.partition("=")[0]):
                 raise RequestError(sentence)
@@ -158,9 +160,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run; sentences name options as typed, and say what to do after an interruption."""
-        own = {name: one.typed for one in self.said("options").values() for name in one.names}
-        console.name_options({**_TYPED, **own})
+        """Run; an interruption is said, and what to do then."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
