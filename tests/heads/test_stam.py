@@ -116,12 +116,15 @@ KINDS = (
     {"select": "sample"},
     {"select": "sample", "residual": False},
 )
-
-
-@pytest.mark.parametrize(
-    ("depth", "options"),
-    [*((1, kind) for kind in KINDS), (2, {}), (3, {"select": "topk"}), (3, {"select": "sample"})],
+SOFT: dict[str, str] = {}
+DEEPER = (
+    *((depth, kind) for depth in (2, 3) for kind in (SOFT, {"select": "sample"})),
+    (3, {"select": "topk"}),
 )
+"""What docs/attention.md tells of more than one module."""
+
+
+@pytest.mark.parametrize(("depth", "options"), [*((1, kind) for kind in KINDS), *DEEPER])
 def test_every_kind_and_every_depth(taught, bar, depth, options):
     accuracy, gaze, _ = taught("stam", 1.0, depth=depth, **SMALL, **options)
     assert accuracy >= bar + 0.4
