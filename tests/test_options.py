@@ -155,6 +155,14 @@ def test_a_file_is_read_as_it_is_typed_or_as_the_fields_are(tmp_path):
     assert read_saved(file, [ExtractRequest])["taps"] == (("gap",), ("map", "gap"))
 
 
+def test_a_file_has_no_names_of_one_letter():
+    class Command(Options):
+        out: Path = option("Where.", flag="--out,-o")
+
+    (out,) = declared(Command)
+    assert (out.flags, out.names) == (("--out", "-o"), {"out"})
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -222,7 +222,8 @@ class Declared:
     @property
     def names(self) -> set[str]:
         """What files and sentences may call it: as the field, or as it is typed."""
-        return {self.name, *(flag.removeprefix("--").replace("-", "_") for flag in self.flags)}
+        long = (flag.removeprefix("--") for flag in self.flags if flag.startswith("--"))
+        return {self.name, *(flag.replace("-", "_") for flag in long)}
 
     @property
     def remarks(self) -> list[str]:
