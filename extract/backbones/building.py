@@ -44,7 +44,8 @@ def fill(
     if state is None:
         return seeded(make, seed)
     classes = count_classes(state, f"{classifier}.weight", needed, name)
-    network = make() if classes is None else make(num_classes=classes)
+    with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
+        network = make() if classes is None else make(num_classes=classes)
     if classes is None:
         own = network.get_submodule(classifier).state_dict(prefix=f"{classifier}.")
         state = {**own, **state}

@@ -205,7 +205,9 @@ def test_a_trained_network_comes_back_folded(name):
         logits = build(["logits"], trained.state_dict(), 0)(clip)["logits"]
     assert logits.shape == (2, 5)
     assert (logits - expected).abs().max() <= RELATIVE * expected.abs().max()
+    drawn = torch.get_rng_state()
     short = build([spec.taps[0]], trained.state_dict(), 0)
+    assert torch.equal(drawn, torch.get_rng_state())  # the caller's numbers stay as they were
     assert sum(1 for _ in short.stages.children()) == 1
     assert not any(p.requires_grad for p in short.parameters())
 
