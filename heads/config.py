@@ -160,8 +160,9 @@ class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
         steps = self.lr_milestones
         if self.schedule == "multistep" and not steps:
             raise RequestError("`schedule` multistep needs `lr_milestones`, as 300,1000")
+        said = ",".join(map(str, steps or ()))
         if steps and (steps[0] < 1 or list(steps) != sorted(set(steps))):
-            raise RequestError(f"`lr_milestones` must ascend from 1 or more, not {steps}")
+            raise RequestError(f"`lr_milestones` must ascend from 1 or more, not {said}")
 
     @property
     def unit(self) -> str:

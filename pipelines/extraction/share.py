@@ -1,6 +1,7 @@
 """What there is to do of an extraction: this part's share, what of it is there, what is left."""
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,8 +62,9 @@ class Share:
     def renewed_by(self) -> str:
         """What extracts changed videos again."""
         if self.job.persons:
-            return f"`egofeat prune {self.job.store}` and the same command"
-        return f"`egofeat reextract --all {self.job.dataset.name}`"
+            return f"`egofeat prune --yes {shlex.quote(str(self.job.store))}` and the same command"
+        name = shlex.quote(self.job.dataset.name)
+        return f"`egofeat reextract --all {name}`, with the same `manifest` and `out`,"
 
     @property
     def splits(self) -> dict[str, int]:

@@ -46,7 +46,8 @@ def claim(out: Path | None, config: RunConfig) -> Iterator[Path]:
                 yield path
                 return
     raise RequestError(
-        f"{out} holds another run, or none: name another folder with `out`, or remove it"
+        f"{out} holds another run, with other options, or other files: name another folder with "
+        "`out`, or remove it"
     )
 
 

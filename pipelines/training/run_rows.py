@@ -61,9 +61,9 @@ def open_run_rows(run: Run, store: Places | None = None, check: Check | None = N
         check: refuses a store; None takes those of the same features alone.
 
     Raises:
-        RequestError: another number of places than the run has stores.
-        StoreError: it is absent, its features were made by another recipe, or its classes
-            are no longer those that the head tells apart.
+        RequestError: another number of places than the run has stores, or a store whose features
+            were made by another recipe.
+        StoreError: it is absent, or its classes are no longer those that the head tells apart.
     """
     sources = run.config.sources
     places = listed(store) or [Path(source.store) for source in sources]
@@ -88,10 +88,10 @@ def _check_features(run: Run, source: Source, store: FeatureStore) -> None:
     # Of persons, whoever else was looked at, and whatever other taps the store has.
     if store.digest == source.digest or (own.of_persons and here.of_boxes(own.boxes) == own):
         return
-    raise StoreError(
+    raise RequestError(
         f"store {store.path} ({store.digest[:8]}) holds other features than run {run.path} was "
-        f"trained on ({source.digest[:8]}): name that store with `store`, or fit the head again on "
-        "this one"
+        f"trained on ({source.digest[:8]}): name the store of those with `store`, or fit the head "
+        "again on this one"
     )
 
 

@@ -53,7 +53,7 @@ def test_a_replaced_video_is_told_and_made_anew(project, encoder, form):
     assert [Path(video).stem for video in told.changed_videos] == ["b"]
     (said,) = [line for line in told.lines() if "changed since" in line]
     assert said.startswith("1 video changed since the features were made: ")
-    assert "`egofeat reextract --all mine` extracts them again" in said
+    assert "`egofeat reextract --all mine`, with the same `manifest` and `out`, extracts" in said
     assert extract.forecast(config).changed_videos == told.changed_videos
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     assert stale.changes[0].startswith("1 video changed: ")

@@ -57,7 +57,7 @@ def test_what_cannot_be_evaluated_is_one_sentence(run, verb_noun_store, tmp_path
     with pytest.raises(RequestError, match="is not a run"):
         evaluate(tmp_path / "features")
     other = verb_noun_store(weights="random:1")
-    with pytest.raises(StoreError, match="holds other features than run"):
+    with pytest.raises(RequestError, match="holds other features than run"):
         evaluate(run.path, store=other)
     (tmp_path / "run" / "head.safetensors").write_bytes(b"torn")
     with pytest.raises(RequestError, match="no head that fits its config"):

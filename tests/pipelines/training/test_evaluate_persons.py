@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from egofeat.boxes import Boxes, boxes_digest, key_frame_id, stamp_of
-from egofeat.errors import RequestError, StoreError
+from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision, overlaps
 from egofeat.heads.roi import RoiHead
@@ -328,5 +328,5 @@ def test_a_run_is_judged_on_boxes_of_both_kinds(run, write, truth):
 
 def test_other_features_are_refused(run, write, truth):
     other = write(truth, *noisy(truth), "other", weights="random:1")
-    with pytest.raises(StoreError, match="holds other features than run"):
+    with pytest.raises(RequestError, match="holds other features than run"):
         evaluate(run.path, store=other, device="cpu")

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from egofeat.boxes import Boxes, boxes_digest
-from egofeat.errors import RequestError, StoreError, WeightsError
+from egofeat.errors import RequestError, WeightsError
 from egofeat.heads import TrainerConfig
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.pipelines.exporting.export import ExportConfig, export
@@ -245,7 +245,7 @@ def test_detected_boxes_are_for_evaluation(config, persons):
     assert not opened.annotated.any()
     assert opened.row_shape == run.config.sources[0].shape
     assert evaluate(config.out, store=detected, device="cpu").boxes == "detected"
-    with pytest.raises(StoreError, match="holds other features than run"):
+    with pytest.raises(RequestError, match="holds other features than run"):
         open_run_rows(run, persons(boxes=moved, out="slower", fps=15.0))
     with pytest.raises(RequestError, match="reads persons of key frames"):
         open_run_store(run)

@@ -142,7 +142,7 @@ def test_stores_that_have_moved_are_named_in_order(config, stores, tmp_path, fus
     assert evaluate(run.path, store=moved, device="cpu").metrics == run.evaluation.metrics
     with pytest.raises(RequestError, match="trained on 2 stores and 1 are named: give `store`"):
         evaluate(run.path, store=moved[0])
-    with pytest.raises(StoreError, match="holds other features than run"):
+    with pytest.raises(RequestError, match="holds other features than run"):
         evaluate(run.path, store=moved[::-1])
 
 

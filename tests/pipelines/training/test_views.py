@@ -195,7 +195,7 @@ def test_other_views_than_the_stores_are_refused(clip_store, fitted):
         evaluate(run, views=(10, 3))
     with pytest.raises(RequestError, match="has 10x3 views a segment and `views` asks for 3x10"):
         evaluate(run, store=many, views=(3, 10))
-    with pytest.raises(StoreError, match="holds other features than run"):
+    with pytest.raises(RequestError, match="holds other features than run"):
         evaluate(run, store=many)
     with pytest.raises(RequestError, match="trained on 1 stores and 2 are named"):
         evaluate(run, store=[many, many], views=(10, 3))
