@@ -32,32 +32,34 @@ SMALL = 10_000_000
 """Parameters of a network that is kept for the next test."""
 
 
-@pytest.fixture(autouse=True, scope="session")
+_built: dict[Any, nn.Module] = {}
+_shapes: dict[Any, dict[str, tuple[int, ...]]] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
 def _networks_are_built_once() -> Iterator[None]:
     """A random network is the same each time: build it, and find its taps' shapes, once."""
-    built: dict[Any, nn.Module] = {}
-    shapes: dict[Any, dict[str, tuple[int, ...]]] = {}
     build, tap_shapes = ChosenWeights.build, Backbone.tap_shapes
 
     def build_once(chosen: ChosenWeights, make: Any) -> nn.Module:
         if chosen.state is not None or make.keywords:  # a file's, or a detector's
             return build(chosen, make)
         key = (make.func, *make.args, chosen.seed)
-        if key not in built:
+        if key not in _built:
             network = build(chosen, make)
             if sum(weight.numel() for weight in network.parameters()) > SMALL:
                 return network
             network.built_as = key
-            built[key] = network
-        return copy.deepcopy(built[key])
+            _built[key] = network
+        return copy.deepcopy(_built[key])
 
     def shapes_once(backbone: Backbone, size: int, frames: int = 1) -> dict[str, tuple[int, ...]]:
         if (made := getattr(backbone.module, "built_as", None)) is None:
             return tap_shapes(backbone, size, frames)
         key = (made, size, frames)
-        if key not in shapes:
-            shapes[key] = tap_shapes(backbone, size, frames)
-        return dict(shapes[key])
+        if key not in _shapes:
+            _shapes[key] = tap_shapes(backbone, size, frames)
+        return dict(_shapes[key])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChosenWeights, "build", build_once)

@@ -19,7 +19,7 @@ from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 
 video, seconds, out = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-segments = tuple(Segment(str(t), "v", t, t + 3.0) for t in range(0, seconds - 3, 2))
+segments = tuple(Segment(str(t), "v", t, t + 3.0) for t in range(0, seconds - 3, 6))
 dataset = Dataset("long", {"v": Media(video)}, segments, {})
 report = run(
     ExtractConfig(out=out, weights="random", taps=("block0",), frames=2, size=32, device="cpu"),
