@@ -166,8 +166,8 @@ def test_the_challenge_file_is_not_held_in_memory(tmp_path):
             tracemalloc.stop()
 
     peak(10)
-    more = peak(600) - peak(200)
-    sizes = [(tmp_path / f"{count}.zip").stat().st_size for count in (200, 600)]
+    more = peak(1200) - peak(400)
+    sizes = [(tmp_path / f"{count}.zip").stat().st_size for count in (400, 1200)]
     assert more < (sizes[1] - sizes[0]) / 4
 
 
