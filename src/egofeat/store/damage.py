@@ -92,7 +92,7 @@ class PlainFiles:
         return found.st_size
 
 
-def open_plain(path: Path) -> tuple[int, int]:
+def open_plain(path: Path | str) -> tuple[int, int]:
     """Open a file for reading: its descriptor, which the caller closes, and its bytes.
 
     Raises:

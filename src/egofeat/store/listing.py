@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from egofeat.errors import StoreError
 from egofeat.store.description import Description, find_stores
-from egofeat.store.formats.registry import open_shards
-from egofeat.store.formats.shard import makers, offsets_of, segments_in
-from egofeat.store.reading.selection import select
+from egofeat.store.formats.registry import format_of
+from egofeat.store.formats.shard import offsets_of
+from egofeat.store.reading.index import index_of
 from egofeat.store.sidecar.failures import all_failures
 from egofeat.store.sidecar.segments import read_segments
 from egofeat.store.superseding import is_superseded
@@ -94,17 +92,18 @@ def _summary(path: Path) -> StoreSummary:
     problem = ""
     remarks: list[str] = []
     try:
-        shards = open_shards(path, description)
-        asked = read_segments(path)
-        selection = select(shards, asked)
-        remarks += _differences(makers(shards))
-        segments, stale = len(selection.row_of), len(selection.stale)
+        index = index_of(path, description)
+        shards = index.shards
+        remarks += _differences(shards.makers)
+        segments, stale = len(index.table), index.stale
         if description.recipe.flat:
-            lengths = [np.diff(offsets_of(shard, flat=True)) for shard in shards]
-            rows = int(selection.column(lengths, np.dtype(np.int64)).sum())
-        done = segments_in(shards)
-        wanted = set(asked.keys) if asked is not None else None
-        failures = len(all_failures(path, done, wanted, remarks.append))
+            form, of_rows = format_of(path, description), ~shards.by_shard["flat"]
+            shards.refuse(of_rows, form, lambda shard: offsets_of(shard, flat=True))
+            rows = int(index.column("length").sum())
+        if any(path.glob("failures-*.jsonl")):
+            asked = read_segments(path)
+            wanted = set(asked.keys) if asked is not None else None
+            failures = len(all_failures(path, set(shards.keys), wanted, remarks.append))
     except StoreError as error:
         problem = str(error)
     made_with = description.made_with

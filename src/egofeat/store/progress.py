@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from egofeat.store.description import Description, begun
-from egofeat.store.formats.registry import open_shards
-from egofeat.store.formats.shard import segments_in
-from egofeat.store.rows import Failure, Key, keys
+from egofeat.store.reading.index import shards_of
+from egofeat.store.rows import Failure, Key
 from egofeat.store.sidecar.failures import Tell, all_failures
 
 Stamp = tuple[int, int, int, int]
@@ -43,12 +44,13 @@ def progress_of(store: Path, tell: Tell = bool) -> Progress:
     """
     if not begun(store):
         return Progress()
-    shards = open_shards(store, Description.read(store))
-    done = segments_in(shards)
+    shards = shards_of(store, Description.read(store))
+    done = set(shards.keys)
+    known = np.repeat(shards.by_shard["stamps"], shards.by_shard["count"]).tolist()
     stamps: dict[Key, Stamp] = {}
-    for shard in shards:
-        if (columns := shard.media_stamps) is not None:
-            of_shard = keys(shard.ids, shard.starts, shard.stops)
-            rows = ((size, at, first, rate) for size, at, first, rate in columns.tolist())
-            stamps |= dict(zip(of_shard, rows, strict=True))
+    for key, there, stamp in zip(
+        shards.keys, known, shards.by_segment["stamp"].tolist(), strict=True
+    ):
+        if there:
+            stamps[key] = tuple(stamp)
     return Progress(done, all_failures(store, done, None, tell), stamps)

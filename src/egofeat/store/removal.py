@@ -14,12 +14,13 @@ from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, sync, temporary_path
 from egofeat.store.formats.registry import format_of
+from egofeat.store.reading.kept import NAME as INDEX
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 
 _WORKER = "prune"
-_KNOWN = (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ, "shards")
+_KNOWN = (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ, INDEX, "shards")
 
 
 def check_removable(path: Path) -> None:

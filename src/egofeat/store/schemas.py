@@ -87,3 +87,42 @@ class SegmentsText(BaseModel):
             highest = max((label for label in labels if label is not None), default=-1)
             if highest >= len(self.classes.get(target, ())):
                 raise ValueError(f"labels.{plain(target)}: {highest} has no class")
+
+
+_Stamp = tuple[int, int, int, int, int]
+
+
+class TableText(BaseModel):
+    """What a store's index says of the manifest's table, its columns aside."""
+
+    classes: dict[Name, tuple[str, ...]]
+    tail: dict[str, frozenset[_Label]]
+    unseen: frozenset[str]
+    benchmark: tuple[str, ...]
+    labels: tuple[str, ...]
+    published: tuple[str, ...]
+    segments: _Stamp
+    stale: Annotated[int, Field(ge=0)]
+    rows: Annotated[int, Field(ge=0, lt=2**40)]
+
+
+class IndexText(BaseModel):
+    """What a store's index says beside its columns."""
+
+    recipe: str
+    taken: int
+    shards: Annotated[int, Field(ge=0, lt=2**40)]
+    segments: Annotated[int, Field(ge=0, lt=2**40)]
+    makers: tuple[dict[str, str], ...]
+    table: TableText | None
+
+
+_Kind = Annotated[str, Field(pattern=r"^(<U[1-9]\d{0,5}|<i8|<f8|\|b1)$")]
+_Extent = Annotated[int, Field(ge=0, lt=2**40)]
+
+
+class ColumnsText(BaseModel):
+    """Where in the file of an index each column lies: kind, shape, offset, crc32."""
+
+    notes: IndexText
+    columns: dict[str, tuple[_Kind, tuple[_Extent, ...], _Extent, int]]

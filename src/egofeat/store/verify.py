@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
 from egofeat.recipe import Recipe
@@ -17,7 +18,8 @@ from egofeat.store.formats.person_columns import check_columns, wrong_rows
 from egofeat.store.formats.registry import format_of, shard_paths
 from egofeat.store.formats.shard import Shard, ShardFormat, offsets_of
 from egofeat.store.formats.soundness import faults_of
-from egofeat.store.reading.selection import Address, select
+from egofeat.store.reading.selection import select
+from egofeat.store.reading.shards import Shards
 from egofeat.store.seal import has_seal
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.box_table import BoxTable
@@ -67,14 +69,15 @@ def verify(path: Path | str) -> list[Problem]:
             shards.append(shard)
             problems += _damage(shard, form, description.recipe)
     problems += _unchecked(shards)
-    selection = select(shards, wanted)
+    columns = Shards.of(store / "shards", description.recipe, shards)
+    selection = select(columns, wanted)
     problems += _rows(
-        shards,
+        columns,
         selection.duplicates,
         "is in an earlier row too, and is read from there: harmless, but it takes space",
     )
     problems += _rows(
-        shards,
+        columns,
         selection.stale,
         "is not what the manifest now asks for, and is not read: delete its shard to free the "
         "space; what is still needed of it is then extracted again",
@@ -145,7 +148,8 @@ def _unchecked(shards: Sequence[Shard]) -> Iterator[Problem]:
         )
 
 
-def _rows(shards: Sequence[Shard], rows: Sequence[Address], message: str) -> Iterator[Problem]:
-    for number, row in rows:
-        shard = shards[number]
-        yield Problem(shard.path.name, shard.ids[row], message)
+def _rows(shards: Shards, segments: NDArray[np.int64], message: str) -> Iterator[Problem]:
+    names = shards.by_shard["name"][shards.shard_of[segments]]
+    ids = shards.by_segment["id"][segments]
+    for name, id_ in zip(names.tolist(), ids.tolist(), strict=True):
+        yield Problem(name, id_, message)

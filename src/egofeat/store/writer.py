@@ -14,9 +14,10 @@ from egofeat.segments import Dataset
 from egofeat.store.damage import writing
 from egofeat.store.description import Description, begun
 from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
-from egofeat.store.formats.registry import check_choice, format_of, open_shards
-from egofeat.store.formats.shard import Content, segments_in
+from egofeat.store.formats.registry import check_choice, format_of
+from egofeat.store.formats.shard import Content
 from egofeat.store.formats.soundness import faults_of
+from egofeat.store.reading.index import shards_of
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.sidecar.box_table import write_boxes
 from egofeat.store.sidecar.failures import (
@@ -121,8 +122,7 @@ class StoreWriter:
         Raises:
             StoreError: a shard is damaged.
         """
-        shards = open_shards(self.path, self.description)
-        return segments_in(shards)
+        return set(shards_of(self.path, self.description).keys)
 
     def write_shard(self, name: str, rows: ShardRows) -> Path:
         """Publish rows as the shard `name`, over an older one of that name.

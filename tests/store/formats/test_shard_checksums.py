@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from egofeat.boxes import Boxes
 from egofeat.errors import StoreError
 from egofeat.store import FORMATS, open_store, verify
-from egofeat.store.formats.shard import makers
+from egofeat.store.description import Description
+from egofeat.store.reading.index import shards_of
 
 STAMPS = np.array([[1 << 40, 1_700_000_000_123_456_789, -1, -1], [-1, -1, 1, 29_970_000]])
 
@@ -122,8 +123,8 @@ def test_a_shard_says_what_made_it_and_of_which_media(make, tmp_path, form):
     assert second.media_stamps is None
     assert open_store(path).media_stamps is None
     host = first.made_with["host"]
-    told = [{"egofeat": "0", "device": "é", "host": host}, {"egofeat": "9", "host": host}]
-    assert makers([first, second, first]) == told
+    told = ({"egofeat": "0", "device": "é", "host": host}, {"egofeat": "9", "host": host})
+    assert shards_of(path, Description.read(path)).makers == told
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -142,7 +143,8 @@ def test_shards_from_before_there_were_checksums_are_read_and_told(make, tmp_pat
     store = open_store(path)
     np.testing.assert_array_equal(store.take(np.arange(2)), expected)
     assert store.times.shape == (4, 2)
-    assert makers(_shards(path, form)[:1]) == []
+    assert [one.get("egofeat") for one in shards_of(path, Description.read(path)).makers] == ["0"]
+    assert not _shards(path, form)[0].made_with
     (problem,) = verify(path)
     assert (problem.shard, problem.id) == ("", None)
     assert "1 of 2 shards have no checksums of their times" in problem.message

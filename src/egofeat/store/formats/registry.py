@@ -7,7 +7,7 @@ from egofeat.errors import RequestError, StoreError
 from egofeat.plugins import Plugin, Registry
 from egofeat.store.description import Description
 from egofeat.store.formats.hdf5 import Hdf5Format
-from egofeat.store.formats.shard import Shard, ShardFormat
+from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.formats.zarr import ZarrFormat
 
 
@@ -60,16 +60,10 @@ def format_of(store: Path, description: Description) -> ShardFormat:
 
 def shard_paths(store: Path, description: Description) -> list[Path]:
     """List the published shards of a store, by name."""
-    suffix = format_of(store, description).suffix
-    found = (store / "shards").glob(f"*{suffix}")
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def open_shards(store: Path, description: Description) -> list[Shard]:
-    """Open every shard of a store, by name.
-
-    Raises:
-        StoreError: a shard is damaged.
-    """
     form = format_of(store, description)
-    return [form.open(path) for path in shard_paths(store, description)]
+    return sorted(path for path in (store / "shards").glob("*") if is_shard(path.name, form))
+
+
+def is_shard(name: str, form: ShardFormat) -> bool:
+    """Whether a name in the folder of shards is that of a published one."""
+    return name.endswith(form.suffix) and not name.startswith(".")

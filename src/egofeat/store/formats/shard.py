@@ -8,7 +8,7 @@ checksum of everything but the features, whose rows have their own.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from egofeat.store.damage import reading
 from egofeat.store.formats.checksums import Column, check, checksum, checksums
-from egofeat.store.rows import Key, ShardRows, keys
+from egofeat.store.rows import ShardRows
 
 PERSON_COLUMNS: Mapping[str, tuple[int, ...]] = {"boxes": (4,), "scores": ()}
 """What a shard of persons has beside its taps, float32, to the shape of a row's part."""
@@ -310,17 +310,3 @@ def offsets_of(shard: Shard, *, flat: bool) -> NDArray[np.int64]:
         if not flat and shard.offsets is not None:
             raise ValueError("it has offsets, and its segments are a row each")
     return np.arange(len(shard.ids) + 1) if shard.offsets is None else shard.offsets
-
-
-def segments_in(shards: Iterable[Shard]) -> set[Key]:
-    """Every segment that stands in one of the shards."""
-    return {key for shard in shards for key in keys(shard.ids, shard.starts, shard.stops)}
-
-
-def makers(shards: Iterable[Shard]) -> list[Mapping[str, str]]:
-    """What made the shards, each once, in their order; nothing of those that do not say."""
-    found: list[Mapping[str, str]] = []
-    for shard in shards:
-        if shard.made_with and shard.made_with not in found:
-            found.append(shard.made_with)
-    return found

@@ -1,5 +1,6 @@
 """Beginning a store with shards of another one of the same recipe, without copying their bytes."""
 
+import itertools
 import math
 import os
 import shutil
@@ -9,9 +10,8 @@ from pathlib import Path
 from egofeat.store.damage import writing
 from egofeat.store.description import Description
 from egofeat.store.files import publish, remove_leftovers, sync_tree, temporary_path
-from egofeat.store.formats.registry import open_shards
-from egofeat.store.formats.shard import segments_in
-from egofeat.store.rows import Key, keys
+from egofeat.store.reading.index import shards_of
+from egofeat.store.rows import Key
 from egofeat.store.sidecar.failures import all_failures, failures_path, write_failures
 
 _WORKER = "share"
@@ -36,23 +36,25 @@ def share_shards(source: Path, target: Path, fit: Callable[[Key], bool]) -> None
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, _WORKER)
     description = Description.read(source)
-    shards = open_shards(source, description)
+    shards = shards_of(source, description)
     lost = [
         failure
-        for failure in all_failures(source, segments_in(shards), None)
+        for failure in all_failures(source, set(shards.keys), None)
         if failure.windows and fit((failure.id, 0.0, math.inf))
     ]
     write_failures(failures_path(target, _WORKER), lost, _WORKER)
-    for shard in shards:
-        place = folder / shard.path.name
-        if place.exists() or not all(map(fit, keys(shard.ids, shard.starts, shard.stops))):
+    keys = iter(shards.keys)
+    for number, count in enumerate(shards.by_shard["count"].tolist()):
+        shard, segments = shards.path(number), list(itertools.islice(keys, count))
+        place = folder / shard.name
+        if place.exists() or not all(map(fit, segments)):
             continue
         with writing(place):
             temporary = temporary_path(place, _WORKER)
-            if shard.path.is_dir():
-                shutil.copytree(shard.path, temporary, copy_function=_link)
+            if shard.is_dir():
+                shutil.copytree(shard, temporary, copy_function=_link)
             else:
-                _link(str(shard.path), str(temporary))
+                _link(str(shard), str(temporary))
             sync_tree(temporary)
             publish(temporary, place, _WORKER)
     description.create(target, _WORKER)

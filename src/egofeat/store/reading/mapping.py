@@ -15,19 +15,24 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.store.damage import open_plain, reading
-from egofeat.store.formats.shard import Place, TapArray
 from egofeat.store.reading.selection import Addresses
 
 GREAT = 1 << 30
 """Bytes from which a store is great: its pages are handed back to the system now and then."""
 HAND_BACK = 1 << 28
 """Bytes that are gathered from a great store in between."""
+MOST = 30_000
+"""Files that are mapped at a time: Linux has room for 65,530 (`vm.max_map_count`), and others map
+too."""
+_mapped: list[int] = []
+"""Files of each range that there is."""
 _BLOCK = 4 << 20
 """Bytes copied before they are widened: few enough to stay in the processor's cache, and not so
 few that starting two parallel steps a piece counts (1 to 4 MB gather alike, 32 MB 1.25 times
@@ -51,19 +56,54 @@ def _map(address: int | None, size: int, access: int, flags: int, file: tuple[in
     return mapped
 
 
+class Piece(NamedTuple):
+    """Rows of one tap in one shard."""
+
+    file: str
+    offset: int
+    size: int
+    """Bytes."""
+
+    def opened(self) -> int:
+        """Open the file, which the caller closes.
+
+        Raises:
+            ValueError: it is no plain file, or too short.
+            OSError: it cannot be opened.
+        """
+        file, length = open_plain(self.file)
+        # Beyond a file's end a mapping is a bus error. A file that is cut while it is mapped
+        # cannot be helped.
+        if self.offset + self.size > length:
+            os.close(file)
+            raise ValueError(f"it is {length} bytes, and should be {self.offset + self.size}")
+        return file
+
+
+def can_map(files: int) -> bool:
+    """Whether so many files more may be mapped: the system limits how many a process maps."""
+    return sum(_mapped) + files <= MOST
+
+
+def _unmap(address: int, size: int, files: int) -> None:
+    _libc.munmap(address, size)
+    _mapped.remove(files)
+
+
 class AddressRange:
     """Files mapped read-only, one after the other; unmapped when nothing refers to them."""
 
-    def __init__(self, pieces: Sequence[tuple[Place, int]]) -> None:
-        """Map each piece: where its bytes lie in which file, and how many they are.
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        """Map each piece.
 
         Raises:
             StoreError: a file is shorter than that, or the system refuses.
         """
         page = mmap.PAGESIZE
-        heads = [place.offset % page for place, _ in pieces]
+        heads = [piece.offset % page for piece in pieces]
         spans = [
-            -(-(head + size) // page) * page for head, (_, size) in zip(heads, pieces, strict=True)
+            -(-(head + piece.size) // page) * page
+            for head, piece in zip(heads, pieces, strict=True)
         ]
         firsts = list(itertools.accumulate(spans, initial=0))[:-1]
         self.offsets: NDArray[np.int64] = np.array(firsts, np.int64) + np.array(heads, np.int64)
@@ -72,21 +112,22 @@ class AddressRange:
         reserve = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self.address = _map(None, self.size, _PROT_NONE, reserve, (-1, 0))
         # At exit the system unmaps, when surely nothing reads any more.
-        weakref.finalize(self, _libc.munmap, self.address, self.size).atexit = False
-        for (place, size), head, first in zip(pieces, heads, firsts, strict=True):
-            with reading(place.file):
-                self._map_piece(place, size, head, self.address + first)
+        weakref.finalize(self, _unmap, self.address, self.size, len(pieces)).atexit = False
+        _mapped.append(len(pieces))
+        for piece, head, first in zip(pieces, heads, firsts, strict=True):
+            try:
+                self._map_piece(piece, head, self.address + first)
+            except (OSError, ValueError) as error:
+                with reading(Path(piece.file)):
+                    raise error from None
 
     @staticmethod
-    def _map_piece(place: Place, size: int, head: int, where: int) -> None:
-        file, length = open_plain(place.file)
+    def _map_piece(piece: Piece, head: int, where: int) -> None:
+        file = piece.opened()
         try:
-            # Beyond a file's end a mapping is a bus error. A file that is cut while it is mapped
-            # cannot be helped.
-            if place.offset + size > length:
-                raise ValueError(f"it is {length} bytes, and should be {place.offset + size}")
             flags = mmap.MAP_SHARED | _MAP_FIXED
-            _map(where, head + size, mmap.PROT_READ, flags, (file, place.offset - head))
+            start = piece.offset - head
+            _map(where, head + piece.size, mmap.PROT_READ, flags, (file, start))
         finally:
             os.close(file)
 
@@ -130,7 +171,7 @@ class MappedRows:
 
     def __init__(
         self,
-        arrays: Sequence[TapArray],
+        pieces: Sequence[Piece],
         addresses: Addresses,
         row_shape: tuple[int, ...],
         dtype: np.dtype[Any],
@@ -138,20 +179,22 @@ class MappedRows:
         self.row_shape = row_shape
         self.dtype = dtype
         self.row_bytes = math.prod(row_shape) * dtype.itemsize
-        self.range = AddressRange(
-            [(array.place, array.shape[0] * self.row_bytes) for array in arrays if array.place]
-        )
-        firsts = self.range.offsets[addresses.shard_of]
-        self.starts: NDArray[np.int64] = firsts + addresses.row_of * self.row_bytes
-        """[rows] bytes from the range's start to each row's first byte."""
+        self.range = AddressRange(pieces)
+        self._addresses = addresses
         self._buffers = threading.local()
         self._gathered = 0
         self._random = False
 
+    def _starts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bytes from the range's start to the first byte of each row."""
+        shard_of, row_of = self._addresses.of(rows)
+        starts: NDArray[np.int64] = self.range.offsets[shard_of] + row_of * self.row_bytes
+        return starts
+
     def stretch(self, first: int, count: int) -> NDArray[Any]:
         """Read-only view of rows that stand one after the other in a shard, at least one."""
-        shape = (count, *self.row_shape)
-        return self.range.array(int(self.starts[first]), shape, self.dtype)
+        start = int(self._starts(np.array([first]))[0])
+        return self.range.array(start, (count, *self.row_shape), self.dtype)
 
     @functools.cached_property
     def _memory(self) -> NDArray[Any]:
@@ -171,7 +214,7 @@ class MappedRows:
         windows = torch.from_numpy(self._memory).as_strided(
             (len(self._memory) - row + 1, row), (1, 1)
         )
-        starts = torch.from_numpy(self.starts[rows] // self.dtype.itemsize)
+        starts = torch.from_numpy(self._starts(rows) // self.dtype.itemsize)
         target = torch.from_numpy(out).view(len(rows), -1)
         if out.dtype == self.dtype:
             torch.index_select(windows, 0, starts, out=target)
@@ -206,5 +249,5 @@ class MappedRows:
         if not self._random:
             self.range.advise(mmap.MADV_RANDOM)
             self._random = True
-        for start in np.sort(self.starts[rows]).tolist():
+        for start in np.sort(self._starts(rows)).tolist():
             self.range.advise(mmap.MADV_WILLNEED, start, self.row_bytes)

@@ -8,7 +8,6 @@ import difflib
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -19,10 +18,11 @@ from egofeat.errors import RequestError, StoreError
 from egofeat.store.damage import reading
 from egofeat.store.description import Description
 from egofeat.store.formats.person_columns import check_columns
-from egofeat.store.formats.registry import format_of, open_shards
+from egofeat.store.formats.registry import format_of
 from egofeat.store.formats.shard import offsets_of, read_column
 from egofeat.store.reading.features import Features, numbered
-from egofeat.store.reading.selection import select
+from egofeat.store.reading.index import index_of
+from egofeat.store.reading.selection import Addresses
 from egofeat.store.reading.tap import open_tap
 from egofeat.store.sidecar.gaze import GazeTable, StepGaze
 from egofeat.store.sidecar.segments import read_segments
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from egofeat.store.reading.loading import LabelledFeatures
 
 Kind = TypeVar("Kind", bound="FeatureStore")
+_NEAR = 1000
+"""Ids among which the nearest to one that is not there is looked for."""
 
 
 class OtherKindError(RequestError, AttributeError):
@@ -58,48 +60,28 @@ class FeatureStore(Tabled):
         self.row_shape: tuple[int, ...] = tuple(self.recipe.taps[tap])
         """Shape of one row, (V, C), (V, C, h, w) or (V, t, C, h, w); flat, without V."""
         self.dtype: np.dtype[Any] = np.dtype(self.recipe.dtype)
-        asked = read_segments(path)
         self._form = format_of(path, description)
-        self._shards = open_shards(path, description)
-        self._selection = select(self._shards, asked)
-        offsets = [offsets_of(shard, flat=self.flat) for shard in self._shards]
-        lengths = self._selection.column([np.diff(of) for of in offsets], np.dtype(np.int64))
-        self.lengths: NDArray[np.int64] = lengths
+        self._index = index_of(path, description)
+        self._shards = self._index.shards
+        of_other_kind = self._shards.by_shard["flat"] != self.flat
+        self._shards.refuse(of_other_kind, self._form, lambda s: offsets_of(s, flat=self.flat))
+        self._addresses = Addresses(self._shards, self._index.chosen)
+        self.lengths: NDArray[np.int64] = self._addresses.lengths
         """[segments] rows of each segment: its windows or persons, else 1."""
-        self._firsts = np.cumsum(lengths) - lengths
-        self._addresses = self._selection.spread(offsets)
         self.features = open_tap(self._form, self._shards, self._addresses, self.recipe, tap)
         """All rows by a number each, segment after segment."""
-        self.clipped: NDArray[np.bool_] = self._selection.column(
-            [shard.clipped for shard in self._shards], np.dtype(np.bool_)
-        )
-        """[segments] whether the video ended before the stop that was requested."""
-        stamps = [of for shard in self._shards if (of := shard.media_stamps) is not None]
-        self.media_stamps: NDArray[np.int64] | None = (
-            self._selection.column(stamps, np.dtype(np.int64))
-            if stamps and len(stamps) == len(self._shards)
-            else None
-        )
-        """[segments, 4] of each segment's media, as `ShardRows` has them; None where a shard does
-        not say."""
-        self.table = self._table(description.dataset, asked)
+        self.table = self._index.table
 
-    def _table(self, dataset: str, asked: Table | None) -> Table:
-        """What the shards say of the segments, and where there is one, the manifest."""
-        column, text, seconds = self._selection.column, np.dtype(np.str_), np.dtype(np.float64)
-        videos = column([shard.videos for shard in self._shards], text)
-        if asked is not None:
-            told = asked.take(self._selection.segment_of)
-            return replace(told, dataset=dataset, videos=videos)
-        return Table(
-            dataset=dataset,
-            ids=column([shard.ids for shard in self._shards], text),
-            videos=videos,
-            starts=column([shard.starts for shard in self._shards], seconds),
-            stops=column([shard.stops for shard in self._shards], seconds),
-            splits=np.full(len(videos), ""),
-            groups=np.full(len(videos), ""),
-        )
+    @functools.cached_property
+    def clipped(self) -> NDArray[np.bool_]:
+        """Whether the video of each segment ended before the stop that was requested."""
+        return self._index.column("clipped")
+
+    @functools.cached_property
+    def media_stamps(self) -> NDArray[np.int64] | None:
+        """[segments, 4] of each one's media, see `ShardRows`; None where a shard does not say."""
+        known = self._shards.by_shard["stamps"]
+        return self._index.column("stamp") if len(known) and known.all() else None
 
     def rows(self, split: str | None = None) -> NDArray[np.int64]:
         """Row numbers of a split, or of all.
@@ -110,7 +92,7 @@ class FeatureStore(Tabled):
         return self.table.present(split, self.path)
 
     def __contains__(self, id_: object) -> bool:
-        return id_ in self.table.numbers
+        return isinstance(id_, str) and self._number(id_) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids.tolist())
@@ -159,13 +141,31 @@ class FeatureStore(Tabled):
 
     def _stretch(self, id_: str) -> slice:
         """Numbers of a segment's rows."""
-        number = self.table.numbers.get(id_)
+        number = self._number(id_)
         if number is None:
-            near = difflib.get_close_matches(id_, self.ids.tolist(), n=1)
+            near = difflib.get_close_matches(id_, self._neighbours(id_), n=1)
             hint = f", the nearest is {near[0]!r}" if near else ""
             raise StoreError(f"{self.path} has {len(self)} segments and none is {id_!r}{hint}")
-        first = int(self._firsts[number])
+        first = int(self._addresses.firsts[number])
         return slice(first, first + int(self.lengths[number]))
+
+    def _number(self, id_: str) -> int | None:
+        """Row of a segment in the table; None where there is none."""
+        place = self._place(id_)
+        number = self._index.order[place : place + 1]
+        return int(number[0]) if len(number) and self.ids[number[0]] == id_ else None
+
+    def _place(self, id_: str) -> int:
+        """Where an id stands, or would stand, among the sorted ones."""
+        # Cut to the width of a column, or NumPy widens all of it; what is longer is not there.
+        word = np.array(id_[: self.ids.dtype.itemsize // 4], self.ids.dtype)
+        return int(np.searchsorted(self.ids, word, sorter=self._index.order))
+
+    def _neighbours(self, id_: str) -> list[str]:
+        """Some ids, of those of many that are sorted around where one would stand."""
+        first = max(0, self._place(id_) - _NEAR // 2)
+        near: list[str] = self.ids[self._index.order[first : first + _NEAR]].tolist()
+        return near
 
     @property
     def has_gaze(self) -> bool:
@@ -207,8 +207,17 @@ class FeatureStore(Tabled):
 
     def _column(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Read a column that has a part a row."""
-        parts = [read_column(self._form, shard, name) for shard in self._shards]
+        rows = self._shards.by_shard["rows"].tolist()
+        parts = [self._part(number, name, count) for number, count in enumerate(rows)]
         return self._addresses.column(parts, dtype)
+
+    def _part(self, number: int, name: str, rows: int) -> NDArray[Any]:
+        """Read a column of one shard."""
+        shard = self._form.open(self._shards.path(number))
+        with reading(shard.path):
+            if shard.rows != rows:
+                raise ValueError(f"it has {shard.rows} rows, and had {rows} when it was opened")
+        return read_column(self._form, shard, name)
 
 
 class SegmentStore(FeatureStore, Features):
@@ -321,9 +330,7 @@ class PersonStore(FlatStore):
 
     def __init__(self, path: Path, description: Description, tap: str) -> None:
         super().__init__(path, description, tap)
-        for shard in self._shards:
-            with reading(shard.path):
-                check_columns(shard)
+        self._shards.refuse(~self._shards.by_shard["persons"], self._form, check_columns)
 
     @functools.cached_property
     def boxes(self) -> NDArray[np.float32]:

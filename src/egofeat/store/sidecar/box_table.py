@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.segments import Dataset
-from egofeat.store.reading.selection import runs
+from egofeat.store.reading.shards import runs
 from egofeat.store.sidecar.tables import Column, check_offsets, read_table, write_arrays
 
 NAME = "boxes.npz"

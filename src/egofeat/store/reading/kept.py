@@ -1,0 +1,222 @@
+"""The file of a store's index: written as columns, and read back so that nothing in it is believed.
+
+Whatever a stranger puts there may at worst say other segments and labels, as the shards may: no
+address that is outside of a shard's file, and nothing that runs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.recipe import Recipe
+from egofeat.store.description import Description
+from egofeat.store.reading.columns import ColumnFile, write_columns
+from egofeat.store.reading.shards import UNFIT, Shards
+from egofeat.store.reading.stamps import NONE, Listed, settled
+from egofeat.store.table import Table
+
+NAME = ".index"
+_COLUMNS = ("ids", "videos", "starts", "stops", "splits", "groups")
+_LEAST = -(1 << 62)
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What the shards of a store say, and the manifest of their segments."""
+
+    shards: Shards
+    chosen: NDArray[np.int64]
+    """[rows] number of each segment that counts among those of the shards, rising."""
+    stale: int
+    """How many segments the manifest no longer asks for."""
+    table: Table
+    """What is known of those that count."""
+    order: NDArray[np.int64]
+    """[rows] of the table, by id."""
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of the shards' segments, of those that count."""
+        whole = self.shards.by_segment[name]
+        return whole if len(self.chosen) == len(whole) else whole[self.chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What the file says, whether or not it still holds."""
+
+    shards: Shards
+    stamps: NDArray[np.int64]
+    """[shards, 5] of each as it was."""
+    taken: int
+    """When they were, in nanoseconds, by the clock of the disk."""
+    segments: tuple[int, ...]
+    """Stamp of segments.json as it was."""
+    index: Index | None
+
+    def holding(self, listed: Listed) -> NDArray[np.int64]:
+        """Numbers of the shards that are as they were."""
+        numbers = {
+            name: number for number, name in enumerate(self.shards.by_shard["name"].tolist())
+        }
+        there = np.array([numbers.get(name, -1) for name in listed.names.tolist()], np.int64)
+        found, mine = there[there >= 0], listed.stamps[there >= 0]
+        alike = (self.stamps[found] == mine).all(axis=1) & settled(mine, self.taken)
+        return np.asarray(found[alike])
+
+    def holds(self, listed: Listed) -> bool:
+        """Whether there are exactly the shards that there were, as they were."""
+        return (
+            np.array_equal(self.shards.by_shard["name"], listed.names)
+            and np.array_equal(self.stamps, listed.stamps)
+            and bool(settled(self.stamps, self.taken).all())
+        )
+
+    def tells(self, segments: tuple[int, ...]) -> bool:
+        """Whether segments.json, of this stamp now, is as it was."""
+        at_rest = segments == NONE or settled(np.array(segments), self.taken)
+        return self.index is not None and segments == self.segments and bool(at_rest)
+
+
+def write_index(
+    file: BinaryIO,
+    recipe: Recipe,
+    listed: Listed,
+    taken: int,
+    segments: tuple[int, ...],
+    shards: Shards,
+    index: Index | None,
+) -> None:
+    """Write what was found to a new file; see `Kept` for the stamps, which are older than it."""
+    columns: dict[str, NDArray[Any]] = {"stamps": listed.stamps}
+    columns |= {f"shard/{name}": column for name, column in shards.by_shard.items()}
+    columns |= {f"segment/{name}": column for name, column in shards.by_segment.items()}
+    notes: dict[str, Any] = {
+        "recipe": recipe.digest,
+        "taken": taken,
+        "shards": len(shards),
+        "segments": len(shards.by_segment["id"]),
+        "makers": [dict(maker) for maker in shards.makers],
+        "table": None,
+    }
+    if index:
+        table = index.table
+        columns |= {"chosen": index.chosen, "order": index.order}
+        columns |= {f"table/{name}": getattr(table, name) for name in _COLUMNS}
+        columns |= {f"label/{target}": of for target, of in table.labels.items()}
+        columns |= {f"published/{name}": of for name, of in table.published.items()}
+        notes["table"] = {
+            "classes": dict(table.classes),
+            "tail": {target: sorted(labels) for target, labels in table.tail.items()},
+            "unseen": sorted(table.unseen),
+            "benchmark": table.benchmark,
+            "labels": list(table.labels),
+            "published": list(table.published),
+            "segments": segments,
+            "stale": index.stale,
+            "rows": len(table),
+        }
+    write_columns(file, notes, columns)
+
+
+def read_index(store: Path, description: Description) -> Kept | None:
+    """Read the index of a store; None where there is none that can be used."""
+    try:
+        with ColumnFile(store / NAME) as file:
+            return _kept(file, store / "shards", description)
+    except (OSError, ValueError):
+        return None
+
+
+def _kept(file: ColumnFile, folder: Path, description: Description) -> Kept:
+    notes = file.notes
+    if notes.recipe != description.recipe.digest:
+        raise ValueError("it is of another recipe")
+    shards = _shards(file, folder, description.recipe)
+    return Kept(
+        shards,
+        file.column("stamps", "whole", len(shards), width=len(NONE), low=_LEAST),
+        notes.taken,
+        notes.table.segments if notes.table else NONE,
+        _index(file, shards, description.dataset) if notes.table else None,
+    )
+
+
+def _shards(file: ColumnFile, folder: Path, recipe: Recipe) -> Shards:
+    notes = file.notes
+    count, total = notes.shards, notes.segments
+    by_shard: dict[str, NDArray[Any]] = {
+        "name": file.column("shard/name", "text", count),
+        "count": file.column("shard/count", "whole", count, high=total),
+        "rows": file.column("shard/rows", "whole", count),
+        "made": file.column("shard/made", "whole", count, low=-1, high=len(notes.makers) - 1),
+        **{n: file.column(f"shard/{n}", "truth", count) for n in ("flat", "stamps", "persons")},
+    }
+    for tap in recipe.taps:
+        offset, place = f"offset/{tap}", f"file/{tap}"
+        by_shard[offset] = file.column(f"shard/{offset}", "whole", count, low=UNFIT)
+        by_shard[place] = file.column(f"shard/{place}", "text", count)
+        for name in np.unique(by_shard[place]).tolist():
+            if ".." in PurePosixPath(name).parts or name.startswith("/"):
+                raise ValueError("a file of it is outside of its shard")
+    longest = 1 << 40 if by_shard["flat"].any() else 1
+    by_segment = {
+        "id": file.column("segment/id", "text", total),
+        "video": file.column("segment/video", "text", total),
+        "start": file.column("segment/start", "second", total),
+        "stop": file.column("segment/stop", "second", total),
+        "clipped": file.column("segment/clipped", "truth", total),
+        "length": file.column("segment/length", "whole", total, low=1, high=longest),
+        "stamp": file.column("segment/stamp", "whole", total, width=4, low=_LEAST),
+    }
+    _check_rows(by_shard["count"], by_shard["rows"], by_segment["length"], longest)
+    return Shards(folder, by_shard, by_segment, notes.makers)
+
+
+def _check_rows(
+    counts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    longest: int,
+) -> None:
+    """Refuse segments that do not fill their shards: a row beyond would be read from elsewhere."""
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    if ends[-1] != len(lengths):
+        raise ValueError("its segments are not those of its shards")
+    held = counts
+    if longest > 1:
+        held = np.diff(np.concatenate([[0], np.cumsum(lengths)])[ends])
+    if not np.array_equal(held, rows):
+        raise ValueError("its rows are not those of its segments")
+
+
+def _index(file: ColumnFile, shards: Shards, dataset: str) -> Index:
+    said = file.notes.table
+    assert said is not None
+    rows, last = said.rows, len(shards.by_segment["id"]) - 1
+    labels = {
+        target: file.column(
+            f"label/{target}", "whole", rows, low=-1, high=len(said.classes.get(target, ())) - 1
+        )
+        for target in said.labels
+    }
+    table = Table(
+        dataset=dataset,
+        ids=file.column("table/ids", "text", rows),
+        videos=file.column("table/videos", "text", rows),
+        starts=file.column("table/starts", "second", rows),
+        stops=file.column("table/stops", "second", rows),
+        splits=file.column("table/splits", "text", rows),
+        groups=file.column("table/groups", "text", rows),
+        labels=labels,
+        published={name: file.column(f"published/{name}", "text", rows) for name in said.published},
+        classes=said.classes,
+        tail=said.tail,
+        unseen=said.unseen,
+        benchmark=said.benchmark,
+    )
+    chosen = file.column("chosen", "whole", rows, high=last)
+    order = file.column("order", "whole", rows, high=rows - 1)
+    return Index(shards, chosen, said.stale, table, order)
