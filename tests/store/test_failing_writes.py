@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from egofeat.errors import StoreError
-from egofeat.store import FORMATS, open_store, verify, writer
+from egofeat.store import FORMATS, open_store, verify
 from egofeat.store.files import exchange, publish, remove, temporary_path
+from egofeat.store.formats import publishing
 
 KINDS = [(name, None) for name in FORMATS] + [
     (name, compress) for name, form in FORMATS.items() for compress in form.compressors
@@ -115,7 +116,7 @@ def test_bytes_that_are_not_those_that_were_written_are_not_published(
     rows = make.rows("abc", {"gap": (2, 50)})
     recipe = make.recipe({"gap": (2, 50)})
     made = make.writer(tmp_path, make.dataset(rows), recipe, format=form, compress=compress)
-    whole = writer.sync_tree
+    whole = publishing.sync_tree
     zeroed = 0
 
     def lossy(temporary):
@@ -131,7 +132,7 @@ def test_bytes_that_are_not_those_that_were_written_are_not_published(
             place -= size
         whole(temporary)
 
-    monkeypatch.setattr(writer, "sync_tree", lossy)
+    monkeypatch.setattr(publishing, "sync_tree", lossy)
     told = []
     for _ in range(15):
         try:

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from egofeat.cli.command import Printed, Report, command
 from egofeat.errors import RequestError
 from egofeat.pipelines.exporting.options import ExportConfig
-from egofeat.pipelines.extraction.options import PruneConfig
+from egofeat.pipelines.extraction.options import CompactConfig, PruneConfig
 from egofeat.pipelines.options import BackboneName, Folder, Kept
+from egofeat.words import counted
 
 PANEL = "Features"
 
@@ -70,3 +71,13 @@ def prune(asked: PruneConfig) -> Report:
     from egofeat.pipelines.extraction.prune import prune as remove
 
     return remove(**vars(asked))
+
+
+@command("compact", PANEL, saved=False, resumes=True)
+def compact(asked: CompactConfig) -> Report:
+    """Join the small shards of a store into larger ones; features stay the same, bit for bit."""
+    from egofeat.store.compacting import compact as join
+
+    before, after = join(asked.store)
+    said = f"{asked.store}: {counted(before, 'shards')} before, {after:,} now"
+    return Printed({"store": str(asked.store), "before": before, "after": after}, [said])

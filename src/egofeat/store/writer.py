@@ -1,22 +1,21 @@
 """Writing a store: whole shards, published one by one, with no lock and no central index."""
 
-import errno
 import socket
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from egofeat.errors import RequestError, StoreError
+from egofeat.errors import RequestError
 from egofeat.names import check_name
 from egofeat.recipe import Recipe
 from egofeat.segments import Dataset
 from egofeat.store.damage import writing
 from egofeat.store.description import Description, begun
-from egofeat.store.files import publish, remove_at_last, remove_leftovers, sync_tree, temporary_path
+from egofeat.store.files import remove_leftovers
+from egofeat.store.formats.publishing import publish_shard
 from egofeat.store.formats.registry import check_choice, format_of
 from egofeat.store.formats.shard import Content
-from egofeat.store.formats.soundness import faults_of
 from egofeat.store.reading.index import shards_of
 from egofeat.store.rows import Failure, Key, ShardRows
 from egofeat.store.sidecar.box_table import write_boxes
@@ -138,33 +137,11 @@ class StoreWriter:
             StoreError: the disk refuses, or gives back other bytes; nothing is published.
         """
         path = self._shard(name)
-        temporary = temporary_path(path, self._worker)
         content = Content.of(rows, self._made_with)
-        try:
-            with writing(path):
-                self._form.write(temporary, content, self.description.compress)
-                sync_tree(temporary)
-                self._read_back(temporary, content)
-                publish(temporary, path, self._worker)
-        except BaseException:
-            remove_at_last(temporary)  # on a full disk the room is wanted
-            raise
+        publish_shard(self._form, path, content, self.description.compress, self._worker)
         if rows.offsets is not None:
             self._forget_lost_windows(set(rows.ids))
         return path
-
-    def _read_back(self, temporary: Path, content: Content) -> None:
-        """Refuse a shard of which the disk gives back other bytes than it was given."""
-        try:
-            shard = self._form.open(temporary)
-            faults = [message for _, message in faults_of(shard, self._form)]
-        except StoreError as error:
-            faults = [str(error)]
-        else:
-            if shard.checksums != content.checksums or sorted(shard.taps) != sorted(content.taps):
-                faults.append("it holds other columns")
-        if faults:
-            raise OSError(errno.EIO, f"it is not read back as it was written, {faults[0]}")
 
     def failures(self) -> list[Failure]:
         """List what any worker could not read, is still wanted, and has not been read since."""

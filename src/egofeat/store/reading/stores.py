@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from egofeat.store.reading.loading import LabelledFeatures
 
 Kind = TypeVar("Kind", bound="FeatureStore")
-_NEAR = 1000
+_NEAR = 500
 """Ids among which the nearest to one that is not there is looked for."""
 
 

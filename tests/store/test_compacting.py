@@ -1,0 +1,158 @@
+"""Joining small shards: the same segments and the same bits, whenever it is killed."""
+
+import dataclasses
+import fcntl
+import os
+
+import numpy as np
+import pytest
+
+from egofeat.boxes import Boxes
+from egofeat.errors import RequestError, StoreError
+from egofeat.store import FORMATS, compacting, open_store, progress_of, verify
+from egofeat.store.compacting import compact
+
+
+def seen(path):
+    """All that a reader has of each segment."""
+    store, progress = open_store(path), progress_of(path)
+    return (
+        {
+            id_: (store[id_].tobytes(), store.videos[n], store.starts[n], store.clipped[n])
+            for n, id_ in enumerate(store)
+        },
+        progress.done,
+        progress.stamps,
+    )
+
+
+def made(make, tmp_path, form="hdf5", compress=None, kind="segments"):
+    if kind == "segments":
+        shards = {
+            name: dataclasses.replace(
+                make.rows([f"{name}{n}" for n in range(3)], seed=ord(name)),
+                media_stamps=np.full((3, 4), n, np.int64),
+            )
+            for n, name in enumerate("abcxyz")
+        }
+        recipe = make.recipe()
+    elif kind == "flat":
+        shards = {n: make.flat_rows({f"{n}1": 4, f"{n}2": 2}, seed=ord(n)) for n in "abxy"}
+        recipe = make.flat_recipe()
+    else:
+        boxes = Boxes.of([(0.1, 0.2, 0.3, 0.4), (0.2, 0.2, 0.9, 0.9)])
+        shards = {n: make.person_rows({f"{n}_1": boxes, f"{n}_2": boxes}) for n in "abxy"}
+        recipe = make.person_recipe()
+    return make.store(tmp_path, shards, recipe, format=form, compress=compress)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("kind", ["segments", "flat", "persons"])
+def test_small_shards_become_one_with_the_same_bits(make, tmp_path, form, kind):
+    path = made(make, tmp_path, form, kind=kind)
+    before, count = seen(path), len(list((path / "shards").iterdir()))
+    assert compact(path) == (count, 1)
+    assert seen(path) == before
+    assert verify(path) == []
+    assert compact(path) == (1, 1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_compressed_shards_stay_compressed(make, tmp_path, form):
+    path = made(make, tmp_path, form, FORMATS[form].compressors[0])
+    before = seen(path)
+    assert compact(path) == (6, 1)
+    assert seen(path) == before
+    assert not open_store(path).mapped
+    assert verify(path) == []
+
+
+def test_a_joined_shard_is_no_larger_than_it_may_be(make, tmp_path, monkeypatch):
+    path = made(make, tmp_path)
+    before = seen(path)
+    monkeypatch.setattr(compacting, "TARGET", 7 * 2 * 5 * 2)  # seven rows
+    assert compact(path) == (6, 3)
+    assert seen(path) == before
+    assert compact(path) == (3, 3)
+
+
+def test_the_first_of_two_rows_stays(make, tmp_path):
+    path = made(make, tmp_path)
+    writer = make.writer(
+        tmp_path, make.dataset(*[make.rows([f"{n}0", f"{n}1", f"{n}2"]) for n in "abcxyz"])
+    )
+    writer.write_shard("zz", make.rows(["a0"], seed=9))
+    before = seen(path)
+    assert compact(path)[0] == 7
+    assert seen(path) == before
+    assert verify(path) == []
+
+
+def test_what_was_made_otherwise_stays_apart(make, tmp_path):
+    path = made(make, tmp_path)
+    dataset = make.dataset(*[make.rows([f"{n}0", f"{n}1", f"{n}2"]) for n in "abcxyzw"])
+    make.writer(tmp_path, dataset, made_with={"egofeat": "1"}).write_shard("w", make.rows(["w0"]))
+    before = seen(path)
+    assert compact(path) == (7, 2)
+    assert seen(path) == before
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, monkeypatch):
+    calls = ("rename", "replace", "unlink", "rmdir", "fsync")
+    whole = {name: getattr(os, name) for name in calls}
+    left = [0]
+
+    class KilledError(BaseException):
+        """Nothing that follows is done."""
+
+    def counted(name):
+        def call(*args, **kwargs):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KilledError
+            return whole[name](*args, **kwargs)
+
+        return call
+
+    for name in calls:
+        monkeypatch.setattr(os, name, counted(name))
+    left[0] = 1 << 30
+    path = made(make, tmp_path / "whole", form)
+    before = seen(path)
+    start = left[0]
+    compact(path)
+    steps = start - left[0]
+    assert steps > 10
+    for step in range(0, steps, 1 if form == "hdf5" else 7):
+        left[0] = 1 << 30
+        path = made(make, tmp_path / str(step), form)
+        left[0] = step
+        with pytest.raises(KilledError):
+            compact(path)
+        left[0] = 1 << 30
+        assert seen(path) == before
+        assert compact(path)[1] == 1
+        assert seen(path) == before
+        assert verify(path) == []
+
+
+def test_a_damaged_shard_is_not_given_new_checksums(make, tmp_path):
+    path = made(make, tmp_path)
+    shard = path / "shards/b.h5"
+    content = shard.read_bytes()
+    feature = open_store(path)["b1"].tobytes()
+    shard.write_bytes(content.replace(feature, bytes(len(feature))))
+    with pytest.raises(StoreError, match=r"b\.h5 is damaged \(its gap was altered"):
+        compact(path)
+    assert len(list((path / "shards").iterdir())) == 6
+
+
+def test_one_process_compacts_at_a_time(make, tmp_path):
+    path = made(make, tmp_path)
+    descriptor = os.open(path / "shards", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(RequestError, match="is being compacted"):
+        compact(path)
+    os.close(descriptor)
+    assert compact(path) == (6, 1)
