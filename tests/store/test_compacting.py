@@ -1,6 +1,8 @@
 """Joining small shards: the same segments and the same bits, whenever it is killed."""
 
+import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
 
@@ -98,7 +100,9 @@ def test_what_was_made_otherwise_stays_apart(make, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, monkeypatch):
+@pytest.mark.parametrize("rows", [18, 7])
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, rows, monkeypatch):
+    monkeypatch.setattr(compacting, "TARGET", rows * 2 * 5 * 2)
     calls = ("rename", "replace", "unlink", "rmdir", "fsync")
     whole = {name: getattr(os, name) for name in calls}
     left = [0]
@@ -124,7 +128,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, m
     compact(path)
     steps = start - left[0]
     assert steps > 10
-    for step in range(0, steps, 1 if form == "hdf5" else 7):
+    for step in range(0, steps, 1 if form == "hdf5" else 29):
         left[0] = 1 << 30
         path = made(make, tmp_path / str(step), form)
         left[0] = step
@@ -132,7 +136,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, m
             compact(path)
         left[0] = 1 << 30
         assert seen(path) == before
-        assert compact(path)[1] == 1
+        assert compact(path)[1] == {18: 1, 7: 3}[rows]
         assert seen(path) == before
         assert verify(path) == []
 
@@ -156,3 +160,35 @@ def test_one_process_compacts_at_a_time(make, tmp_path):
         compact(path)
     os.close(descriptor)
     assert compact(path) == (6, 1)
+
+
+@pytest.mark.parametrize("refusal", [errno.EBADF, errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_does(make, tmp_path, refusal, monkeypatch):
+    path = made(make, tmp_path)
+    before = seen(path)
+
+    def refused(*_):
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert compact(path) == (6, 1)
+    assert seen(path) == before
+
+
+def test_a_store_that_was_only_begun_has_nothing_to_join(make, tmp_path):
+    path = make.writer(tmp_path, make.dataset(make.rows(["a"]))).path
+    assert compact(path) == (0, 0)
+    with contextlib.suppress(FileNotFoundError):
+        (path / "shards").rmdir()
+    assert compact(path) == (0, 0)
+
+
+def test_a_disk_that_refuses_is_told_in_a_sentence(make, tmp_path, monkeypatch):
+    path = made(make, tmp_path)
+
+    def failing(folder):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(compacting, "sync", failing)
+    with pytest.raises(StoreError, match="cannot be written"):
+        compact(path)

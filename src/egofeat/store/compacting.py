@@ -76,22 +76,31 @@ def compact(path: Path) -> tuple[int, int]:
         before = len(shard_paths(store, description))
         shards = shards_of(store, description)
         counting = _counting(shards)
+        published: set[Path] = set()
         for group in _groups(shards, counting, description.recipe):
-            _join(shards, group, counting, form, description)
+            _join(shards, group, counting, form, description, published)
         return before, len(shard_paths(store, description))
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Refuse to begin while another process of this machine compacts the store."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Refuse to begin while another process of this machine compacts the store.
+
+    Where the file system has no locks of folders, as NFS, two may be at it: that takes longer,
+    and one may end with an error, but nothing is lost.
+    """
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RequestError(
+                    f"{folder.parent} is being compacted: wait until that has ended"
+                ) from None
         yield
-    except BlockingIOError:
-        raise RequestError(
-            f"{folder.parent} is being compacted: wait until that has ended"
-        ) from None
     finally:
         os.close(descriptor)
 
@@ -135,12 +144,22 @@ def _join(
     counting: NDArray[np.bool_],
     form: ShardFormat,
     description: Description,
+    published: set[Path],
 ) -> None:
+    """Publish the shard of a group, and then remove what it was joined of.
+
+    Args:
+        shards: all of the store.
+        group: some of them.
+        counting: [segments] those to keep.
+        form: of the store.
+        description: of the store.
+        published: what was published before, which stays; what is published is added.
+    """
     if len(group.numbers) == 1 and group.ids:
         return
     paths = [shards.path(number) for number in group.numbers]
     stamps = [stamp_at(path) for path in paths]
-    joined = None
     if group.ids:
         starts = np.cumsum(shards.by_shard["count"]) - shards.by_shard["count"]
         parts = []
@@ -154,15 +173,17 @@ def _join(
         content = Content.of(rows, shards.makers[made] if made >= 0 else {})
         joined = shards.folder / f"{_name(rows)}{form.suffix}"
         publish_shard(form, joined, content, description.compress, _WORKER)
-    for path, stamp in zip(paths, stamps, strict=True):
-        # One that was written anew meanwhile is not what was joined.
-        if path != joined and stamp_at(path) == stamp:
-            with writing(path):
+        published.add(joined)
+    with writing(shards.folder):
+        for path, stamp in zip(paths, stamps, strict=True):
+            # A time that was killed may have left a shard of the name that was published now. One
+            # that was written anew meanwhile is not what was joined.
+            if path not in published and stamp_at(path) == stamp:
                 # A folder is not removed in one instant, but renamed in one.
                 retired = temporary_path(path.with_name(f"old~{path.name}"), _WORKER)
                 path.rename(retired)
                 remove(retired)
-    sync(shards.folder)
+        sync(shards.folder)
 
 
 def _read(
@@ -226,6 +247,10 @@ def _one(parts: list[ShardRows]) -> ShardRows:
 
 
 def _name(rows: ShardRows) -> str:
-    """A name that says what is in a shard, so that the same segments have the same."""
+    """A name that says what is in a shard, so that the same segments have the same.
+
+    It stands before those that extraction gives (`00000-…`), so that of a time that was killed the
+    joined shard counts, whole, and what is left of the others can be removed.
+    """
     keys = [list(rows.ids), rows.starts.tolist(), rows.stops.tolist()]
-    return f"joined-{hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16]}"
+    return f"0-joined-{hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16]}"
