@@ -120,6 +120,19 @@ def test_a_shard_that_is_gone_is_gone(store, opened):
     assert said(store) == without(store)
 
 
+def test_what_made_shards_that_are_gone_is_no_longer_told(make, store, settle):
+    dataset = make.dataset(make.rows(["a0"]))
+    for name in "cab":
+        list_stores(store)
+        writer = make.writer(store.parents[1], dataset, format=None, made_with={"egofeat": "1"})
+        writer.write_shard(name, make.rows([f"{name}0"]))
+        settle()
+        told = list_stores(store)[0].remarks, progress_of(store).stamps
+        (store / ".index").unlink()
+        assert told == (list_stores(store)[0].remarks, progress_of(store).stamps)
+    assert told[0] == ()
+
+
 def test_a_corrected_label_is_read(make, store, opened, settle):
     open_store(store)
     rows = make.rows(["a0", "a1", "a2"])
@@ -160,6 +173,23 @@ def test_a_change_of_the_same_size_that_keeps_its_time_is_seen(make, store, open
     opened.clear()
     assert "b9" in {id_ for id_, _, _ in progress_of(store).done}
     assert opened == ["b"]
+
+
+def test_a_shard_that_is_copied_over_another_is_seen(make, store, tmp_path, settle):
+    open_store(store)
+    stamps = np.full((3, 4), 9, np.int64)
+    rows = dataclasses.replace(make.rows(["b0", "b1", "b9"], seed=7), media_stamps=stamps)
+    shards = {"b": rows}
+    form = next(n for n, of in FORMATS.items() if list((store / "shards").glob(f"*{of.suffix}")))
+    other = make.store(tmp_path / "other", shards, format=form)
+    settle()
+    ids = [id_ for id_, _, _ in progress_of(store).done]
+    for path in [file for file in other.rglob("shards/**/*") if file.is_file()]:
+        (store / path.relative_to(other)).write_bytes(path.read_bytes())  # as `cp -r` does
+    settle()
+    done = {id_ for id_, _, _ in progress_of(store).done}
+    assert done == {*ids, "b9"} - {"b2"}
+    assert said(store) == without(store)
 
 
 def test_a_store_that_cannot_be_written_is_read(store, monkeypatch):

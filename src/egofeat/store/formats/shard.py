@@ -187,6 +187,8 @@ class ShardFormat(ABC):
     suffix: str
     """Of a shard's file or folder, with the dot."""
     compressors: tuple[str, ...] = ()
+    head: str = ""
+    """Of a shard that is a folder, the file in it that holds the checksums of the others."""
 
     @abstractmethod
     def write(self, path: Path, content: Content, compress: str | None) -> None:

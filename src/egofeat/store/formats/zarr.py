@@ -25,6 +25,7 @@ class ZarrFormat(ShardFormat):
 
     suffix = ".zarr"
     compressors = ("zstd",)
+    head = "zarr.json"
 
     def write(self, path: Path, content: Content, compress: str | None) -> None:
         """Write every array as one file, and the texts and notes as attributes of the group."""
@@ -68,7 +69,7 @@ class _ZarrGroup:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files = PlainFiles(path)
-        self._said: Mapping[str, Any] = _json(self._files, "zarr.json")["attributes"]
+        self._said: Mapping[str, Any] = _json(self._files, ZarrFormat.head)["attributes"]
 
     def names(self) -> set[str]:
         here = {file.name for file in self._path.iterdir()}

@@ -87,7 +87,7 @@ def _anew(
 
 
 def _listed(store: Path, form: ShardFormat) -> Listed:
-    return Listed.of(store / "shards", lambda name: is_shard(name, form))
+    return Listed.of(store / "shards", lambda name: is_shard(name, form), form.head)
 
 
 def _opened(

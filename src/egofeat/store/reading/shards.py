@@ -104,14 +104,20 @@ class Shards:
         return cls(first.folder, by_shard, by_segment, tuple(makers.values()))
 
     def pick(self, numbers: NDArray[np.int64]) -> Self:
-        """Some of the shards, in the order given."""
+        """Some of the shards, in the order given, and what made them."""
         counts = self.by_shard["count"]
         segments = runs((np.cumsum(counts) - counts)[numbers], counts[numbers])
+        made = self.by_shard["made"][numbers]
+        known, firsts = np.unique(made[made >= 0], return_index=True)
+        known = known[np.argsort(firsts)]
+        number_of = np.full(len(self.makers) + 1, -1)  # the last is that of none
+        number_of[known] = np.arange(len(known))
+        by_shard = {name: column[numbers] for name, column in self.by_shard.items()}
         return type(self)(
             self.folder,
-            {name: column[numbers] for name, column in self.by_shard.items()},
+            by_shard | {"made": number_of[made]},
             {name: column[segments] for name, column in self.by_segment.items()},
-            self.makers,
+            tuple(self.makers[number] for number in known.tolist()),
         )
 
     def __len__(self) -> int:

@@ -48,14 +48,20 @@ class Listed:
     """[shards, 5] as `stamp_of` has them."""
 
     @classmethod
-    def of(cls, folder: Path, fits: Callable[[str], bool]) -> "Listed":
-        """See what is there, of names that fit; a link is itself, not what it leads to."""
+    def of(cls, folder: Path, fits: Callable[[str], bool], head: str = "") -> "Listed":
+        """See what is there, of names that fit; a link is itself, not what it leads to.
+
+        Args:
+            folder: that holds the shards.
+            fits: whether a name is that of a shard.
+            head: file of a shard that is a folder, whose stamp is the shard's.
+        """
         found: dict[str, tuple[int, ...]] = {}
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if fits(entry.name):
-                        found[entry.name] = _stamp(entry)
+                        found[entry.name] = _stamp(entry, head)
         except FileNotFoundError:
             pass
         names = sorted(found)
@@ -63,8 +69,11 @@ class Listed:
         return cls(np.array(names, np.str_), stamps)
 
 
-def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
+def _stamp(entry: os.DirEntry[str], head: str) -> tuple[int, ...]:
     try:
-        return stamp_of(entry.stat(follow_symlinks=False))
+        if not head or not entry.is_dir(follow_symlinks=False):
+            return stamp_of(entry.stat(follow_symlinks=False))
+        # A folder's own times do not tell that a file in it was written over.
+        return stamp_of(os.lstat(f"{entry.path}/{head}"))
     except OSError:
         return NONE
