@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import struct
 import threading
 import time
@@ -18,6 +19,7 @@ from egofeat.errors import StoreError
 from egofeat.store import FORMATS, list_stores, open_store, progress_of, verify
 from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.reading import index, mapping
+from egofeat.store.reading.columns import ColumnFile
 from egofeat.store.removal import check_removable
 
 
@@ -322,6 +324,58 @@ def test_files_outside_of_a_shard_are_not_read(make, tmp_path, settle):
     chunk.symlink_to(other)
     with pytest.raises(StoreError, match="is no plain file"):
         open_store(path)
+
+
+def test_lengths_whose_sum_runs_over_are_not_believed(make, tmp_path, settle):
+    rows = make.flat_rows({str(n): 1 for n in range(4096)}, {"gap": (2048,)})
+    path = make.store(tmp_path, {"a": rows}, make.flat_recipe({"gap": (2048,)}))
+    settle()
+    lengths = open_store(path).lengths.tolist()
+    forged(path, **{"segment/length": fill(1 << 40), "shard/rows": fill(1 << 52)})
+    assert open_store(path).lengths.tolist() == lengths
+
+
+def test_a_file_of_a_shard_that_has_grown_is_refused_from_an_index_too(make, tmp_path, settle):
+    path = make.store(tmp_path, {"a": make.rows(["a0"])}, format="zarr")
+    settle()
+    open_store(path)
+    with (path / "shards/a.zarr/taps/gap/c/0/0/0").open("ab") as file:
+        file.write(bytes(8))
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"is damaged .* 28 bytes"):
+            open_store(path)
+        (path / ".index").unlink(missing_ok=True)
+
+
+def test_an_index_that_came_with_a_copy_is_not_read_further(store, tmp_path, settle, monkeypatch):
+    expected = said(store)
+    copy = shutil.copytree(store, tmp_path / "copy" / store.name)
+    settle()
+    read, whole = [], ColumnFile.column
+    monkeypatch.setattr(
+        ColumnFile, "column", lambda *a, **more: read.append(a[1]) or whole(*a, **more)
+    )
+    open_store(copy)
+    assert read == ["stamps"]
+    assert said(copy) == expected
+
+
+def test_an_index_of_very_wide_columns_is_not_kept(make, tmp_path):
+    ids = ["x" * 40_000, *map(str, range(30))]
+    path = make.store(tmp_path, {"a": make.rows(ids)})
+    assert open_store(path).ids.tolist() == ids
+    assert [file.name for file in path.glob(".*")] == []
+
+
+def test_one_thread_writes_an_index_at_a_time(store):
+    (store / ".index").unlink(missing_ok=True)
+    with index._begun(store) as first:
+        expected = said(store)
+        assert not (store / ".index").exists()
+        assert Path(first.name).exists()
+    assert not list(store.glob(".*"))
+    assert said(store) == expected
+    assert (store / ".index").exists()
 
 
 @pytest.mark.parametrize("kind", ["flat", "persons"])

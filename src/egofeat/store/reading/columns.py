@@ -4,6 +4,7 @@ The file begins with the length and the crc32 of a JSON text, which says where e
 Nobody's word is taken: whatever does not fit is a ValueError, before it is used.
 """
 
+import errno
 import json
 import math
 import mmap
@@ -25,7 +26,7 @@ _START = struct.Struct("<8sQI")
 _MAGIC = b"egofeat\x01"
 _ALIGNMENT = 64
 _BLOCK = 1 << 20
-_MOST = 1 << 28
+_MOST = 1 << 24
 """Bytes of the JSON text."""
 _KINDS = {"text": "U", "whole": "<i8", "second": "<f8", "truth": "|b1"}
 _NARROW: dict[str, tuple[np.dtype[Any], int, int]] = {
@@ -36,7 +37,11 @@ _NARROW: dict[str, tuple[np.dtype[Any], int, int]] = {
 
 
 def write_columns(file: BinaryIO, notes: Any, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write notes, as JSON, and columns to a new file; one array under two names only once."""
+    """Write notes, as JSON, and columns to a new file; one array under two names only once.
+
+    Raises:
+        OSError: the disk refuses, or the notes are longer than would be read.
+    """
     places: dict[int, tuple[int, int]] = {}
     entries = {}
     laid: list[NDArray[Any]] = []
@@ -50,6 +55,8 @@ def write_columns(file: BinaryIO, notes: Any, columns: Mapping[str, NDArray[Any]
         offset, crc = places[id(column)]
         entries[name] = [column.dtype.str, list(column.shape), offset, crc]
     text = json.dumps({"notes": notes, "columns": entries}).encode()
+    if len(text) > _MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     file.write(_START.pack(_MAGIC, len(text), zlib.crc32(text)) + text)
     file.write(bytes(_aligned(file.tell()) - file.tell()))
     for column in laid:
@@ -103,7 +110,7 @@ class ColumnFile:
             rows: how many it must have.
             width: how many numbers a row has; 0 for one, without an axis.
             low: least that a whole number may be.
-            high: greatest.
+            high: greatest; of texts, the most characters.
         """
         said = self._said.columns.get(name)
         if said is None:
@@ -111,6 +118,8 @@ class ColumnFile:
         code, shape, offset, crc = said
         dtype = np.dtype(code)
         if (dtype.kind if kind == "text" else code) != _KINDS[kind] or dtype.str[0] == ">":
+            raise ValueError(f"its {name} is {code}")
+        if kind == "text" and dtype.itemsize > high * 4:
             raise ValueError(f"its {name} is {code}")
         if tuple(shape) != ((rows, width) if width else (rows,)):
             raise ValueError(f"its {name} is {shape}")

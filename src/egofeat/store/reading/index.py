@@ -8,6 +8,7 @@ the folder may be written to; one that does not fit is made anew.
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from egofeat.store.table import Table
 FEWEST = 64
 """Shards from which on there is an index: fewer are opened as quickly."""
 _WORKER = "index"
+_writing = threading.Lock()
+"""Held while an index is written: threads of a process have one temporary name."""
 
 
 def shards_of(store: Path, description: Description) -> Shards:
@@ -43,7 +46,7 @@ def shards_of(store: Path, description: Description) -> Shards:
     listed = _listed(store, form)
     if len(listed.names) < FEWEST:
         return _opened(store, form, description.recipe, listed)
-    kept = read_index(store, description)
+    kept = read_index(store, description, listed)
     if kept and kept.holds(listed):
         return kept.shards
     return _anew(store, description, kept, joined=False)[0]
@@ -59,7 +62,7 @@ def index_of(store: Path, description: Description) -> Index:
     listed = _listed(store, form)
     if len(listed.names) < FEWEST:
         return _joined(store, description, _opened(store, form, description.recipe, listed))
-    kept = read_index(store, description)
+    kept = read_index(store, description, listed)
     if kept and kept.index and kept.holds(listed) and kept.tells(stamp_at(store / SEGMENTS_JSON)):
         return kept.index
     index = _anew(store, description, kept, joined=True)[1]
@@ -138,6 +141,10 @@ def _begun(store: Path) -> Iterator[BinaryIO | None]:
     temporary = temporary_path(store / NAME, _WORKER)
     with contextlib.ExitStack() as stack:
         file = None
+        if not _writing.acquire(blocking=False):
+            yield None
+            return
+        stack.callback(_writing.release)
         with contextlib.suppress(OSError):
             remove_leftovers(store, _WORKER)
             file = stack.enter_context(temporary.open("xb"))

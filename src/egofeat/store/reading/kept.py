@@ -4,6 +4,9 @@ Whatever a stranger puts there may at worst say other segments and labels, as th
 address that is outside of a shard's file, and nothing that runs.
 """
 
+import errno
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -21,6 +24,11 @@ from egofeat.store.table import Table
 NAME = ".index"
 _COLUMNS = ("ids", "videos", "starts", "stops", "splits", "groups")
 _LEAST = -(1 << 62)
+_NAME = 255
+"""Characters that the name of a file has at most."""
+_ALLOWANCE = 1 << 20, 4096
+"""Bytes of columns that an index may have, and more for each shard and segment: one id of ten
+thousand characters makes each other one as wide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +97,11 @@ def write_index(
     shards: Shards,
     index: Index | None,
 ) -> None:
-    """Write what was found to a new file; see `Kept` for the stamps, which are older than it."""
+    """Write what was found to a new file; see `Kept` for the stamps, which are older than it.
+
+    Raises:
+        OSError: the disk refuses, or it would be too large.
+    """
     columns: dict[str, NDArray[Any]] = {"stamps": listed.stamps}
     columns |= {f"shard/{name}": column for name, column in shards.by_shard.items()}
     columns |= {f"segment/{name}": column for name, column in shards.by_segment.items()}
@@ -118,26 +130,42 @@ def write_index(
             "stale": index.stale,
             "rows": len(table),
         }
+    base, more = _ALLOWANCE
+    size = sum({id(column): column.nbytes for column in columns.values()}.values())
+    if size > base + more * (len(shards) + notes["segments"]):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     write_columns(file, notes, columns)
 
 
-def read_index(store: Path, description: Description) -> Kept | None:
-    """Read the index of a store; None where there is none that can be used."""
+def read_index(store: Path, description: Description, listed: Listed) -> Kept | None:
+    """Read the index of a store; None where there is none that can be used.
+
+    Args:
+        store: its folder.
+        description: of it.
+        listed: the shards that there are. What was not made of any of these is not read further:
+            it came with a copy, or from a stranger.
+    """
     try:
         with ColumnFile(store / NAME) as file:
-            return _kept(file, store / "shards", description)
+            return _kept(file, store / "shards", description, listed)
     except (OSError, ValueError):
         return None
 
 
-def _kept(file: ColumnFile, folder: Path, description: Description) -> Kept:
+def _kept(file: ColumnFile, folder: Path, description: Description, listed: Listed) -> Kept:
     notes = file.notes
     if notes.recipe != description.recipe.digest:
         raise ValueError("it is of another recipe")
+    if notes.shards > 1000 + 4 * len(listed.names):
+        raise ValueError("most of its shards are gone")
+    stamps = file.column("stamps", "whole", notes.shards, width=len(NONE), low=_LEAST)
+    if not np.isin(stamps[:, 2], listed.stamps[:, 2]).any():
+        raise ValueError("none of its shards is as it was")
     shards = _shards(file, folder, description.recipe)
     return Kept(
         shards,
-        file.column("stamps", "whole", len(shards), width=len(NONE), low=_LEAST),
+        stamps,
         notes.taken,
         notes.table.segments if notes.table else NONE,
         _index(file, shards, description.dataset) if notes.table else None,
@@ -148,7 +176,7 @@ def _shards(file: ColumnFile, folder: Path, recipe: Recipe) -> Shards:
     notes = file.notes
     count, total = notes.shards, notes.segments
     by_shard: dict[str, NDArray[Any]] = {
-        "name": file.column("shard/name", "text", count),
+        "name": file.column("shard/name", "text", count, high=_NAME),
         "count": file.column("shard/count", "whole", count, high=total),
         "rows": file.column("shard/rows", "whole", count),
         "made": file.column("shard/made", "whole", count, low=-1, high=len(notes.makers) - 1),
@@ -161,7 +189,9 @@ def _shards(file: ColumnFile, folder: Path, recipe: Recipe) -> Shards:
         for name in np.unique(by_shard[place]).tolist():
             if ".." in PurePosixPath(name).parts or name.startswith("/"):
                 raise ValueError("a file of it is outside of its shard")
-    longest = 1 << 40 if by_shard["flat"].any() else 1
+    row = max(map(math.prod, recipe.taps.values())) * np.dtype(recipe.dtype).itemsize
+    # Of all bytes together, that no sum of them runs over.
+    longest = (1 << 62) // (row * max(total, 1)) if by_shard["flat"].any() else 1
     by_segment = {
         "id": file.column("segment/id", "text", total),
         "video": file.column("segment/video", "text", total),
@@ -171,7 +201,7 @@ def _shards(file: ColumnFile, folder: Path, recipe: Recipe) -> Shards:
         "length": file.column("segment/length", "whole", total, low=1, high=longest),
         "stamp": file.column("segment/stamp", "whole", total, width=4, low=_LEAST),
     }
-    _check_rows(by_shard["count"], by_shard["rows"], by_segment["length"], longest)
+    _check_rows(by_shard["count"], by_shard["rows"], by_segment["length"])
     return Shards(folder, by_shard, by_segment, notes.makers)
 
 
@@ -179,14 +209,13 @@ def _check_rows(
     counts: NDArray[np.int64],
     rows: NDArray[np.int64],
     lengths: NDArray[np.int64],
-    longest: int,
 ) -> None:
     """Refuse segments that do not fill their shards: a row beyond would be read from elsewhere."""
     ends = np.concatenate([[0], np.cumsum(counts)])
     if ends[-1] != len(lengths):
         raise ValueError("its segments are not those of its shards")
     held = counts
-    if longest > 1:
+    if (lengths > 1).any():
         held = np.diff(np.concatenate([[0], np.cumsum(lengths)])[ends])
     if not np.array_equal(held, rows):
         raise ValueError("its rows are not those of its segments")

@@ -31,7 +31,7 @@ def open_tap(
         return LibraryRows(form, shards, addresses, tap)
     sizes = shards.by_shard["rows"] * math.prod(row_shape) * dtype.itemsize
     pieces = [
-        Piece(_file(shards, number, file), offset, size)
+        Piece(_file(shards, number, file, size), offset, size)
         for number, (file, offset, size) in enumerate(
             zip(files.tolist(), offsets.tolist(), sizes.tolist(), strict=True)
         )
@@ -40,13 +40,18 @@ def open_tap(
     return rows_of(pieces, addresses, row_shape, dtype)
 
 
-def _file(shards: Shards, number: int, name: str) -> str:
-    """Path of a shard that is a file; or of a file in one that is a folder, not behind a link."""
+def _file(shards: Shards, number: int, name: str, size: int) -> str:
+    """Path of a shard that is a file; or of a file in one that is a folder, all of it the rows.
+
+    Raises:
+        StoreError: it is behind a link, or has another size.
+    """
     path = f"{shards.folder}/{shards.by_shard['name'][number]}"
     if not name:
         return path
     with reading(Path(path)):
-        PlainFiles(Path(path)).size(name)
+        if (found := PlainFiles(Path(path)).size(name)) != size:
+            raise ValueError(f"its {name} is {found} bytes, and should be {size}")
     return f"{path}/{name}"
 
 
