@@ -239,8 +239,11 @@ def test_a_flipped_bit_is_noticed(store):
         assert said(store) == expected
 
 
-def forged(path, **changed):
-    """Give columns of an index other numbers, with the checksums that they then have."""
+def forged(path, like=(), **changed):
+    """Give columns of an index other numbers, with the checksums that they then have.
+
+    `like` names two columns: the first becomes the second.
+    """
     start = struct.Struct("<8sQI")
     content = (path / ".index").read_bytes()
     magic, length, _ = start.unpack(content[: start.size])
@@ -255,6 +258,8 @@ def forged(path, **changed):
         change(values)
         data[offset : offset + size] = values.tobytes()
         entry[3] = zlib.crc32(values.tobytes())
+    if like:
+        text["columns"][like[0]] = text["columns"][like[1]]
     head = json.dumps(text).encode()
     head = start.pack(magic, len(head), zlib.crc32(head)) + head
     head += bytes(-(-len(head) // 64) * 64 - len(head))
@@ -324,6 +329,16 @@ def test_files_outside_of_a_shard_are_not_read(make, tmp_path, settle):
     chunk.symlink_to(other)
     with pytest.raises(StoreError, match="is no plain file"):
         open_store(path)
+
+
+def test_a_column_is_not_another_one_of_other_bounds(make, store, settle):
+    without(store)
+    forged(store, like=("shard/made", "shard/count"))
+    make.writer(store.parents[1], make.dataset(make.rows(["a0"])), format=None).write_shard(
+        "d", make.rows(["d0"])
+    )
+    settle()
+    assert said(store) == without(store)
 
 
 def test_lengths_whose_sum_runs_over_are_not_believed(make, tmp_path, settle):

@@ -126,17 +126,18 @@ class ColumnFile:
         count = math.prod(shape)
         if count == 0:
             return np.empty(shape, dtype)
-        if said in self._sound:  # under another name
-            return self._sound[said]
-        first = self._begin + offset
-        found = np.frombuffer(self._map, dtype, count, first)  # which refuses what is beyond
         seen = dtype
         if kind in _NARROW:
             seen, low, high = _NARROW[kind]
+        known = (said, low, high)
+        if known in self._sound:  # under another name
+            return self._sound[known]
+        first = self._begin + offset
+        found = np.frombuffer(self._map, dtype, count, first)  # which refuses what is beyond
         if self._crc(first, found.nbytes, seen, low, high) != crc:
             raise ValueError(f"its {name} was altered")
-        self._sound[said] = found.reshape(shape)
-        return self._sound[said]
+        self._sound[known] = found.reshape(shape)
+        return self._sound[known]
 
     def _crc(self, first: int, size: int, dtype: np.dtype[Any], low: int, high: int) -> int:
         """Crc32 of a stretch, none of whose values is out of bounds; of seconds any may be."""
