@@ -375,6 +375,17 @@ def test_an_index_that_came_with_a_copy_is_not_read_further(store, tmp_path, set
     assert said(copy) == expected
 
 
+def test_an_index_that_is_cut_while_a_store_is_open_harms_nobody(store):
+    expected = without(store)
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    opened = open_store(store)
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    os.truncate(store / ".index", 0)
+    assert sorted(opened.ids.tolist()) == sorted(opened)
+    assert opened.splits.tolist().count("train") == 3
+    assert said(store) == expected
+
+
 def test_an_index_of_very_wide_columns_is_not_kept(make, tmp_path):
     ids = ["x" * 40_000, *map(str, range(30))]
     path = make.store(tmp_path, {"a": make.rows(ids)})

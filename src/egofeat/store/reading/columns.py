@@ -1,4 +1,4 @@
-"""Columns in one file: numbers and texts by name, each with a checksum, mapped when they are read.
+"""Columns in one file: numbers and texts by name, each with a checksum.
 
 The file begins with the length and the crc32 of a JSON text, which says where each column lies.
 Nobody's word is taken: whatever does not fit is a ValueError, before it is used.
@@ -7,7 +7,6 @@ Nobody's word is taken: whatever does not fit is a ValueError, before it is used
 import errno
 import json
 import math
-import mmap
 import os
 import struct
 import zlib
@@ -88,7 +87,7 @@ class ColumnFile:
             self.notes = self._said.notes
             self._sound: dict[Any, NDArray[Any]] = {}
             self._begin = _aligned(_START.size + length)
-            self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
+            self._end = size
         except BaseException:
             os.close(self._file)
             raise
@@ -97,12 +96,14 @@ class ColumnFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)  # what is mapped stays
+        os.close(self._file)
 
     def column(
         self, name: str, kind: str, rows: int, *, width: int = 0, low: int = 0, high: int = 1 << 62
     ) -> NDArray[Any]:
-        """Map a column, read-only, and compare it with its checksum; none of it stays in memory.
+        """Read a column, and compare it with its checksum.
+
+        It is not mapped: on NFS, a mapped file that another machine replaces is a bus error.
 
         Args:
             name: of the column.
@@ -133,17 +134,26 @@ class ColumnFile:
         if known in self._sound:  # under another name
             return self._sound[known]
         first = self._begin + offset
-        found = np.frombuffer(self._map, dtype, count, first)  # which refuses what is beyond
-        if self._crc(first, found.nbytes, seen, low, high) != crc:
+        if first + count * dtype.itemsize > self._end:
+            raise ValueError("it is cut short")
+        found = np.empty(shape, dtype)
+        if self._read(_bytes(found), first, seen, low, high) != crc:
             raise ValueError(f"its {name} was altered")
-        self._sound[known] = found.reshape(shape)
-        return self._sound[known]
+        found.flags.writeable = False
+        self._sound[known] = found
+        return found
 
-    def _crc(self, first: int, size: int, dtype: np.dtype[Any], low: int, high: int) -> int:
-        """Crc32 of a stretch, none of whose values is out of bounds; of seconds any may be."""
+    def _read(self, into: memoryview, first: int, dtype: np.dtype[Any], low: int, high: int) -> int:
+        """Read a stretch, none of whose values is out of bounds; of seconds any may be.
+
+        Returns:
+            Its crc32.
+        """
         crc = 0
-        for start in range(first, first + size, _BLOCK):
-            block = os.pread(self._file, min(_BLOCK, first + size - start), start)
+        for start in range(0, len(into), _BLOCK):
+            block = into[start : start + _BLOCK]
+            if os.preadv(self._file, [block], first + start) != len(block):
+                raise ValueError("it is cut short")
             crc = zlib.crc32(block, crc)
             values = np.frombuffer(block, dtype)
             if dtype.kind != "f" and not low <= values.min() <= values.max() <= high:
