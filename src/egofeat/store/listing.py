@@ -1,6 +1,8 @@
 """What stores there are below a folder, damaged ones too."""
 
+import contextlib
 import importlib.metadata
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,7 @@ def list_stores(root: Path | str) -> list[StoreSummary]:
 
 
 def _summary(path: Path) -> StoreSummary:
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    size = _bytes_of(path)
     try:
         description = Description.read(path)
     except StoreError as error:
@@ -130,6 +132,16 @@ def _summary(path: Path) -> StoreSummary:
         remarks=tuple(remarks),
         problem=problem,
     )
+
+
+def _bytes_of(store: Path) -> int:
+    """Bytes of all files; what a process that is at work takes away meanwhile is none of it."""
+    size = 0
+    for folder, _, names in os.walk(store):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += Path(folder, name).stat().st_size
+    return size
 
 
 def _differences(made: Sequence[Mapping[str, str]]) -> list[str]:

@@ -507,3 +507,21 @@ def test_more_shards_than_may_be_mapped_are_read_file_by_file(make, tmp_path, mo
     (path / "shards/b.h5").write_bytes(b"")
     with pytest.raises(StoreError, match="is damaged"):
         store["b1"]
+
+
+def test_a_store_is_listed_while_its_files_come_and_go(store, monkeypatch):
+    list_stores(store)
+    (expected,) = list_stores(store)
+    gone = store / "shards/.tmp~gone"
+    gone.mkdir()
+    whole = os.scandir
+
+    def going(path="."):
+        if os.fspath(path) == str(gone):
+            gone.rmdir()
+        return whole(path)
+
+    monkeypatch.setattr(os, "scandir", going)
+    (listed,) = list_stores(store)
+    assert not gone.exists()
+    assert listed.bytes == expected.bytes
