@@ -28,15 +28,33 @@ RATIO = 1 << 16
 some 4, gzip makes 1,032 bytes of one."""
 
 
+class MovedError(StoreError):
+    """A shard was removed, joined with others or replaced while it was read: nothing is damaged."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was removed or replaced while it was read: give the command again when "
+            "nothing else changes the store"
+        )
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong inside a damaged shard into a StoreError that names it."""
+    """Turn what goes wrong inside a damaged shard into a StoreError that names it.
+
+    Raises:
+        MovedError: the shard is not the one that stood there at the beginning, or is gone.
+        StoreError: it is damaged, or cannot be read.
+    """
+    before = _identity(path)
     try:
         yield
     except StoreError:
         raise
     # A damaged file makes the libraries that read it raise whatever there is.
     except Exception as error:
+        if before is None or _identity(path) != before:
+            raise MovedError(f"shard {path}") from None
         reason = " ".join(str(error).split())[:300]  # HDF5 speaks in several lines
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _SYSTEM:
             raise StoreError(
@@ -47,6 +65,17 @@ def reading(path: Path) -> Iterator[None]:
             f"shard {path} is damaged ({reason}): delete it and run `egofeat extract` again, or "
             "for persons `egofeat roi`, which makes only what is missing"
         ) from None
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What tells one file or folder of a name from the next; None where there is nothing."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextlib.contextmanager

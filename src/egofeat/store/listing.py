@@ -9,7 +9,6 @@ from pathlib import Path
 
 from egofeat.errors import StoreError
 from egofeat.store.description import Description, find_stores
-from egofeat.store.formats.registry import format_of
 from egofeat.store.formats.shard import offsets_of
 from egofeat.store.reading.index import index_of
 from egofeat.store.sidecar.failures import all_failures
@@ -99,8 +98,7 @@ def _summary(path: Path) -> StoreSummary:
         remarks += _differences(shards.makers)
         segments, stale = len(index.table), index.stale
         if description.recipe.flat:
-            form, of_rows = format_of(path, description), ~shards.by_shard["flat"]
-            shards.refuse(of_rows, form, lambda shard: offsets_of(shard, flat=True))
+            shards.refuse(~shards.by_shard["flat"], lambda shard: offsets_of(shard, flat=True))
             rows = int(index.column("length").sum())
         if any(path.glob("failures-*.jsonl")):
             asked = read_segments(path)

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
 from egofeat.recipe import Recipe
-from egofeat.store.damage import reading
+from egofeat.store.damage import MovedError
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
 from egofeat.store.files import PREFIX, is_of_the_living
 from egofeat.store.formats.person_columns import check_columns, wrong_rows
-from egofeat.store.formats.registry import format_of, shard_paths
+from egofeat.store.formats.registry import format_of, is_shard
 from egofeat.store.formats.shard import Shard, ShardFormat, offsets_of
 from egofeat.store.formats.soundness import faults_of
 from egofeat.store.reading.selection import select
-from egofeat.store.reading.shards import Shards
+from egofeat.store.reading.shards import Opened, Shards
+from egofeat.store.reading.stamps import TIMES, Listed, Seen
 from egofeat.store.seal import has_seal
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
 from egofeat.store.sidecar.box_table import BoxTable
@@ -62,14 +63,10 @@ def verify(path: Path | str) -> list[Problem]:
         problems += _unsealed(store)
     problems += _leftovers(store)
     form = format_of(store, description)
-    shards = []
-    for shard_path in shard_paths(store, description):
-        with _noting(problems, shard_path.name), reading(shard_path):
-            shard = form.open(shard_path)
-            shards.append(shard)
-            problems += _damage(shard, form, description.recipe)
-    problems += _unchecked(shards)
-    columns = Shards.of(store / "shards", description.recipe, shards)
+    opened, found = _examined(store / "shards", form, description.recipe)
+    problems += found
+    problems += _unchecked([shard for shard, _ in opened])
+    columns = Shards.of(store / "shards", form, description.recipe, opened)
     selection = select(columns, wanted)
     problems += _rows(
         columns,
@@ -85,11 +82,50 @@ def verify(path: Path | str) -> list[Problem]:
     return problems
 
 
+def _examined(
+    folder: Path, form: ShardFormat, recipe: Recipe
+) -> tuple[list[Opened], list[Problem]]:
+    """Check every byte of the shards; those that come or go meanwhile are not damaged.
+
+    Returns:
+        Those that could be opened, and what is wrong with any; by name.
+    """
+    done: dict[str, tuple[Seen, Opened | None, list[Problem]]] = {}
+    for _ in range(TIMES):
+        listed = Listed.of(folder, lambda name: is_shard(name, form), form.head)
+        seen = {
+            name: Seen(f"{folder}/{name}", form.head, tuple(stamp.tolist()))
+            for name, stamp in zip(listed.names.tolist(), listed.stamps, strict=True)
+        }
+        done = {name: of for name, of in done.items() if seen.get(name) == of[0]}
+        new = [name for name in seen if name not in done]
+        for name in new:
+            with contextlib.suppress(MovedError):
+                done[name] = seen[name], *_one(seen[name], form, recipe)
+        if all(name in done for name in new):
+            break
+    ordered = [done[name] for name in sorted(done)]
+    problems = [problem for _, _, found in ordered for problem in found]
+    return [opened for _, opened, _ in ordered if opened], problems
+
+
+def _one(seen: Seen, form: ShardFormat, recipe: Recipe) -> tuple[Opened | None, list[Problem]]:
+    path, opened = Path(seen.path), None
+    problems: list[Problem] = []
+    with _noting(problems, path.name), seen.reading():
+        shard = form.open(path)
+        opened = shard, np.array(seen.stamp)
+        problems += _damage(shard, form, recipe)
+    return opened, problems
+
+
 @contextlib.contextmanager
 def _noting(problems: list[Problem], shard: str = "") -> Iterator[None]:
     """Note what a file is refused for, and go on."""
     try:
         yield
+    except MovedError:
+        raise
     except StoreError as error:
         problems.append(Problem(shard, None, str(error)))
 

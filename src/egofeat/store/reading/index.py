@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.recipe import Recipe
+from egofeat.store.damage import MovedError
 from egofeat.store.description import Description
 from egofeat.store.files import remove_leftovers, temporary_path
 from egofeat.store.formats.registry import format_of, is_shard
 from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.reading.kept import NAME, Index, Kept, read_index, write_index
 from egofeat.store.reading.selection import select
-from egofeat.store.reading.shards import Shards
-from egofeat.store.reading.stamps import Listed, stamp_at
+from egofeat.store.reading.shards import Opened, Shards
+from egofeat.store.reading.stamps import NONE, TIMES, Listed, stamp_at
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 from egofeat.store.sidecar.segments import read_segments
 from egofeat.store.table import Table
@@ -32,6 +34,8 @@ from egofeat.store.table import Table
 FEWEST = 64
 """Shards from which on there is an index: fewer are opened as quickly."""
 _WORKER = "index"
+_HERE = 1 << 62
+"""Time of what this process has opened itself: shards are never written to, but replaced."""
 _writing = threading.Lock()
 """Held while an index is written: threads of a process have one temporary name."""
 
@@ -45,11 +49,12 @@ def shards_of(store: Path, description: Description) -> Shards:
     form = format_of(store, description)
     listed = _listed(store, form)
     if len(listed.names) < FEWEST:
-        return _opened(store, form, description.recipe, listed)
+        return _opened(store, form, description.recipe)
     kept = read_index(store, description, listed)
     if kept and kept.holds(listed):
         return kept.shards
-    return _anew(store, description, kept, joined=False)[0]
+    # What was known of the manifest is not forgotten.
+    return _anew(store, description, kept, joined=kept is not None and kept.index is not None)[0]
 
 
 def index_of(store: Path, description: Description) -> Index:
@@ -61,7 +66,7 @@ def index_of(store: Path, description: Description) -> Index:
     form = format_of(store, description)
     listed = _listed(store, form)
     if len(listed.names) < FEWEST:
-        return _joined(store, description, _opened(store, form, description.recipe, listed))
+        return _joined(store, description, _opened(store, form, description.recipe))
     kept = read_index(store, description, listed)
     if kept and kept.index and kept.holds(listed) and kept.tells(stamp_at(store / SEGMENTS_JSON)):
         return kept.index
@@ -78,12 +83,12 @@ def _anew(
     with _begun(store) as file:
         # A file's own time is the disk's, and older than all stamps that follow.
         taken = os.fstat(file.fileno()).st_ctime_ns if file else 0
-        listed, segments = _listed(store, form), stamp_at(store / SEGMENTS_JSON)
-        shards = _opened(store, form, recipe, listed, kept)
+        segments = stamp_at(store / SEGMENTS_JSON)
+        shards = _opened(store, form, recipe, kept)
         index = _joined(store, description, shards) if joined else None
         if file:
             with contextlib.suppress(OSError), file:
-                write_index(file, recipe, listed, taken, segments, shards, index)
+                write_index(file, recipe, taken, segments, shards, index)
                 file.flush()
                 Path(file.name).replace(store / NAME)
     return shards, index
@@ -93,20 +98,37 @@ def _listed(store: Path, form: ShardFormat) -> Listed:
     return Listed.of(store / "shards", lambda name: is_shard(name, form), form.head)
 
 
-def _opened(
-    store: Path, form: ShardFormat, recipe: Recipe, listed: Listed, kept: Kept | None = None
-) -> Shards:
-    """Open the shards that are listed, but for those of which the index holds."""
+def _opened(store: Path, form: ShardFormat, recipe: Recipe, kept: Kept | None = None) -> Shards:
+    """Open the shards that there are, but for those of which the index holds.
+
+    Where some are removed or replaced meanwhile, the store is listed again; none is opened twice.
+    """
     folder = store / "shards"
-    names = listed.names
-    if kept:
-        held = kept.shards.pick(kept.holding(listed))
-        names = names[~np.isin(names, held.by_shard["name"])]
-    fresh = Shards.of(folder, recipe, (form.open(folder / name) for name in names.tolist()))
-    if not kept:
-        return fresh
-    both = Shards.joined([held, fresh])
-    return both.pick(np.argsort(both.by_shard["name"], kind="stable"))
+    known = Shards.of(folder, form, recipe, ())
+    moved: list[MovedError] = []
+
+    def fresh(names: NDArray[np.str_], stamps: NDArray[np.int64]) -> Iterator[Opened]:
+        for name, stamp in zip(names.tolist(), stamps, strict=True):
+            try:
+                yield form.open(folder / name), stamp
+            except MovedError as error:
+                moved.append(error)
+
+    for _ in range(TIMES):
+        moved.clear()
+        listed = _listed(store, form)
+        if kept:
+            known = kept.shards.pick(kept.holding(listed))
+        new = ~np.isin(listed.names, known.by_shard["name"])
+        opened = Shards.of(folder, form, recipe, fresh(listed.names[new], listed.stamps[new]))
+        shards = opened
+        if kept:
+            both = Shards.joined([known, opened])
+            shards = both.pick(np.argsort(both.by_shard["name"], kind="stable"))
+        if not moved:
+            return shards
+        kept = Kept(shards, taken=_HERE, segments=NONE, index=None)
+    raise moved[-1]
 
 
 def _joined(store: Path, description: Description, shards: Shards) -> Index:

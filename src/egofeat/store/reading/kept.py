@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from egofeat.recipe import Recipe
 from egofeat.store.description import Description
+from egofeat.store.formats.registry import format_of
+from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.reading.columns import ColumnFile, write_columns
 from egofeat.store.reading.shards import UNFIT, Shards
-from egofeat.store.reading.stamps import NONE, Listed, settled
+from egofeat.store.reading.stamps import FIELDS, NONE, Listed, settled
 from egofeat.store.table import Table
 
 NAME = ".index"
@@ -56,30 +58,26 @@ class Kept:
     """What the file says, whether or not it still holds."""
 
     shards: Shards
-    stamps: NDArray[np.int64]
-    """[shards, 5] of each as it was."""
     taken: int
-    """When they were, in nanoseconds, by the clock of the disk."""
+    """When their stamps were, in nanoseconds, by the clock of the disk."""
     segments: tuple[int, ...]
     """Stamp of segments.json as it was."""
     index: Index | None
 
     def holding(self, listed: Listed) -> NDArray[np.int64]:
         """Numbers of the shards that are as they were."""
-        numbers = {
-            name: number for number, name in enumerate(self.shards.by_shard["name"].tolist())
-        }
-        there = np.array([numbers.get(name, -1) for name in listed.names.tolist()], np.int64)
-        found, mine = there[there >= 0], listed.stamps[there >= 0]
-        alike = (self.stamps[found] == mine).all(axis=1) & settled(mine, self.taken)
-        return np.asarray(found[alike])
+        mine, stamps = self.shards.by_shard["name"], self.shards.by_shard["stamp"]
+        _, there, now = np.intersect1d(mine, listed.names, return_indices=True)
+        alike = (stamps[there] == listed.stamps[now]).all(axis=1)
+        return np.asarray(there[alike & settled(stamps[there], self.taken)])
 
     def holds(self, listed: Listed) -> bool:
         """Whether there are exactly the shards that there were, as they were."""
+        stamps = self.shards.by_shard["stamp"]
         return (
             np.array_equal(self.shards.by_shard["name"], listed.names)
-            and np.array_equal(self.stamps, listed.stamps)
-            and bool(settled(self.stamps, self.taken).all())
+            and np.array_equal(stamps, listed.stamps)
+            and bool(settled(stamps, self.taken).all())
         )
 
     def tells(self, segments: tuple[int, ...]) -> bool:
@@ -91,7 +89,6 @@ class Kept:
 def write_index(
     file: BinaryIO,
     recipe: Recipe,
-    listed: Listed,
     taken: int,
     segments: tuple[int, ...],
     shards: Shards,
@@ -102,8 +99,7 @@ def write_index(
     Raises:
         OSError: the disk refuses, or it would be too large.
     """
-    columns: dict[str, NDArray[Any]] = {"stamps": listed.stamps}
-    columns |= {f"shard/{name}": column for name, column in shards.by_shard.items()}
+    columns = {f"shard/{name}": column for name, column in shards.by_shard.items()}
     columns |= {f"segment/{name}": column for name, column in shards.by_segment.items()}
     notes: dict[str, Any] = {
         "recipe": recipe.digest,
@@ -148,35 +144,39 @@ def read_index(store: Path, description: Description, listed: Listed) -> Kept | 
     """
     try:
         with ColumnFile(store / NAME) as file:
-            return _kept(file, store / "shards", description, listed)
+            return _kept(file, store / "shards", format_of(store, description), description, listed)
     except (OSError, ValueError):
         return None
 
 
-def _kept(file: ColumnFile, folder: Path, description: Description, listed: Listed) -> Kept:
+def _kept(
+    file: ColumnFile, folder: Path, form: ShardFormat, description: Description, listed: Listed
+) -> Kept:
     notes = file.notes
     if notes.recipe != description.recipe.digest:
         raise ValueError("it is of another recipe")
     if notes.shards > 1000 + 4 * len(listed.names):
         raise ValueError("most of its shards are gone")
-    stamps = file.column("stamps", "whole", notes.shards, width=len(NONE), low=_LEAST)
+    stamps = file.column("shard/stamp", "whole", notes.shards, width=FIELDS, low=_LEAST)
     if not np.isin(stamps[:, 2], listed.stamps[:, 2]).any():
         raise ValueError("none of its shards is as it was")
-    shards = _shards(file, folder, description.recipe)
+    shards = _shards(file, folder, form, stamps, description.recipe)
     return Kept(
         shards,
-        stamps,
         notes.taken,
         notes.table.segments if notes.table else NONE,
         _index(file, shards, description.dataset) if notes.table else None,
     )
 
 
-def _shards(file: ColumnFile, folder: Path, recipe: Recipe) -> Shards:
+def _shards(
+    file: ColumnFile, folder: Path, form: ShardFormat, stamps: NDArray[np.int64], recipe: Recipe
+) -> Shards:
     notes = file.notes
     count, total = notes.shards, notes.segments
     by_shard: dict[str, NDArray[Any]] = {
         "name": file.column("shard/name", "text", count, high=_NAME),
+        "stamp": stamps,
         "count": file.column("shard/count", "whole", count, high=total),
         "rows": file.column("shard/rows", "whole", count),
         "made": file.column("shard/made", "whole", count, low=-1, high=len(notes.makers) - 1),
@@ -202,7 +202,7 @@ def _shards(file: ColumnFile, folder: Path, recipe: Recipe) -> Shards:
         "stamp": file.column("segment/stamp", "whole", total, width=4, low=_LEAST),
     }
     _check_rows(by_shard["count"], by_shard["rows"], by_segment["length"])
-    return Shards(folder, by_shard, by_segment, notes.makers)
+    return Shards(folder, form, by_shard, by_segment, notes.makers)
 
 
 def _check_rows(

@@ -15,14 +15,14 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.store.damage import open_plain, reading
+from egofeat.store.damage import open_plain
 from egofeat.store.reading.selection import Addresses
+from egofeat.store.reading.stamps import Seen
 
 GREAT = 1 << 30
 """Bytes from which a store is great: its pages are handed back to the system now and then."""
@@ -63,6 +63,8 @@ class Piece(NamedTuple):
     offset: int
     size: int
     """Bytes."""
+    shard: Seen
+    """What it is of."""
 
     def opened(self) -> int:
         """Open the file, which the caller closes.
@@ -97,6 +99,7 @@ class AddressRange:
         """Map each piece.
 
         Raises:
+            MovedError: a shard is not what it was when the store was listed.
             StoreError: a file is shorter than that, or the system refuses.
         """
         page = mmap.PAGESIZE
@@ -118,8 +121,9 @@ class AddressRange:
             try:
                 self._map_piece(piece, head, self.address + first)
             except (OSError, ValueError) as error:
-                with reading(Path(piece.file)):
+                with piece.shard.reading():
                     raise error from None
+            piece.shard.check()
 
     @staticmethod
     def _map_piece(piece: Piece, head: int, where: int) -> None:

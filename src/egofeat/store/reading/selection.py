@@ -51,7 +51,7 @@ class Addresses:
 
     Args:
         shards: all of them.
-        chosen: numbers of segments, rising.
+        chosen: numbers of segments.
     """
 
     def __init__(self, shards: Shards, chosen: NDArray[np.int64]) -> None:
@@ -60,7 +60,7 @@ class Addresses:
         first_of = np.cumsum(lengths)
         first_of -= lengths
         first_of -= (np.cumsum(rows) - rows)[shard_of]
-        if len(chosen) < len(lengths):
+        if not np.array_equal(chosen, np.arange(len(lengths))):
             shard_of, first_of, lengths = shard_of[chosen], first_of[chosen], lengths[chosen]
         self.shard_of: NDArray[np.int64] = shard_of
         """[segments] number of each one's shard."""

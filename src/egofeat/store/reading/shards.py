@@ -1,6 +1,7 @@
 """What all shards of a store say, as columns: nothing in Python that grows with the store."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.recipe import Recipe
-from egofeat.store.damage import reading
+from egofeat.store.damage import MovedError
 from egofeat.store.formats.person_columns import check_columns
 from egofeat.store.formats.shard import Shard, ShardFormat
+from egofeat.store.reading.stamps import FIELDS, Seen
 from egofeat.store.rows import Key, keys
 
 UNMAPPED, UNFIT = -1, -2
 """In place of the offset of a tap: it is read through the library; it is not the recipe's."""
 
 Columns = Mapping[str, NDArray[Any]]
+Opened = tuple[Shard, NDArray[np.int64]]
+"""A shard, and its stamp of before it was opened."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,26 +30,36 @@ class Shards:
     """Shards of a store, in the order of their names, and their segments, one after the other."""
 
     folder: Path
+    form: ShardFormat
     by_shard: Columns
-    """`name` of the file or folder; how many segments (`count`) and `rows`; whether it is `flat`,
-    has `stamps`, and is right for `persons`; number of its maker in `makers` (`made`), -1 for
-    none; of each tap where its bytes begin (`offset/<tap>`) in which file (`file/<tap>`)."""
+    """`name` of the file or folder, and its `stamp` [shards, 5] when it was listed; how many
+    segments (`count`) and `rows`; whether it is `flat`, has `stamps`, and is right for `persons`;
+    number of its maker in `makers` (`made`), -1 for none; of each tap where its bytes begin
+    (`offset/<tap>`) in which file (`file/<tap>`)."""
     by_segment: Columns
     """`id`, `video`, `start`, `stop`, `clipped`, `length` in rows, `stamp` [segments, 4]."""
     makers: tuple[Mapping[str, str], ...]
     """What made the shards, each once."""
 
     @classmethod
-    def of(cls, folder: Path, recipe: Recipe, shards: Iterable[Shard]) -> Self:
+    def of(
+        cls,
+        folder: Path,
+        form: ShardFormat,
+        recipe: Recipe,
+        opened: Iterable[Opened],
+    ) -> Self:
         """Columns of shards that were opened, in their order."""
-        return cls.joined([cls._nothing(folder, recipe), *(cls._one(recipe, s) for s in shards)])
+        one = (cls._one(form, recipe, *pair) for pair in opened)
+        return cls.joined([cls._nothing(folder, form, recipe), *one])
 
     @classmethod
-    def _nothing(cls, folder: Path, recipe: Recipe) -> Self:
+    def _nothing(cls, folder: Path, form: ShardFormat, recipe: Recipe) -> Self:
         whole, truth, text = np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, np.str_)
         second = np.empty(0, np.float64)
         by_shard: dict[str, NDArray[Any]] = {
             "name": text,
+            "stamp": whole.reshape(0, FIELDS),
             "count": whole,
             "rows": whole,
             "made": whole,
@@ -56,13 +70,16 @@ class Shards:
         by_segment: dict[str, NDArray[Any]] = {"id": text, "video": text}
         by_segment |= dict.fromkeys(("start", "stop"), second)
         by_segment |= {"clipped": truth, "length": whole, "stamp": whole.reshape(0, 4)}
-        return cls(folder, by_shard, by_segment, ())
+        return cls(folder, form, by_shard, by_segment, ())
 
     @classmethod
-    def _one(cls, recipe: Recipe, shard: Shard) -> Self:
+    def _one(
+        cls, form: ShardFormat, recipe: Recipe, shard: Shard, stamp: NDArray[np.int64]
+    ) -> Self:
         count = len(shard.ids)
         by_shard: dict[str, Any] = {
             "name": shard.path.name,
+            "stamp": stamp,
             "count": count,
             "rows": shard.rows,
             "made": 0 if shard.made_with else -1,
@@ -85,7 +102,7 @@ class Shards:
         }
         makers = (shard.made_with,) if shard.made_with else ()
         of_shard = {name: np.array([value]) for name, value in by_shard.items()}
-        return cls(shard.path.parent, of_shard, by_segment, makers)
+        return cls(shard.path.parent, form, of_shard, by_segment, makers)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -101,7 +118,7 @@ class Shards:
         first = parts[0]
         by_shard = _stacked([part.by_shard for part in parts]) | {"made": np.concatenate(made)}
         by_segment = _stacked([part.by_segment for part in parts])
-        return cls(first.folder, by_shard, by_segment, tuple(makers.values()))
+        return cls(first.folder, first.form, by_shard, by_segment, tuple(makers.values()))
 
     def pick(self, numbers: NDArray[np.int64]) -> Self:
         """Some of the shards, in the order given, and what made them."""
@@ -115,6 +132,7 @@ class Shards:
         by_shard = {name: column[numbers] for name, column in self.by_shard.items()}
         return type(self)(
             self.folder,
+            self.form,
             by_shard | {"made": number_of[made]},
             {name: column[segments] for name, column in self.by_segment.items()},
             tuple(self.makers[number] for number in known.tolist()),
@@ -127,19 +145,22 @@ class Shards:
         """File or folder of a shard."""
         return self.folder / str(self.by_shard["name"][number])
 
-    def refuse(
-        self, which: NDArray[np.bool_], form: ShardFormat, why: Callable[[Shard], Any]
-    ) -> None:
+    def seen(self, number: int) -> Seen:
+        """A shard as it was when it was listed."""
+        path = os.fspath(self.path(number))
+        return Seen(path, self.form.head, tuple(self.by_shard["stamp"][number].tolist()))
+
+    def refuse(self, which: NDArray[np.bool_], why: Callable[[Shard], Any]) -> None:
         """Open the first shard of those that are not right, for `why` to say what is wrong.
 
         Raises:
+            MovedError: it is another shard by now.
             StoreError: what `why` raises, as a sentence on the shard.
         """
         for number in np.flatnonzero(which)[:1].tolist():
-            path = self.path(number)
-            with reading(path):
-                why(form.open(path))
-                raise ValueError("it was changed while it was read")
+            with self.seen(number).reading():
+                why(self.form.open(self.path(number)))
+                raise MovedError(f"shard {self.path(number)}")
 
     @property
     def shard_of(self) -> NDArray[np.int64]:

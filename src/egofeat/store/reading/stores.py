@@ -7,6 +7,7 @@ each, with what can be read from it.
 import difflib
 import functools
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -15,14 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
-from egofeat.store.damage import reading
 from egofeat.store.description import Description
 from egofeat.store.formats.person_columns import check_columns
-from egofeat.store.formats.registry import format_of
-from egofeat.store.formats.shard import offsets_of, read_column
+from egofeat.store.formats.shard import offsets_of
 from egofeat.store.reading.features import Features, numbered
-from egofeat.store.reading.index import index_of
-from egofeat.store.reading.selection import Addresses
+from egofeat.store.reading.places import Places
 from egofeat.store.reading.tap import open_tap
 from egofeat.store.sidecar.gaze import GazeTable, StepGaze
 from egofeat.store.sidecar.segments import read_segments
@@ -60,15 +58,14 @@ class FeatureStore(Tabled):
         self.row_shape: tuple[int, ...] = tuple(self.recipe.taps[tap])
         """Shape of one row, (V, C), (V, C, h, w) or (V, t, C, h, w); flat, without V."""
         self.dtype: np.dtype[Any] = np.dtype(self.recipe.dtype)
-        self._form = format_of(path, description)
-        self._index = index_of(path, description)
-        self._shards = self._index.shards
-        of_other_kind = self._shards.by_shard["flat"] != self.flat
-        self._shards.refuse(of_other_kind, self._form, lambda s: offsets_of(s, flat=self.flat))
-        self._addresses = Addresses(self._shards, self._index.chosen)
-        self.lengths: NDArray[np.int64] = self._addresses.lengths
+        self._places = Places(path, description)
+        self._index = self._places.index
+        self._places.refuse(
+            lambda shards: shards["flat"] != self.flat, lambda s: offsets_of(s, flat=self.flat)
+        )
+        self.lengths: NDArray[np.int64] = self._places.addresses.lengths
         """[segments] rows of each segment: its windows or persons, else 1."""
-        self.features = open_tap(self._form, self._shards, self._addresses, self.recipe, tap)
+        self.features = open_tap(self._places, self.recipe, tap)
         """All rows by a number each, segment after segment."""
         self.table = self._index.table
 
@@ -80,7 +77,7 @@ class FeatureStore(Tabled):
     @functools.cached_property
     def media_stamps(self) -> NDArray[np.int64] | None:
         """[segments, 4] of each one's media, see `ShardRows`; None where a shard does not say."""
-        known = self._shards.by_shard["stamps"]
+        known = self._index.shards.by_shard["stamps"]
         return self._index.column("stamp") if len(known) and known.all() else None
 
     def rows(self, split: str | None = None) -> NDArray[np.int64]:
@@ -99,7 +96,12 @@ class FeatureStore(Tabled):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path, to be mapped anew there."""
-        return _reopen, (type(self), self.path, self.tap)
+        return _reopen, (type(self), self.path, self.tap, self._order)
+
+    @functools.cached_property
+    def _order(self) -> int:
+        """What tells these rows from others, or from the same ones in another order."""
+        return zlib.crc32("\0".join(self).encode())
 
     def __repr__(self) -> str:
         segments = counted(len(self), "segments")
@@ -146,7 +148,7 @@ class FeatureStore(Tabled):
             near = difflib.get_close_matches(id_, self._neighbours(id_), n=1)
             hint = f", the nearest is {near[0]!r}" if near else ""
             raise StoreError(f"{self.path} has {len(self)} segments and none is {id_!r}{hint}")
-        first = int(self._addresses.firsts[number])
+        first = int(self._places.addresses.firsts[number])
         return slice(first, first + int(self.lengths[number]))
 
     def _number(self, id_: str) -> int | None:
@@ -203,21 +205,7 @@ class FeatureStore(Tabled):
     @functools.cached_property
     def times(self) -> NDArray[np.float64]:
         """Times of the views of each row, [rows, V] seconds: of its frame, or its clip's centre."""
-        return self._column("times", np.dtype(np.float64))
-
-    def _column(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Read a column that has a part a row."""
-        rows = self._shards.by_shard["rows"].tolist()
-        parts = [self._part(number, name, count) for number, count in enumerate(rows)]
-        return self._addresses.column(parts, dtype)
-
-    def _part(self, number: int, name: str, rows: int) -> NDArray[Any]:
-        """Read a column of one shard."""
-        shard = self._form.open(self._shards.path(number))
-        with reading(shard.path):
-            if shard.rows != rows:
-                raise ValueError(f"it has {shard.rows} rows, and had {rows} when it was opened")
-        return read_column(self._form, shard, name)
+        return self._places.column("times", np.dtype(np.float64))
 
 
 class SegmentStore(FeatureStore, Features):
@@ -308,7 +296,7 @@ class FlatStore(FeatureStore):
 
         A person's window is the clip with the key frame in its middle.
         """
-        return self._column("times", np.dtype(np.float64)).reshape(-1, 3)
+        return self._places.column("times", np.dtype(np.float64)).reshape(-1, 3)
 
 
 class WindowStore(FlatStore):
@@ -330,18 +318,24 @@ class PersonStore(FlatStore):
 
     def __init__(self, path: Path, description: Description, tap: str) -> None:
         super().__init__(path, description, tap)
-        self._shards.refuse(~self._shards.by_shard["persons"], self._form, check_columns)
+        self._places.refuse(lambda shards: ~shards["persons"], check_columns)
 
     @functools.cached_property
     def boxes(self) -> NDArray[np.float32]:
         """Box of each person, [rows, 4] as `egofeat.boxes`, key frame after key frame."""
-        return self._column("boxes", np.dtype(np.float32)).reshape(-1, 4)
+        return self._places.column("boxes", np.dtype(np.float32)).reshape(-1, 4)
 
     @functools.cached_property
     def scores(self) -> NDArray[np.float32]:
         """How sure the detector was of each person, [rows], key frame after key frame."""
-        return self._column("scores", np.dtype(np.float32))
+        return self._places.column("scores", np.dtype(np.float32))
 
 
-def _reopen(kind: type[FeatureStore], path: Path, tap: str) -> FeatureStore:
-    return kind(path, Description.read(path), tap)
+def _reopen(kind: type[FeatureStore], path: Path, tap: str, order: int) -> FeatureStore:
+    store = kind(path, Description.read(path), tap)
+    if store._order != order:
+        raise StoreError(
+            f"{path} was changed while it was in use and has other rows: give the command again "
+            "when nothing else changes the store"
+        )
+    return store
