@@ -8,8 +8,12 @@ to stop has published what was whole of its open shards, and what is left of the
 import hashlib
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
-from egofeat.segments import Segment
+import numpy as np
+from numpy.typing import NDArray
+
+from egofeat.segments import Segment, Segments, Texts
 from egofeat.store import Key
 
 MAX_ROWS = 128
@@ -27,7 +31,7 @@ class Shard:
 
     number: int
     """Place in the whole cut, from 0."""
-    segments: tuple[Segment, ...]
+    segments: Sequence[Segment]
     name: str
 
 
@@ -52,22 +56,38 @@ def cut(segments: Iterable[Segment], row_bytes: int) -> list[Batch]:
         row_bytes: bytes of one segment's features.
     """
     limit = max(1, min(MAX_ROWS, MAX_BYTES // row_bytes))
-    videos: dict[str, list[Segment]] = {}
-    for segment in sorted(segments, key=lambda s: (s.video, s.start, s.stop, s.id)):
-        videos.setdefault(segment.video, []).append(segment)
-    groups: list[list[Segment]] = []
-    for members in videos.values():
-        if groups and len(groups[-1]) + len(members) <= limit:
-            groups[-1].extend(members)
+    ordered, firsts = _by_video(Segments.of(segments))
+    groups: list[tuple[int, int]] = []
+    for first, stop in pairwise([*firsts, len(ordered)]):
+        if groups and stop - groups[-1][0] <= limit:
+            groups[-1] = (groups[-1][0], stop)
         else:
-            groups.append(members)
+            groups.append((first, stop))
     batches = []
     number = 0
-    for group in groups:
-        pieces = [group[at : at + limit] for at in range(0, len(group), limit)]
+    for first, stop in groups:
+        pieces = [ordered[at : min(at + limit, stop)] for at in range(first, stop, limit)]
         batches.append(Batch(tuple(shard_of(number + k, p) for k, p in enumerate(pieces))))
         number += len(pieces)
     return batches
+
+
+def _by_video(segments: Segments) -> tuple[Segments, list[int]]:
+    """Segments by video, start, stop and id, and where each video begins."""
+    videos = _ranks(segments.videos)
+    columns = (segments.stops, segments.starts, videos)
+    order = np.lexsort(columns)
+    alike = [of[order][1:] == of[order][:-1] for of in columns]
+    if np.logical_and.reduce(alike).any():  # sorting a million ids takes a second
+        order = np.lexsort((_ranks(segments.ids), *columns))
+    firsts = np.flatnonzero(np.diff(videos[order], prepend=-1))
+    return segments.take(order), firsts.tolist()
+
+
+def _ranks(names: Texts) -> NDArray[np.int64]:
+    """`[rows]` place of each name among the different ones, in order."""
+    rank = {name: place for place, name in enumerate(sorted(set(names.tolist())))}
+    return np.array([rank[name] for name in names.tolist()], np.int64)
 
 
 def shards_in(batches: Iterable[Batch]) -> list[Shard]:
@@ -91,10 +111,13 @@ def without(batches: Iterable[Batch], done: Set[Key], skipped: Set[Key]) -> list
     for batch in batches:
         shards = []
         for shard in batch.shards:
-            missing = [s for s in shard.segments if key_of(s) not in done]
-            wanted = tuple(s for s in missing if key_of(s) not in skipped)
+            segments = Segments.of(shard.segments)
+            keys = list(segments.keys)
+            missing = [row for row, key in enumerate(keys) if key not in done]
+            wanted = [row for row in missing if keys[row] not in skipped]
             if wanted:
-                shards.append(Shard(shard.number, wanted, shard_of(shard.number, missing).name))
+                name = shard_of(shard.number, segments.take(np.array(missing))).name
+                shards.append(Shard(shard.number, segments.take(np.array(wanted)), name))
         if shards:
             left.append(Batch(tuple(shards)))
     return left
@@ -102,6 +125,7 @@ def without(batches: Iterable[Batch], done: Set[Key], skipped: Set[Key]) -> list
 
 def shard_of(number: int, segments: Sequence[Segment]) -> Shard:
     """The shard that publishes these segments; its name says which they are."""
-    identity = "\n".join(f"{s.id}\t{s.start!r}\t{s.stop!r}" for s in segments)
+    columns = Segments.of(segments)
+    identity = "\n".join(f"{id_}\t{start!r}\t{stop!r}" for id_, start, stop in columns.keys)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    return Shard(number, tuple(segments), f"{number:05d}-{digest}")
+    return Shard(number, columns, f"{number:05d}-{digest}")

@@ -31,7 +31,7 @@ from egofeat.pipelines.extraction.roi_options import (
     find_boxes,
 )
 from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
-from egofeat.segments import Dataset, Segment
+from egofeat.segments import Dataset, Segment, Segments
 from egofeat.store import Key
 
 _ALIGN_SIDE = 256
@@ -43,7 +43,7 @@ class Job:
     """An extraction by one backbone, planned. No video was opened."""
 
     dataset: Dataset
-    segments: tuple[Segment, ...]
+    segments: Sequence[Segment]
     """Those that are wanted."""
     backbone: Backbone
     recipe: Recipe
@@ -223,17 +223,18 @@ def wanted(
     plan: Plan,
     found: Detections | None,
     only: frozenset[Key] | None,
-) -> tuple[Dataset, tuple[Segment, ...]]:
+) -> tuple[Dataset, Segments]:
     """The data set as the plan sees it, and which of its segments are wanted."""
     segments = dataset.of_splits(splits)
     if isinstance(plan, Windows):
         dataset = dataset.whole_videos()
-        videos = {segment.video for segment in segments}
-        segments = tuple(s for s in dataset.segments if s.video in videos)
+        videos = set(segments.videos.tolist())
+        whole = Segments.of(dataset.segments)
+        segments = whole.where(video in videos for video in whole.videos.tolist())
     if only is not None:
-        segments = tuple(s for s in segments if (s.id, s.start, s.stop) in only)
+        segments = segments.where(key in only for key in segments.keys)
     if found:
-        segments = tuple(s for s in segments if s.id in found.boxes)
+        segments = segments.where(id_ in found.boxes for id_ in segments.ids.tolist())
     return dataset, segments
 
 

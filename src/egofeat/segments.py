@@ -5,10 +5,14 @@ frame of the video, intervals are half-open `[start, stop)`.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.errors import RequestError
@@ -52,6 +56,147 @@ class Segment:
     """Frame numbers `[first, last)` as the annotation gives them, where it does."""
 
 
+Texts = NDArray[np.object_]
+"""`[rows]` strings, which rows that say the same share."""
+
+
+def texts(values: Iterable[str]) -> Texts:
+    """Make a column of strings."""
+    return np.array(list(values), np.object_)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segments(Sequence[Segment]):
+    """Segments as columns, each made when it is asked for: a million take little room or time."""
+
+    ids: Texts
+    videos: Texts
+    starts: NDArray[np.float64]
+    stops: NDArray[np.float64]
+    splits: Texts
+    groups: Texts
+    labels: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Target to [rows] class index, -1 where there is none."""
+    source_frames: NDArray[np.int64] | None = None
+    """[rows, 2] as `Segment` has them, -1 where there are none."""
+
+    @classmethod
+    def of(cls, segments: "Iterable[Segment]") -> "Segments":
+        """Columns of segments, in their order; of what has columns, itself."""
+        if isinstance(segments, Segments):
+            return segments
+        rows = list(segments)
+        targets = dict.fromkeys(target for one in rows for target in one.labels)
+        frames = [one.source_frames or (-1, -1) for one in rows]
+        return cls(
+            ids=texts(one.id for one in rows),
+            videos=texts(one.video for one in rows),
+            starts=np.array([one.start for one in rows], np.float64),
+            stops=np.array([one.stop for one in rows], np.float64),
+            splits=texts(one.split for one in rows),
+            groups=texts(one.group for one in rows),
+            labels={
+                t: np.array([one.labels.get(t, -1) for one in rows], np.int64) for t in targets
+            },
+            source_frames=np.array(frames, np.int64) if any(f[0] >= 0 for f in frames) else None,
+        )
+
+    @classmethod
+    def join(cls, parts: "Iterable[Sequence[Segment]]") -> "Segments":
+        """One after the other."""
+        of = [Segments.of(part) for part in parts]
+        if not of:
+            return cls.of(())
+        targets = dict.fromkeys(target for part in of for target in part.labels)
+        frames = any(part.source_frames is not None for part in of)
+        names = ("ids", "videos", "starts", "stops", "splits", "groups")
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in of]) for name in names
+        }
+        return cls(
+            **columns,
+            labels={t: np.concatenate([part.labels_of(t) for part in of]) for t in targets},
+            source_frames=np.concatenate([part._frames() for part in of]) if frames else None,
+        )
+
+    def labels_of(self, target: str) -> NDArray[np.int64]:
+        """`[rows]` class index, -1 where there is none, of any target."""
+        found = self.labels.get(target)
+        return np.full(len(self), -1, np.int64) if found is None else found
+
+    def take(self, rows: "NDArray[Any] | slice") -> "Segments":
+        """Pick rows, by number, by a mask `[rows]` or a stretch of them, which copies nothing."""
+        frames = self.source_frames
+        return Segments(
+            self.ids[rows],
+            self.videos[rows],
+            self.starts[rows],
+            self.stops[rows],
+            self.splits[rows],
+            self.groups[rows],
+            {target: of[rows] for target, of in self.labels.items()},
+            None if frames is None else frames[rows],
+        )
+
+    def where(self, chosen: Iterable[bool]) -> "Segments":
+        """Pick those of which it says so."""
+        return self.take(np.fromiter(chosen, np.bool_, len(self)))
+
+    @property
+    def keys(self) -> Iterator[tuple[str, float, float]]:
+        """Id, start and stop of each, which are the identity of a segment across runs."""
+        return zip(self.ids.tolist(), self.starts.tolist(), self.stops.tolist(), strict=True)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Segment]:
+        @cache
+        def labels(*indices: int) -> dict[str, int]:
+            pairs = zip(self.labels, indices, strict=True)
+            return {target: index for target, index in pairs if index >= 0}
+
+        of_targets = [of.tolist() for of in self.labels.values()]
+        pairs = map(tuple, self._frames().tolist())
+        columns = (self.videos, self.starts, self.stops, self.splits)
+        for id_, video, start, stop, split, *indices, group, frames in zip(
+            self.ids.tolist(),
+            *(column.tolist() for column in columns),
+            *of_targets,
+            self.groups.tolist(),
+            pairs,
+            strict=True,
+        ):
+            known = frames if frames[0] >= 0 else None
+            yield Segment(id_, video, start, stop, split, labels(*indices), group, known)
+
+    @overload
+    def __getitem__(self, place: int) -> Segment: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Segments": ...
+    def __getitem__(self, place: int | slice) -> "Segment | Segments":
+        if isinstance(place, slice):
+            return self.take(place)
+        row = range(len(self))[place]
+        return next(iter(self.take(slice(row, row + 1))))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Segments | tuple | list):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            one == another for one, another in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} segments>"
+
+    def _frames(self) -> NDArray[np.int64]:
+        found = self.source_frames
+        return np.full((len(self), 2), -1, np.int64) if found is None else found
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Every segment of a data set, with what its labels mean."""
@@ -59,7 +204,7 @@ class Dataset:
     name: str
     media: Mapping[str, Media]
     """Video key to where its frames lie."""
-    segments: tuple[Segment, ...]
+    segments: Sequence[Segment]
     classes: Mapping[str, tuple[str, ...]]
     """Target to class names; the index of a name is its label."""
     tail: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -87,21 +232,25 @@ class Dataset:
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, in the order of their first segment; "" where one has none."""
-        return tuple(dict.fromkeys(segment.split for segment in self.segments))
+        return tuple(dict.fromkeys(Segments.of(self.segments).splits.tolist()))
 
-    def of_splits(self, splits: Collection[str]) -> tuple[Segment, ...]:
+    def of_splits(self, splits: Collection[str]) -> Segments:
         """Segments of these splits; of all where none is named.
 
         Raises:
             RequestError: there is no such split.
         """
+        there = self.splits
         for split in splits:
-            if split not in self.splits:
+            if split not in there:
                 raise RequestError(
                     f"the data set '{self.name}' has no split '{split}': choose from "
-                    f"{', '.join(filter(None, self.splits)) or 'none, it has no splits'}"
+                    f"{', '.join(filter(None, there)) or 'none, it has no splits'}"
                 )
-        return tuple(s for s in self.segments if not splits or s.split in splits)
+        segments = Segments.of(self.segments)
+        if not splits:
+            return segments
+        return segments.where(split in splits for split in segments.splits.tolist())
 
     def whole_videos(self) -> "Dataset":
         """The same videos, each one segment without labels, for features that do not end with it.
@@ -109,25 +258,27 @@ class Dataset:
         Gaze and boxes, which are for heads of segments, are left out too.
         A video keeps its split and its group where all its segments agree.
         """
-        of_video: dict[str, list[Segment]] = {}
-        for segment in self.segments:
-            of_video.setdefault(segment.video, []).append(segment)
-        videos = tuple(
-            Segment(
-                id=video,
-                video=video,
-                split=_agreed(segment.split for segment in members),
-                group=_agreed(segment.group for segment in members),
-            )
-            for video, members in of_video.items()
+        segments = Segments.of(self.segments)
+        names = segments.videos.tolist()
+        videos = texts(dict.fromkeys(names))
+        whole = Segments(
+            ids=videos,
+            videos=videos,
+            starts=np.zeros(len(videos)),
+            stops=np.full(len(videos), math.inf),
+            splits=_agreed(names, segments.splits.tolist()),
+            groups=_agreed(names, segments.groups.tolist()),
         )
         bare: dict[str, Any] = {
             name: {} for name in ("classes", "tail", "gaze", "boxes", "published")
         }
         bare |= {"evaluated": frozenset(), "benchmark": ()}
-        return replace(self, segments=videos, key_frames=False, **bare)
+        return replace(self, segments=whole, key_frames=False, **bare)
 
 
-def _agreed(values: Iterable[str]) -> str:
-    different = set(values)
-    return different.pop() if len(different) == 1 else ""
+def _agreed(videos: Sequence[str], values: Sequence[str]) -> Texts:
+    """What all rows of each video say, videos in the order of their first row; else empty."""
+    found: dict[str, str] = {}
+    for video, value in dict.fromkeys(zip(videos, values, strict=True)):
+        found[video] = "" if video in found else value
+    return texts(found.values())

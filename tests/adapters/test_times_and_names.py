@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.adapters.files import Table, confined, read_lines
-from egofeat.adapters.reading.times import parse_interval, parse_time
+from egofeat.adapters.reading.times import parse_intervals, parse_time
 from egofeat.errors import ManifestError
 
 
@@ -39,13 +39,14 @@ def test_what_is_no_time(text):
 
 
 def test_intervals_are_half_open_and_not_empty():
-    assert parse_interval("", "", "here") == (0.0, math.inf)
-    assert parse_interval("1:00", "61.5", "here") == (60.0, 61.5)
+    begins, ends = parse_intervals(["", "1:00", "3"], ["", "61.5", "4"], "here")
+    assert begins.tolist() == [0.0, 60.0, 3.0]
+    assert ends.tolist() == [math.inf, 61.5, 4.0]
     for start, stop in (("2", "2"), ("3", "2"), ("", "0")):
         with pytest.raises(ManifestError, match=r"here: the stop '.' is not after the start"):
-            parse_interval(start, stop, "here")
+            parse_intervals([start], [stop], "here")
     with pytest.raises(ManifestError, match="here: 'soon' is no time"):
-        parse_interval("soon", "", "here")
+        parse_intervals(["soon"], [""], "here")
 
 
 PARTS = st.sampled_from(["a", "b.mp4", "..", ".", "", "/", "\\", "...", "~", "c d", "..x", "\0"])

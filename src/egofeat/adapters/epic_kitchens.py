@@ -4,20 +4,22 @@ Targets are `verb` (97) and `noun` (300), and their categories `verb_category` (
 `noun_category` (21), numbered in the order in which the class files first name them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from re import ASCII, fullmatch
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from egofeat.adapters.entry import Entry, FirstFrame, folder_name
 from egofeat.adapters.epic_media import Frames, fps_of, locate_media
-from egofeat.adapters.files import Table, refuse_duplicates, whole_number
-from egofeat.adapters.reading.times import parse_interval
+from egofeat.adapters.files import Rows, Table, refuse_duplicates, whole_number, whole_numbers
+from egofeat.adapters.reading.times import parse_intervals
 from egofeat.errors import ManifestError
-from egofeat.segments import Dataset, Segment
+from egofeat.segments import Dataset, Segments, texts
 from egofeat.words import quoted
 
 SPLITS = {
@@ -51,23 +53,26 @@ def read(name: str, entry: EpicEntry, root: Path) -> Dataset:
     """Read the data set, with its tail classes and its participants unseen in training."""
     folder = entry.locate_folder("annotations", root)
     taxonomy = {target: _Taxonomy.read(folder, target) for target in BENCHMARK}
-    segments: list[Segment] = []
-    places: list[str] = []
-    for split, file in SPLITS.items():
-        if split == "test" and not (folder / file).exists():
-            continue
-        for place, segment in _segments(Table(folder / file), split, entry.frames, taxonomy):
-            segments.append(segment)
-            places.append(place)
-    refuse_duplicates([segment.id for segment in segments], places, "restore the published file")
-    videos = list(dict.fromkeys(segment.video for segment in segments))
+    tables = {split: Table(folder / file) for split, file in SPLITS.items()}
+    if not tables["test"].path.exists():
+        del tables["test"]
+    segments = Segments.join(
+        some
+        for split, table in tables.items()
+        for some in _segments(table, split, entry.frames, taxonomy)
+    )
+    places = (
+        table.place(line) for table in tables.values() for line, _ in table.rows(["narration_id"])
+    )
+    refuse_duplicates(segments.ids.tolist(), places, "restore the published file")
+    videos = list(dict.fromkeys(segments.videos.tolist()))
     unseen = Table(folder / "EPIC_100_unseen_participant_ids_validation.csv")
     return Dataset(
         name=entry.name_of(name),
         media=locate_media(
             entry.locate_folder("media", root), entry.frames, videos, entry.first_frame
         ),
-        segments=tuple(segments),
+        segments=segments,
         classes={target: t.names for target, t in taxonomy.items()}
         | {f"{target}_category": t.categories for target, t in taxonomy.items()},
         tail={target: _tail(folder, target, len(t.names)) for target, t in taxonomy.items()},
@@ -105,66 +110,65 @@ class _Taxonomy:
 
 def _segments(
     table: Table, split: str, frames: Frames, taxonomy: Mapping[str, _Taxonomy]
-) -> Iterator[tuple[str, Segment]]:
-    """Each row's place and segment; its frame numbers are kept whatever `frames` says."""
+) -> Iterator[Segments]:
+    """Segments of a file, some at a time; frame numbers are kept whatever `frames` says."""
     labelled = [] if split == "test" else ["verb_class", "noun_class"]
-    labels = _labels(taxonomy)
-    known: set[str] = set()
-    for line, cells in table.rows([*TIMES, *labelled]):
-        id_, video, start, stop, first, last, *classes = cells
-        place = table.place(line)
-        if video not in known and not fullmatch(r"P\d\d_\d{2,3}", video, ASCII):
-            raise ManifestError(
-                f"{place}: the video {quoted(video)} is not like P01_01 or P01_101: correct the id"
-            )
-        known.add(video)
-        numbers = whole_number(first, "start_frame", place), whole_number(last, "stop_frame", place)
+    targets = [name for target in taxonomy for name in (target, f"{target}_category")]
+    groups: dict[str, str] = {}
+    labels: dict[tuple[str, ...], list[int]] = {}
+
+    def take(rows: Rows) -> Segments:
+        ids, videos, starts, stops, first, last, *classes = rows.columns
+        for video in set(videos) - groups.keys():
+            if not fullmatch(r"P\d\d_\d{2,3}", video, ASCII):
+                raise ManifestError(
+                    f"{rows.place}: the video {quoted(video)} is not like P01_01 or P01_101: "
+                    "correct the id"
+                )
+            groups[video] = video[:3]
+        begins = whole_numbers(first, "start_frame", rows.place)
+        ends = whole_numbers(last, "stop_frame", rows.place)
         if frames == "videos":
-            interval = parse_interval(start, stop, place)
+            interval = parse_intervals(starts, stops, rows.place)
         else:
-            interval = _interval(*numbers, fps_of(video), place)
-        yield (
-            place,
-            Segment(
-                id=id_,
-                video=video,
-                start=interval[0],
-                stop=interval[1],
-                split=split,
-                labels=labels(tuple(classes), place),
-                group=video[:3],
-                source_frames=numbers,
-            ),
+            interval = _intervals(begins, ends, videos, rows.place)
+        cells = list(zip(*classes, strict=True))
+        for pair in set(cells) - labels.keys():
+            labels[pair] = _labels(taxonomy, pair, rows.place)
+        columns = np.array([labels[pair] for pair in cells], np.int64).T
+        return Segments(
+            texts(ids),
+            texts(videos),
+            *interval,
+            texts([split] * len(ids)),
+            texts(groups[video] for video in videos),
+            dict(zip(targets, columns, strict=False)),
+            np.stack([begins, ends], axis=1),
         )
 
+    return table.parse([*TIMES, *labelled], take)
 
-def _interval(first: int, last: int, fps: float, place: str) -> tuple[float, float]:
-    """Seconds from frame 1 for frame numbers `[first, last)` that count from 1."""
-    if not 1 <= first < last:
+
+def _intervals(
+    first: NDArray[np.int64], last: NDArray[np.int64], videos: Sequence[str], place: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds from frame 1 for frame numbers `[first, last)` that count from 1, of rows."""
+    for row in np.flatnonzero((first < 1) | (first >= last))[:1]:
         raise ManifestError(
-            f"{place}: the frames {first} to {last} are not a stretch that starts at 1 or later: "
-            "correct them or remove the row"
+            f"{place}: the frames {first[row]} to {last[row]} are not a stretch that starts at 1 "
+            "or later: correct them or remove the row"
         )
+    fps = np.array([fps_of(video) for video in videos])
     return (first - 1) / fps, (last - 1) / fps
 
 
-def _labels(
-    taxonomy: Mapping[str, _Taxonomy],
-) -> Callable[[tuple[str, ...], str], Mapping[str, int]]:
-    """Make a function from a row's class cells to its labels; equal rows share one mapping."""
-    known: dict[tuple[str, ...], Mapping[str, int]] = {}
-
-    def labels(cells: tuple[str, ...], place: str) -> Mapping[str, int]:
-        if cells not in known:
-            found = {}
-            for (target, classes), text in zip(taxonomy.items(), cells, strict=False):
-                index = _class(text, target, len(classes.names), place)
-                found[target] = index
-                found[f"{target}_category"] = classes.category_of[index]
-            known[cells] = found
-        return known[cells]
-
-    return labels
+def _labels(taxonomy: Mapping[str, _Taxonomy], cells: Sequence[str], place: str) -> list[int]:
+    """Class of each target, and its category, of a row's class cells."""
+    found = []
+    for (target, classes), text in zip(taxonomy.items(), cells, strict=True):
+        index = _class(text, target, len(classes.names), place)
+        found += [index, classes.category_of[index]]
+    return found
 
 
 def _class(text: str, target: str, classes: int, place: str) -> int:

@@ -1,7 +1,8 @@
 """Where EPIC-KITCHENS puts a video, its folder or tar of frames, or that of its flow."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -46,19 +47,19 @@ def locate_media(
         ManifestError: none is there, but another kind of frames is.
 
     """
-    names = cache(_names)  # one look into a folder, where each of 700 videos would ask
-    found = {video: _find(media, frames, video, names) for video in videos}
+    places = cache(partial(_places, media, cache(_names)))  # a look into a folder, not one a video
+    found = {video: _find(places(frames, video[:3]), video) for video in videos}
     if not any(found.values()):
         for other in PLACES:
-            if any(_find(media, other, video, names) for video in videos):
+            if any(_find(places(other, video[:3]), video) for video in videos):
                 mend = f"write `frames: {other}`"
                 if frames == "flow":
-                    mend = f"put the flow there, such as {_expected(frames, videos[0])}"
+                    mend = f"put the flow there, such as {_expected(Path(), frames, videos[0])}"
                 raise ManifestError(
                     f"'media' {media} holds {other}, but the entry reads {frames}: {mend}"
                 )
     return {
-        video: _media(path or next(_candidates(media, frames, video)), frames, video, first_frame)
+        video: _media(path or _expected(media, frames, video), frames, video, first_frame)
         for video, path in found.items()
     }
 
@@ -69,23 +70,36 @@ def _media(path: Path, frames: Frames, video: str, first_frame: FirstFrame) -> M
     return Media(path, fps_of(video) / (2 if frames == "flow" else 1), first_frame)
 
 
-def _find(
-    media: Path, frames: Frames, video: str, names: Callable[[Path], frozenset[str]]
-) -> Path | None:
-    candidates = _candidates(media, frames, video)
-    return next((path for path in candidates if path.name in names(path.parent)), None)
+@dataclass(frozen=True)
+class _Place:
+    """A folder where videos of a participant may lie."""
+
+    folder: Path
+    names: frozenset[str]
+    """Of what is there."""
+    suffixes: tuple[str, ...]
 
 
-def _candidates(media: Path, frames: Frames, video: str) -> Iterator[Path]:
+def _places(
+    media: Path, names: Callable[[Path], frozenset[str]], frames: Frames, participant: str
+) -> list[_Place]:
     folders, suffixes = PLACES[frames]
-    for folder in (*folders, "{p}", "."):
-        for suffix in suffixes:
-            yield media / folder.format(p=video[:3]) / f"{video}{suffix}"
+    paths = [media / folder.format(p=participant) for folder in (*folders, "{p}", ".")]
+    return [_Place(path, names(path), suffixes) for path in paths]
 
 
-def _expected(frames: Frames, video: str) -> Path:
-    """Where the official release has a video, below `media`."""
-    return next(_candidates(Path(), frames, video))
+def _find(places: Iterable[_Place], video: str) -> Path | None:
+    for place in places:
+        for suffix in place.suffixes:
+            if video + suffix in place.names:
+                return place.folder / (video + suffix)
+    return None
+
+
+def _expected(media: Path, frames: Frames, video: str) -> Path:
+    """Where the official release has a video."""
+    folders, suffixes = PLACES[frames]
+    return media / folders[0].format(p=video[:3]) / f"{video}{suffixes[0]}"
 
 
 def _names(folder: Path) -> frozenset[str]:

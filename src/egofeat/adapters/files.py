@@ -2,19 +2,25 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import StringIO
-from operator import itemgetter
+from io import BytesIO, TextIOWrapper
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.errors import ManifestError
 from egofeat.words import nearest, quoted
 
+T = TypeVar("T")
+
 _MOST_DIGITS = 15
 """A number of more is none that anybody counted."""
+ROWS_AT_ONCE = 8192
+"""Rows of a table that are parsed together: their cells are gone when the next are read."""
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
@@ -32,10 +38,16 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         ManifestError: there is no such file, the system does not give it, or it is no such text.
 
     """
+    return _read(path, encoding)[1]
+
+
+def _read(path: Path, encoding: str) -> tuple[bytes, str]:
+    """What a text file holds, as bytes and as text."""
     try:
         if path.exists() and not path.is_file():
             raise ManifestError(f"{path} is no file, but a folder, pipe or device: name a file")
-        return path.read_bytes().decode(encoding)
+        content = path.read_bytes()
+        return content, content.decode(encoding)
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist: put the file there") from None
     except OSError as error:
@@ -80,7 +92,15 @@ def whole_number(text: str, what: str, place: str) -> int:
     return int(text.lstrip("0") or 0)
 
 
-def refuse_duplicates(ids: Sequence[str], places: Sequence[str], mend: str) -> None:
+def whole_numbers(texts: Sequence[str], what: str, place: str) -> NDArray[np.int64]:
+    """`whole_number` of each cell of a column, of which the first is at `place`."""
+    joined = "".join(texts)
+    plain = joined.isascii() and joined.isdigit() and all(0 < len(t) <= _MOST_DIGITS for t in texts)
+    read = map(int, texts) if plain else (whole_number(text, what, place) for text in texts)
+    return np.fromiter(read, np.int64, len(texts))
+
+
+def refuse_duplicates(ids: Sequence[str], places: Iterable[str], mend: str) -> None:
     """Raise `ManifestError` at the first id that stands at two places."""
     if len(set(ids)) == len(ids):
         return
@@ -94,14 +114,35 @@ def refuse_duplicates(ids: Sequence[str], places: Sequence[str], mend: str) -> N
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, one after the other."""
+
+    table: "Table"
+    lines: Sequence[int]
+    """Number of each row's last line."""
+    columns: tuple[list[str], ...]
+    """The columns asked for, the cells of each stripped."""
+
+    @property
+    def place(self) -> str:
+        """How an error names the first."""
+        return self.table.place(self.lines[0])
+
+    def __iter__(self) -> Iterator["Rows"]:
+        """Each by itself."""
+        for row, line in enumerate(self.lines):
+            yield Rows(self.table, [line], tuple([column[row]] for column in self.columns))
+
+
+@dataclass(frozen=True)
 class Table:
     """A CSV file with a header line."""
 
     path: Path
 
     @cached_property
-    def _text(self) -> str:
-        return read_text(self.path)
+    def _content(self) -> bytes:
+        return _read(self.path, "utf-8-sig")[0]
 
     @cached_property
     def header(self) -> list[str]:
@@ -118,7 +159,8 @@ class Table:
             raise self._no_csv(reader.line_num, error) from None
 
     def _reader(self) -> Any:
-        return csv.reader(StringIO(self._text, newline=""), strict=True, skipinitialspace=True)
+        lines = TextIOWrapper(BytesIO(self._content), "utf-8-sig", newline="")
+        return csv.reader(lines, strict=True, skipinitialspace=True)
 
     def _no_csv(self, line: int, error: csv.Error) -> ManifestError:
         return ManifestError(f"{self.place(line)} is not CSV ({error}): correct the line")
@@ -136,22 +178,68 @@ class Table:
             ManifestError: a column is absent or stands twice, or a row is short or long.
 
         """
-        pick = itemgetter(*[self._index(name) for name in columns], 0)
+        for some in self._some(columns, ROWS_AT_ONCE):
+            yield from zip(some.lines, zip(*some.columns, strict=True), strict=True)
+
+    def parse(self, columns: Sequence[str], take: Callable[[Rows], T]) -> Iterator[T]:
+        """Yield what `take` makes of the rows, of some thousands at a time, as of `rows`.
+
+        Args:
+            columns: their names.
+            take: raises `ManifestError` of rows that are wrong, and is then given each by itself,
+                so that the sentence can say the place of the first: that of the rows it is given.
+
+        Raises:
+            ManifestError: as `rows` does, or `take`.
+
+        """
+        for some in self._some(columns, ROWS_AT_ONCE):
+            try:
+                taken = take(some)
+            except ManifestError:
+                for row in some:
+                    take(row)
+                raise
+            yield taken
+
+    def _some(self, columns: Sequence[str], most: int) -> Iterator[Rows]:
+        """Rows, so many at a time."""
+        at = [self._index(name) for name in columns]
+
+        def made() -> Rows:
+            return Rows(self, lines, tuple([row[k].strip() for row in rows] for k in at))
+
+        lines: list[int] = []
+        rows: list[list[str]] = []
+        wrong = None
         width = len(self.header)
         reader = self._reader()
         try:
             next(reader)
             for cells in reader:
-                if not any(map(str.strip, cells)):
+                blank = not (cells and cells[0].strip()) and not any(map(str.strip, cells))
+                if blank:
                     continue
                 if len(cells) != width:
-                    raise ManifestError(
-                        f"{self.place(reader.line_num)} has {len(cells)} cells where the header "
-                        f"has {width}: complete the row, or quote cells that hold a comma"
-                    )
-                yield reader.line_num, tuple(map(str.strip, pick(cells)[:-1]))
+                    wrong = self._no_row(reader.line_num, len(cells))
+                    break
+                lines.append(reader.line_num)
+                rows.append(cells)
+                if len(rows) == most:
+                    yield made()
+                    lines, rows = [], []
         except csv.Error as error:
-            raise self._no_csv(reader.line_num, error) from None
+            wrong = self._no_csv(reader.line_num, error)
+        if rows:
+            yield made()
+        if wrong:
+            raise wrong
+
+    def _no_row(self, line: int, cells: int) -> ManifestError:
+        return ManifestError(
+            f"{self.place(line)} has {cells} cells where the header has {len(self.header)}: "
+            "complete the row, or quote cells that hold a comma"
+        )
 
     def _index(self, name: str) -> int:
         count = self.header.count(name)

@@ -3,17 +3,17 @@
 Splits are labels and not features, so that one extraction serves every published split.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
 
-Segments = tuple[Segment, ...]
+Listed = Sequence[Segment]
 
 
 def with_published(
-    splits: Mapping[str, Segments], chosen: str, bare: Dataset, deal: Callable[[Segments], Segments]
+    splits: Mapping[str, Listed], chosen: str, bare: Dataset, deal: Callable[[Listed], Listed]
 ) -> Dataset:
     """The data set by its chosen split; what the others say of each segment stands beside.
 
@@ -41,7 +41,7 @@ def with_published(
     )
 
 
-def _try(deal: Callable[[Segments], Segments], segments: Segments) -> Segments:
+def _try(deal: Callable[[Listed], Listed], segments: Listed) -> Listed:
     try:
         return deal(segments)
     except ManifestError:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from egofeat.adapters.entry import takes
 from egofeat.errors import ManifestError
-from egofeat.segments import Segment
+from egofeat.segments import Segment, Segments, texts
 from egofeat.words import nearest, quoted
 
 Share = Annotated[
@@ -22,7 +22,7 @@ Share = Annotated[
 """What goes to a split: the groups named, or about this fraction of the groups."""
 
 
-def resplit(segments: Iterable[Segment], shares: Mapping[str, Share]) -> tuple[Segment, ...]:
+def resplit(segments: Iterable[Segment], shares: Mapping[str, Share]) -> Segments:
     """Segments with the splits of `shares` in place of their own; what is left is `train`.
 
     A segment without a group is grouped with those of the same video. A fraction f of n
@@ -34,8 +34,10 @@ def resplit(segments: Iterable[Segment], shares: Mapping[str, Share]) -> tuple[S
         ManifestError: a name is no group or goes to two splits, or nothing is left for `train`.
 
     """
-    segments = tuple(segments)
-    groups = sorted({_group(segment) for segment in segments}, key=_rank)
+    columns = Segments.of(segments)
+    pairs = zip(columns.groups.tolist(), columns.videos.tolist(), strict=True)
+    of_rows = [group or video for group, video in pairs]
+    groups = sorted(set(of_rows), key=_rank)
     split_of = _named(shares, groups)
     free = iter([group for group in groups if group not in split_of])
     for split, share in shares.items():
@@ -47,11 +49,7 @@ def resplit(segments: Iterable[Segment], shares: Mapping[str, Share]) -> tuple[S
             f"key 'resplit' leaves nothing to train on, since there are {len(groups)} group(s): "
             "give smaller shares, or a 'group' that makes more groups"
         )
-    return tuple(replace(s, split=split_of.get(_group(s), "train")) for s in segments)
-
-
-def _group(segment: Segment) -> str:
-    return segment.group or segment.video
+    return replace(columns, splits=texts(split_of.get(group, "train") for group in of_rows))
 
 
 def _rank(group: str) -> tuple[str, str]:

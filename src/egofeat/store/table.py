@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
-from egofeat.segments import Dataset
+from egofeat.segments import Dataset, Segments
 from egofeat.store.rows import Key, keys
 from egofeat.words import quoted
 
@@ -53,19 +53,16 @@ class Table:
     @classmethod
     def of_dataset(cls, dataset: Dataset) -> Self:
         """Columns of a data set, in its order."""
-        segments = dataset.segments
+        segments = Segments.of(dataset.segments)
         return cls(
             dataset=dataset.name,
-            ids=np.array([segment.id for segment in segments], np.str_),
-            videos=np.array([segment.video for segment in segments], np.str_),
-            starts=np.array([segment.start for segment in segments], np.float64),
-            stops=np.array([segment.stop for segment in segments], np.float64),
-            splits=np.array([segment.split for segment in segments], np.str_),
-            groups=np.array([segment.group for segment in segments], np.str_),
-            labels={
-                target: np.array([segment.labels.get(target, -1) for segment in segments], np.int64)
-                for target in dataset.classes
-            },
+            ids=segments.ids.astype(np.str_),
+            videos=segments.videos.astype(np.str_),
+            starts=segments.starts,
+            stops=segments.stops,
+            splits=segments.splits.astype(np.str_),
+            groups=segments.groups.astype(np.str_),
+            labels={target: segments.labels_of(target) for target in dataset.classes},
             published={name: np.array(of, np.str_) for name, of in dataset.published.items()},
             classes={target: tuple(names) for target, names in dataset.classes.items()},
             tail={target: frozenset(labels) for target, labels in dataset.tail.items()},

@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from egofeat.adapters.entry import Entry, FirstFrame, Rate, Strict, expand, takes
-from egofeat.adapters.files import Table, confined, read_lines, refuse_duplicates
-from egofeat.adapters.reading.times import parse_interval
+from egofeat.adapters.files import Rows, Table, confined, read_lines, refuse_duplicates
+from egofeat.adapters.reading.times import parse_intervals
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.errors import ManifestError
-from egofeat.segments import Dataset, Media, Segment
+from egofeat.segments import Dataset, Media, Segments, Texts, texts
 from egofeat.words import nearest, quoted
 
 MOST_CLASSES = 100_000
@@ -50,13 +52,6 @@ class CsvEntry(Entry):
     resplit: dict[str, Share] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    place: str
-    cells: Mapping[str, str]
-    labels: tuple[str, ...]
-
-
 def read(name: str, entry: CsvEntry, root: Path) -> Dataset:
     """Read the data set that a table of segments describes."""
     media = entry.locate_folder("media", root)
@@ -68,66 +63,125 @@ def read(name: str, entry: CsvEntry, root: Path) -> Dataset:
                 f"key 'classes.{target}': 'columns.labels' has no such target: "
                 f"add it there, or remove the list (targets are {', '.join(targets) or 'none'})"
             )
-    rows = _rows(table, entry.columns)
+    used = _used(table, entry.columns)
+    wanted = [*used.values(), *entry.columns.labels.values()]
+    cells: dict[str, dict[str, int]] = {target: {} for target in targets}
+    segments = Segments.join(table.parse(wanted, _Taking(tuple(used), cells)))
+    if not segments:
+        raise ManifestError(f"{table.path} holds no segments: add a row below its header")
     coded = [
-        _Labels.of(target, _class_names(entry, target, root), [row.labels[i] for row in rows])
-        for i, target in enumerate(targets)
+        _Labels.of(target, _class_names(entry, target, root), list(cells[target]))
+        for target in targets
     ]
-    segments = [_segment(row, coded) for row in rows]
+    segments = replace(
+        segments,
+        labels={
+            labels.target: _indices(labels, cells[labels.target], table, column)[
+                segments.labels[labels.target]
+            ]
+            for labels, column in zip(coded, entry.columns.labels.values(), strict=True)
+        },
+    )
     refuse_duplicates(
-        [segment.id for segment in segments],
-        [row.place for row in rows],
+        segments.ids.tolist(),
+        (table.place(line) for line, _ in table.rows(wanted)),
         "remove one row, or name a column of unique ids as 'columns.id'",
     )
-    videos = dict.fromkeys(segment.video for segment in segments)
     return Dataset(
         name=name,
         media={
             video: Media(media / video, fps=entry.fps, first_frame=entry.first_frame)
-            for video in videos
+            for video in dict.fromkeys(segments.videos.tolist())
         },
-        segments=resplit(segments, entry.resplit) if entry.resplit else tuple(segments),
+        segments=resplit(segments, entry.resplit) if entry.resplit else segments,
         classes={labels.target: labels.names for labels in coded},
     )
 
 
-def _rows(table: Table, columns: Columns) -> list[_Row]:
+def _used(table: Table, columns: Columns) -> dict[str, str]:
+    """Key of an entry's `columns` to the column that it means, but for those of labels."""
     named = columns.model_dump(exclude={"labels"}, exclude_none=True)
     same_name = {key: key for key in Columns.model_fields if key in table.header}
-    used = {key: column for key, column in {**same_name, **named}.items() if key != "labels"}
-    wanted = [*used.values(), *columns.labels.values()]
-    rows = [
-        _Row(table.place(line), dict(zip(used, cells, strict=False)), cells[len(used) :])
-        for line, cells in table.rows(wanted)
-    ]
-    if not rows:
-        raise ManifestError(f"{table.path} holds no segments: add a row below its header")
-    return rows
+    return {key: column for key, column in {**same_name, **named}.items() if key != "labels"}
 
 
-def _segment(row: _Row, coded: Iterable["_Labels"]) -> Segment:
-    cells = row.cells
-    try:
-        video = PurePosixPath(confined(cells["video"]))
-    except ManifestError as error:
-        raise ManifestError(f"{row.place}: {error}") from None
-    start, stop = parse_interval(cells.get("start", ""), cells.get("stop", ""), row.place)
-    id_ = video.with_suffix("").as_posix()
-    if "start" in cells or "stop" in cells:
-        id_ += f"@{start:.3f}-{stop:.3f}"
-    found = {
-        labels.target: labels.index(text, row.place)
-        for labels, text in zip(coded, row.labels, strict=True)
-    }
-    return Segment(
-        id=cells.get("id") or id_,
-        video=video.as_posix(),
-        start=start,
-        stop=stop,
-        split=cells.get("split", "train"),
-        labels={target: label for target, label in found.items() if label is not None},
-        group=cells.get("group", ""),
-    )
+@dataclass(frozen=True)
+class _Taking:
+    """Makes segments of rows; their labels are places of the cells that were met."""
+
+    keys: tuple[str, ...]
+    """Of the columns before those of labels."""
+    cells: Mapping[str, dict[str, int]]
+    """Target to its different cells, each with its place among them."""
+    _videos: dict[str, str] = field(default_factory=dict)
+    """Cell to the video that it names."""
+    _shared: dict[str, str] = field(default_factory=dict)
+    """Splits and groups."""
+
+    def __call__(self, rows: Rows) -> Segments:
+        """The segments of some rows."""
+        size = len(rows.lines)
+        found = dict(zip(self.keys, rows.columns, strict=False))
+        videos = self._named(found["video"], rows.place)
+        blank = [""] * size
+        interval = parse_intervals(found.get("start", blank), found.get("stop", blank), rows.place)
+        timed = "start" in found or "stop" in found
+        return Segments(
+            _ids(found.get("id", blank), videos, *interval, timed),
+            texts(videos),
+            *interval,
+            self._share(found.get("split", ["train"] * size)),
+            self._share(found.get("group", blank)),
+            {
+                target: np.array([known.setdefault(c, len(known)) for c in column], np.int64)
+                for (target, known), column in zip(
+                    self.cells.items(), rows.columns[len(self.keys) :], strict=True
+                )
+            },
+        )
+
+    def _share(self, cells: Sequence[str]) -> Texts:
+        return texts(self._shared.setdefault(text, text) for text in cells)
+
+    def _named(self, names: Sequence[str], place: str) -> list[str]:
+        for name in set(names) - self._videos.keys():
+            try:
+                self._videos[name] = PurePosixPath(confined(name)).as_posix()
+            except ManifestError as error:
+                raise ManifestError(f"{place}: {error}") from None
+        return [self._videos[name] for name in names]
+
+
+def _ids(
+    given: Sequence[str],
+    videos: Sequence[str],
+    starts: NDArray[np.float64],
+    stops: NDArray[np.float64],
+    timed: bool,
+) -> Texts:
+    """Ids as they are given; else the name of the video, and where rows have times, these."""
+    if all(given):
+        return texts(given)
+    stems = {video: PurePosixPath(video).with_suffix("").as_posix() for video in set(videos)}
+    if not timed:
+        return texts(id_ or stems[video] for id_, video in zip(given, videos, strict=True))
+    columns = zip(given, videos, starts.tolist(), stops.tolist(), strict=True)
+    return texts(id_ or f"{stems[v]}@{start:.3f}-{stop:.3f}" for id_, v, start, stop in columns)
+
+
+def _indices(
+    labels: "_Labels", cells: Iterable[str], table: Table, column: str
+) -> NDArray[np.int64]:
+    """Label of each different cell of a column, -1 for none."""
+    found = []
+    for text in cells:
+        try:
+            index = labels.index(text)
+        except ManifestError as error:
+            line = next(line for line, (cell,) in table.rows([column]) if cell == text)
+            raise ManifestError(f"{table.place(line)}: {error}") from None
+        found.append(-1 if index is None else index)
+    return np.array(found, np.int64)
 
 
 def _class_names(entry: CsvEntry, target: str, root: Path) -> list[str] | None:
@@ -185,8 +239,12 @@ class _Labels:
             names = sorted(found)
         return cls(target, tuple(names), {name: i for i, name in enumerate(names)})
 
-    def index(self, text: str, place: str) -> int | None:
-        """Find a cell's label: a name, or else an integer below the number of classes; or none."""
+    def index(self, text: str) -> int | None:
+        """Find a cell's label: a name, or else an integer below the number of classes; or none.
+
+        Raises:
+            ManifestError: it is none of these; the caller says where.
+        """
         if text in self.indices:
             return self.indices[text]
         if _is_no_label(text):
@@ -195,6 +253,6 @@ class _Labels:
         if number is not None and 0 <= number < len(self.names):
             return number
         raise ManifestError(
-            f"{place}: {self.target} {quoted(text)} is not among its {len(self.names)} classes: "
+            f"{self.target} {quoted(text)} is not among its {len(self.names)} classes: "
             f"{nearest(text, list(self.names))}"
         )

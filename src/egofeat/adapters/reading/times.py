@@ -2,6 +2,11 @@
 
 import math
 import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.errors import ManifestError
 from egofeat.words import quoted
@@ -33,21 +38,50 @@ def parse_time(text: str) -> float:
     raise ValueError(f"{quoted(text)} is no time: write seconds (12.5) or HH:MM:SS.ss")
 
 
-def parse_interval(start: str, stop: str, place: str) -> tuple[float, float]:
-    """Half-open `[start, stop)` in seconds; empty means the video's begin or end.
+def parse_intervals(
+    starts: Sequence[str], stops: Sequence[str], place: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Half-open `[start, stop)` in seconds, of columns of cells, the first of which are at `place`.
+
+    An empty cell means the video's begin or end.
 
     Raises:
         ManifestError: one is no time, or the interval is empty.
 
     """
     try:
-        begin = parse_time(start) if start else 0.0
-        end = parse_time(stop) if stop else math.inf
+        begins, ends = parse_times(starts, 0.0), parse_times(stops, math.inf)
     except ValueError as error:
         raise ManifestError(f"{place}: {error}") from None
-    if end <= begin:
+    for row in np.flatnonzero(ends <= begins)[:1]:
         raise ManifestError(
-            f"{place}: the stop {quoted(stop)} is not after the start {quoted(start or '0')}: "
-            "correct the times or remove the row"
+            f"{place}: the stop {quoted(stops[row])} is not after the start "
+            f"{quoted(starts[row] or '0')}: correct the times or remove the row"
         )
-    return begin, end
+    return begins, ends
+
+
+def parse_times(texts: Sequence[str], empty: float) -> NDArray[np.float64]:
+    """`parse_time` of each cell of a column, `empty` of one that is empty."""
+    joined = "".join(texts)
+    times = None
+    with suppress(ValueError):
+        if not joined.strip("0123456789."):
+            times = [float(text) if text else -1 for text in texts]
+        elif not joined.strip("0123456789.:") and ":." not in joined:
+            times = _clocks(texts)
+    if times is None or max(times, default=0) > MOST_SECONDS:
+        times = [parse_time(text) if text else -1 for text in texts]
+    of_rows = np.array(times, np.float64)
+    of_rows[of_rows < 0] = empty
+    return of_rows
+
+
+def _clocks(texts: Sequence[str]) -> list[float] | None:
+    """Times of clocks, which share hours and minutes; None where one may be none."""
+    parts = [text.rpartition(":") for text in texts]
+    before = {clock: parse_time(f"{clock}:0") for clock in {clock for clock, _, _ in parts}}
+    seconds = [float(text) for _, _, text in parts]
+    if max(seconds) >= 60:
+        return None
+    return [before[clock] + more for (clock, _, _), more in zip(parts, seconds, strict=True)]
