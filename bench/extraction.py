@@ -22,6 +22,7 @@ from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, pas
 from egofeat.extract.extractor import WAITING_FRAMES
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
+from egofeat.extract.units import all_units
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job
@@ -36,10 +37,11 @@ def main() -> None:
         config = ExtractConfig(out=root / "features", device=asked.device)
         job = plan_job(config, dataset)
         lanes = [Lane(job.recipe.plan, job.recipe.transform)]
-        passes = passes_over([dataset.segments], dataset.media)
+        units = all_units(dataset.segments, [job.segment_bytes], dataset.media)
+        passes = [work for unit in units for work in passes_over(unit)]
 
         def prepared(work: Pass) -> list[Pixels]:
-            return [e for e in decode(work, lanes, config.decoder) if isinstance(e, Pixels)]
+            return [e for e in decode(work, lanes, config.decoder, list) if isinstance(e, Pixels)]
 
         frames = [frame for work in passes for frame in prepared(work)]
         loop: list[float] = []
@@ -50,7 +52,7 @@ def main() -> None:
 
         def decoding() -> None:
             with decode_all(
-                passes,
+                units,
                 lanes,
                 decoder=config.decoder,
                 workers=decoding_threads(),
@@ -60,7 +62,7 @@ def main() -> None:
                 for _ in events:
                     pass
 
-        task = Task(backbone=job.backbone, recipe=job.recipe, shards=(), sink=Memory("gap"))
+        task = Task(backbone=job.backbone, recipe=job.recipe, sink=Memory("gap"))
 
         def network() -> None:
             batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))

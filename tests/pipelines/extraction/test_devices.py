@@ -85,7 +85,7 @@ def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
         taps={"gap": (1, 3)},
         dtype="float32",
     )
-    task = Task(backbone=backbone, recipe=recipe, shards=(), sink=Memory("gap"), batch_size=2)
+    task = Task(backbone=backbone, recipe=recipe, sink=Memory("gap"), batch_size=2)
     batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
     made = []
     for number in range(7):

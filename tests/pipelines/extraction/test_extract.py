@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2 import functional as image_ops
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import spec_of
+from egofeat.extract.stretches import divide
 from egofeat.extract.video import open_video
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
@@ -138,6 +140,37 @@ def test_how_the_work_is_done_changes_no_bit(dataset, config, change, tmp_path):
         np.testing.assert_array_equal(first[id_], again[id_])
 
 
+@pytest.mark.parametrize("windows", [None, 8])
+def test_videos_that_threads_share_give_the_same_bits(
+    encoder, config, tmp_path, monkeypatch, windows
+):
+    """Long groups of pictures, open ones, and images; in twelve stretches or in one."""
+    options = {"x264-params": "keyint=30:open-gop=1:bframes=3:log-level=none"}
+    film = encoder(tmp_path / "long.mp4", frames=120, options=options)
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(1, 61):
+        Image.new("RGB", (32, 24), (4 * number, 0, 255 - 4 * number)).save(images / f"{number}.png")
+    segments = [Segment(f"{v}{k}", v, k * 0.4, k * 0.4 + 0.3) for v in "ab" for k in range(5)]
+    dataset = Dataset("tiny", {"a": Media(film), "b": Media(images, fps=25)}, tuple(segments), {})
+    frames = {"frames": None, "windows": windows, "stride": 2} if windows else {}
+    config = replace(config, workers=3, **frames)
+    counted = []
+
+    def counting(*of, **how):
+        counted.append(len(stretches := divide(*of, **how)))
+        return stretches
+
+    monkeypatch.setattr("egofeat.extract.decoding.divide", counting)
+    whole = extract.run(config, dataset)
+    monkeypatch.setattr("egofeat.extract.stretches.STRETCH_S", 0.1)
+    divided = extract.run(replace(config, out=tmp_path / "divided"), dataset)
+    assert bytes_of(Path(whole.store)) == bytes_of(Path(divided.store))
+    assert (divided.failed, divided.frames) == (0, whole.frames)
+    assert counted[:2] == [1, 1]
+    assert min(counted[2:]) >= 5
+
+
 def test_parts_on_several_machines_make_one_store(dataset, config, tmp_path, monkeypatch):
     monkeypatch.setattr("egofeat.extract.shards.MAX_ROWS", 3)  # a shard a video
     whole = Path(extract.run(config, dataset).store)
@@ -221,6 +254,8 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(dataset, config):
 
 class Unlucky:
     """A source whose frame 15 cannot be decoded; the others can."""
+
+    has_again = False
 
     def __init__(self, source) -> None:
         self.source, self.times, self.stop = source, source.times, source.stop
