@@ -60,22 +60,21 @@ class Assembly:
     """Collects features until shards are whole, then hands them to `publish`.
 
     Args:
-        shards: what is to be made; no segment stands in two.
         dtype: of the stored features, float16 or float32.
         flat: whether segments have numbers of rows of their own.
         boxes: of each segment, where its rows are its boxes.
-        publish: called with a shard's name and rows, in the order of its segments.
+        publish: called with a shard, and its rows in the order of its segments, or None where all
+            of them failed; or with what of it is whole, when the extraction ends before its time.
         fail: called with segments that cannot be made.
         progress: told how many more segments were made or given up.
     """
 
     def __init__(
         self,
-        shards: Iterable[Shard],
         dtype: str,
         flat: bool,
         boxes: Mapping[str, Boxes] | None,
-        publish: Callable[[str, ShardRows], None],
+        publish: Callable[[Shard, ShardRows | None], None],
         fail: Callable[[list[Failure]], None],
         progress: Advance,
     ) -> None:
@@ -86,7 +85,7 @@ class Assembly:
         self._publish = publish
         self._fail = fail
         self._progress = progress
-        self._shard_of = {s.id: shard for shard in shards for s in shard.segments}
+        self._shard_of: dict[str, Shard] = {}
         """Segment id to its shard, which is not published yet."""
         self._open: dict[str, _OpenShard] = {}
         self._rows: dict[str, _Row] = {}
@@ -94,6 +93,10 @@ class Assembly:
         self._wanting: dict[tuple[str, View], list[_Row]] = {}
         """Video and view to the rows that want it."""
         self.completed = 0
+
+    def expect(self, shard: Shard) -> None:
+        """Make a shard; no segment stands in two that are under way."""
+        self._shard_of |= dict.fromkeys((segment.id for segment in shard.segments), shard)
 
     def begin(self, segment: Segment, plan: FramePlan, stamp: Stamp) -> None:
         """Expect the views of a segment's plan, from a video of that stamp."""
@@ -172,7 +175,7 @@ class Assembly:
                 whole = [s for s in opened.shard.segments if s.id in opened.rows]
                 part = shard_of(opened.shard.number, whole) if opened.missing else opened.shard
                 with suppress(Exception):
-                    self._publish(part.name, _shard_rows(opened, self._flat))
+                    self._publish(part, _shard_rows(opened, self._flat))
 
     def _go_on(self, row: _Row, view: View) -> None:
         """A view of a row has come or is lost."""
@@ -222,8 +225,8 @@ class Assembly:
     def _settle(self, opened: _OpenShard, segment: Segment) -> None:
         opened.missing.discard(segment.id)
         if not opened.missing:
-            if opened.rows:
-                self._publish(opened.shard.name, _shard_rows(opened, self._flat))
+            rows = _shard_rows(opened, self._flat) if opened.rows else None
+            self._publish(opened.shard, rows)
             # Only now: who is interrupted before this still has the rows.
             del self._open[opened.shard.name]
             for one in opened.shard.segments:

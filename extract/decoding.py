@@ -1,13 +1,14 @@
-"""Videos to prepared views, by several threads, each with one video at a time.
+"""Videos to prepared views, by several threads, each with one stretch of a video at a time.
 
 One pass over a video serves all its segments and every network that wants it: a frame is
-decoded once, resized once for all that want it alike, and a view is sent once. What
+decoded once, resized once for all that want it alike, and a view is sent once. A long video is
+divided into stretches that threads decode side by side, each from the key frame before it. What
 cannot be read becomes a `Failed` for exactly the segments that needed it, or a `Lost` for the
 windows, and the rest goes on.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, UnreadableMediaError
 from egofeat.extract.flow import on_cpu
+from egofeat.extract.stretches import Planned, Wanted, divide
 from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import prepare
+from egofeat.extract.units import Unit
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.extract.video.files import stamp_of
 from egofeat.extract.views import ViewBuilder
-from egofeat.recipe import FramePlan, Plan, Transform, View, Windows
+from egofeat.recipe import Plan, Transform, View, Windows
 from egofeat.segments import Media, Segment
 
 
@@ -36,13 +39,17 @@ class Lane:
 
 @dataclass(frozen=True)
 class Pass:
-    """One decode of one video, for all its wanted segments."""
+    """One decode of one video, for all its wanted segments of a unit."""
 
+    unit: Unit
     video: str
-    media: Media | FrameSource
-    """Where it is; or opened already, for many passes: then it stays open."""
     segments: tuple[tuple[Segment, ...], ...]
     """`[lanes]` segments that each lane wants."""
+
+    @property
+    def media(self) -> Media | FrameSource:
+        """Where it is; or opened already, for many passes: then it stays open."""
+        return self.unit.media[self.video]
 
 
 Stamp = tuple[int, int, int, int]
@@ -50,11 +57,31 @@ Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Planned:
+class Stretch:
+    """Part of a pass, decoded by itself."""
+
+    work: Pass
+    source: FrameSource
+    """Its video, opened; `again` opens it for each stretch."""
+    file: tuple[int, int]
+    """What stood there when it was opened."""
+    wanted: tuple[Wanted, ...]
+    """`[lanes]` what each takes."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A thread has taken a pass: its unit is under way."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Opened:
     """A video was opened: the frames that each readable segment will be made of."""
 
     lane: int
-    plans: tuple[tuple[Segment, FramePlan], ...]
+    plans: tuple[Planned, ...]
     stamp: Stamp
     """Of the video as it was opened."""
 
@@ -91,7 +118,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Decoded:
-    """All of a video that is wanted has been decoded."""
+    """All of a stretch that is wanted has been decoded."""
 
     frames: int
     """Decoded."""
@@ -99,48 +126,104 @@ class Decoded:
     """`[lanes]` frames that each took of them."""
 
 
-Event = Planned | Pixels | Failed | Lost | Decoded
+Event = Begun | Opened | Pixels | Failed | Lost | Decoded
 
 
-def decode(work: Pass, lanes: Sequence[Lane], decoder: str) -> Iterator[Event]:
-    """Read one video: its plans first, then each wanted view once, in order of its last frame.
+def decode(
+    work: Pass | Stretch,
+    lanes: Sequence[Lane],
+    decoder: str,
+    further: Callable[[Sequence[Stretch]], object],
+) -> Iterator[Event]:
+    """Read one video: its plans and its first stretch; or another stretch.
 
-    A frame that is damaged costs who wants it. Where the video cannot be opened, the disk fails
-    or the file changes while it is read, all segments fail: the last views, without which no
-    whole video is made, are held back until that is known; and so are single segments that fail,
-    which a file that is still being written may have tomorrow.
+    Args:
+        work: the video, or a stretch of it.
+        lanes: who takes what.
+        decoder: one of `DECODERS`.
+        further: told the stretches after the first, for any thread.
     """
-    path = work.media.path
+    if isinstance(work, Stretch):
+        with work.source.again() as source:
+            yield from _decode_stretch(work, source, lanes)
+        return
+    yield Begun(work.unit)
     try:
-        file = stamp_of(path)
+        file = stamp_of(work.media.path)
         with _opened(work.media, decoder) as source:
-            under_way = []
-            failed: list[Failed] = []
+            plans, failed = [], []
             for number, lane in enumerate(lanes):
                 planned, lacking = _plan(work, number, lane, source)
+                plans.append(planned)
                 failed += lacking
-                yield Planned(number, planned, (*file, *source.counting))
-                under_way.append(_LaneUnderWay(number, lane, planned))
-            last: dict[int, Pixels] = {}
-            for event in _scan(work.video, source, under_way):
-                if isinstance(event, Pixels):
-                    before, last[event.lane] = last.get(event.lane), event
-                    if before:
-                        yield before
-                elif isinstance(event, Failed):
-                    failed.append(event)
-                else:
-                    yield event
-            if stamp_of(path) != file:
-                raise UnreadableMediaError(
-                    f"{path} changed while it was read: extract it again when it is complete"
-                )
-            yield from failed
-            yield from last.values()
+                yield Opened(number, planned, (*file, *source.counting))
+            stretches = [
+                Stretch(work, source, file, wanted) for wanted in _divided(source, lanes, plans)
+            ]
+            further(stretches[1:])
+            yield from _decode_stretch(stretches[0], source, lanes, failed)
     except MediaError as error:
-        for number, segments in enumerate(work.segments):
-            if segments:
-                yield Failed(number, segments, str(error), error.cause)
+        yield from _all_failed(work.segments, error)
+
+
+def _divided(
+    source: FrameSource, lanes: Sequence[Lane], plans: Sequence[tuple[Planned, ...]]
+) -> list[tuple[Wanted, ...]]:
+    if not source.has_again:
+        whole = ((one, [view for _, plan in one for view in plan.views]) for one in plans)
+        return [tuple(Wanted(one, tuple(views)) for one, views in whole)]
+    return divide(plans, source.times, anywhere=all(lane.plan.views == 1 for lane in lanes))
+
+
+def _decode_stretch(
+    stretch: Stretch, source: FrameSource, lanes: Sequence[Lane], failed: Sequence[Failed] = ()
+) -> Iterator[Event]:
+    """Each wanted view once, in order of its last frame.
+
+    A frame that is damaged costs who wants it. Where the disk fails or the file changes while it is
+    read, all segments fail: the last views, without which none of them is made whole, are held back
+    until that is known; and so are single segments that fail, which a file that is still being
+    written may have tomorrow.
+
+    Args:
+        stretch: what is decoded.
+        source: its video, for it alone.
+        lanes: who takes what.
+        failed: what failed before anything was decoded.
+    """
+    path, video = stretch.work.media.path, stretch.work.video
+    told, last = list(failed), dict[int, Pixels]()
+    try:
+        under_way = [
+            _LaneUnderWay(number, lane, wanted)
+            for number, (lane, wanted) in enumerate(zip(lanes, stretch.wanted, strict=True))
+        ]
+        for event in _scan(video, source, under_way):
+            if isinstance(event, Pixels):
+                before, last[event.lane] = last.get(event.lane), event
+                if before:
+                    yield before
+            elif isinstance(event, Failed):
+                told.append(event)
+            else:
+                yield event
+        if stamp_of(path) != stretch.file:
+            raise UnreadableMediaError(
+                f"{path} changed while it was read: extract it again when it is complete"
+            )
+        yield from told
+        yield from last.values()
+    except MediaError as error:
+        segments = [tuple(segment for segment, _ in wanted.plans) for wanted in stretch.wanted]
+        for one in failed:
+            segments[one.lane] += one.segments
+        yield from _all_failed(segments, error)
+
+
+def _all_failed(lanes: Sequence[tuple[Segment, ...]], error: MediaError) -> Iterator[Failed]:
+    for number, segments in enumerate(lanes):
+        if segments:
+            yield Failed(number, segments, str(error), error.cause)
 
 
 def _opened(media: Media | FrameSource, decoder: str) -> FrameSource | nullcontext[FrameSource]:
@@ -149,7 +232,7 @@ def _opened(media: Media | FrameSource, decoder: str) -> FrameSource | nullconte
 
 def _plan(
     work: Pass, number: int, lane: Lane, source: FrameSource
-) -> tuple[tuple[tuple[Segment, FramePlan], ...], list[Failed]]:
+) -> tuple[tuple[Planned, ...], list[Failed]]:
     planned, failed = [], []
     for segment in work.segments[number]:
         try:
@@ -181,19 +264,17 @@ def _check_kind(source: FrameSource, transform: Transform) -> None:
 
 
 class _LaneUnderWay:
-    """One lane's segments of the video that is being read."""
+    """One lane's segments of the stretch that is being read."""
 
-    def __init__(
-        self, number: int, lane: Lane, planned: Sequence[tuple[Segment, FramePlan]]
-    ) -> None:
+    def __init__(self, number: int, lane: Lane, wanted: Wanted) -> None:
         self.number = number
         self.transform = lane.transform
         self.decoded = 0
         self._windows = isinstance(lane.plan, Windows)
         motion = lane.transform.motion
         self._move = on_cpu(motion) if motion else None
-        self._wanting = list(planned)
-        self.builder = ViewBuilder(view for _, plan in planned for view in plan.views)
+        self._wanting = list(wanted.plans)
+        self.builder = ViewBuilder(wanted.views)
 
     def add(
         self, index: int, frame_KHWC: NDArray[np.uint8]
@@ -210,8 +291,8 @@ class _LaneUnderWay:
                 self.builder.give_up(views)
                 yield Lost(self.number, video, tuple(views), str(error))
             return
-        lost: list[tuple[Segment, FramePlan]] = []
-        kept: list[tuple[Segment, FramePlan]] = []
+        lost: list[Planned] = []
+        kept: list[Planned] = []
         for segment, plan in self._wanting:
             (lost if index in plan.indices else kept).append((segment, plan))
         self._wanting = kept
@@ -264,7 +345,7 @@ def _prepared(
 
 @contextmanager
 def decode_all(
-    passes: Sequence[Pass],
+    units: Iterable[Unit],
     lanes: Sequence[Lane],
     *,
     decoder: str,
@@ -272,20 +353,23 @@ def decode_all(
     waiting_frames: int,
     turns: bool,
 ) -> Iterator[Iterator[Event]]:
-    """Decode many videos in `workers` threads; events of one video stay in order.
+    """Decode many units in `workers` threads; events of one stretch stay in order.
 
-    At most `waiting_frames` prepared frames wait, and as many are in the consumer's hands,
-    however long the videos are; `turns` has the threads rest while it works. Leaving it stops
-    the threads.
+    The next unit is taken when a thread has nothing else to decode. At most `waiting_frames`
+    prepared frames wait, and as many are in the consumer's hands, however long the videos are;
+    `turns` has the threads rest while it works. Leaving it stops the threads.
     """
 
-    def work(one: Pass) -> Iterator[Event]:
+    def work(
+        one: Pass | Stretch, further: Callable[[Sequence[Stretch]], object]
+    ) -> Iterator[Event]:
         torch.set_num_threads(1)  # a resize is too small to share out
-        yield from decode(one, lanes, decoder)
+        yield from decode(one, lanes, decoder, further)
 
     def frames_in(event: Event) -> int:  # each crop of one counted
         return math.prod(event.frames_FKHWC.shape[:2]) if isinstance(event, Pixels) else 1
 
+    passes: Iterator[Pass | Stretch] = (one for unit in units for one in passes_over(unit))
     network_threads = torch.get_num_threads()
     try:
         with in_threads(
@@ -297,16 +381,11 @@ def decode_all(
         torch.set_num_threads(network_threads)
 
 
-def passes_over(
-    wanted: Sequence[Sequence[Segment]], media: Mapping[str, Media | FrameSource]
-) -> list[Pass]:
-    """One pass a video, videos by name, for the segments `[lanes]` that each lane wants."""
+def passes_over(unit: Unit) -> list[Pass]:
+    """One pass a video of a unit, videos by name."""
     videos: dict[str, tuple[list[Segment], ...]] = {}
-    for lane, segments in enumerate(wanted):
+    for lane, segments in enumerate(unit.segments):
         for segment in segments:
-            lanes = videos.setdefault(segment.video, tuple([] for _ in wanted))
+            lanes = videos.setdefault(segment.video, tuple([] for _ in unit.shards))
             lanes[lane].append(segment)
-    return [
-        Pass(video, media[video], tuple(map(tuple, lanes)))
-        for video, lanes in sorted(videos.items())
-    ]
+    return [Pass(unit, video, tuple(map(tuple, lanes))) for video, lanes in sorted(videos.items())]

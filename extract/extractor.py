@@ -5,9 +5,10 @@ segments and videos (the last is padded), so a feature never depends on its neig
 one more thread writes shards. Several networks share one decode.
 """
 
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,16 +17,18 @@ from egofeat import console
 from egofeat.extract.assembly import Assembly
 from egofeat.extract.batches import Batches
 from egofeat.extract.decoding import (
+    Begun,
     Decoded,
     Failed,
     Lane,
     Lost,
-    Pass,
+    Opened,
     Pixels,
-    Planned,
     decode_all,
 )
+from egofeat.extract.shards import Shard
 from egofeat.extract.task import Sink, Task
+from egofeat.extract.units import Unit
 from egofeat.store import ShardRows
 
 WAITING_FRAMES = 64
@@ -55,28 +58,30 @@ class Tally:
 
 
 def extract(
-    passes: Sequence[Pass],
+    units: Iterable[Unit],
     tasks: Sequence[Task],
     *,
     decoder: str = "pyav",
     workers: int = 1,
     progress: console.Advance = lambda units, steps=0: None,
+    done: Callable[[Unit], None] = lambda unit: None,
 ) -> Tally:
-    """Decode every pass once, run every network, publish every shard.
+    """Decode every unit once, run every network, publish every shard.
 
     Args:
-        passes: what is decoded, in order; their lanes are the tasks.
-        tasks: what is done with it.
+        units: what is made, in order, each asked for when a decoding thread has nothing else to do.
+        tasks: who makes it, as many as a unit has shards.
         decoder: one of `DECODERS`.
         workers: decoding threads.
         progress: told how many more segments are settled, or which part of one, each counted for
             each task; and how many windows.
+        done: told a unit of which all is on the disk, by one of several threads.
 
     What is whole when it is interrupted, or ends with an error, is published before that is raised.
     """
     began = time.perf_counter()
     reading = decode_all(
-        passes,
+        units,
         [Lane(task.recipe.plan, task.recipe.transform) for task in tasks],
         decoder=decoder,
         workers=workers,
@@ -85,10 +90,15 @@ def extract(
     )
     decoded = 0
     with ThreadPoolExecutor(max_workers=1) as disk, reading as events:
-        under_way = [_TaskUnderWay(task, disk, progress) for task in tasks]
+        ledger = _Ledger(done)
+        under_way = [_TaskUnderWay(task, disk, progress, ledger.settle) for task in tasks]
         try:
             for event in events:
-                if isinstance(event, Decoded):
+                if isinstance(event, Begun):
+                    if ledger.open(event.unit):
+                        for task, shard in zip(under_way, event.unit.shards, strict=True):
+                            task.expect(shard)
+                elif isinstance(event, Decoded):
                     decoded += event.frames
                     for task, frames in zip(under_way, event.by_lane, strict=True):
                         task.frames += frames
@@ -102,13 +112,50 @@ def extract(
     return Tally(decoded, time.perf_counter() - began, tallies)
 
 
+class _Ledger:
+    """Units under way, and what of each is not on the disk yet."""
+
+    def __init__(self, done: Callable[[Unit], None]) -> None:
+        self._done = done
+        self._unit_of: dict[int, Unit] = {}
+        """Number of a shard to its unit; the shards of a unit have one number."""
+        self._missing: dict[str, int] = {}
+        """Name of a unit to its shards that are not settled."""
+        self._lock = threading.Lock()
+
+    def open(self, unit: Unit) -> bool:
+        """Whether it was not under way, and is from now on."""
+        if unit.name in self._missing:
+            return False
+        shards = [shard for shard in unit.shards if shard]
+        self._unit_of |= {shard.number: unit for shard in shards}
+        self._missing[unit.name] = len(shards)
+        return True
+
+    def settle(self, shard: Shard) -> None:
+        """A shard is published, or has nothing to publish."""
+        unit = self._unit_of[shard.number]
+        if not any(shard is own for own in unit.shards):
+            return  # what was whole of one, at the end before its time
+        with self._lock:
+            self._missing[unit.name] -= 1
+            over = self._missing[unit.name] == 0
+        if over:
+            self._done(unit)
+
+
 class _TaskUnderWay:
     """One task's part of the loop: from what was decoded to what is on disk."""
 
-    def __init__(self, task: Task, disk: ThreadPoolExecutor, progress: console.Advance) -> None:
-        self._publisher = Publisher(disk, task.sink)
+    def __init__(
+        self,
+        task: Task,
+        disk: ThreadPoolExecutor,
+        progress: console.Advance,
+        settled: Callable[[Shard], None],
+    ) -> None:
+        self._publisher = Publisher(disk, task.sink, settled)
         self._assembly = Assembly(
-            task.shards,
             task.recipe.dtype,
             task.recipe.flat,
             task.persons.boxes if task.persons else None,
@@ -119,10 +166,15 @@ class _TaskUnderWay:
         self._batches = Batches(task, self._assembly.boxes_in)
         self.frames = 0
 
-    def take(self, event: Planned | Failed | Lost | Pixels) -> None:
+    def expect(self, shard: Shard | None) -> None:
+        """Make this shard of a unit that is begun; None: there is nothing to make."""
+        if shard:
+            self._assembly.expect(shard)
+
+    def take(self, event: Opened | Failed | Lost | Pixels) -> None:
         """Go on with what was decoded."""
         match event:
-            case Planned(_, plans, stamp):
+            case Opened(_, plans, stamp):
                 for segment, frame_plan in plans:
                     self._assembly.begin(segment, frame_plan, stamp)
             case Failed(_, segments, reason, cause):
@@ -151,18 +203,32 @@ class _TaskUnderWay:
 
 
 class Publisher:
-    """Writes shards in a thread of its own; at most two wait."""
+    """Writes shards in a thread of its own; at most two wait.
 
-    def __init__(self, disk: ThreadPoolExecutor, sink: Sink) -> None:
+    Args:
+        disk: the thread.
+        sink: where they go.
+        settled: told each that is there.
+    """
+
+    def __init__(
+        self, disk: ThreadPoolExecutor, sink: Sink, settled: Callable[[Shard], None]
+    ) -> None:
         self._disk = disk
         self._sink = sink
+        self._settled = settled
         self._writing: deque[Future[object]] = deque()
 
-    def publish(self, name: str, rows: ShardRows) -> None:
-        """Have a shard written; an error of an earlier one is raised here."""
+    def publish(self, shard: Shard, rows: ShardRows | None) -> None:
+        """Have a shard written, if it has rows; an error of an earlier one is raised here."""
         while len(self._writing) >= 2:
             self._writing.popleft().result()
-        self._writing.append(self._disk.submit(self._sink.write_shard, name, rows))
+        self._writing.append(self._disk.submit(self._write, shard, rows))
+
+    def _write(self, shard: Shard, rows: ShardRows | None) -> None:
+        if rows is not None:
+            self._sink.write_shard(shard.name, rows)
+        self._settled(shard)
 
     def finish(self) -> None:
         """Wait until every shard is on disk."""

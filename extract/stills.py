@@ -112,7 +112,7 @@ def read_all(
     """
     return in_threads(
         videos,
-        lambda wanted: read(wanted, decoder, batch_size),
+        lambda wanted, _: read(wanted, decoder, batch_size),
         threads=threads,
         waiting=2 * batch_size,
         weigh=lambda event: len(event.frames_HWC) if isinstance(event, Stills) else 1,

@@ -1,12 +1,10 @@
 """One backbone's part of an extraction: what is to be done, and where what it gives goes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.roi import Persons
-from egofeat.extract.shards import Shard
 from egofeat.recipe import Recipe
 from egofeat.store import Failure, ShardRows
 
@@ -35,8 +33,6 @@ class Task:
     backbone: Backbone
     recipe: Recipe
     """How its numbers are made."""
-    shards: Sequence[Shard]
-    """How the segments are published together."""
     sink: Sink
     batch_size: int | None = None
     """Views that the network runs at once, or fewer where there is no room for so many; it changes

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -20,7 +21,7 @@ def decoding_threads() -> int:
 @contextmanager
 def in_threads(
     tasks: Iterable[Task],
-    work: Callable[[Task], Iterator[Event]],
+    work: Callable[[Task, Callable[[Iterable[Task]], None]], Iterator[Event]],
     *,
     threads: int,
     waiting: int,
@@ -33,8 +34,9 @@ def in_threads(
     save what there is at once.
 
     Args:
-        tasks: taken in order, each by the next thread that is free.
-        work: what a thread does with a task.
+        tasks: taken in order, each by the next thread that is free, when it is free.
+        work: what a thread does with a task; it may call its second argument with further tasks,
+            for any thread, which come before those that nobody has begun.
         threads: how many.
         waiting: how much waits at most for the consumer, as events are weighed, beside what it
             took in one go.
@@ -42,17 +44,18 @@ def in_threads(
         turns: whether threads rest while the consumer works.
     """
     handover: Handover[Event | BaseException] = Handover(threads, waiting, turns=turns)
-    shared = iter(tuple(tasks))  # of a tuple, `next` is one step for all threads
+    agenda = Agenda(tasks)
 
     def run() -> None:
         try:
-            for task in shared:
-                for event in work(task):
+            for task in agenda:
+                for event in work(task, agenda.add):
                     if not handover.put(event, weigh(event)):
                         return
         except BaseException as error:  # a defect: raised again where the caller can see it
             handover.put(error)
         finally:
+            agenda.leave()
             handover.finish()
 
     def events() -> Iterator[Event]:
@@ -68,8 +71,71 @@ def in_threads(
         yield events()
     finally:
         handover.close()
+        agenda.close()
         for worker in workers:
             worker.join()
+
+
+class Agenda(Generic[Task]):
+    """Tasks for several threads, each of which iterates over it.
+
+    A thread that finds none waits as long as another is at work, which may bring up further ones.
+
+    Args:
+        tasks: asked for the next one, by one thread at a time, when there is no further one.
+    """
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._further: deque[Task] = deque()
+        self._at_work: set[int] = set()
+        """Threads that have a task."""
+        self._over = False
+        """Whether there is nothing but what may be brought up."""
+        self._changed = threading.Condition()
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Bring up further tasks."""
+        with self._changed:
+            self._further.extend(tasks)
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Say that this thread brings up no further task."""
+        with self._changed:
+            self._at_work.discard(threading.get_ident())
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Give out no more."""
+        with self._changed:
+            self._over = True
+            self._further.clear()
+            self._at_work.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Task]:
+        """Tasks for the thread that asks, until there is none left."""
+        while True:
+            self.leave()
+            with self._changed:
+                self._changed.wait_for(self._may_go_on)
+                if self._further:
+                    task = self._further.popleft()
+                elif self._over:
+                    return
+                else:
+                    self._over = True  # also if the next one cannot be had
+                    try:
+                        task = next(self._tasks)
+                    except StopIteration:
+                        continue
+                    self._over = False
+                self._at_work.add(threading.get_ident())
+            yield task
+
+    def _may_go_on(self) -> bool:
+        return bool(self._further) or not self._over or not self._at_work
 
 
 class Handover(Generic[Item]):

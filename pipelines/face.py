@@ -9,11 +9,10 @@ from typing import Any, overload
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, RequestError
-from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import extract
-from egofeat.extract.shards import cut, shards_in
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
+from egofeat.extract.units import all_units
 from egofeat.heads.config import TrainerConfig
 from egofeat.options import Options
 from egofeat.pipelines.extraction.extract import run
@@ -127,13 +126,12 @@ def _kept(job: Job, config: ExtractConfig) -> dict[str, Memory]:
     task = Task(
         backbone=job.backbone,
         recipe=job.recipe,
-        shards=shards_in(cut(job.segments, job.recipe.row_bytes)),
         sink=sink,
         batch_size=config.batch_size,
     )
     workers = config.workers or decoding_threads()
-    passes = passes_over([job.segments], job.dataset.media)
-    extract(passes, [task], decoder=job.recipe.decoder, workers=workers)
+    units = all_units(job.segments, [job.recipe.row_bytes], job.dataset.media)
+    extract(units, [task], decoder=job.recipe.decoder, workers=workers)
     return sink
 
 

@@ -50,6 +50,15 @@ class FlowSource(FrameSource):
             frame[..., 0], frame[..., 1] = u[..., 0], v[..., 0]
             yield index, frame
 
+    @property
+    def has_again(self) -> bool:
+        """Always, as of images."""
+        return True
+
+    def again(self) -> "FlowSource":
+        """Read the same images at the same time."""
+        return FlowSource(self._u.again(), self._v.again())
+
     def close(self) -> None:
         """Close both; closing twice is fine."""
         self._u.close()

@@ -1,5 +1,6 @@
 """Frames that are already images: numbered files, read where they lie."""
 
+import copy
 import io
 import re
 from abc import abstractmethod
@@ -65,6 +66,15 @@ class ImageSource(FrameSource):
         self.counting = (first, micro(media.fps))
         self.times = (numbers - first) / media.fps
         self.stop = float(numbers[-1] + 1 - first) / media.fps
+
+    @property
+    def has_again(self) -> bool:
+        """Always: what was listed is shared."""
+        return True
+
+    def again(self) -> "ImageSource":
+        """Read the same images at the same time."""
+        return copy.copy(self)
 
     def _first(self, media: Media, lowest: int) -> int:
         """Number of the frame shown at second 0."""

@@ -46,7 +46,7 @@ class PyavSource(FrameSource):
         self._decoded = 0
         self._passed: tuple[int, VideoFrame] | None = None
         """The last frame that the reader showed, and its place."""
-        self._sure = False
+        self._sure: bool = like is not None and like._sure
         """Whether all was decoded, because frames did not come as the packets say."""
         try:
             self._index: FrameIndex = like._index if like else read_index(self._file)
@@ -67,6 +67,11 @@ class PyavSource(FrameSource):
         """Second of the file's own clock at which its first frame is shown."""
         begin = self._index.pts[0] if self._index.timed else self.stream.start_time or 0
         return int(begin) * self._index.unit
+
+    @property
+    def has_again(self) -> bool:
+        """Whether it can be read from anywhere."""
+        return self._seekable
 
     def again(self) -> "PyavSource":
         """Open the video once more, for another pass at the same time; it is not indexed again."""

@@ -30,6 +30,11 @@ class FrameSource(ABC):
     """Of images, the number of the one shown at second 0, and how many millionths of an image are
     shown in a second; -1 of a video file, which carries its own times."""
 
+    @property
+    def has_again(self) -> bool:
+        """Whether it can be opened once more without reading where each frame lies."""
+        return False
+
     def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield `(index, frame)` for strictly increasing indices, in one pass.
 
@@ -67,6 +72,14 @@ class FrameSource(ABC):
                 )
             gathered[rows == place] = frame
         return gathered
+
+    def again(self) -> "FrameSource":
+        """Open the video once more, for another pass at the same time, in any thread.
+
+        Raises:
+            MediaError: it is not there any more.
+        """
+        raise NotImplementedError  # of those that have none
 
     @abstractmethod
     def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]: ...

@@ -1,5 +1,6 @@
 """A tar of frames, read in place: one pass over its headers, then straight to each image."""
 
+import copy
 import posixpath
 import tarfile
 from collections.abc import Mapping
@@ -78,14 +79,23 @@ class TarSource(ImageSource):
     def __init__(self, media: Media, members: Mapping[str, Span]) -> None:
         self._spans = members
         super().__init__(media, members)
-        try:
-            self._file = media.path.open("rb")
-        except OSError as error:
-            raise unread(media.path, error) from None
+        self._open()
+
+    def again(self) -> "TarSource":
+        """Open the file once more."""
+        other = copy.copy(self)
+        other._open()
+        return other
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""
         self._file.close()
+
+    def _open(self) -> None:
+        try:
+            self._file = self.path.open("rb")
+        except OSError as error:
+            raise unread(self.path, error) from None
 
     def _read(self, name: str) -> bytes:
         offset, size = self._spans[name]

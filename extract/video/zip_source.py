@@ -1,5 +1,6 @@
 """A zip of frames, read in place, its images stored or deflated."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
@@ -42,6 +43,12 @@ class ZipSource(ImageSource):
         self._members = members
         super().__init__(media, members)
         self._archive = _opened(media.path)
+
+    def again(self) -> "ZipSource":
+        """Open the file once more."""
+        other = copy.copy(self)
+        other._archive = _opened(self.path)
+        return other
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from egofeat import console
 from egofeat.device import device_name
-from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import Tally, TaskTally, extract
 from egofeat.extract.flow import library_of
 from egofeat.extract.shards import key_of, shards_in
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
+from egofeat.extract.units import units_of
 from egofeat.extract.video import decoder_version
 from egofeat.extract.video.files import stamp_of
 from egofeat.pipelines.extraction.disk_room import refuse_full_disk
@@ -160,7 +160,6 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter], compute: C
         Task(
             backbone=job.backbone,
             recipe=job.recipe,
-            shards=shards_in(share.left),
             sink=_Sink(writer, job.dataset.media),
             batch_size=compute.batch_size,
             persons=job.persons,
@@ -173,7 +172,11 @@ def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter], compute: C
         unit, step = "videos", "windows"
     with console.progress("extracting", total, unit, step) as progress:
         return extract(
-            passes_over(left, first.dataset.media),
+            units_of(
+                [shards_in(share.batches) for share in shares],
+                [shards_in(share.left) for share in shares],
+                first.dataset.media,
+            ),
             tasks,
             decoder=first.recipe.decoder,
             workers=compute.workers or decoding_threads(),

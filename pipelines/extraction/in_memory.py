@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.errors import MediaError
-from egofeat.extract.decoding import passes_over
 from egofeat.extract.extractor import extract
 from egofeat.extract.roi import Persons
-from egofeat.extract.shards import cut, shards_in
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
+from egofeat.extract.units import all_units
 from egofeat.extract.video import FrameSource, open_video
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.extraction.recipe_weights import backbone_of
@@ -116,7 +115,6 @@ def make_features(
         task = Task(
             backbone=maker.backbone,
             recipe=maker.recipe,
-            shards=shards_in(cut(segments, maker.recipe.row_bytes)),
             sink=memory,
             persons=persons,
         )
@@ -126,8 +124,8 @@ def make_features(
             name: one.by(decoder) if isinstance(one, Watched) else one
             for name, one in media.items()
         }
-        passes = passes_over([segments] * len(tasks), given)
-        extract(passes, tasks, decoder=decoder, workers=decoding_threads())
+        units = all_units(segments, [task.recipe.row_bytes for task in tasks], given)
+        extract(units, tasks, decoder=decoder, workers=decoding_threads())
     return memories
 
 
