@@ -64,6 +64,7 @@ def extract(
     decoder: str = "pyav",
     workers: int = 1,
     progress: console.Advance = lambda units, steps=0: None,
+    decoded: Callable[[int], None] = lambda frames: None,
     done: Callable[[Unit], None] = lambda unit: None,
 ) -> Tally:
     """Decode every unit once, run every network, publish every shard.
@@ -75,6 +76,7 @@ def extract(
         workers: decoding threads.
         progress: told how many more segments are settled, or which part of one, each counted for
             each task; and how many windows.
+        decoded: told how many more frames were decoded.
         done: told a unit of which all is on the disk, by one of several threads.
 
     What is whole when it is interrupted, or ends with an error, is published before that is raised.
@@ -88,7 +90,7 @@ def extract(
         waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in tasks)),
         turns=tasks[0].backbone.device.type == "cpu",
     )
-    decoded = 0
+    frames = 0
     with ThreadPoolExecutor(max_workers=1) as disk, reading as events:
         ledger = _Ledger(done)
         under_way = [_TaskUnderWay(task, disk, progress, ledger.settle) for task in tasks]
@@ -99,9 +101,10 @@ def extract(
                         for task, shard in zip(under_way, event.unit.shards, strict=True):
                             task.expect(shard)
                 elif isinstance(event, Decoded):
-                    decoded += event.frames
-                    for task, frames in zip(under_way, event.by_lane, strict=True):
-                        task.frames += frames
+                    frames += event.frames
+                    decoded(event.frames)
+                    for task, of_lane in zip(under_way, event.by_lane, strict=True):
+                        task.frames += of_lane
                 else:
                     under_way[event.lane].take(event)
             tallies = tuple(task.finish() for task in under_way)
@@ -109,7 +112,7 @@ def extract(
             for task in under_way:
                 task.save()
             raise
-    return Tally(decoded, time.perf_counter() - began, tallies)
+    return Tally(frames, time.perf_counter() - began, tallies)
 
 
 class _Ledger:

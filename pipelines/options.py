@@ -60,7 +60,33 @@ class Batch(Options, panel="Compute"):
     )
 
 
-class Compute(Device, Batch, panel="Compute"):
+class Crew(Options, panel="Workers"):
+    """Who does the work, beside this process."""
+
+    devices: tuple[str, ...] = option(
+        "Start a process on each of these devices, separated by commas: all, or such as "
+        "cuda:0,cuda:1.",
+        default=(),
+        default_is="this process alone",
+    )
+    ray: str | None = option(
+        "Start workers on a Ray cluster: auto, or its address; and what a worker needs, such as "
+        "auto,gpus=0.5.",
+        default=None,
+    )
+    slurm: str | None = option(
+        "Start workers as a Slurm array, described as partition=gpu,nodes=4,gpus=1,time=600.",
+        default=None,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [name for name in ("devices", "ray", "slurm") if getattr(self, name)]
+        if len(given) > 1:
+            raise RequestError(f"`{given[0]}` and `{given[1]}` exclude each other: leave one out")
+
+
+class Compute(Device, Batch, Crew, panel="Compute"):
     """How a pass over videos is done; no number of a feature depends on it."""
 
     workers: int | None = option(

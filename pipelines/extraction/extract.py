@@ -1,36 +1,41 @@
 """`egofeat extract`: a data set's segments through frozen backbones, into stores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from egofeat import console
-from egofeat.device import device_name
-from egofeat.extract.extractor import Tally, TaskTally, extract
-from egofeat.extract.flow import library_of
+from egofeat.device import choose_device, device_name
+from egofeat.engines.board import Board
+from egofeat.extract.extractor import Tally, TaskTally
 from egofeat.extract.shards import key_of, shards_in
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
-from egofeat.extract.units import units_of
-from egofeat.extract.video import decoder_version
-from egofeat.extract.video.files import stamp_of
+from egofeat.extract.units import Unit, units_of
+from egofeat.pipelines.crew import engine_of, settled
 from egofeat.pipelines.extraction.disk_room import refuse_full_disk
 from egofeat.pipelines.extraction.failure_sums import sum_up
 from egofeat.pipelines.extraction.forecast import forecast, forecast_jobs, keep_rates
 from egofeat.pipelines.extraction.job import Job, plan_job, together
+from egofeat.pipelines.extraction.made_with import made_with
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
+from egofeat.pipelines.extraction.session import Session, Sink, both, no_tally
 from egofeat.pipelines.extraction.share import Share, shares_of
+from egofeat.pipelines.extraction.together import work_together
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
-from egofeat.segments import Dataset, Media
-from egofeat.store import Failure, ShardRows, StoreWriter, versions
+from egofeat.segments import Dataset
+from egofeat.store import Key, StoreWriter
+from egofeat.store.files import WORK
 
 __all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
 
 
 def run(config: ExtractConfig, dataset: Dataset | None = None) -> ExtractReport:
     """Extract what is missing from the store; see `plan_job`."""
+    config = settled(config)
     return run_jobs([plan_job(config, dataset)], config).stores[0]
 
 
@@ -41,7 +46,7 @@ def run_jobs(jobs: Sequence[Job], compute: Compute) -> JointReport:
 
     Args:
         jobs: planned; the device is that of their backbones.
-        compute: how the pass is done, for all of them.
+        compute: how the pass is done, for all of them; settled.
 
     Raises:
         RequestError: the disk has no room, or a store is of another format than is asked for.
@@ -66,21 +71,111 @@ def run_jobs(jobs: Sequence[Job], compute: Compute) -> JointReport:
 
 def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, list[ExtractReport]]:
     """Extract what is left of shares that have one decode."""
+    jobs = [share.job for share in shares]
+    worker = worker_name(compute.part, jobs[0].splits)
+    tally = no_tally(len(shares))
     with ExitStack() as stack:
-        writers = [stack.enter_context(closing(_writer(share.job, compute))) for share in shares]
+        board = None
+        if any(share.left for share in shares):
+            board = stack.enter_context(Board(min(job.store for job in jobs) / WORK, worker))
+            worker = board.worker
+        writers = [stack.enter_context(closing(_writer(job, worker, compute))) for job in jobs]
         for share, writer in zip(shares, writers, strict=True):
-            if compute.retry_failed:
-                writer.clear_failures({key_of(segment) for segment in share.wanted})
-            known = set() if compute.retry_failed else set(share.progress.failures)
-            if fresh := [failure for failure in share.missing if failure not in known]:
-                writer.record_failures(fresh)
-        tally = _extract(shares, writers, compute)
+            _note_failures(share, writer, compute)
+        if board:
+            tally = _extract(shares, writers, board, compute)
+            tally = both(tally, _take_over(shares, writers, board, compute))
         reports = [
             _report(share, writer, done, tally.seconds)
             for share, writer, done in zip(shares, writers, tally.tasks, strict=True)
         ]
-    keep_rates(shares, tally)
     return tally, reports
+
+
+def _note_failures(share: Share, writer: StoreWriter, compute: Compute) -> None:
+    """Forget what is tried again, and note what is not there to be tried."""
+    if compute.retry_failed:
+        writer.clear_failures({key_of(segment) for segment in share.wanted})
+    known = set() if compute.retry_failed else set(share.progress.failures)
+    if fresh := [failure for failure in share.missing if failure not in known]:
+        writer.record_failures(fresh)
+
+
+def _extract(
+    shares: Sequence[Share], writers: Sequence[StoreWriter], board: Board, compute: Compute
+) -> Tally:
+    """Extract what is left, by this process or by others."""
+    again: set[Key] = set()
+    for share in shares:
+        again |= {key for key in map(key_of, share.to_extract) if key in share.progress.done}
+    units = units_of(
+        [shards_in(share.batches) for share in shares],
+        [shards_in(share.left) for share in shares],
+        shares[0].job.dataset.media,
+        again,
+    )
+    # Of this very moment, something is left of them: who said that they are done was wrong.
+    board.reopen(unit.name for unit in units)
+    board.free(unit.name for unit in units)
+    engine = engine_of(compute, board.folder / "logs")
+    total = sum(len(share.to_extract) for share in shares)
+    unit, step = shares[0].job.unit, ""
+    if isinstance(shares[0].job.recipe.plan, Windows):
+        unit, step = "videos", "windows"
+    with console.progress("extracting", total, unit, step) as progress:
+        if engine:
+            return work_together(shares, writers, units, board, engine, compute, progress)
+        return _work_alone(shares, writers, units, board, compute, progress)
+
+
+def _work_alone(
+    shares: Sequence[Share],
+    writers: Sequence[StoreWriter],
+    units: Sequence[Unit],
+    board: Board,
+    compute: Compute,
+    progress: console.Advance,
+) -> Tally:
+    sinks = [Sink(writer) for writer in writers]
+    tasks = [
+        Task(
+            backbone=share.job.backbone,
+            recipe=share.job.recipe,
+            sink=sink,
+            batch_size=compute.batch_size,
+            persons=share.job.persons,
+        )
+        for share, sink in zip(shares, sinks, strict=True)
+    ]
+    threads = compute.workers or decoding_threads()
+    session = Session(board, tasks, sinks, shares[0].job.recipe.decoder, threads)
+    tally = no_tally(len(shares))
+    for done in session.work({unit.name: partial(_itself, unit) for unit in units}, progress):
+        tally = both(tally, done)
+    keep_rates(shares, tally)
+    return tally
+
+
+def _itself(unit: Unit) -> Unit:
+    return unit
+
+
+def _take_over(
+    shares: Sequence[Share], writers: Sequence[StoreWriter], board: Board, compute: Compute
+) -> Tally:
+    """Extract what other parts have left whose workers died, or were ended."""
+    tally = no_tally(len(shares))
+    splits = shares[0].job.splits
+    for number in range(1, compute.part[1] + 1):
+        of_part = worker_name((number, compute.part[1]), splits)
+        if number == compute.part[0] or not board.bury(of_part):
+            continue
+        part = replace(compute, part=(number, compute.part[1]))
+        theirs = shares_of([share.job for share in shares], part)
+        if any(share.left for share in theirs):
+            console.note(f"part {number}/{compute.part[1]} has ended early: it is done here")
+            tally = both(tally, _extract(theirs, writers, board, part))
+    return tally
 
 
 def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
@@ -93,7 +188,7 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
         segments=len(wanted),
         splits=share.splits,
         extracted=done.extracted,
-        skipped=len(wanted) - done.extracted - failed,
+        skipped=max(0, len(wanted) - done.extracted - failed),
         failed=failed,
         lost_windows=sum(failure.windows for failure in failures),
         failures=sum_up(failures, share.job.dataset.media),
@@ -108,13 +203,12 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
     )
 
 
-def _writer(job: Job, compute: Compute) -> StoreWriter:
-    made_with = {**versions(), **job.made_with}
-    made_with["decoder"] = decoder_version(job.recipe.decoder)
-    made_with["device"] = device_name(job.backbone.device)
-    motion = job.recipe.transform.motion
-    if motion and (library := library_of(motion)):
-        made_with["motion"] = library
+def _writer(job: Job, worker: str, compute: Compute) -> StoreWriter:
+    made = made_with(job.recipe, job.backbone.device, job.made_with)
+    if compute.devices:
+        made["device"] = device_name(choose_device(compute.devices[0]))
+    elif compute.ray or compute.slurm:
+        del made["device"]  # each shard says its own
     storage = job.storage
     return StoreWriter.open(
         storage.out,
@@ -122,8 +216,9 @@ def _writer(job: Job, compute: Compute) -> StoreWriter:
         job.recipe,
         format=storage.format,
         compress=storage.compress,
-        made_with=made_with,
-        worker=worker_name(compute.part, job.splits),
+        made_with=made,
+        worker=worker,
+        stage=storage.stage,
     )
 
 
@@ -131,54 +226,3 @@ def worker_name(part: tuple[int, int], splits: Sequence[str]) -> str:
     """What tells apart those who may write to a store at a time; part of file names."""
     plain = ("".join(c if c.isalnum() else "_" for c in split) for split in splits)
     return "-".join([f"{part[0]}of{part[1]}", *sorted(plain)])
-
-
-@dataclass(frozen=True)
-class _Sink:
-    """A store that is also told of which file a failure was."""
-
-    writer: StoreWriter
-    media: Mapping[str, Media]
-
-    def write_shard(self, name: str, rows: ShardRows) -> object:
-        """Publish the rows of one shard."""
-        return self.writer.write_shard(name, rows)
-
-    def record_failures(self, failures: list[Failure]) -> None:
-        """Note what cannot be read, as it stands there now."""
-        files = {one.video: stamp_of(self.media[one.video].path) for one in failures}
-        self.writer.record_failures([replace(one, file=files[one.video]) for one in failures])
-
-
-def _extract(shares: Sequence[Share], writers: Sequence[StoreWriter], compute: Compute) -> Tally:
-    """Extract what is left; with nothing left, nothing is begun."""
-    left = [share.to_extract for share in shares]
-    if not any(left):
-        return Tally(0, 0.0, (TaskTally(0, 0, 0),) * len(shares))
-    first = shares[0].job
-    tasks = [
-        Task(
-            backbone=job.backbone,
-            recipe=job.recipe,
-            sink=_Sink(writer, job.dataset.media),
-            batch_size=compute.batch_size,
-            persons=job.persons,
-        )
-        for share, writer in zip(shares, writers, strict=True)
-        for job in (share.job,)
-    ]
-    total, unit, step = sum(map(len, left)), first.unit, ""
-    if isinstance(first.recipe.plan, Windows):
-        unit, step = "videos", "windows"
-    with console.progress("extracting", total, unit, step) as progress:
-        return extract(
-            units_of(
-                [shards_in(share.batches) for share in shares],
-                [shards_in(share.left) for share in shares],
-                first.dataset.media,
-            ),
-            tasks,
-            decoder=first.recipe.decoder,
-            workers=compute.workers or decoding_threads(),
-            progress=progress,
-        )

@@ -47,6 +47,9 @@ class Storage(Out, panel="Store"):
         default=None,
         default_is="the store's, or none",
     )
+    stage: Path | None = option(
+        "Write shards in this folder of a local disk first, and copy them whole.", default=None
+    )
 
 
 class Sampling(ClipFrames, FrameRate, panel="Sampling"):

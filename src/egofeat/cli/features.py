@@ -27,8 +27,10 @@ def extract(asked: ExtractRequest, trial: Trial) -> Report:
     What is in the store is not extracted again: after an interruption, or when segments were
     added, give the same command.
     """
+    from egofeat.pipelines.crew import settled
     from egofeat.pipelines.extraction.job import for_each, plan_jobs
 
+    asked = settled(asked)
     configs = for_each(asked.shared, asked.backbones, asked.weights, asked.taps)
     return _run(plan_jobs(configs), asked, trial)
 
@@ -44,8 +46,10 @@ def roi(asked: RoiRequest, trial: Trial) -> Report:
 
     What is in the store is not extracted again.
     """
+    from egofeat.pipelines.crew import settled
     from egofeat.pipelines.extraction.job import plan_job
 
+    asked = settled(asked)
     return _run([plan_job(ExtractConfig(**vars(asked)))], asked, trial)
 
 
@@ -80,9 +84,11 @@ def reextract(asked: ReextractRequest, trial: Trial) -> Report:
 
     Only what is missing is extracted. Old stores stay until `egofeat prune` removes them.
     """
+    from egofeat.pipelines.crew import settled
     from egofeat.pipelines.extraction import refresh
     from egofeat.pipelines.extraction.reextract import say_changes, swap
 
+    asked = settled(asked)
     if asked.source is not None:
         jobs = swap(asked.source, asked.backbones, asked, weights=asked.weights, taps=asked.taps)
         for job in jobs:

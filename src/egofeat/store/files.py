@@ -20,6 +20,8 @@ from egofeat.store.damage import writing
 
 PREFIX = ".tmp~"
 """Start of every temporary name."""
+WORK = ".work"
+"""Folder of a store in which those who write to it share out the work; no part of the store."""
 _HERE = -100
 """`AT_FDCWD`: relative paths are relative to the working folder."""
 _EXCHANGE = 2
@@ -122,6 +124,11 @@ def create_file(path: Path, content: bytes, worker: str) -> None:
             temporary.replace(path)
         temporary.unlink(missing_ok=True)
         sync(path.parent)
+
+
+def copy(path: Path, other: Path) -> None:
+    """Copy a file, or a folder with everything in it, to where nothing stands."""
+    (shutil.copytree if path.is_dir() else shutil.copyfile)(path, other)
 
 
 def publish(temporary: Path, path: Path, worker: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from egofeat.errors import RequestError
 from egofeat.store.description import NAME as STORE_JSON
 from egofeat.store.description import Description
-from egofeat.store.files import PREFIX, sync, temporary_path
+from egofeat.store.files import PREFIX, WORK, sync, temporary_path
 from egofeat.store.formats.registry import format_of
 from egofeat.store.reading.kept import NAME as INDEX
 from egofeat.store.sidecar.box_table import NAME as BOXES_NPZ
@@ -20,7 +20,7 @@ from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 
 _WORKER = "prune"
-_KNOWN = (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ, INDEX, "shards")
+_KNOWN = (STORE_JSON, SEGMENTS_JSON, GAZE_NPZ, BOXES_NPZ, INDEX, WORK, "shards")
 
 
 def check_removable(path: Path) -> None:
@@ -54,7 +54,8 @@ def is_shell(path: Path) -> bool:
     if not re.fullmatch(r".+-[0-9a-f]{8}", path.name) or not path.is_dir():
         return False
     inside = [*path.iterdir(), *(path / "shards").glob("*")]
-    return all(one.name.startswith(PREFIX) or one == path / "shards" for one in inside)
+    own = (path / "shards", path / WORK)
+    return all(one.name.startswith(PREFIX) or one in own for one in inside)
 
 
 def remove_store(path: Path) -> None:

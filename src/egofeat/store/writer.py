@@ -17,7 +17,7 @@ from egofeat.store.formats.publishing import publish_shard
 from egofeat.store.formats.registry import check_choice, format_of
 from egofeat.store.formats.shard import Content
 from egofeat.store.reading.index import shards_of
-from egofeat.store.rows import Failure, Key, ShardRows
+from egofeat.store.rows import Failure, Key, ShardRows, keys
 from egofeat.store.sidecar.box_table import write_boxes
 from egofeat.store.sidecar.failures import (
     all_failures,
@@ -39,9 +39,10 @@ class StoreWriter:
         self,
         path: Path,
         description: Description,
-        wanted: Collection[Key],
+        wanted: Collection[Key] | None,
         worker: str,
         made_with: Mapping[str, str],
+        stage: Path | None = None,
     ) -> None:
         self.path = path
         self.description = description
@@ -50,6 +51,11 @@ class StoreWriter:
         self._made_with = {"host": socket.gethostname()} | dict(made_with)
         self._form = format_of(path, description)
         self._shards = path / "shards"
+        self._stage = stage
+        if stage:
+            with writing(stage):
+                stage.mkdir(parents=True, exist_ok=True)
+                remove_leftovers(stage, worker)
         self._failures = failures_path(path, worker)
         self._noting = threading.Lock()
         """Shards are written in another thread than failures are noted in."""
@@ -68,6 +74,7 @@ class StoreWriter:
         compress: str | None = None,
         made_with: Mapping[str, str],
         worker: str = "1of1",
+        stage: Path | None = None,
     ) -> Self:
         """Create `<out>/<dataset>/<recipe.store_name>`, or join it when it is there.
 
@@ -85,6 +92,8 @@ class StoreWriter:
             made_with: versions and the like, to record beside the recipe, and with the name of
                 this host in each shard that is written.
             worker: name of this worker among those that write to the store at a time.
+            stage: folder of a local disk in which shards are written and read back, before they are
+                copied whole to the store.
 
         Raises:
             RequestError: no such format or compression, or not that of the store joined; the data
@@ -111,9 +120,36 @@ class StoreWriter:
         write_segments(table, path, worker)
         write_gaze(path, dataset.gaze, worker)
         write_boxes(path, dataset, worker)
-        writer = cls(path, description, set(table.keys), worker, made_with)
+        writer = cls(path, description, set(table.keys), worker, made_with, stage)
         writer._tidy_failures(None)
         return writer
+
+    @classmethod
+    def join(
+        cls, path: Path, made_with: Mapping[str, str], worker: str, stage: Path | None = None
+    ) -> Self:
+        """Write to a store that another process has opened, for it.
+
+        Args:
+            path: of the store.
+            made_with: see `open`.
+            worker: see `open`.
+            stage: see `open`.
+
+        Raises:
+            StoreError: there is no store, or it is damaged.
+        """
+        return cls(path, Description.read(path), None, worker, made_with, stage)
+
+    def published(self, number: int) -> set[Key]:
+        """Segments that stand in shards of this number of the cut, now.
+
+        Raises:
+            StoreError: such a shard is damaged.
+        """
+        paths = self._shards.glob(f"{number:05d}-*{self._form.suffix}")
+        shards = map(self._form.open, paths)
+        return {key for one in shards for key in keys(one.ids, one.starts, one.stops)}
 
     def done(self) -> set[Key]:
         """Every segment that stands in a published shard, whoever wrote it.
@@ -138,7 +174,9 @@ class StoreWriter:
         """
         path = self._shard(name)
         content = Content.of(rows, self._made_with)
-        publish_shard(self._form, path, content, self.description.compress, self._worker)
+        publish_shard(
+            self._form, path, content, self.description.compress, self._worker, self._stage
+        )
         if rows.offsets is not None:
             self._forget_lost_windows(set(rows.ids))
         return path

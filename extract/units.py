@@ -1,0 +1,88 @@
+"""What a worker takes on at a time: a shard of every store that one decode serves."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from egofeat.extract.shards import Shard, cut, key_of, shards_in
+from egofeat.extract.video import FrameSource
+from egofeat.extract.video.files import stamp_of
+from egofeat.segments import Media, Segment
+from egofeat.store import Key
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Shards of the same stretch of the data set, one a task, which are made by one decode."""
+
+    name: str
+    """Of a whole cut's shard: the same for whoever cuts the same segments."""
+    shards: tuple[Shard | None, ...]
+    """`[tasks]` what is left of the shard; None where nothing is."""
+    media: Mapping[str, Media | FrameSource]
+    """Of its videos: where each is; or opened already, for many units."""
+    again: bool = False
+    """Whether something of it is there, which it takes the place of."""
+
+    @property
+    def cost(self) -> tuple[float, int]:
+        """What decoding it takes, to compare: seconds of video; of whole videos, their bytes."""
+        of_video: dict[str, list[tuple[float, float]]] = {}
+        for segment in {s.id: s for segments in self.segments for s in segments}.values():
+            of_video.setdefault(segment.video, []).append((segment.start, segment.stop))
+        seconds, size = 0.0, 0
+        for video, spans in of_video.items():
+            reached = 0.0
+            for start, stop in sorted(spans):
+                seconds += max(0.0, stop - max(start, reached))
+                reached = max(reached, stop)
+            if math.isinf(reached):
+                size += max(0, stamp_of(self.media[video].path)[0])
+        return seconds, size
+
+    @property
+    def segments(self) -> tuple[tuple[Segment, ...], ...]:
+        """`[tasks]` segments that are wanted."""
+        return tuple(shard.segments if shard else () for shard in self.shards)
+
+
+def all_units(
+    segments: Iterable[Segment],
+    row_bytes: Sequence[int],
+    media: Mapping[str, Media | FrameSource],
+) -> list[Unit]:
+    """Units of segments of which nothing is made yet; `row_bytes` are those of each task."""
+    shards = shards_in(cut(segments, max(row_bytes)))
+    return units_of([shards] * len(row_bytes), [shards] * len(row_bytes), media)
+
+
+def units_of(
+    cuts: Sequence[Sequence[Shard]],
+    left: Sequence[Sequence[Shard]],
+    media: Mapping[str, Media | FrameSource],
+    again: Set[Key] = frozenset(),
+) -> list[Unit]:
+    """Units of several tasks, the longest first: then nobody is left with a long one at the end.
+
+    Args:
+        cuts: `[tasks]` the whole cut of each.
+        left: `[tasks]` what is left of it; a shard keeps its number.
+        media: of all videos.
+        again: segments that are there and are made once more.
+    """
+    names = [{shard.number: shard.name for shard in cut} for cut in cuts]
+    found: dict[str, list[Shard | None]] = {}
+    for task, shards in enumerate(left):
+        for shard in shards:
+            of_tasks = found.setdefault(names[task][shard.number], [None] * len(left))
+            of_tasks[task] = shard
+    units = [
+        Unit(
+            name,
+            tuple(shards),
+            {s.video: media[s.video] for shard in shards if shard for s in shard.segments},
+            any(key_of(s) in again for shard in shards if shard for s in shard.segments),
+        )
+        for name, shards in found.items()
+    ]
+    return sorted(units, key=lambda unit: unit.cost, reverse=True)

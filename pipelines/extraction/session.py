@@ -1,0 +1,154 @@
+"""A worker's session: networks and stores, opened once, and units taken until none is left."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from egofeat import console
+from egofeat.engines.board import Board
+from egofeat.errors import MediaError
+from egofeat.extract.extractor import Tally, TaskTally, extract
+from egofeat.extract.shards import Shard, key_of, shard_of
+from egofeat.extract.task import Task
+from egofeat.extract.units import Unit
+from egofeat.extract.video import FrameSource
+from egofeat.extract.video.files import stamp_of
+from egofeat.segments import Media, Segment
+from egofeat.store import Failure, ShardRows, StoreWriter
+
+MOST_DEATHS = 2
+"""Workers that a unit may end; then it is given up."""
+_LOOK_EVERY_S = 0.5
+
+
+@dataclass
+class Sink:
+    """A store that is also told of which file a failure was."""
+
+    writer: StoreWriter
+    media: dict[str, Media | FrameSource] = field(default_factory=dict)
+    """Of the videos of all units that were taken."""
+    tell: Callable[[list[Failure]], None] = lambda failures: None
+
+    def write_shard(self, name: str, rows: ShardRows) -> object:
+        """Publish the rows of one shard."""
+        return self.writer.write_shard(name, rows)
+
+    def record_failures(self, failures: list[Failure]) -> None:
+        """Note what cannot be read, as it stands there now."""
+        files = {one.video: stamp_of(self.media[one.video].path) for one in failures}
+        self.writer.record_failures([replace(one, file=files[one.video]) for one in failures])
+        self.tell(failures)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one worker does: it takes units that nobody has, until all are done."""
+
+    board: Board
+    tasks: Sequence[Task]
+    sinks: Sequence[Sink]
+    """`[tasks]` where features go."""
+    decoder: str
+    workers: int
+    """Decoding threads."""
+
+    def work(
+        self,
+        units: Mapping[str, Callable[[], Unit]],
+        progress: console.Advance,
+        decoded: Callable[[int], None] = lambda frames: None,
+    ) -> Iterator[Tally]:
+        """Make the units, the first ones first; yields what was done, now and then.
+
+        A unit that was with a worker which died is taken last, and alone.
+
+        Args:
+            units: name to what gives the unit.
+            progress: see `extract`.
+            decoded: told how many more frames were decoded.
+        """
+        make = partial(self._extract, progress, decoded)
+        left = list(units)
+        while left:
+            deaths = self.board.deaths
+            harmless = (name for name in left if not deaths[name])
+            yield make(units[name]() for name in harmless if self.board.take(name))
+            for name in left:
+                if deaths[name] and self.board.take(name):
+                    if deaths[name] >= MOST_DEATHS:
+                        self._give_up(units[name](), progress)
+                    else:
+                        yield make([units[name]()])
+            left = self.board.undone(left)
+            while left and not self.board.free(left):
+                time.sleep(_LOOK_EVERY_S)
+                left = self.board.undone(left)
+
+    def _extract(
+        self, progress: console.Advance, decoded: Callable[[int], None], units: Iterable[Unit]
+    ) -> Tally:
+        return extract(
+            self._fresh(units),
+            self.tasks,
+            decoder=self.decoder,
+            workers=self.workers,
+            progress=progress,
+            decoded=decoded,
+            done=lambda unit: self.board.done(unit.name),
+        )
+
+    def _fresh(self, units: Iterable[Unit]) -> Iterator[Unit]:
+        """Units without what others have published of them since they were planned."""
+        for unit in units:
+            left = unit
+            if not unit.again:
+                shards = zip(unit.shards, self.sinks, strict=True)
+                left = replace(unit, shards=tuple(_left(shard, sink) for shard, sink in shards))
+            for sink in self.sinks:
+                sink.media |= unit.media
+            if any(left.shards):
+                yield left
+            else:
+                self.board.done(unit.name)
+
+    def _give_up(self, unit: Unit, progress: console.Advance) -> None:
+        reason = (
+            f"{MOST_DEATHS} workers died while they made it: see what they printed, and give "
+            "`retry_failed` when that is mended"
+        )
+        for shard, sink in zip(unit.shards, self.sinks, strict=True):
+            sink.media |= unit.media
+            if shard:
+                sink.record_failures([_failure(one, reason) for one in shard.segments])
+                progress(len(shard.segments))
+        self.board.done(unit.name)
+
+
+def no_tally(tasks: int) -> Tally:
+    """What was done before anything was."""
+    return Tally(0, 0.0, (TaskTally(0, 0, 0),) * tasks)
+
+
+def both(one: Tally, other: Tally) -> Tally:
+    """What was done in two."""
+    tasks = (
+        TaskTally(a.extracted + b.extracted, a.frames + b.frames, a.views + b.views)
+        for a, b in zip(one.tasks, other.tasks, strict=True)
+    )
+    return Tally(one.decoded + other.decoded, one.seconds + other.seconds, tuple(tasks))
+
+
+def _left(shard: Shard | None, sink: Sink) -> Shard | None:
+    """What is left of a shard now."""
+    done = sink.writer.published(shard.number) if shard else set()
+    if shard is None or not done:
+        return shard
+    segments = [segment for segment in shard.segments if key_of(segment) not in done]
+    return shard_of(shard.number, segments) if segments else None
+
+
+def _failure(segment: Segment, reason: str) -> Failure:
+    span = (segment.start, segment.stop)
+    return Failure(segment.id, segment.video, *span, reason, MediaError.cause)

@@ -1,0 +1,172 @@
+"""Which units of a piece of work are taken, by whom, and which are done: files in a shared folder.
+
+    workers/<worker>.json       who works, as `presence` has it
+    units/<unit>                who has taken it, or that it is done
+    deaths/<unit>~<token>       a worker that died while it had the unit
+
+A unit is taken by making its file, which one process alone can. What two do all the same, since one
+took the other for dead, does no harm: they make the same. Nothing here is ever needed again: a
+folder that is lost costs what was under way.
+"""
+
+import contextlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from egofeat.engines.presence import Presence, Said, Watch
+from egofeat.store.damage import writing
+
+_DONE = "done"
+
+
+class Board:
+    """One worker's hand on the units that it shares with others.
+
+    Args:
+        folder: that all share.
+        worker: what this one would be called; see `Presence`.
+        told: asked now and then for how far it is.
+        supervised: whether it is a worker that is started again when it dies: then a unit is noted
+            to have been with a worker that died, for it may be why; and what it told stays when it
+            leaves, until its supervisor does.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        worker: str,
+        told: Callable[[], Mapping[str, Any]] = dict,
+        *,
+        supervised: bool = False,
+    ) -> None:
+        self.folder = folder
+        self._units, self._deaths = folder / "units", folder / "deaths"
+        self._supervised = supervised
+        self._own: set[str] = set()
+        """Units that it has taken, and that are not done."""
+        self._finished: set[str] = set()
+        """Units that it has done, whether that could be written down or not."""
+        with writing(folder):
+            self._make_folders()
+            self._presence = Presence(folder / "workers", worker, told)
+        self._watch = Watch(folder / "workers")
+        self._sign = f"{self._presence.name} {self._presence.token}"
+
+    @property
+    def worker(self) -> str:
+        """What this worker is called, unlike all others."""
+        return self._presence.name
+
+    def take(self, unit: str) -> bool:
+        """Take a unit; False where another has it, or it is done."""
+        path = self._units / unit
+        with writing(path):
+            self._make_folders()  # who was the last to leave may just have taken them away
+            try:
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileExistsError:
+                return False
+            self._own.add(unit)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(self._sign)
+        return True
+
+    def done(self, unit: str) -> None:
+        """Say that a unit is done: what is made of it is on the disk, or it is given up."""
+        self._own.discard(unit)
+        self._finished.add(unit)
+        beside = self._units / f".{unit}~{self._presence.token}"
+        with contextlib.suppress(OSError):  # on a full disk: another finds out that all is there
+            beside.write_text(_DONE)
+            beside.replace(self._units / unit)
+            for death in self._deaths.glob(f"{unit}~*"):
+                death.unlink(missing_ok=True)
+
+    def reopen(self, units: Iterable[str]) -> None:
+        """Let units be done again that are said to be done, and of which something is left."""
+        for unit in units:
+            if self._holder(unit) == _DONE:
+                (self._units / unit).unlink(missing_ok=True)
+
+    @property
+    def deaths(self) -> Counter[str]:
+        """Unit to how many workers have died while they had it."""
+        return Counter(path.name.partition("~")[0] for path in self._deaths.glob("*~*"))
+
+    def free(self, units: Iterable[str]) -> list[str]:
+        """Those that nobody has; what workers had that died is free from now on."""
+        return [unit for unit in units if self._is_free(unit)]
+
+    def undone(self, units: Iterable[str]) -> list[str]:
+        """Those that are not done."""
+        own = self._finished
+        return [unit for unit in units if unit not in own and self._holder(unit) != _DONE]
+
+    def bury(self, worker: str) -> bool:
+        """Forget a worker that has died or was ended; whether it had."""
+        dead = [one for one in self.others()[1] if one.name == worker]
+        for one in dead:
+            (self.folder / "workers" / f"{one.name}.json").unlink(missing_ok=True)
+        return bool(dead)
+
+    def others(self) -> tuple[list[Said], list[Said]]:
+        """Who else works here, and who has died or was ended before the work was over."""
+        everyone = [one for one in self._watch.everyone() if one.token != self._presence.token]
+        dead = [one for one in everyone if self._watch.is_dead(one.name, one.token)]
+        return [one for one in everyone if one not in dead], dead
+
+    def close(self, *, early: bool) -> None:
+        """Leave; the last to leave takes the folder away.
+
+        Args:
+            early: whether something was begun and is not done.
+        """
+        for unit in self._own:
+            (self._units / unit).unlink(missing_ok=True)
+        if early or self._supervised:
+            self._presence.stop()
+            return
+        self._presence.leave()
+        everyone = self._watch.everyone()
+        if all(self._watch.is_dead(one.name, one.token) for one in everyone):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.close(early=kind is not None)
+
+    def _holder(self, unit: str) -> str | None:
+        """Who has it, or `done`; None where nobody has."""
+        try:
+            return (self._units / unit).read_text()
+        except FileNotFoundError:
+            return None
+
+    def _is_free(self, unit: str) -> bool:
+        """Whether nobody has it, any more."""
+        holder = self._holder(unit)
+        if holder is None or holder == _DONE:
+            return holder is None
+        name, _, token = holder.partition(" ")
+        path = self._units / unit
+        if not (self._watch.is_dead(name, token) if token else self._watch.is_silent(path)):
+            return False
+        if token and self._supervised:
+            (self._deaths / f"{unit}~{token}").touch()
+        with contextlib.suppress(FileNotFoundError):  # another was quicker
+            path.unlink()
+        return True
+
+    def _make_folders(self) -> None:
+        for one in (self._units, self._deaths):
+            one.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,150 @@
+"""Workers, kept at work: started, started again when they die, and ended with whoever wants them.
+
+What they work on they find on a `Board`; here it is only known how many units are left.
+"""
+
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from egofeat import console
+from egofeat.errors import EgofeatError
+
+MOST_DEATHS = 3
+"""Of workers one after the other, while not one unit is done."""
+_LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where one worker works."""
+
+    number: int
+    """From 1."""
+    device: str = "auto"
+    sharing: int = 1
+    """Workers that share the cores which this one sees."""
+
+
+Work = Callable[[Seat], None]
+"""What a worker does; it can be sent to other machines."""
+
+
+LastWord = tuple[str, int]
+"""Sentence and exit code of what ended a worker, and ends all others; none: its work is over."""
+
+
+def carry_out(work: Work, seat: Seat) -> LastWord:
+    """Work, and say how it went in a way that can be sent anywhere."""
+    try:
+        work(seat)
+    except EgofeatError as error:
+        return str(error), error.exit_code
+    return "", 0
+
+
+def heed(said: LastWord) -> str:
+    """Raise what a worker said last, where it ends all of them."""
+    sentence, exit_code = said
+    if sentence:
+        error = EgofeatError(sentence)
+        error.exit_code = exit_code
+        raise error
+    return ""
+
+
+class Worker(ABC):
+    """A worker that was started, as its engine knows it."""
+
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether it is not at work any more."""
+
+    @abstractmethod
+    def failure(self) -> str:
+        """Of one that has ended: how it died; empty where its work was over.
+
+        Raises:
+            EgofeatError: what ended it ends every other worker too: a full disk, wrong weights.
+        """
+
+    @abstractmethod
+    def end(self, *, now: bool) -> None:
+        """Ask it to end, with what it has whole kept; or end it now."""
+
+
+class Engine(ABC):
+    """A kind of machines that workers can be started on."""
+
+    @abstractmethod
+    def seats(self) -> list[Seat]:
+        """Where there is room for workers, at this moment."""
+
+    @abstractmethod
+    def start(self, work: Work, seat: Seat) -> Worker:
+        """Start a worker."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what was taken for workers."""
+
+
+def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
+    """Have workers work until nothing is left, or none of them finds anything to do.
+
+    Args:
+        engine: that starts them.
+        work: what they do; each ends when nothing is left for it.
+        left: asked again and again for the number of units that are not done.
+
+    Raises:
+        EgofeatError: workers die again and again, or one met what ends them all.
+    """
+    workers: dict[Seat, Worker] = {}
+    over: set[Seat] = set()
+    deaths, least = 0, left()
+    try:
+        while True:
+            for seat in engine.seats():
+                if seat not in workers and seat not in over and least:
+                    workers[seat] = engine.start(work, seat)
+            if not workers:
+                return
+            time.sleep(_LOOK_EVERY_S)
+            if (now := left()) < least:
+                deaths, least = 0, now
+            for seat in [seat for seat, worker in workers.items() if worker.ended()]:
+                if not (reason := workers.pop(seat).failure()):
+                    over.add(seat)
+                    continue
+                deaths += 1
+                if deaths >= MOST_DEATHS + len(workers):
+                    raise EgofeatError(
+                        f"workers die one after the other, the last with {reason}: see what they "
+                        "printed above, and try fewer, or a smaller `batch_size`"
+                    )
+                console.note(f"worker {seat.number} died ({reason}) and is started again")
+    except BaseException:
+        _end(list(workers.values()))
+        raise
+    finally:
+        engine.close()
+
+
+def _end(workers: list[Worker]) -> None:
+    """End workers in order; at once, when who asked for it asks again."""
+    now = False
+    for worker in workers:
+        worker.end(now=False)
+    while any(not worker.ended() for worker in workers):
+        try:
+            time.sleep(_LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            now = True
+        if now:
+            for worker in workers:
+                with contextlib.suppress(Exception):
+                    worker.end(now=True)
+            return

@@ -1,0 +1,79 @@
+"""Workers of this machine: a process a device."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+
+from egofeat.engines.crew import Engine, Seat, Work, Worker, carry_out, heed
+from egofeat.interruption import interruptible
+
+
+class Processes(Engine):
+    """A process for each of some devices.
+
+    Args:
+        devices: `cuda:0`, `cuda:1`, …; one that stands there twice has two.
+    """
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self._seats = [Seat(n, device, len(devices)) for n, device in enumerate(devices, 1)]
+
+    def seats(self) -> list[Seat]:
+        """One a device."""
+        return self._seats
+
+    def start(self, work: Work, seat: Seat) -> Worker:
+        """Start a process, which shares nothing with this one."""
+        return _Process(work, seat)
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
+class _Process(Worker):
+    def __init__(self, work: Work, seat: Seat) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._hears, says = context.Pipe(duplex=False)
+        self._process = context.Process(target=_main, args=(says, work, seat))
+        self._process.start()
+        says.close()
+
+    def ended(self) -> bool:
+        """Whether the process is over."""
+        return not self._process.is_alive()
+
+    def failure(self) -> str:
+        """How it ended, by what it said last or by its exit status."""
+        try:
+            said = self._hears.recv() if self._hears.poll() else None
+        except EOFError:
+            said = None
+        if said is not None:
+            return heed(said)
+        code = self._process.exitcode or 0
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+    def end(self, *, now: bool) -> None:
+        """By signal."""
+        (self._process.kill if now else self._process.terminate)()
+
+
+def _main(says: Connection, work: Work, seat: Seat) -> None:
+    """What the process does; its last word is why it could not, or that it is over."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: who started it says when
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with interruptible():
+        try:
+            says.send(carry_out(work, seat))
+        except KeyboardInterrupt:
+            os._exit(128 + signal.SIGTERM)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

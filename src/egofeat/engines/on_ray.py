@@ -1,0 +1,106 @@
+"""Workers on a Ray cluster: an actor each."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from egofeat.engines.crew import Engine, LastWord, Seat, Work, Worker, carry_out, heed
+from egofeat.errors import RequestError
+
+
+class Actors(Engine):
+    """Actors of a Ray cluster, of which each takes a GPU, or processors where there is none.
+
+    Nodes that come later are used too; what was with an actor that is lost, others take.
+
+    Args:
+        address: of the cluster; `auto` is the one that this machine is part of, or a new one of
+            this machine alone.
+        needs: `gpus` and `cpus` of a worker, and `workers`, how many: as many as there is room for.
+    """
+
+    def __init__(self, address: str, needs: Mapping[str, float]) -> None:
+        self._ray = _ray()
+        self._needs = needs
+        self._owns = not self._ray.is_initialized()
+        if self._owns:
+            _connect(self._ray, address)
+
+    def seats(self) -> list[Seat]:
+        """As many as there is room for in the cluster, now."""
+        there = self._ray.cluster_resources()
+        gpus, cpus = self._each(there)
+        room = there.get("GPU", 0) // gpus if gpus else there.get("CPU", 0) // cpus
+        number = int(self._needs.get("workers", room))
+        return [Seat(n + 1) for n in range(number)]
+
+    def start(self, work: Work, seat: Seat) -> Worker:
+        """Start an actor, where there is room for it."""
+        gpus, cpus = self._each(self._ray.cluster_resources())
+        remote = self._ray.remote(max_restarts=0, num_gpus=gpus, num_cpus=cpus)(_Actor)
+        return _OfActor(self._ray, remote.remote(), work, seat)
+
+    def close(self) -> None:
+        """Leave a cluster that was joined for this."""
+        if self._owns:
+            self._ray.shutdown()
+
+    def _each(self, there: Mapping[str, float]) -> tuple[float, float]:
+        """GPUs and processors of one worker."""
+        gpus = self._needs.get("gpus", 1.0 if there.get("GPU", 0) else 0.0)
+        return gpus, self._needs.get("cpus", 1.0)
+
+
+class _Actor:
+    """Lives in a process of its own, on any node."""
+
+    def work(self, work: Work, seat: Seat) -> LastWord:
+        """Work until no unit is left."""
+        return carry_out(work, seat)
+
+
+class _OfActor(Worker):
+    def __init__(self, ray: Any, actor: Any, work: Work, seat: Seat) -> None:
+        self._ray, self._actor = ray, actor
+        self._result = actor.work.remote(work, seat)
+
+    def ended(self) -> bool:
+        """Whether its call has returned, or never will."""
+        done, _ = self._ray.wait([self._result], timeout=0)
+        return bool(done)
+
+    def failure(self) -> str:
+        """How it ended, by what its call gave."""
+        try:
+            said = self._ray.get(self._result)
+        except self._ray.exceptions.RayError as error:
+            return " ".join(str(error).split())[:200]
+        return heed(said)
+
+    def end(self, *, now: bool) -> None:
+        """Kill it: what it has whole is published already, but for shards that are not."""
+        with contextlib.suppress(Exception):
+            self._ray.kill(self._actor)
+
+
+def _ray() -> Any:
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError:
+        raise RequestError("`ray` needs Ray: run `pip install egofeat[ray]`") from None
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": True, "logging_level": "ERROR"}
+    if address != "auto":
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise RequestError(f"`ray` {address} cannot be reached: {said}") from None
+        return
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        ray.init(include_dashboard=False, **quiet)

@@ -1,0 +1,191 @@
+"""Which processes work in a folder that they share: each rewrites a file there as long as it lives.
+
+Whether one has died is told without comparing clocks: by its process, where it is of this machine;
+else by its file, if whoever looks sees it unchanged for as long as `LEASE_S`. Who was taken for
+dead and is not, such as a machine that slept, must do no harm: what is shared allows for it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+LEASE_S = 30.0
+BEAT_S = 2.0
+
+
+def this_machine() -> str:
+    """What processes that can see each other's numbers share, in 12 characters."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # Linux: since when it runs, and which processes it sees
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number on this machine; a zombie is none."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a process says of itself."""
+
+    name: str
+    token: str
+    """Of this process alone."""
+    machine: str
+    pid: int
+    told: Mapping[str, Any]
+    """What it adds: how far it is."""
+
+
+class Presence:
+    """One process, this one, among those that work in a folder.
+
+    Args:
+        folder: that they share.
+        name: what it would be called; while a process that may live is called so, with a number
+            added, from 2 on.
+        told: asked at every beat for what is added.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        told: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self.token = secrets.token_hex(6)
+        self._folder = folder
+        self._told = told
+        self._beats = 0
+        self._over = threading.Event()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = self._register(name)
+        self._beat()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Work here no longer."""
+        self._end()
+        self._path.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """End before the work does: what was begun is for others, as if this process had died."""
+        self._end()
+        self._beat(ended=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.stop() if kind else self.leave()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _register(self, name: str) -> str:
+        number = 1
+        while True:
+            numbered = name if number == 1 else f"{name}.{number}"
+            self._path = self._folder / f"{numbered}.json"
+            try:
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            except FileExistsError:
+                said = read(self._path)
+                if said and is_over(said):
+                    with contextlib.suppress(FileNotFoundError):  # another was quicker
+                        self._path.replace(self._folder / f".{numbered}~{said.token}")
+                else:
+                    number += 1
+                continue
+            return numbered
+
+    def _go_on(self) -> None:
+        while not self._over.wait(BEAT_S):
+            with contextlib.suppress(OSError):  # a full disk: others may take it for dead
+                self._beat()
+
+    def _beat(self, *, ended: bool = False) -> None:
+        self._beats += 1
+        said = {
+            "token": self.token,
+            "machine": this_machine(),
+            "pid": 0 if ended else os.getpid(),
+            "beat": self._beats,
+            "told": dict(self._told()),
+        }
+        beside = self._folder / f".{self.name}~{self.token}"
+        beside.write_text(json.dumps(said))
+        beside.replace(self._path)
+
+
+def read(path: Path) -> Said | None:
+    """What a process says of itself; None where it does not yet, or no more."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        said = json.loads(path.read_bytes())
+        return Said(path.stem, said["token"], said["machine"], int(said["pid"]), said["told"])
+    return None
+
+
+def is_over(said: Said) -> bool:
+    """Whether it has certainly ended: what it says does not matter."""
+    return said.pid == 0 or (said.machine == this_machine() and not is_running(said.pid))
+
+
+class Watch:
+    """Who works in a folder, as far as somebody who looks again and again can tell."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[Path, tuple[bytes, float]] = {}
+        """File to what stood in it, and since when, by this process's own clock."""
+
+    def everyone(self) -> list[Said]:
+        """All who say something, dead or alive, by name."""
+        found = [read(path) for path in sorted(self._folder.glob("*.json"))]
+        return [said for said in found if said]
+
+    def is_dead(self, name: str, token: str) -> bool:
+        """Whether the process of this token, which bore this name, works no longer."""
+        path = self._folder / f"{name}.json"
+        said = read(path)
+        if said is None:
+            return self.is_silent(path)
+        return said.token != token or is_over(said) or self.is_silent(path)
+
+    def is_silent(self, path: Path) -> bool:
+        """Whether a file has been seen unchanged for the length of a lease."""
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b""
+        before, since = self._seen.get(path, (None, 0.0))
+        if content != before:
+            self._seen[path] = content, time.monotonic()
+            return False
+        return time.monotonic() - since >= LEASE_S
