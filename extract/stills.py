@@ -4,7 +4,7 @@ A batch is of one video and its frames are in the order of time: which frames sh
 depends on other videos, on what was done before or on how many threads read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -94,7 +94,7 @@ def read(wanted: Wanted, decoder: str, batch_size: int) -> Iterator[Event]:
 
 
 def read_all(
-    videos: Sequence[Wanted], *, decoder: str, batch_size: int, threads: int, turns: bool
+    videos: Iterable[Wanted], *, decoder: str, batch_size: int, threads: int, turns: bool
 ) -> AbstractContextManager[Iterator[Event]]:
     """Read many videos in threads, see `read`; events of one video stay in order.
 

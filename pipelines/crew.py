@@ -7,11 +7,12 @@ from typing import TypeVar
 import torch
 
 from egofeat.device import choose_device
-from egofeat.engines.crew import Engine
+from egofeat.engines.crew import Engine, Seat
 from egofeat.engines.local import Processes
 from egofeat.engines.on_ray import Actors
 from egofeat.engines.on_slurm import Array
 from egofeat.errors import RequestError
+from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.options import Compute
 
 _Asked = TypeVar("_Asked", bound=Compute)
@@ -58,6 +59,17 @@ def engine_of(asked: Compute, logs: Path) -> Engine | None:
     if asked.slurm:
         return Array(logs, dict(_pairs("slurm", asked.slurm.split(","))))
     return Processes(asked.devices) if asked.devices else None
+
+
+def threads_of(asked: int | None, seat: Seat) -> int:
+    """Decoding threads of a worker: as many as are asked for, or its share of the cores.
+
+    Of a network on the processor, it is given as many.
+    """
+    share = max(1, decoding_threads() // seat.sharing)
+    if seat.sharing > 1 and choose_device(seat.device).type == "cpu":
+        torch.set_num_threads(share)
+    return asked or share
 
 
 def _pairs(option: str, words: list[str]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import Unit, units_of
 from egofeat.pipelines.crew import engine_of, settled
+from egofeat.pipelines.extraction.by_workers import work_together
 from egofeat.pipelines.extraction.disk_room import refuse_full_disk
 from egofeat.pipelines.extraction.failure_sums import sum_up
 from egofeat.pipelines.extraction.forecast import forecast, forecast_jobs, keep_rates
@@ -23,7 +24,6 @@ from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
 from egofeat.pipelines.extraction.session import Session, Sink, both, no_tally
 from egofeat.pipelines.extraction.share import Share, shares_of
-from egofeat.pipelines.extraction.together import work_together
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset
@@ -122,9 +122,10 @@ def _extract(
     unit, step = shares[0].job.unit, ""
     if isinstance(shares[0].job.recipe.plan, Windows):
         unit, step = "videos", "windows"
-    with console.progress("extracting", total, unit, step) as progress:
-        if engine:
-            return work_together(shares, writers, units, board, engine, compute, progress)
+    show = partial(console.progress, "extracting", total, unit, step)
+    if engine:
+        return work_together(shares, writers, units, board, engine, compute, show)
+    with show() as progress:
         return _work_alone(shares, writers, units, board, compute, progress)
 
 

@@ -6,31 +6,30 @@ Its units, which are many, lie in a file that all share; each worker reads those
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.engines.board import Board
 from egofeat.engines.crew import Seat
+from egofeat.engines.far import Far
 from egofeat.errors import StoreError, WeightsError
 from egofeat.extract.backbones import Backbone, load
 from egofeat.extract.roi import Persons
 from egofeat.extract.shards import Shard
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import Unit
+from egofeat.pipelines.crew import threads_of
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.made_with import made_with
 from egofeat.pipelines.extraction.session import Session, Sink
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Recipe
 from egofeat.segments import Media, Segment
-from egofeat.store import Failure, StoreWriter
+from egofeat.store import StoreWriter
 from egofeat.store.damage import writing
 
 
@@ -118,32 +117,6 @@ class UnitFile:
             ) from None
 
 
-@dataclass
-class Far:
-    """How far a worker is, as it tells others."""
-
-    units: float = 0.0
-    """Segments, or parts of them."""
-    steps: int = 0
-    decoded: int = 0
-    failures: int = 0
-    tasks: list[list[int]] = field(default_factory=list)
-    """`[tasks]` segments, frames and views of what is finished."""
-
-    def advance(self, units: float, steps: int = 0) -> None:
-        """So many more are settled."""
-        self.units += units
-        self.steps += steps
-
-    def decode(self, frames: int) -> None:
-        """So many more frames were decoded."""
-        self.decoded += frames
-
-    def fail(self, failures: Sequence[Failure]) -> None:
-        """So many more segments could not be read."""
-        self.failures += len(failures)
-
-
 @dataclass(frozen=True)
 class Order:
     """An extraction for workers, which call it."""
@@ -176,9 +149,7 @@ class Order:
 
     def __call__(self, seat: Seat) -> None:
         """Work until no unit is left."""
-        threads = max(1, decoding_threads() // seat.sharing)
-        if choose_device(seat.device).type == "cpu" and seat.sharing > 1:
-            torch.set_num_threads(threads)
+        threads = threads_of(self.workers, seat)
         far = Far(tasks=[[0, 0, 0] for _ in self.stores])
         with ExitStack() as stack:
             board = Board(self.board, self.worker, partial(vars, far), supervised=True)
@@ -198,7 +169,7 @@ class Order:
                         persons=one.persons,
                     )
                 )
-            session = Session(board, tasks, sinks, self.decoder, self.workers or threads)
+            session = Session(board, tasks, sinks, self.decoder, threads)
             units = {name: partial(self.units.read, name) for name in self.units.begins}
             for tally in session.work(units, far.advance, far.decode):
                 for of_task, done in zip(far.tasks, tally.tasks, strict=True):

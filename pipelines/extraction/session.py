@@ -1,12 +1,11 @@
 """A worker's session: networks and stores, opened once, and units taken until none is left."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from egofeat import console
 from egofeat.engines.board import Board
+from egofeat.engines.turns import WHY, take_turns
 from egofeat.errors import MediaError
 from egofeat.extract.extractor import Tally, TaskTally, extract
 from egofeat.extract.shards import Shard, key_of, shard_of
@@ -16,10 +15,6 @@ from egofeat.extract.video import FrameSource
 from egofeat.extract.video.files import stamp_of
 from egofeat.segments import Media, Segment
 from egofeat.store import Failure, ShardRows, StoreWriter
-
-MOST_DEATHS = 2
-"""Workers that a unit may end; then it is given up."""
-_LOOK_EVERY_S = 0.5
 
 
 @dataclass
@@ -62,29 +57,19 @@ class Session:
     ) -> Iterator[Tally]:
         """Make the units, the first ones first; yields what was done, now and then.
 
-        A unit that was with a worker which died is taken last, and alone.
-
         Args:
             units: name to what gives the unit.
             progress: see `extract`.
             decoded: told how many more frames were decoded.
         """
-        make = partial(self._extract, progress, decoded)
-        left = list(units)
-        while left:
-            deaths = self.board.deaths
-            harmless = (name for name in left if not deaths[name])
-            yield make(units[name]() for name in harmless if self.board.take(name))
-            for name in left:
-                if deaths[name] and self.board.take(name):
-                    if deaths[name] >= MOST_DEATHS:
-                        self._give_up(units[name](), progress)
-                    else:
-                        yield make([units[name]()])
-            left = self.board.undone(left)
-            while left and not self.board.free(left):
-                time.sleep(_LOOK_EVERY_S)
-                left = self.board.undone(left)
+
+        def make(names: Iterator[str]) -> Tally:
+            return self._extract(progress, decoded, (units[name]() for name in names))
+
+        def give_up(name: str) -> None:
+            self._give_up(units[name](), progress)
+
+        return take_turns(self.board, units, make, give_up)
 
     def _extract(
         self, progress: console.Advance, decoded: Callable[[int], None], units: Iterable[Unit]
@@ -114,16 +99,11 @@ class Session:
                 self.board.done(unit.name)
 
     def _give_up(self, unit: Unit, progress: console.Advance) -> None:
-        reason = (
-            f"{MOST_DEATHS} workers died while they made it: see what they printed, and give "
-            "`retry_failed` when that is mended"
-        )
         for shard, sink in zip(unit.shards, self.sinks, strict=True):
             sink.media |= unit.media
             if shard:
-                sink.record_failures([_failure(one, reason) for one in shard.segments])
+                sink.record_failures([_failure(one) for one in shard.segments])
                 progress(len(shard.segments))
-        self.board.done(unit.name)
 
 
 def no_tally(tasks: int) -> Tally:
@@ -149,6 +129,6 @@ def _left(shard: Shard | None, sink: Sink) -> Shard | None:
     return shard_of(shard.number, segments) if segments else None
 
 
-def _failure(segment: Segment, reason: str) -> Failure:
+def _failure(segment: Segment) -> Failure:
     span = (segment.start, segment.stop)
-    return Failure(segment.id, segment.video, *span, reason, MediaError.cause)
+    return Failure(segment.id, segment.video, *span, WHY, MediaError.cause)

@@ -24,6 +24,8 @@ class PersonsJob:
     detector: Detector
     detection: Detection
     folder: BoxFolder
+    worker: str
+    """Name of this process among those that work in the folder."""
     videos: tuple[Wanted, ...]
     """Of this part, by name."""
     done: tuple[Looked, ...]
@@ -46,13 +48,7 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
         dataset = read_dataset(config.manifest, config.dataset)
     number, parts = config.part
     videos = _videos(dataset, config)[number - 1 :: parts]
-    detector = persons.load(
-        config.weights,
-        threshold=config.threshold,
-        min_size=config.min_size,
-        device=choose_device(config.device),
-        note=console.note,
-    )
+    detector = load_detector(config)
     detection = Detection(
         detector=persons.NAME,
         weights=detector.weights,
@@ -62,7 +58,8 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
         decoder=config.decoder,
     )
     path = config.out / dataset.name / detection.folder_name
-    folder = BoxFolder(path, worker=f"{number}of{parts}")
+    worker = f"{number}of{parts}"
+    folder = BoxFolder(path, worker)
     looked = {wanted.video: folder.looked(wanted.video) for wanted in videos}
     left = tuple(w for w in videos if _is_left(w, looked[w.video], config.retry_failed))
     names = {wanted.video for wanted in left}
@@ -71,9 +68,26 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
         detector=detector,
         detection=detection,
         folder=folder,
+        worker=worker,
         videos=tuple(videos),
         done=tuple(one for video, one in looked.items() if one and video not in names),
         left=left,
+    )
+
+
+def load_detector(config: PersonsConfig) -> Detector:
+    """The detector that is asked for.
+
+    Raises:
+        RequestError: a device that is not there.
+        WeightsError: weights that are not to be had.
+    """
+    return persons.load(
+        config.weights,
+        threshold=config.threshold,
+        min_size=config.min_size,
+        device=choose_device(config.device),
+        note=console.note,
     )
 
 

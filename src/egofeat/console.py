@@ -5,7 +5,7 @@ Everything goes to standard error; standard output is for results.
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 from unicodedata import category
@@ -97,7 +97,9 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str, step: str = "") -> Iterator[Advance]:
+def progress(
+    what: str, total: int, unit: str, step: str = "", more: Callable[[], str] = str
+) -> Iterator[Advance]:
     """Show how far a job of `total` units is, how fast, and how long it will still take.
 
     Args:
@@ -105,8 +107,9 @@ def progress(what: str, total: int, unit: str, step: str = "") -> Iterator[Advan
         total: units; of nothing, nothing is said.
         unit: name of units.
         step: name of what moves inside of long units, and is counted beside them.
+        more: asked for what else there is to say.
     """
-    said = _Said(what, total, unit, step)
+    said = _Said(what, total, unit, step, more)
     shown = _bar(said) if stderr.is_terminal else _lines(said)
     with shown as advance:
         yield advance
@@ -115,11 +118,14 @@ def progress(what: str, total: int, unit: str, step: str = "") -> Iterator[Advan
 class _Said:
     """How far a job is, in words."""
 
-    def __init__(self, what: str, total: int, unit: str, step: str) -> None:
+    def __init__(
+        self, what: str, total: int, unit: str, step: str, more: Callable[[], str]
+    ) -> None:
         self.what = what
         self.total = total
         self.unit = unit
         self.step = step
+        self._more = more
         self.done = 0.0
         self._steps = 0
         self._began = time.monotonic()
@@ -142,7 +148,8 @@ class _Said:
     @property
     def rate(self) -> str:
         number, unit = (self._steps, self.step) if self.step else (self.done, self.unit)
-        return f"{number / max(self.seconds, 1e-9):.1f} {unit}/s"
+        rate = f"{number / max(self.seconds, 1e-9):.1f} {unit}/s"
+        return ", ".join(filter(None, [rate, self._more()]))
 
     @property
     def left(self) -> float:

@@ -71,10 +71,11 @@ def persons(asked: PersonsConfig, trial: Trial) -> Report:
     Videos that are done are not done again: after an interruption, or when key frames were
     added or moved, give the same command.
     """
+    from egofeat.pipelines.crew import settled
     from egofeat.pipelines.persons.detect import forecast, run
     from egofeat.pipelines.persons.job import plan_persons
 
-    job = plan_persons(asked)
+    job = plan_persons(settled(asked))
     return forecast(job) if trial.dry_run else run(job)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.extraction import extract, refresh
+from egofeat.pipelines.extraction import extract, made_with, refresh
 from egofeat.pipelines.extraction.job import plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.prune import prune
@@ -61,7 +61,7 @@ def test_an_extraction_that_was_killed_at_once_begins_anew(project, leave):
 @SHELLS
 def test_a_refresh_that_was_killed_at_once_begins_anew(project, leave, monkeypatch):
     old = Path(extract.run(SMALL).store)
-    for module in (extract, refresh):
+    for module in (made_with, refresh):
         monkeypatch.setattr(module, "decoder_version", lambda name: f"{name} 99")
     (stale,) = refresh.stale_stores("mine", ON_CPU)
     leave(stale.job.store)

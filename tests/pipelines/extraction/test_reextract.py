@@ -13,7 +13,7 @@ from tests.networks import light
 from torchvision.models import mobilenet_v2
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.extraction import extract, reextract, refresh
+from egofeat.pipelines.extraction import extract, made_with, reextract, refresh
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.store import is_superseded, open_store, progress_of
@@ -100,7 +100,7 @@ def test_the_recipe_that_changes_is_said_field_by_field(project, monkeypatch, ca
 
 
 def new_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (extract, refresh):
+    for module in (made_with, refresh):
         monkeypatch.setattr(module, "decoder_version", lambda name: f"{name} 99")
 
 

@@ -1,0 +1,110 @@
+"""How far workers are: what each tells, and what all of them have told."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from egofeat import console
+from egofeat.engines.board import Board
+from egofeat.engines.crew import Engine, Work, keep_working
+from egofeat.words import counted
+
+
+@dataclass
+class Far:
+    """How far a worker is, as it tells others."""
+
+    units: float = 0.0
+    """What is counted for people, or parts of it."""
+    steps: int = 0
+    decoded: int = 0
+    """Frames."""
+    failures: int = 0
+    tasks: list[list[int]] = field(default_factory=list)
+    """`[tasks]` what is finished, in whatever numbers."""
+
+    def advance(self, units: float, steps: int = 0) -> None:
+        """So many more are settled."""
+        self.units += units
+        self.steps += steps
+
+    def decode(self, frames: int) -> None:
+        """So many more frames were decoded."""
+        self.decoded += frames
+
+    def fail(self, failures: Sized) -> None:
+        """So many more could not be read."""
+        self.failures += len(failures)
+
+
+class Ledger:
+    """What the workers of a board have told, dead ones too.
+
+    Args:
+        board: that they work on.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._began = time.monotonic()
+        self._alive = 0
+        self._told: dict[str, Mapping[str, Any]] = {}
+        """Token of a worker to what it told last."""
+
+    def look(self, progress: console.Advance) -> None:
+        """See what they have told since, and tell it on."""
+        units, steps = self._sum("units"), self._sum("steps")
+        alive, dead = self._board.others()
+        self._alive = len(alive)
+        self._told |= {one.token: one.told for one in [*alive, *dead] if one.told}
+        progress(self._sum("units") - units, round(self._sum("steps") - steps))
+
+    def more(self) -> str:
+        """What people want to know besides: who works, how fast, and what is lost."""
+        rate = self.decoded / max(time.monotonic() - self._began, 1e-9)
+        said = [counted(self._alive, "workers"), f"{rate:.0f} frames/s"]
+        return ", ".join(said + [f"{self.failures:,} failed"] * bool(self.failures))
+
+    @property
+    def decoded(self) -> int:
+        """Frames."""
+        return round(self._sum("decoded"))
+
+    @property
+    def failures(self) -> int:
+        """What could not be read."""
+        return round(self._sum("failures"))
+
+    def of_task(self, task: int) -> list[int]:
+        """Sums of the numbers of a task; none where nobody told any."""
+        of_all = [told["tasks"][task] for told in self._told.values()]
+        return [sum(numbers) for numbers in zip(*of_all, strict=True)]
+
+    def _sum(self, name: str) -> float:
+        return sum(float(told[name]) for told in self._told.values())
+
+
+Show = Callable[..., AbstractContextManager[console.Advance]]
+"""Begins to show how far a job is; see `console.progress`, whose `more` is left."""
+
+
+def keep_showing(
+    engine: Engine, work: Work, board: Board, units: Sequence[str], show: Show
+) -> Ledger:
+    """Have the workers of an engine make units, and show how far they are.
+
+    Raises:
+        EgofeatError: see `keep_working`.
+    """
+    ledger = Ledger(board)
+    with show(more=ledger.more) as progress:
+
+        def left() -> int:
+            ledger.look(progress)
+            return len(board.undone(units))
+
+        keep_working(engine, work, left)
+        ledger.look(progress)
+    return ledger

@@ -1,0 +1,112 @@
+"""Workers in other processes: the same store whoever makes it, whoever dies."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from egofeat.errors import RequestError
+from egofeat.pipelines.extraction import extract
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import progress_of, verify
+
+DEADLY = """
+import os, sys
+def die(event, args):
+    if event == "open" and str(args[0]).endswith("deadly.mp4"):
+        os._exit(3)
+sys.addaudithook(die)
+"""
+"""A `sitecustomize` by which a process that opens one of the videos dies without a word."""
+
+
+@pytest.fixture(scope="module")
+def films(encoder, tmp_path_factory):
+    """Six films, a shard each."""
+    folder = tmp_path_factory.mktemp("films")
+    options = {"x264-params": "keyint=12:log-level=none"}
+    names = ["a", "b", "c", "d", "e", "deadly"]
+    return [encoder(folder / f"{name}.mp4", frames=50, options=options) for name in names]
+
+
+@pytest.fixture
+def dataset(films):
+    segments = tuple(
+        Segment(f"{film.stem}{k}", film.stem, k * 0.02, k * 0.02 + 0.5)
+        for film in films
+        for k in range(70)
+    )
+    return Dataset("mine", {film.stem: Media(film) for film in films}, segments, {})
+
+
+@pytest.fixture
+def config(tmp_path):
+    return ExtractConfig(
+        out=tmp_path / "features", weights="random", frames=2, size=32, batch_size=8, workers=1
+    )
+
+
+def bytes_of(store: str | Path) -> dict[str, bytes]:
+    found = Path(store)
+    files = (path for path in sorted(found.rglob("*")) if path.is_file())
+    return {path.relative_to(found).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def alone(dataset, config, tmp_path):
+    """What one process makes."""
+    report = extract.run(replace(config, out=tmp_path / "alone", device="cpu"), dataset)
+    assert (report.extracted, report.failed) == (420, 0)
+    return bytes_of(report.store)
+
+
+WORKERS = [
+    {"devices": ("cpu", "cpu")},
+    pytest.param({"ray": "auto,workers=2,cpus=0.5"}, marks=pytest.mark.slow),
+    {"slurm": "cluster=local,nodes=2,time=5"},
+]
+
+
+@pytest.mark.parametrize("workers", WORKERS, ids=["processes", "ray", "slurm"])
+def test_workers_make_what_one_process_makes_but_for_what_kills_them(
+    dataset, config, alone, workers, tmp_path, monkeypatch, capfd
+):
+    if "ray" in workers:
+        pytest.importorskip("ray")
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    with monkeypatch.context() as patched:
+        patched.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+        report = extract.run(replace(config, **workers), dataset)
+    said = capfd.readouterr().err
+    assert (report.extracted, report.failed) == (350, 70), said
+    failures = progress_of(Path(report.store)).failures
+    assert {(one.video, one.cause) for one in failures} == {("deadly", "damaged")}
+    assert {one.reason for one in failures if "2 workers died" not in one.reason} == set()
+    assert "died" in said
+    again = extract.run(replace(config, retry_failed=True, device="cpu"), dataset)
+    assert (again.extracted, again.failed) == (70, 0)
+    made = bytes_of(report.store)
+    told = {name: made.pop(name) for name in list(made) if name.startswith("failures-")}
+    assert not any(told.values())
+    if "devices" not in workers:  # whose processor it is, each shard says
+        made.pop("store.json")
+        alone.pop("store.json")
+    assert made == alone
+    assert verify(Path(report.store)) == []
+
+
+def test_options_of_workers_that_do_not_go_together_are_refused(config, dataset):
+    with pytest.raises(RequestError, match="exclude each other"):
+        replace(config, devices=("cpu", "cpu"), ray="auto")
+    for wrong, words in (
+        ({"devices": ("cuda:97", "cpu")}, "not available"),
+        ({"devices": ("all", "cpu")}, "alone"),
+        ({"devices": ("cpu", "cpu"), "device": "cpu"}, "leave it out"),
+        ({"slurm": "nodes"}, "name=value"),
+        ({"ray": "auto,gpus=many"}, "give a number"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            extract.run(replace(config, **wrong), dataset)
