@@ -1,0 +1,179 @@
+"""Units on a board: taken once, given back by the dead, and done for good."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from egofeat.engines import presence
+from egofeat.engines.board import Board
+from egofeat.engines.turns import MOST_DEATHS, take_turns
+
+UNITS = [f"u{number}" for number in range(40)]
+
+DYING = """
+import os, sys
+from pathlib import Path
+from egofeat.engines.board import Board
+board = Board(Path(sys.argv[1]), "other", supervised=True)
+for unit in sys.argv[2:]:
+    assert board.take(unit)
+os._exit(9)
+"""
+
+
+def dies_with(folder, *units):
+    """A process that takes units and dies."""
+    subprocess.run([sys.executable, "-c", DYING, str(folder), *units], check=False)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when they are told to."""
+    now = [0.0]
+    monkeypatch.setattr(presence.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_each_unit_is_taken_by_one_of_many(tmp_path):
+    taken = []
+
+    def work(number):
+        with Board(tmp_path / "board", "w") as board:
+            for unit in UNITS:
+                if board.take(unit):
+                    taken.append(unit)
+                    board.done(unit)
+            waiting.wait()
+
+    waiting = threading.Barrier(6)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(UNITS)
+    assert not (tmp_path / "board").exists()
+
+
+def test_workers_of_one_name_are_numbered(tmp_path):
+    boards = [Board(tmp_path, "1of1") for _ in range(3)]
+    assert [board.worker for board in boards] == ["1of1", "1of1.2", "1of1.3"]
+    boards[1].close(early=False)
+    again = Board(tmp_path, "1of1")
+    assert again.worker == "1of1.2"
+    for board in (boards[0], boards[2], again):
+        board.close(early=False)
+
+
+def test_what_a_dead_process_had_is_free_and_noted_by_its_heirs_alone(tmp_path):
+    dies_with(tmp_path, "u1", "u2")
+    with Board(tmp_path, "mine") as board:
+        assert not board.take("u1")
+        assert board.free(["u1", "u3"]) == ["u1", "u3"]
+        assert board.take("u1")
+        assert not board.deaths
+    with Board(tmp_path, "mine", supervised=True) as board:
+        dies_with(tmp_path, "u5")
+        assert board.free(["u5"]) == ["u5"]
+        assert board.deaths == {"u5": 1}
+
+
+def other_machine(folder, name, beat):
+    """What a worker of another machine says."""
+    said = {"token": "there", "machine": "another", "pid": 1, "beat": beat, "told": {}}
+    (folder / "workers" / f"{name}.json").write_text(json.dumps(said))
+
+
+def test_a_worker_of_another_machine_is_dead_when_it_is_silent_for_a_lease(tmp_path, clock):
+    with Board(tmp_path, "mine") as board:
+        other_machine(tmp_path, "far", 1)
+        (tmp_path / "units" / "u1").write_text("far there")
+        assert board.free(["u1"]) == []
+        clock[0] += presence.LEASE_S - 1
+        other_machine(tmp_path, "far", 2)
+        assert board.free(["u1"]) == []
+        clock[0] += presence.LEASE_S - 1
+        assert board.free(["u1"]) == []
+        clock[0] += 2
+        assert board.free(["u1"]) == ["u1"]
+
+
+def test_a_claim_that_was_never_signed_is_free_after_a_lease(tmp_path, clock):
+    with Board(tmp_path, "mine") as board:
+        (tmp_path / "units" / "u1").touch()
+        assert board.free(["u1"]) == []
+        clock[0] += presence.LEASE_S + 1
+        assert board.free(["u1"]) == ["u1"]
+
+
+def test_who_ends_early_gives_back_what_it_had_and_is_no_death(tmp_path):
+    board = Board(tmp_path, "mine")
+    assert board.take("u1")
+    board.close(early=True)
+    with Board(tmp_path, "other", supervised=True) as other:
+        assert [one.name for one in other.others()[1]] == ["mine"]
+        assert other.take("u1")
+        assert not other.deaths
+        assert other.bury("mine")
+        assert not other.bury("mine")
+
+
+def test_a_unit_said_to_be_done_is_opened_again_for_who_finds_it_undone(tmp_path):
+    with Board(tmp_path, "one") as one, Board(tmp_path, "two") as two:
+        assert one.take("u1")
+        one.done("u1")
+        assert two.undone(["u1", "u2"]) == ["u2"]
+        two.reopen(["u1", "u2"])
+        assert two.undone(["u1", "u2"]) == ["u1", "u2"]
+        assert two.take("u1")
+
+
+@pytest.mark.parametrize("deadly", [(), ("u3",), ("u0", "u39")])
+def test_a_unit_that_was_with_the_dead_is_taken_alone_and_given_up_at_last(tmp_path, deadly):
+    for unit in deadly:
+        for _ in range(MOST_DEATHS):
+            with Board(tmp_path, "mine", supervised=True) as board:
+                dies_with(tmp_path, unit)
+                board.free([unit])
+    for _ in range(MOST_DEATHS - 1):
+        with Board(tmp_path, "mine", supervised=True) as board:
+            dies_with(tmp_path, "u7")
+            board.free(["u7"])
+    turns, given_up = [], []
+    with Board(tmp_path, "mine", supervised=True) as board:
+
+        def make(units):
+            turns.append([])
+            for unit in units:
+                turns[-1].append(unit)
+                board.done(unit)
+
+        list(take_turns(board, UNITS, make, given_up.append))
+    assert turns[0] == [unit for unit in UNITS if unit not in (*deadly, "u7")]
+    assert [turn for turn in turns[1:] if turn] == [["u7"]]
+    assert given_up == list(deadly)
+
+
+def test_a_folder_that_was_taken_away_meanwhile_is_made_again(tmp_path):
+    first = Board(tmp_path / "board", "one")
+    second = Board(tmp_path / "board", "two")
+    (tmp_path / "board" / "workers" / f"{second.worker}.json").unlink()
+    first.close(early=False)
+    assert second.take("u1")
+    second.done("u1")
+    assert second.undone(["u1"]) == []
+    second.close(early=False)
+
+
+def test_a_number_given_to_another_process_is_not_that_of_the_dead(tmp_path):
+    """Its token is another: what the dead had is free."""
+    dies_with(tmp_path, "u1")
+    path = tmp_path / "workers" / "other.json"
+    said = json.loads(path.read_text()) | {"pid": os.getpid(), "token": "reborn"}
+    path.write_text(json.dumps(said))
+    with Board(tmp_path, "mine") as board:
+        assert board.free(["u1"]) == ["u1"]

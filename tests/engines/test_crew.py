@@ -1,0 +1,101 @@
+"""Workers kept at work: started again when they die, ended with whoever wants them."""
+
+import pytest
+
+from egofeat.engines import crew
+from egofeat.engines.crew import Engine, Seat, Worker, heed, keep_working
+from egofeat.errors import EgofeatError, RequestError, StoreError
+
+
+class Scripted(Worker):
+    """Ends at once, as it is told."""
+
+    def __init__(self, script, log):
+        self.script, self.log = script, log
+
+    def ended(self):
+        return self.script != "works"
+
+    def failure(self):
+        if isinstance(self.script, EgofeatError):
+            raise self.script
+        return "" if self.script == "over" else self.script
+
+    def end(self, *, now):
+        self.log.append(("end", now))
+        self.script = "ended"
+
+
+class Scripts(Engine):
+    """Workers that end as a script says, one after the other."""
+
+    def __init__(self, seats, scripts):
+        self.numbers, self.scripts, self.log = seats, list(scripts), []
+
+    def seats(self):
+        return [Seat(number) for number in range(1, self.numbers + 1)]
+
+    def start(self, work, seat):
+        self.log.append(("start", seat.number))
+        return Scripted(self.scripts.pop(0), self.log)
+
+    def close(self):
+        self.log.append("close")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(crew, "_LOOK_EVERY_S", 0.0)
+
+
+def test_dead_workers_are_started_again_and_those_who_are_done_are_not(capsys):
+    engine = Scripts(2, ["signal 9", "over", "over"])
+    keep_working(engine, print, lambda: 5)
+    starts = [entry for entry in engine.log if entry != "close"]
+    assert starts == [("start", 1), ("start", 2), ("start", 1)]
+    assert engine.log[-1] == "close"
+    assert "worker 1 died (signal 9) and is started again" in capsys.readouterr().err
+
+
+def test_nobody_is_started_where_nothing_is_left():
+    engine = Scripts(3, [])
+    keep_working(engine, print, lambda: 0)
+    assert engine.log == ["close"]
+
+
+def test_workers_that_die_one_after_the_other_end_it():
+    engine = Scripts(1, ["exit status 3"] * 9)
+    with pytest.raises(EgofeatError, match="one after the other, the last with exit status 3"):
+        keep_working(engine, print, lambda: 5)
+    left = iter([9, 8, 7, 6, 5, 4, 3, 2, 1])
+    engine = Scripts(1, ["exit status 3"] * 6 + ["over"])
+    keep_working(engine, print, lambda: next(left))  # each has made something first
+
+
+def test_what_ends_one_worker_for_good_ends_all():
+    full = StoreError("the disk is full: make room")
+    engine = Scripts(2, [full, "works"])
+    with pytest.raises(StoreError, match="make room"):
+        keep_working(engine, print, lambda: 5)
+    assert engine.log[-2:] == [("end", False), "close"]
+
+
+def test_a_sentence_keeps_its_exit_code():
+    assert heed(("", 0)) == ""
+    with pytest.raises(EgofeatError, match="give another") as raised:
+        heed(("give another", RequestError.exit_code))
+    assert raised.value.exit_code == RequestError.exit_code
+
+
+def test_seats_that_come_later_are_used():
+    engine = Scripts(1, ["over", "over"])
+    seats = engine.seats
+
+    def more():
+        engine.numbers += 1
+        return seats()
+
+    engine.numbers = 0
+    engine.seats = more
+    keep_working(engine, print, lambda: 5 if engine.numbers < 2 else 0)
+    assert ("start", 1) in engine.log
