@@ -58,6 +58,10 @@ def heed(said: LastWord) -> str:
 class Worker(ABC):
     """A worker that was started, as its engine knows it."""
 
+    def waits(self) -> bool:
+        """Whether there was no room for it yet, so that it has not begun."""
+        return False
+
     @abstractmethod
     def ended(self) -> bool:
         """Whether it is not at work any more."""
@@ -107,14 +111,17 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
     deaths, least = 0, left()
     try:
         while True:
-            for seat in engine.seats():
-                if seat not in workers and seat not in over and least:
+            seats = engine.seats()
+            for seat in seats:
+                if least and len(workers) < len(seats) and seat not in {*workers, *over}:
                     workers[seat] = engine.start(work, seat)
             if not workers:
                 return
             time.sleep(_LOOK_EVERY_S)
             if (now := left()) < least:
                 deaths, least = 0, now
+            for seat in [seat for seat, worker in workers.items() if not least and worker.waits()]:
+                workers.pop(seat).end(now=True)
             for seat in [seat for seat, worker in workers.items() if worker.ended()]:
                 if not (reason := workers.pop(seat).failure()):
                     over.add(seat)

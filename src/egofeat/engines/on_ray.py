@@ -62,7 +62,13 @@ class _Actor:
 class _OfActor(Worker):
     def __init__(self, ray: Any, actor: Any, work: Work, seat: Seat) -> None:
         self._ray, self._actor = ray, actor
+        self._ready = actor.__ray_ready__.remote()
         self._result = actor.work.remote(work, seat)
+
+    def waits(self) -> bool:
+        """Whether no node has room for the actor."""
+        there, _ = self._ray.wait([self._ready], timeout=0)
+        return not there
 
     def ended(self) -> bool:
         """Whether its call has returned, or never will."""

@@ -82,6 +82,10 @@ class _Job(Worker):
     def __init__(self, job: Any) -> None:
         self._job = job
 
+    def waits(self) -> bool:
+        """Whether Slurm has it in its queue."""
+        return bool(self._job.state == "PENDING")
+
     def ended(self) -> bool:
         """Whether Slurm says so, or its result is there."""
         return bool(self._job.done())
