@@ -1,6 +1,8 @@
 """Workers in other processes: the same store whoever makes it, whoever dies."""
 
 import os
+import pickle
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -110,3 +112,47 @@ def test_options_of_workers_that_do_not_go_together_are_refused(config, dataset)
     ):
         with pytest.raises(RequestError, match=words):
             extract.run(replace(config, **wrong), dataset)
+
+
+PROCESS = """
+import os, pickle, sys
+from egofeat.pipelines.extraction import extract
+def die(event, of):
+    if event == "open" and str(of[0]).endswith(".mp4"):
+        os._exit(9)
+if sys.argv[2:]:
+    sys.addaudithook(die)
+report = extract.run(*pickle.load(open(sys.argv[1], "rb")))
+print(report.extracted, report.failed)
+"""
+
+
+def begin(config, dataset, tmp_path, *deadly) -> subprocess.Popen[str]:
+    """Begin an extraction in a process of its own; a deadly one dies as it opens a video."""
+    asked = tmp_path / "asked.pickle"
+    asked.write_bytes(pickle.dumps((config, dataset)))
+    words = [sys.executable, "-c", PROCESS, str(asked), *deadly]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_part_takes_over_what_a_killed_part_left(dataset, config, alone, tmp_path, capfd):
+    split = replace(config, device="cpu", part=(2, 2))
+    killed = begin(split, dataset, tmp_path, "deadly")
+    assert (killed.communicate()[0], killed.returncode) == ("", 9)
+    report = extract.run(replace(split, part=(1, 2)), dataset)
+    assert (report.segments, report.failed) == (210, 0)
+    assert "part 2/2 has ended early: it is done here" in capfd.readouterr().err
+    assert bytes_of(report.store) == alone
+    idle = extract.run(split, dataset)
+    assert (idle.extracted, idle.skipped) == (0, 210)
+
+
+def test_the_same_command_on_several_machines_shares_the_work(dataset, config, alone, tmp_path):
+    """Each waits for what the other has."""
+    longer = replace(config, device="cpu")
+    both = [begin(longer, dataset, tmp_path) for _ in range(2)]
+    said = [process.communicate()[0].split() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(int(extracted) for extracted, _ in said) == 420
+    (store,) = config.out.glob("*/*")
+    assert bytes_of(store) == alone
