@@ -7,7 +7,7 @@ from functools import partial
 
 from egofeat import console
 from egofeat.device import choose_device, device_name
-from egofeat.engines.board import Board
+from egofeat.engines.board import Board, tidy
 from egofeat.extract.extractor import Tally, TaskTally
 from egofeat.extract.shards import key_of, shards_in
 from egofeat.extract.task import Task
@@ -74,11 +74,14 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
     jobs = [share.job for share in shares]
     worker = worker_name(compute.part, jobs[0].splits)
     tally = no_tally(len(shares))
+    folder = min(job.store for job in jobs) / WORK
     with ExitStack() as stack:
         board = None
         if any(share.left for share in shares):
-            board = stack.enter_context(Board(min(job.store for job in jobs) / WORK, worker))
+            board = stack.enter_context(Board(folder, worker))
             worker = board.worker
+        else:
+            tidy(folder)
         writers = [stack.enter_context(closing(_writer(job, worker, compute))) for job in jobs]
         for share, writer in zip(shares, writers, strict=True):
             _note_failures(share, writer, compute)

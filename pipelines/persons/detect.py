@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from egofeat import console
-from egofeat.engines.board import Board
+from egofeat.engines.board import Board, tidy
 from egofeat.engines.far import keep_showing
 from egofeat.extract.video import decoder_version
 from egofeat.pipelines.crew import engine_of
@@ -36,6 +36,8 @@ def run(job: PersonsJob) -> PersonsReport:
     job.folder.begin(job.detection, made_with)
     if job.left:
         _share_out(job)
+    else:
+        tidy(job.folder.path / WORK)
     job.folder.write_failures()
     seconds = time.perf_counter() - began
     found = {wanted.video: job.folder.looked(wanted.video) for wanted in job.left}

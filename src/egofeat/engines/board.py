@@ -134,9 +134,7 @@ class Board:
             self._presence.stop()
             return
         self._presence.leave()
-        everyone = self._watch.everyone()
-        if all(self._watch.is_dead(one.name, one.token) for one in everyone):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        tidy(self.folder, self._watch)
 
     def __enter__(self) -> Self:
         return self
@@ -170,3 +168,15 @@ class Board:
     def _make_folders(self) -> None:
         for one in (self._units, self._deaths):
             one.mkdir(parents=True, exist_ok=True)
+
+
+def tidy(folder: Path, watch: Watch | None = None) -> None:
+    """Take away the folder of a board at which nobody works any more.
+
+    Args:
+        folder: of the board; nothing need be there.
+        watch: of who has looked at it for longer.
+    """
+    watch = watch or Watch(folder / "workers")
+    if all(watch.is_dead(one.name, one.token) for one in watch.everyone()):
+        shutil.rmtree(folder, ignore_errors=True)
