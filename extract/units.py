@@ -41,7 +41,7 @@ class Unit:
         return seconds, size
 
     @property
-    def segments(self) -> tuple[tuple[Segment, ...], ...]:
+    def segments(self) -> tuple[Sequence[Segment], ...]:
         """`[tasks]` segments that are wanted."""
         return tuple(shard.segments if shard else () for shard in self.shards)
 

@@ -8,6 +8,7 @@ from functools import partial
 from egofeat import console
 from egofeat.device import choose_device, device_name
 from egofeat.engines.board import Board, tidy
+from egofeat.engines.presence import LEASE_S
 from egofeat.extract.extractor import Tally, TaskTally
 from egofeat.extract.shards import key_of, shards_in
 from egofeat.extract.task import Task
@@ -28,7 +29,7 @@ from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset
 from egofeat.store import Key, StoreWriter
-from egofeat.store.files import WORK
+from egofeat.store.files import WORK, Strangers
 
 __all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
 
@@ -86,8 +87,10 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
         for share, writer in zip(shares, writers, strict=True):
             _note_failures(share, writer, compute)
         if board:
+            strangers = Strangers(job.store / name for job in jobs for name in ("", "shards"))
             tally = _extract(shares, writers, board, compute)
             tally = both(tally, _take_over(shares, writers, board, compute))
+            strangers.remove(LEASE_S, [(one.machine, one.pid) for one in board.others()[0]])
         reports = [
             _report(share, writer, done, tally.seconds)
             for share, writer, done in zip(shares, writers, tally.tasks, strict=True)

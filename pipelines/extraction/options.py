@@ -4,7 +4,7 @@ from dataclasses import field
 from pathlib import Path
 
 from egofeat.errors import RequestError
-from egofeat.options import Options, inherited, option
+from egofeat.options import inherited, option
 from egofeat.pipelines.options import (
     Backbones,
     ChosenOut,
@@ -226,14 +226,6 @@ class ReextractRequest(ReextractConfig, Networks, panel="What is extracted again
             raise RequestError("give `source` STORE with `backbone` NAME, or `every` DATASET")
         if self.backbones or self.taps or self.weights:
             raise RequestError("`every` keeps backbones, taps and weights: leave those options out")
-
-
-class CompactConfig(Options):
-    """What a person can choose about joining shards."""
-
-    store: Path = option(
-        "Feature store, or a folder that holds one.", argument=True, metavar="STORE"
-    )
 
 
 class PruneConfig(Out, panel="Stores"):

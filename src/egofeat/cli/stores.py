@@ -5,8 +5,8 @@ from dataclasses import asdict
 from egofeat.cli.command import Printed, Report, command
 from egofeat.errors import RequestError
 from egofeat.pipelines.exporting.options import ExportConfig
-from egofeat.pipelines.extraction.options import CompactConfig, PruneConfig
-from egofeat.pipelines.options import BackboneName, Folder, Kept
+from egofeat.pipelines.extraction.options import PruneConfig
+from egofeat.pipelines.options import BackboneName, Folder, Kept, StoreFolder
 from egofeat.words import counted
 
 PANEL = "Features"
@@ -74,7 +74,7 @@ def prune(asked: PruneConfig) -> Report:
 
 
 @command("compact", PANEL, saved=False, resumes=True)
-def compact(asked: CompactConfig) -> Report:
+def compact(asked: StoreFolder) -> Report:
     """Join the small shards of a store into larger ones; features stay the same, bit for bit."""
     from egofeat.store.compacting import compact as join
 

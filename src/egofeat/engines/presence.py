@@ -6,11 +6,9 @@ dead and is not, such as a machine that slept, must do no harm: what is shared a
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,17 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from egofeat.store.files import this_machine
+
 LEASE_S = 30.0
 BEAT_S = 2.0
-
-
-def this_machine() -> str:
-    """What processes that can see each other's numbers share, in 12 characters."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):  # Linux: since when it runs, and which processes it sees
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def is_running(pid: int) -> bool:

@@ -8,12 +8,13 @@ name says whose it is, so that the next run of a killed worker knows what to rem
 import contextlib
 import ctypes
 import errno
+import functools
 import hashlib
 import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from egofeat.store.damage import writing
@@ -30,24 +31,47 @@ _EXCHANGE = 2
 
 def temporary_path(path: Path, worker: str) -> Path:
     """Where to write what will be renamed to `path`."""
-    return path.with_name(f"{PREFIX}{worker}~{_host()}~{os.getpid()}~{path.name}")
+    return path.with_name(f"{PREFIX}{worker}~{this_machine()}~{os.getpid()}~{path.name}")
+
+
+class Strangers:
+    """Temporary files of other machines' processes in some folders, which may be dead."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        found = (path for folder in folders for path in folder.glob(f"{PREFIX}*"))
+        self._seen = {path: _changes(path) for path in found if _owner(path)[0] != this_machine()}
+        self._since = time.monotonic()
+
+    def remove(self, lease: float, living: Collection[tuple[str, int]]) -> None:
+        """Remove what did not change for the seconds of a lease, and is of nobody who lives.
+
+        Args:
+            lease: seconds.
+            living: machines and numbers of processes that are known to live.
+        """
+        if time.monotonic() - self._since < lease:
+            return
+        for path, before in self._seen.items():
+            if _owner(path) not in living and before and _changes(path) == before:
+                with contextlib.suppress(OSError):
+                    remove(path)
 
 
 def is_of_the_living(path: Path) -> bool:
     """Whether a temporary name is that of a process of this host that lives."""
     host, pid = _owner(path)
-    return host == _host() and _is_alive(pid)
+    return host == this_machine() and _is_alive(pid)
 
 
 def remove_leftovers(folder: Path, worker: str) -> None:
     """Remove what a killed run of `worker` left on this host.
 
-    Whether a process of another host still lives cannot be known: what it left stays, and
-    `verify` tells of it.
+    Whether a process of another host still lives cannot be known at once: what it left is for
+    `Strangers`, and `verify` tells of it.
     """
     for path in folder.glob(f"{PREFIX}{worker}~*"):
         host, pid = _owner(path)
-        if host == _host() and (pid == os.getpid() or not _is_alive(pid)):
+        if host == this_machine() and (pid == os.getpid() or not _is_alive(pid)):
             remove(path)
 
 
@@ -197,15 +221,30 @@ def _write_temporary(path: Path, content: bytes, worker: str) -> Path:
     return temporary
 
 
+def _changes(path: Path) -> list[tuple[str, int, int]]:
+    """What changes when a file, or anything in a folder, is written to; empty: it is not there."""
+    found = []
+    with contextlib.suppress(OSError):
+        for one in [path, *path.rglob("*")]:
+            there = one.stat()
+            found.append((str(one), there.st_size, there.st_mtime_ns))
+    return found
+
+
 def _owner(path: Path) -> tuple[str, int]:
     """Host and number of the process that a temporary name is of; 0 where it is of none."""
     _, _, host, pid, *_ = [*path.name.split("~", 4), "", "", "", ""]
     return host, int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else 0
 
 
-def _host() -> str:
-    """Name this machine in 8 characters; its own name may leave no room for the file's."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+@functools.cache
+def this_machine() -> str:
+    """What processes have in common that see each other's numbers, in 8 characters."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # Linux: since when it runs, and which processes it sees
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def _is_alive(pid: int) -> bool:
