@@ -115,7 +115,9 @@ def without(batches: Iterable[Batch], done: Set[Key], skipped: Set[Key]) -> list
             keys = list(segments.keys)
             missing = [row for row, key in enumerate(keys) if key not in done]
             wanted = [row for row in missing if keys[row] not in skipped]
-            if wanted:
+            if len(wanted) == len(keys):
+                shards.append(shard)
+            elif wanted:
                 name = shard_of(shard.number, segments.take(np.array(missing))).name
                 shards.append(Shard(shard.number, segments.take(np.array(wanted)), name))
         if shards:

@@ -7,7 +7,7 @@ frame of the video, intervals are half-open `[start, stop)`.
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -195,6 +195,26 @@ class Segments(Sequence[Segment]):
     def _frames(self) -> NDArray[np.int64]:
         found = self.source_frames
         return np.full((len(self), 2), -1, np.int64) if found is None else found
+
+
+class KeySet(Collection[tuple[str, float, float]]):
+    """Keys of segments, which are made once they are asked for: seldom, and of a million large."""
+
+    def __init__(self, segments: Iterable[Segment]) -> None:
+        self._segments = Segments.of(segments)
+
+    @cached_property
+    def _keys(self) -> frozenset[tuple[str, float, float]]:
+        return frozenset(self._segments.keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[tuple[str, float, float]]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ def test_annotations_survive_their_file(tmp_path_factory, segments, tail):
     classes = {"verb": ("a", "b"), "noun": ("é", "c")}
     dataset = Dataset("d", {}, tuple(segments), classes, {"verb": tail}, frozenset({"P01"}))
     written = Table.of_dataset(dataset)
-    write_segments(written, folder, "1of1")
+    write_segments(dataset, folder, "1of1")
     np.testing.assert_equal(vars(read_segments(folder)), vars(written))
 
 
@@ -251,7 +251,7 @@ def test_annotations_of_a_large_data_set_are_quick(tmp_path):
     )
     dataset = Dataset("epic", {}, segments, {"verb": tuple(map(str, range(97)))})
     started = time.perf_counter()
-    write_segments(Table.of_dataset(dataset), tmp_path, "1of1")
+    write_segments(dataset, tmp_path, "1of1")
     written = time.perf_counter()
     assert read_segments(tmp_path) is not None
     read = time.perf_counter()

@@ -119,7 +119,7 @@ def _segments(
 
     def take(rows: Rows) -> Segments:
         ids, videos, starts, stops, first, last, *classes = rows.columns
-        for video in set(videos) - groups.keys():
+        for video in set(videos).difference(groups):
             if not fullmatch(r"P\d\d_\d{2,3}", video, ASCII):
                 raise ManifestError(
                     f"{rows.place}: the video {quoted(video)} is not like P01_01 or P01_101: "
@@ -133,7 +133,7 @@ def _segments(
         else:
             interval = _intervals(begins, ends, videos, rows.place)
         cells = list(zip(*classes, strict=True))
-        for pair in set(cells) - labels.keys():
+        for pair in set(cells).difference(labels):
             labels[pair] = _labels(taxonomy, pair, rows.place)
         columns = np.array([labels[pair] for pair in cells], np.int64).T
         return Segments(

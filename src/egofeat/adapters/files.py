@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO, TextIOWrapper
+from itertools import accumulate, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -17,10 +18,11 @@ from egofeat.words import nearest, quoted
 
 T = TypeVar("T")
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _MOST_DIGITS = 15
 """A number of more is none that anybody counted."""
-ROWS_AT_ONCE = 8192
-"""Rows of a table that are parsed together: their cells are gone when the next are read."""
+ROWS_AT_ONCE = 512
+"""Rows of a table that are parsed together: their cells fit a processor's cache."""
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
@@ -182,7 +184,7 @@ class Table:
             yield from zip(some.lines, zip(*some.columns, strict=True), strict=True)
 
     def parse(self, columns: Sequence[str], take: Callable[[Rows], T]) -> Iterator[T]:
-        """Yield what `take` makes of the rows, of some thousands at a time, as of `rows`.
+        """Yield what `take` makes of the rows, of some hundreds at a time, as of `rows`.
 
         Args:
             columns: their names.
@@ -205,35 +207,43 @@ class Table:
     def _some(self, columns: Sequence[str], most: int) -> Iterator[Rows]:
         """Rows, so many at a time."""
         at = [self._index(name) for name in columns]
-
-        def made() -> Rows:
-            return Rows(self, lines, tuple([row[k].strip() for row in rows] for k in at))
-
-        lines: list[int] = []
-        rows: list[list[str]] = []
-        wrong = None
-        width = len(self.header)
         reader = self._reader()
-        try:
-            next(reader)
-            for cells in reader:
-                blank = not (cells and cells[0].strip()) and not any(map(str.strip, cells))
-                if blank:
-                    continue
-                if len(cells) != width:
-                    wrong = self._no_row(reader.line_num, len(cells))
-                    break
-                lines.append(reader.line_num)
-                rows.append(cells)
-                if len(rows) == most:
-                    yield made()
-                    lines, rows = [], []
-        except csv.Error as error:
-            wrong = self._no_csv(reader.line_num, error)
-        if rows:
-            yield made()
+        next(reader)
+        wrong: ManifestError | None = None
+        while wrong is None:
+            before = reader.line_num
+            rows: list[list[str]] = []
+            try:
+                rows.extend(islice(reader, most))  # which keeps what stands before an error
+            except csv.Error as error:
+                wrong = self._no_csv(reader.line_num, error)
+            if not rows:
+                break
+            lines: Sequence[int] = range(before + 1, reader.line_num + 1)
+            if len(lines) != len(rows):
+                lines = _last_lines(rows, before)
+            if {len(self.header)} != set(map(len, rows)) or not all(c[0].strip() for c in rows):
+                lines, rows, odd = self._whole(lines, rows)
+                wrong = odd or wrong
+            if rows:
+                cells = list(zip(*rows, strict=True))
+                yield Rows(self, lines, tuple(list(map(str.strip, cells[k])) for k in at))
         if wrong:
             raise wrong
+
+    def _whole(
+        self, lines: Sequence[int], rows: Sequence[list[str]]
+    ) -> tuple[list[int], list[list[str]], ManifestError | None]:
+        """Those that are not blank, up to the first that has not as many cells as the header."""
+        kept: tuple[list[int], list[list[str]]] = ([], [])
+        for line, cells in zip(lines, rows, strict=True):
+            if not any(map(str.strip, cells)):
+                continue
+            if len(cells) != len(self.header):
+                return *kept, self._no_row(line, len(cells))
+            kept[0].append(line)
+            kept[1].append(cells)
+        return *kept, None
 
     def _no_row(self, line: int, cells: int) -> ManifestError:
         return ManifestError(
@@ -251,3 +261,9 @@ class Table:
         if len(self.header) == 1 and (parted := re.search(r"[;\t|]", self.header[0])):
             mend = f"its cells are separated by {parted[0]!r}: save it with commas"
         raise ManifestError(f"{self.path} has no column {quoted(name)}: {mend}")
+
+
+def _last_lines(rows: Iterable[Sequence[str]], before: int) -> list[int]:
+    """Number of each row's last line, of rows that begin after `before`."""
+    counts = (1 + sum(len(_LINE_END.findall(cell)) for cell in cells) for cells in rows)
+    return list(accumulate(counts, initial=before))[1:]

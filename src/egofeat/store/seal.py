@@ -19,7 +19,12 @@ _LONGEST = 100
 def seal_json(text: str) -> bytes:
     """Make the text of a JSON object end with a member `sha256`."""
     body = text.rstrip().removesuffix("}").rstrip().encode()
-    return body + b',\n  "sha256": "%s"\n}\n' % _digest(body)
+    return body + json_seal(hashlib.sha256(body).hexdigest())
+
+
+def json_seal(sha256: str) -> bytes:
+    """Make the end of a JSON object of what stands before it."""
+    return b',\n  "sha256": "%s"\n}\n' % sha256.encode()
 
 
 def json_is_whole(content: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Self
 from egofeat.errors import RequestError
 from egofeat.names import check_name
 from egofeat.recipe import Recipe
-from egofeat.segments import Dataset
+from egofeat.segments import Dataset, KeySet
 from egofeat.store.damage import writing
 from egofeat.store.description import Description, begun
 from egofeat.store.files import remove_leftovers
@@ -29,7 +29,6 @@ from egofeat.store.sidecar.failures import (
 )
 from egofeat.store.sidecar.gaze import write_gaze
 from egofeat.store.sidecar.segments import write_segments
-from egofeat.store.table import Table
 
 
 class StoreWriter:
@@ -116,11 +115,10 @@ class StoreWriter:
             made_with=dict(made_with),
         ).create(path, worker)
         packing(path, format, compress)  # another worker may have been the first
-        table = Table.of_dataset(dataset)
-        write_segments(table, path, worker)
+        write_segments(dataset, path, worker)
         write_gaze(path, dataset.gaze, worker)
         write_boxes(path, dataset, worker)
-        writer = cls(path, description, set(table.keys), worker, made_with, stage)
+        writer = cls(path, description, KeySet(dataset.segments), worker, made_with, stage)
         writer._tidy_failures(None)
         return writer
 

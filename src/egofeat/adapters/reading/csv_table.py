@@ -144,7 +144,7 @@ class _Taking:
         return texts(self._shared.setdefault(text, text) for text in cells)
 
     def _named(self, names: Sequence[str], place: str) -> list[str]:
-        for name in set(names) - self._videos.keys():
+        for name in set(names).difference(self._videos):
             try:
                 self._videos[name] = PurePosixPath(confined(name)).as_posix()
             except ManifestError as error:

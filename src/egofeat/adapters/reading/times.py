@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +81,13 @@ def parse_times(texts: Sequence[str], empty: float) -> NDArray[np.float64]:
 def _clocks(texts: Sequence[str]) -> list[float] | None:
     """Times of clocks, which share hours and minutes; None where one may be none."""
     parts = [text.rpartition(":") for text in texts]
-    before = {clock: parse_time(f"{clock}:0") for clock in {clock for clock, _, _ in parts}}
     seconds = [float(text) for _, _, text in parts]
     if max(seconds) >= 60:
         return None
-    return [before[clock] + more for (clock, _, _), more in zip(parts, seconds, strict=True)]
+    return [_begin(clock) + more for (clock, _, _), more in zip(parts, seconds, strict=True)]
+
+
+@lru_cache(10_000)
+def _begin(clock: str) -> float:
+    """Seconds at which a minute begins."""
+    return parse_time(f"{clock}:0")

@@ -3,17 +3,22 @@
 Labels are not features: a corrected label is read from here, and needs no new extraction.
 """
 
+import errno
+import hashlib
 import json
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
+from egofeat.segments import Dataset, Segments
 from egofeat.store.bounded import read_bounded
-from egofeat.store.files import replace_file
-from egofeat.store.seal import json_is_whole, seal_json
+from egofeat.store.files import replacing, sync
+from egofeat.store.seal import json_is_whole, json_seal
 from egofeat.store.table import Table
 
 NAME = "segments.json"
@@ -21,44 +26,90 @@ _MOST = 512 << 20
 """Bytes, of some five million segments."""
 
 
-def write_segments(table: Table, store: Path, worker: str) -> None:
-    """Put segments.json into the folder `store`, over an older one.
+def write_segments(dataset: Dataset, store: Path, worker: str) -> None:
+    """Put segments.json into the folder `store`, over an older one that says something else.
 
     Raises:
         RequestError: a name of a file became part of an id, and is no text.
     """
-    fields: dict[str, Any] = {
-        "dataset": table.dataset,
-        "classes": table.classes,
-        "tail": {target: sorted(labels) for target, labels in table.tail.items()},
-        "unseen": sorted(table.unseen),
-        "id": table.ids.tolist(),
-        "video": table.videos.tolist(),
-        "start": table.starts.tolist(),
-        "stop": [None if math.isinf(stop) else stop for stop in table.stops.tolist()],
-        "split": table.splits.tolist(),
-        "group": table.groups.tolist(),
-        "labels": {
-            target: [None if label < 0 else label for label in labels.tolist()]
-            for target, labels in table.labels.items()
-        },
-    }
-    if table.published:
-        fields["published"] = {name: of.tolist() for name, of in table.published.items()}
-    if table.benchmark:
-        fields["benchmark"] = table.benchmark
-    content = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    path = store / NAME
     try:
-        encoded = seal_json(content)
+        if not _says(path, _pieces(dataset)):
+            _write(path, _pieces(dataset), worker)
     except UnicodeEncodeError as error:
-        shown = ascii(content[max(0, error.start - 20) : error.start + 20])
+        shown = ascii(error.object[max(0, error.start - 20) : error.start + 20])
         raise RequestError(
-            f"the data set '{table.dataset}' has a name that is no UTF-8 text, in {shown}: "
+            f"the data set '{dataset.name}' has a name that is no UTF-8 text, in {shown}: "
             "rename that file"
         ) from None
-    path = store / NAME
-    if not path.exists() or path.read_bytes() != encoded:
-        replace_file(path, encoded, worker)
+
+
+def _pieces(dataset: Dataset) -> Iterator[bytes]:
+    """The file's content, which is made twice rather than held: of a million segments 60 MB."""
+    digest = hashlib.sha256()
+    for member in _members(dataset):
+        piece = member.encode()
+        digest.update(piece)
+        yield piece
+    yield json_seal(digest.hexdigest())
+
+
+def _members(dataset: Dataset) -> Iterator[str]:
+    """The text, a member at a time, but for its end."""
+    segments = Segments.of(dataset.segments)
+    fields: dict[str, Any] = {
+        "dataset": dataset.name,
+        "classes": dataset.classes,
+        "tail": {target: sorted(labels) for target, labels in dataset.tail.items()},
+        "unseen": sorted(dataset.unseen),
+        "id": segments.ids,
+        "video": segments.videos,
+        "start": segments.starts,
+        "stop": segments.stops,
+        "split": segments.splits,
+        "group": segments.groups,
+        "labels": {target: segments.labels_of(target) for target in dataset.classes},
+    }
+    if dataset.published:
+        fields["published"] = dataset.published
+    if dataset.benchmark:
+        fields["benchmark"] = dataset.benchmark
+    text = json.JSONEncoder(
+        sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_listed
+    ).encode
+    for place, (name, value) in enumerate(sorted(fields.items())):
+        yield f"{',' if place else '{'}{text(name)}:{text(value)}"
+
+
+def _listed(column: NDArray[Any]) -> list[Any]:
+    """A column for JSON: the end of a video and what has no label are null."""
+    if column.dtype == np.object_:
+        return list(column.tolist())
+    listed: list[Any] = column.tolist()
+    for row in np.flatnonzero(np.isinf(column) if column.dtype == np.float64 else column < 0):
+        listed[row] = None
+    return listed
+
+
+def _says(path: Path, pieces: Iterable[bytes]) -> bool:
+    """Whether a file holds these pieces and nothing else."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
+
+
+def _write(path: Path, pieces: Iterable[bytes], worker: str) -> None:
+    digest = hashlib.sha256()
+    with replacing(path, worker) as temporary:
+        with temporary.open("wb") as file:
+            for piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+        sync(temporary)
+        with temporary.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").digest() != digest.digest():
+                raise OSError(errno.EIO, "it reads back other bytes than were written")
 
 
 def read_segments(store: Path) -> Table | None:
