@@ -1,8 +1,11 @@
 """Going through a whole store, every byte of it, and saying what is wrong."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +85,10 @@ def verify(path: Path | str) -> list[Problem]:
     return problems
 
 
+_Examined = tuple[Seen, Opened | None, list[Problem]]
+"""A shard as it was listed, what it says if it could be opened, and what is wrong with it."""
+
+
 def _examined(
     folder: Path, form: ShardFormat, recipe: Recipe
 ) -> tuple[list[Opened], list[Problem]]:
@@ -90,7 +97,7 @@ def _examined(
     Returns:
         Those that could be opened, and what is wrong with any; by name.
     """
-    done: dict[str, tuple[Seen, Opened | None, list[Problem]]] = {}
+    done: dict[str, _Examined] = {}
     for _ in range(TIMES):
         listed = Listed.of(folder, lambda name: is_shard(name, form), form.head)
         seen = {
@@ -99,9 +106,10 @@ def _examined(
         }
         done = {name: of for name, of in done.items() if seen.get(name) == of[0]}
         new = [name for name in seen if name not in done]
-        for name in new:
-            with contextlib.suppress(MovedError):
-                done[name] = seen[name], *_one(seen[name], form, recipe)
+        # Whoever reads bytes and computes checksums lets other threads go on.
+        with ThreadPoolExecutor(_cores()) as pool:
+            examined = pool.map(partial(_one, form, recipe), [seen[name] for name in new])
+            done |= {name: of for name, of in zip(new, examined, strict=True) if of}
         if all(name in done for name in new):
             break
     ordered = [done[name] for name in sorted(done)]
@@ -109,25 +117,36 @@ def _examined(
     return [opened for _, opened, _ in ordered if opened], problems
 
 
-def _one(seen: Seen, form: ShardFormat, recipe: Recipe) -> tuple[Opened | None, list[Problem]]:
+def _cores() -> int:
+    """How many this process may use; macOS does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _one(form: ShardFormat, recipe: Recipe, seen: Seen) -> _Examined | None:
+    """Check a shard; None if it is another one by now."""
     path, opened = Path(seen.path), None
     problems: list[Problem] = []
-    with _noting(problems, path.name), seen.reading():
-        shard = form.open(path)
-        opened = shard, np.array(seen.stamp)
-        problems += _damage(shard, form, recipe)
-    return opened, problems
+    try:
+        with seen.reading():
+            shard = form.open(path)
+            opened = shard, np.array(seen.stamp)
+            problems += _damage(shard, form, recipe)
+    except MovedError:
+        return None
+    except StoreError as error:
+        problems.append(Problem(path.name, None, str(error)))
+    return seen, opened, problems
 
 
 @contextlib.contextmanager
-def _noting(problems: list[Problem], shard: str = "") -> Iterator[None]:
+def _noting(problems: list[Problem]) -> Iterator[None]:
     """Note what a file is refused for, and go on."""
     try:
         yield
-    except MovedError:
-        raise
     except StoreError as error:
-        problems.append(Problem(shard, None, str(error)))
+        problems.append(Problem("", None, str(error)))
 
 
 def _unsealed(store: Path) -> Iterator[Problem]:

@@ -85,6 +85,13 @@ class _Hdf5File:
         self._path = path
         self._root = root
         self._size = size
+        self._known: dict[str, tuple[Any, int | None]] = {}
+
+    def _dataset(self, name: str) -> tuple[Any, int | None]:
+        """An array and the offset of its bytes, see below; looked up once."""
+        if name not in self._known:
+            self._known[name] = _dataset(self._root, name, self._size)
+        return self._known[name]
 
     def names(self) -> list[str]:
         from h5py import h5g  # noqa: PLC0415
@@ -94,7 +101,7 @@ class _Hdf5File:
         return [*(name.decode() for name in self._root), *taps]
 
     def array(self, name: str) -> TapArray:
-        dataset, offset = _dataset(self._root, name, self._size)
+        dataset, offset = self._dataset(name)
         dtype = dataset.dtype
         aligned = offset and offset % dtype.itemsize == 0
         place = Place(self._path, offset) if offset and aligned else None
@@ -104,7 +111,7 @@ class _Hdf5File:
         import h5py  # noqa: PLC0415
         from h5py import h5s  # noqa: PLC0415
 
-        dataset, _ = _dataset(self._root, name, self._size)
+        dataset, _ = self._dataset(name)
         if rows is None:
             values = np.empty(dataset.shape, dataset.dtype)
             dataset.read(h5s.ALL, h5s.ALL, values)
@@ -116,7 +123,7 @@ class _Hdf5File:
         return np.stack([stored[row] for row in rows])
 
     def text(self, name: str) -> list[str]:
-        if (dtype := _dataset(self._root, name, self._size)[0].dtype).kind != "S":
+        if (dtype := self._dataset(name)[0].dtype).kind != "S":
             raise ValueError(f"its {name} is {dtype}")
         return [text.decode() for text in self.read(name).tolist()]
 

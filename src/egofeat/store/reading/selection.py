@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.store.reading.numbering import numbered
 from egofeat.store.reading.shards import Shards, runs
 from egofeat.store.table import Table
 
@@ -27,23 +28,24 @@ class Selection:
 
 def select(shards: Shards, wanted: Table | None) -> Selection:
     """Go through the shards by name; the first row of a segment counts."""
-    positions = {key: row for row, key in enumerate(wanted.keys)} if wanted is not None else None
-    chosen: list[int] = []
-    told: list[int] = []
-    stale: list[int] = []
-    duplicates: list[int] = []
-    seen: set[str] = set()
-    for number, key in enumerate(shards.keys):
-        if positions is not None and key not in positions:
-            stale.append(number)
-        elif key[0] in seen:
-            duplicates.append(number)
-        else:
-            seen.add(key[0])
-            chosen.append(number)
-            if positions is not None:
-                told.append(positions[key])
-    return Selection(*(np.array(part, np.int64) for part in (chosen, told, stale, duplicates)))
+    of, count = shards.by_segment, len(shards.by_segment["id"])
+    ids, told, stale = of["id"], np.empty(0, np.int64), np.empty(0, np.int64)
+    fits = np.arange(count)
+    if wanted is not None:
+        both = np.concatenate([wanted.ids, ids])
+        keys = numbered(
+            numbered(both),
+            np.concatenate([wanted.starts, of["start"]]),
+            np.concatenate([wanted.stops, of["stop"]]),
+        )
+        row_of = np.full(len(both), -1)
+        row_of[keys[: len(wanted)]] = np.arange(len(wanted))
+        told = row_of[keys[len(wanted) :]]
+        fits, stale = np.flatnonzero(told >= 0), np.flatnonzero(told < 0)
+    _, firsts = np.unique(numbered(ids[fits]), return_index=True)
+    chosen = fits[np.sort(firsts)]
+    duplicates = np.setdiff1d(fits, chosen, assume_unique=True)
+    return Selection(chosen, told[chosen] if wanted is not None else told, stale, duplicates)
 
 
 class Addresses:
