@@ -117,7 +117,7 @@ class IndexText(BaseModel):
     table: TableText | None
 
 
-_Kind = Annotated[str, Field(pattern=r"^(<U[1-9]\d{0,5}|<i8|<f8|\|b1)$")]
+_Kind = Annotated[str, Field(pattern=r"^(<U[1-9]\d{0,5}|\|S[1-9]\d{0,5}|\|i1|<i[248]|<f8|\|b1)$")]
 _Extent = Annotated[int, Field(ge=0, lt=2**40)]
 
 

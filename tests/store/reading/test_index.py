@@ -71,7 +71,8 @@ def store(make, tmp_path, request, settle):
 def said(path):
     """All that a reader sees of a store."""
     store = open_store(path)
-    columns = {**vars(store.table), "features": [store[id_] for id_ in store.ids]}
+    fields = {one.name: getattr(store.table, one.name) for one in dataclasses.fields(store.table)}
+    columns = {**fields, "features": [store[id_] for id_ in store.ids]}
     columns |= {"lengths": store.lengths, "clipped": store.clipped, "stamps": store.media_stamps}
     columns |= {"times": store.times, "batch": store.take(store.rows()[::-1])}
     plain = {name: repr(np.asarray(of).tolist()) for name, of in columns.items()}
@@ -250,14 +251,22 @@ def forged(path, like=(), **changed):
     text = json.loads(content[start.size : start.size + length])
     begin = -(-(start.size + length) // 64) * 64
     data = bytearray(content[begin:])
-    for name, change in changed.items():
-        entry = text["columns"][name]
-        code, shape, offset, _ = entry
+
+    def column(name):
+        code, shape, offset, _ = text["columns"][name]
         size = int(np.prod(shape)) * np.dtype(code).itemsize
-        values = np.frombuffer(bytes(data[offset : offset + size]), code).reshape(shape).copy()
+        return np.frombuffer(bytes(data[offset : offset + size]), code).reshape(shape)
+
+    for name, change in changed.items():
+        values = column(name)
+        values = values.astype({"i": "<i8", "S": "U"}.get(values.dtype.kind, values.dtype))
+        if runs := text["columns"].pop(f"{name}#runs", None):
+            text["columns"]["runs"] = runs
+            values = np.repeat(values, column("runs"), axis=0)
         change(values)
-        data[offset : offset + size] = values.tobytes()
-        entry[3] = zlib.crc32(values.tobytes())
+        entry = [values.dtype.str, list(values.shape), len(data), zlib.crc32(values.tobytes())]
+        text["columns"][name] = entry
+        data += values.tobytes()
     if like:
         text["columns"][like[0]] = text["columns"][like[1]]
     head = json.dumps(text).encode()
@@ -303,7 +312,7 @@ def outside(values):
         ("segment/id", characters),
         ("segment/clipped", lambda values: fill(7)(values.view(np.uint8))),
         ("label/verb", first(9)),
-        ("chosen", first(1 << 40)),
+        ("skipped", first(1 << 40)),
         ("order", first(-1)),
         ("shard/made", first(3)),
     ],

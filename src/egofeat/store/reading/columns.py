@@ -10,7 +10,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,40 +19,57 @@ from numpy.typing import NDArray
 
 from egofeat.schema import parse
 from egofeat.store.damage import open_plain
+from egofeat.store.reading.packing import Packed
 from egofeat.store.schemas import ColumnsText
 
 _START = struct.Struct("<8sQI")
-_MAGIC = b"egofeat\x01"
+_MAGIC = b"egofeat\x02"
 _ALIGNMENT = 64
 _BLOCK = 1 << 20
 _MOST = 1 << 24
 """Bytes of the JSON text."""
-_KINDS = {"text": "U", "whole": "<i8", "second": "<f8", "truth": "|b1"}
+_KINDS = {"text": "US", "whole": "i", "second": "f", "truth": "b"}
 _NARROW: dict[str, tuple[np.dtype[Any], int, int]] = {
-    "text": (np.dtype("<u4"), 0, 0x10FFFF),
-    "truth": (np.dtype("|u1"), 0, 1),
+    "U": (np.dtype("<u4"), 0, 0x10FFFF),
+    "S": (np.dtype("|u1"), 0, 0x7F),
+    "b": (np.dtype("|u1"), 0, 1),
 }
 """What the bytes may say of kinds of which not every pattern means something."""
+_RUNS = "#runs"
+"""After the name of a column, that of the rows that each of its values stands for."""
 
 
-def write_columns(file: BinaryIO, notes: Any, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write notes, as JSON, and columns to a new file; one array under two names only once.
+def write_columns(
+    file: BinaryIO, notes: Any, columns: Mapping[str, NDArray[Any]], apart: Collection[str] = ()
+) -> None:
+    """Write notes, as JSON, and packed columns to a new file; one under two names only once.
+
+    Args:
+        file: that is written.
+        notes: what stands beside the columns.
+        columns: by name.
+        apart: names of those that have a value a row, whatever they are.
 
     Raises:
         OSError: the disk refuses, or the notes are longer than would be read.
     """
+    packed: dict[int, Packed] = {}
     places: dict[int, tuple[int, int]] = {}
     entries = {}
     laid: list[NDArray[Any]] = []
     end = 0
     for name, column in columns.items():
-        if id(column) not in places:
-            whole = np.ascontiguousarray(column)
-            places[id(column)] = end, zlib.crc32(_bytes(whole))
-            laid.append(whole)
-            end += _aligned(whole.nbytes)
-        offset, crc = places[id(column)]
-        entries[name] = [column.dtype.str, list(column.shape), offset, crc]
+        if id(column) not in packed:
+            packed[id(column)] = Packed.of(column, in_runs=name not in apart)
+        of = packed[id(column)]
+        parts = {name: of.values} | ({} if of.runs is None else {name + _RUNS: of.runs})
+        for part, values in parts.items():
+            if id(values) not in places:
+                whole = np.ascontiguousarray(values)
+                places[id(values)] = end, zlib.crc32(_bytes(whole))
+                laid.append(whole)
+                end += _aligned(whole.nbytes)
+            entries[part] = [values.dtype.str, list(values.shape), *places[id(values)]]
     text = json.dumps({"notes": notes, "columns": entries}).encode()
     if len(text) > _MOST:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -85,7 +102,10 @@ class ColumnFile:
                 raise ValueError("it was altered")
             self._said = parse(ColumnsText, text)
             self.notes = self._said.notes
-            self._sound: dict[Any, NDArray[Any]] = {}
+            self._sound: dict[Any, Packed] = {}
+            self.size = size
+            self.room = size
+            """Bytes that columns may still have, made whole."""
             self._begin = _aligned(_START.size + length)
             self._end = size
         except BaseException:
@@ -99,8 +119,16 @@ class ColumnFile:
         os.close(self._file)
 
     def column(
-        self, name: str, kind: str, rows: int, *, width: int = 0, low: int = 0, high: int = 1 << 62
-    ) -> NDArray[Any]:
+        self,
+        name: str,
+        kind: str,
+        rows: int,
+        *,
+        width: int = 0,
+        low: int = 0,
+        high: int = 1 << 62,
+        apart: bool = False,
+    ) -> Packed:
         """Read a column, and compare it with its checksum.
 
         It is not mapped: on NFS, a mapped file that another machine replaces is a bus error.
@@ -112,27 +140,48 @@ class ColumnFile:
             width: how many numbers a row has; 0 for one, without an axis.
             low: least that a whole number may be.
             high: greatest; of texts, the most characters.
+            apart: whether it has a value a row.
         """
+        known = tuple(self._said.columns.get(part) for part in (name, name + _RUNS)), low, high
+        if known in self._sound:  # under another name
+            found = self._sound[known]
+        else:
+            runs = None
+            if name + _RUNS in self._said.columns:
+                runs = self._array(name + _RUNS, "whole", 1, rows)
+            values = self._array(name, kind, low, high)
+            dtype = np.dtype(np.int64) if kind == "whole" else values.dtype
+            if dtype.kind == "S":
+                dtype = np.dtype(f"<U{dtype.itemsize}")
+            found = self._sound[known] = Packed(values, runs, dtype)
+        values, runs = found.values, found.runs
+        held = len(values) if runs is None else int(runs.sum(dtype=np.float64))
+        fits = held == rows and (runs is None or (runs.shape == values.shape[:1] and not apart))
+        if not fits or values.shape[1:] != ((width,) if width else ()):
+            raise ValueError(f"its {name} is {values.shape}")
+        if values.dtype.kind not in _KINDS[kind]:
+            raise ValueError(f"its {name} is {values.dtype}")
+        self.room -= found.nbytes
+        if self.room < 0:
+            raise ValueError("its columns are wider than they are worth")
+        return found
+
+    def _array(self, name: str, kind: str, low: int, high: int) -> NDArray[Any]:
         said = self._said.columns.get(name)
         if said is None:
             raise ValueError(f"it has no {name}")
         code, shape, offset, crc = said
         dtype = np.dtype(code)
-        if (dtype.kind if kind == "text" else code) != _KINDS[kind] or dtype.str[0] == ">":
+        if dtype.kind not in _KINDS[kind]:
             raise ValueError(f"its {name} is {code}")
-        if kind == "text" and dtype.itemsize > high * 4:
+        if kind == "text" and np.dtype(code).itemsize > high * (4 if dtype.kind == "U" else 1):
             raise ValueError(f"its {name} is {code}")
-        if tuple(shape) != ((rows, width) if width else (rows,)):
-            raise ValueError(f"its {name} is {shape}")
         count = math.prod(shape)
         if count == 0:
             return np.empty(shape, dtype)
         seen = dtype
-        if kind in _NARROW:
-            seen, low, high = _NARROW[kind]
-        known = (said, low, high)
-        if known in self._sound:  # under another name
-            return self._sound[known]
+        if dtype.kind in _NARROW:
+            seen, low, high = _NARROW[dtype.kind]
         first = self._begin + offset
         if first + count * dtype.itemsize > self._end:
             raise ValueError("it is cut short")
@@ -140,7 +189,6 @@ class ColumnFile:
         if self._read(_bytes(found), first, seen, low, high) != crc:
             raise ValueError(f"its {name} was altered")
         found.flags.writeable = False
-        self._sound[known] = found
         return found
 
     def _read(self, into: memoryview, first: int, dtype: np.dtype[Any], low: int, high: int) -> int:

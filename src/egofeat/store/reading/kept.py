@@ -19,12 +19,15 @@ from egofeat.store.description import Description
 from egofeat.store.formats.registry import format_of
 from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.reading.columns import ColumnFile, write_columns
+from egofeat.store.reading.packing import PackedColumns, PackedTable
 from egofeat.store.reading.shards import UNFIT, Shards
 from egofeat.store.reading.stamps import FIELDS, NONE, Listed, settled
 from egofeat.store.table import Table
 
 NAME = ".index"
 _COLUMNS = ("ids", "videos", "starts", "stops", "splits", "groups")
+_APART = ("segment/id",)
+"""Of a value a segment in the file, so that there are no more segments than it has bytes."""
 _LEAST = -(1 << 62)
 _NAME = 255
 """Characters that the name of a file has at most."""
@@ -111,7 +114,7 @@ def write_index(
     }
     if index:
         table = index.table
-        columns |= {"chosen": index.chosen, "order": index.order}
+        columns |= {"skipped": index.chosen - np.arange(len(table)), "order": index.order}
         columns |= {f"table/{name}": getattr(table, name) for name in _COLUMNS}
         columns |= {f"label/{target}": of for target, of in table.labels.items()}
         columns |= {f"published/{name}": of for name, of in table.published.items()}
@@ -127,10 +130,11 @@ def write_index(
             "rows": len(table),
         }
     base, more = _ALLOWANCE
-    size = sum({id(column): column.nbytes for column in columns.values()}.values())
-    if size > base + more * (len(shards) + notes["segments"]):
+    if sum(column.nbytes for column in columns.values()) > base + more * (
+        len(shards) + notes["segments"]
+    ):
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    write_columns(file, notes, columns)
+    write_columns(file, notes, columns, apart=_APART)
 
 
 def read_index(store: Path, description: Description, listed: Listed) -> Kept | None:
@@ -157,7 +161,11 @@ def _kept(
         raise ValueError("it is of another recipe")
     if notes.shards > 1000 + 4 * len(listed.names):
         raise ValueError("most of its shards are gone")
-    stamps = file.column("shard/stamp", "whole", notes.shards, width=FIELDS, low=_LEAST)
+    base, more = _ALLOWANCE
+    file.room = base + more * (notes.shards + notes.segments)
+    if notes.segments > file.size:
+        raise ValueError("it is cut short")
+    stamps = file.column("shard/stamp", "whole", notes.shards, width=FIELDS, low=_LEAST).whole
     if not np.isin(stamps[:, 2], listed.stamps[:, 2]).any():
         raise ValueError("none of its shards is as it was")
     shards = _shards(file, folder, form, stamps, description.recipe)
@@ -175,25 +183,28 @@ def _shards(
     notes = file.notes
     count, total = notes.shards, notes.segments
     by_shard: dict[str, NDArray[Any]] = {
-        "name": file.column("shard/name", "text", count, high=_NAME),
+        "name": file.column("shard/name", "text", count, high=_NAME).whole,
         "stamp": stamps,
-        "count": file.column("shard/count", "whole", count, high=total),
-        "rows": file.column("shard/rows", "whole", count),
-        "made": file.column("shard/made", "whole", count, low=-1, high=len(notes.makers) - 1),
-        **{n: file.column(f"shard/{n}", "truth", count) for n in ("flat", "stamps", "persons")},
+        "count": file.column("shard/count", "whole", count, high=total).whole,
+        "rows": file.column("shard/rows", "whole", count).whole,
+        "made": file.column("shard/made", "whole", count, low=-1, high=len(notes.makers) - 1).whole,
+        **{
+            name: file.column(f"shard/{name}", "truth", count).whole
+            for name in ("flat", "stamps", "persons")
+        },
     }
     for tap in recipe.taps:
         offset, place = f"offset/{tap}", f"file/{tap}"
-        by_shard[offset] = file.column(f"shard/{offset}", "whole", count, low=UNFIT)
-        by_shard[place] = file.column(f"shard/{place}", "text", count)
+        by_shard[offset] = file.column(f"shard/{offset}", "whole", count, low=UNFIT).whole
+        by_shard[place] = file.column(f"shard/{place}", "text", count).whole
         for name in np.unique(by_shard[place]).tolist():
             if ".." in PurePosixPath(name).parts or name.startswith("/"):
                 raise ValueError("a file of it is outside of its shard")
     row = max(map(math.prod, recipe.taps.values())) * np.dtype(recipe.dtype).itemsize
     # Of all bytes together, that no sum of them runs over.
     longest = (1 << 62) // (row * max(total, 1)) if by_shard["flat"].any() else 1
-    by_segment = {
-        "id": file.column("segment/id", "text", total),
+    packed = {
+        "id": file.column("segment/id", "text", total, apart=True),
         "video": file.column("segment/video", "text", total),
         "start": file.column("segment/start", "second", total),
         "stop": file.column("segment/stop", "second", total),
@@ -201,6 +212,7 @@ def _shards(
         "length": file.column("segment/length", "whole", total, low=1, high=longest),
         "stamp": file.column("segment/stamp", "whole", total, width=4, low=_LEAST),
     }
+    by_segment = PackedColumns(packed)
     _check_rows(by_shard["count"], by_shard["rows"], by_segment["length"])
     return Shards(folder, form, by_shard, by_segment, notes.makers)
 
@@ -225,27 +237,31 @@ def _index(file: ColumnFile, shards: Shards, dataset: str) -> Index:
     said = file.notes.table
     assert said is not None
     rows, last = said.rows, len(shards.by_segment["id"]) - 1
+    if rows > last + 1:
+        raise ValueError("its segments are not those of its shards")
     labels = {
         target: file.column(
             f"label/{target}", "whole", rows, low=-1, high=len(said.classes.get(target, ())) - 1
         )
         for target in said.labels
     }
-    table = Table(
+    published = {name: file.column(f"published/{name}", "text", rows) for name in said.published}
+    kinds = ("text", "text", "second", "second", "text", "text")
+    packed = {
+        name: file.column(f"table/{name}", kind, rows)
+        for name, kind in zip(_COLUMNS, kinds, strict=True)
+    }
+    table = PackedTable.of_columns(
+        rows,
+        packed | {"labels": labels, "published": published},
         dataset=dataset,
-        ids=file.column("table/ids", "text", rows),
-        videos=file.column("table/videos", "text", rows),
-        starts=file.column("table/starts", "second", rows),
-        stops=file.column("table/stops", "second", rows),
-        splits=file.column("table/splits", "text", rows),
-        groups=file.column("table/groups", "text", rows),
-        labels=labels,
-        published={name: file.column(f"published/{name}", "text", rows) for name in said.published},
         classes=said.classes,
         tail=said.tail,
         unseen=said.unseen,
         benchmark=said.benchmark,
     )
-    chosen = file.column("chosen", "whole", rows, high=last)
-    order = file.column("order", "whole", rows, high=rows - 1)
+    chosen = file.column("skipped", "whole", rows, high=last).whole + np.arange(rows)
+    if (chosen > last).any():
+        raise ValueError("its segments are not those of its shards")
+    order = file.column("order", "whole", rows, high=rows - 1).whole
     return Index(shards, chosen, said.stale, table, order)
