@@ -1,13 +1,16 @@
 """What a store has already, read without touching it."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from egofeat.store.description import Description, begun
 from egofeat.store.reading.index import shards_of
+from egofeat.store.reading.shards import Shards
 from egofeat.store.rows import Failure, Key
 from egofeat.store.sidecar.failures import Tell, all_failures
 
@@ -45,12 +48,19 @@ def progress_of(store: Path, tell: Tell = bool) -> Progress:
     if not begun(store):
         return Progress()
     shards = shards_of(store, Description.read(store))
-    done = set(shards.keys)
-    known = np.repeat(shards.by_shard["stamps"], shards.by_shard["count"]).tolist()
-    stamps: dict[Key, Stamp] = {}
-    for key, there, stamp in zip(
-        shards.keys, known, shards.by_segment["stamp"].tolist(), strict=True
-    ):
-        if there:
-            stamps[key] = tuple(stamp)
+    keys = list(shards.keys)
+    done = set(keys)
+    stamps: dict[Key, Stamp] = dict(zip(keys, _stamps(shards), strict=True))
+    if not shards.by_shard["stamps"].all():
+        known = np.repeat(shards.by_shard["stamps"], shards.by_shard["count"]).tolist()
+        stamps = {key: stamps[key] for key in itertools.compress(keys, known)}
     return Progress(done, all_failures(store, done, None, tell), stamps)
+
+
+def _stamps(shards: Shards) -> Iterator[Stamp]:
+    """Stamp of each segment, one object for those of one video."""
+    column = shards.by_segment["stamp"]
+    begins = np.ones(len(column), np.bool_)
+    begins[1:] = (column[1:] != column[:-1]).any(axis=1)
+    stamps: list[Any] = list(map(tuple, column[begins].tolist()))
+    return map(stamps.__getitem__, (np.cumsum(begins) - 1).tolist())

@@ -15,6 +15,7 @@ from egofeat.store.reading.mapping import Piece
 from egofeat.store.reading.places import Places
 from egofeat.store.reading.selection import Addresses
 from egofeat.store.reading.shards import UNFIT, Shards
+from egofeat.store.reading.stamps import Seen
 
 
 class FileRows:
@@ -118,7 +119,14 @@ def refuse_unfit(shards: Shards, recipe: Recipe, tap: str) -> None:
 
 def pieces_of(shards: Shards, tap: str, row_bytes: int) -> Sequence[Piece]:
     """Where all shards have the rows of a tap; none is compressed."""
-    return [piece_of(shards, number, tap, row_bytes) for number in range(len(shards))]
+    of, head = shards.by_shard, shards.form.head
+    columns = (of["name"], of["stamp"], of[f"file/{tap}"], of[f"offset/{tap}"], of["rows"])
+    return [
+        _piece(Seen(f"{shards.folder}/{name}", head, tuple(stamp)), file, offset, rows * row_bytes)
+        for name, stamp, file, offset, rows in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]
 
 
 def piece_of(shards: Shards, number: int, tap: str, row_bytes: int) -> Piece:
@@ -128,11 +136,15 @@ def piece_of(shards: Shards, number: int, tap: str, row_bytes: int) -> Piece:
         MovedError: the shard is another one by now.
         StoreError: the file is behind a link, or has another size.
     """
-    seen, of = shards.seen(number), shards.by_shard
+    of = shards.by_shard
     name, size = str(of[f"file/{tap}"][number]), int(of["rows"][number]) * row_bytes
+    return _piece(shards.seen(number), name, int(of[f"offset/{tap}"][number]), size)
+
+
+def _piece(seen: Seen, name: str, offset: int, size: int) -> Piece:
     if name:
         with seen.reading():
             if (found := PlainFiles(Path(seen.path)).size(name)) != size:
                 raise ValueError(f"its {name} is {found} bytes, and should be {size}")
     file = f"{seen.path}/{name}" if name else seen.path
-    return Piece(file, int(of[f"offset/{tap}"][number]), size, seen)
+    return Piece(file, offset, size, seen)

@@ -24,6 +24,7 @@ from egofeat.store.files import remove_leftovers, temporary_path
 from egofeat.store.formats.registry import format_of, is_shard
 from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.reading.kept import NAME, Index, Kept, read_index, write_index
+from egofeat.store.reading.packing import Packed
 from egofeat.store.reading.selection import select
 from egofeat.store.reading.shards import Opened, Shards
 from egofeat.store.reading.stamps import NONE, TIMES, Listed, stamp_at
@@ -150,7 +151,7 @@ def _joined(store: Path, description: Description, shards: Shards) -> Index:
     if asked is not None:
         known = {name: getattr(table, name) for name in ("ids", "videos", "starts", "stops")}
         table = replace(asked.take(selection.told), dataset=description.dataset, **known)
-    order = np.argsort(table.ids, kind="stable")
+    order = Packed.of(np.argsort(table.ids, kind="stable"))
     return Index(shards, selection.chosen, len(selection.stale), table, order)
 
 

@@ -19,7 +19,7 @@ from egofeat.store.description import Description
 from egofeat.store.formats.registry import format_of
 from egofeat.store.formats.shard import ShardFormat
 from egofeat.store.reading.columns import ColumnFile, write_columns
-from egofeat.store.reading.packing import PackedColumns, PackedTable
+from egofeat.store.reading.packing import Packed, PackedColumns, PackedTable
 from egofeat.store.reading.shards import UNFIT, Shards
 from egofeat.store.reading.stamps import FIELDS, NONE, Listed, settled
 from egofeat.store.table import Table
@@ -47,8 +47,8 @@ class Index:
     """How many segments the manifest no longer asks for."""
     table: Table
     """What is known of those that count."""
-    order: NDArray[np.int64]
-    """[rows] of the table, by id."""
+    by_id: Packed
+    """[rows] of the table, sorted by id."""
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the shards' segments, of those that count."""
@@ -114,7 +114,7 @@ def write_index(
     }
     if index:
         table = index.table
-        columns |= {"skipped": index.chosen - np.arange(len(table)), "order": index.order}
+        columns |= {"skipped": index.chosen - np.arange(len(table)), "order": index.by_id.whole}
         columns |= {f"table/{name}": getattr(table, name) for name in _COLUMNS}
         columns |= {f"label/{target}": of for target, of in table.labels.items()}
         columns |= {f"published/{name}": of for name, of in table.published.items()}
@@ -236,7 +236,7 @@ def _check_rows(
 def _index(file: ColumnFile, shards: Shards, dataset: str) -> Index:
     said = file.notes.table
     assert said is not None
-    rows, last = said.rows, len(shards.by_segment["id"]) - 1
+    rows, last = said.rows, file.notes.segments - 1
     if rows > last + 1:
         raise ValueError("its segments are not those of its shards")
     labels = {
@@ -263,5 +263,5 @@ def _index(file: ColumnFile, shards: Shards, dataset: str) -> Index:
     chosen = file.column("skipped", "whole", rows, high=last).whole + np.arange(rows)
     if (chosen > last).any():
         raise ValueError("its segments are not those of its shards")
-    order = file.column("order", "whole", rows, high=rows - 1).whole
+    order = file.column("order", "whole", rows, high=rows - 1)
     return Index(shards, chosen, said.stale, table, order)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,24 +65,27 @@ class Addresses:
         first_of -= (np.cumsum(rows) - rows)[shard_of]
         if not np.array_equal(chosen, np.arange(len(lengths))):
             shard_of, first_of, lengths = shard_of[chosen], first_of[chosen], lengths[chosen]
-        self.shard_of: NDArray[np.int64] = shard_of
+        self.shard_of: NDArray[Any] = _narrow(shard_of)
         """[segments] number of each one's shard."""
-        self.first_of: NDArray[np.int64] = first_of
+        self.first_of: NDArray[Any] = _narrow(first_of)
         """[segments] row in that shard of each one's first row."""
         self.lengths: NDArray[np.int64] = lengths
         """[segments] rows of each."""
         self.flat = bool(shards.by_shard["flat"].any())
-        self.firsts: NDArray[np.int64] = np.cumsum(lengths)
+
+    @cached_property
+    def firsts(self) -> NDArray[np.int64]:
         """[segments] number of each one's first row."""
-        self.firsts -= lengths
+        return np.cumsum(self.lengths) - self.lengths
 
     def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Shard of each row, and its row in that shard."""
         if not self.flat:
-            return self.shard_of[rows], self.first_of[rows]
-        segments = np.searchsorted(self.firsts, rows, "right") - 1
-        places: NDArray[np.int64] = self.first_of[segments] + (rows - self.firsts[segments])
-        return self.shard_of[segments], places
+            segments, places = rows, self.first_of[rows].astype(np.int64)
+        else:
+            segments = np.searchsorted(self.firsts, rows, "right") - 1
+            places = self.first_of[segments] + (rows - self.firsts[segments])
+        return self.shard_of[segments].astype(np.int64), places
 
     def column(self, parts: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Pick the rows of a column that stands in parts, one a shard."""
@@ -90,3 +94,9 @@ class Addresses:
         begins = np.cumsum([0, *map(len, parts)])[self.shard_of]
         whole = np.concatenate([np.asarray(part, dtype) for part in parts])
         return np.asarray(whole[runs(begins + self.first_of, self.lengths)])
+
+
+def _narrow(numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Whole numbers in half the memory, where they fit."""
+    fit = not len(numbers) or numbers.max() <= np.iinfo(np.int32).max
+    return numbers.astype(np.int32) if fit else numbers

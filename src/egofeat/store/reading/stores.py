@@ -154,19 +154,19 @@ class FeatureStore(Tabled):
     def _number(self, id_: str) -> int | None:
         """Row of a segment in the table; None where there is none."""
         place = self._place(id_)
-        number = self._index.order[place : place + 1]
+        number = self._index.by_id.whole[place : place + 1]
         return int(number[0]) if len(number) and self.ids[number[0]] == id_ else None
 
     def _place(self, id_: str) -> int:
         """Where an id stands, or would stand, among the sorted ones."""
         # Cut to the width of a column, or NumPy widens all of it; what is longer is not there.
         word = np.array(id_[: self.ids.dtype.itemsize // 4], self.ids.dtype)
-        return int(np.searchsorted(self.ids, word, sorter=self._index.order))
+        return int(np.searchsorted(self.ids, word, sorter=self._index.by_id.whole))
 
     def _neighbours(self, id_: str) -> list[str]:
         """Some ids, of those of many that are sorted around where one would stand."""
         first = max(0, self._place(id_) - _NEAR // 2)
-        near: list[str] = self.ids[self._index.order[first : first + _NEAR]].tolist()
+        near: list[str] = self.ids[self._index.by_id.whole[first : first + _NEAR]].tolist()
         return near
 
     @property
