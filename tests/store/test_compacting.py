@@ -5,6 +5,9 @@ import dataclasses
 import errno
 import fcntl
 import os
+import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -192,3 +195,57 @@ def test_a_disk_that_refuses_is_told_in_a_sentence(make, tmp_path, monkeypatch):
     monkeypatch.setattr(compacting, "sync", failing)
     with pytest.raises(StoreError, match="cannot be written"):
         compact(path)
+
+
+# One process imports NumPy and HDF5 once, and forks a fresh one for every attempt.
+KILLED = """
+import os, random, shutil, signal, sys, time
+from pathlib import Path
+import h5py, zarr
+from egofeat.store import compacting
+compacting.TARGET = 7 * 2 * 5 * 2
+whole, kills = Path(sys.argv[1]), int(sys.argv[2])
+random.seed(int(sys.argv[3]))
+
+def start(path):
+    child = os.fork()
+    if not child:
+        compacting.compact(path)
+        os._exit(0)
+    return child
+
+def copied(name):
+    return Path(shutil.copytree(whole, whole.parent / name))
+
+began = time.monotonic()
+assert os.waitpid(start(copied("timed")), 0)[1] == 0
+seconds = time.monotonic() - began
+killed = 0
+for number in range(kills):
+    path = copied(f"killed{number}")
+    for _ in range(random.randint(1, 3)):
+        child = start(path)
+        time.sleep(random.uniform(0, seconds))
+        os.kill(child, signal.SIGKILL)
+        killed += os.waitpid(child, 0)[1] != 0
+print(killed)
+"""
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_killed_in_earnest_and_given_again_it_ends_with_the_same_rows(
+    make, tmp_path, form, monkeypatch
+):
+    monkeypatch.setattr(compacting, "TARGET", 7 * 2 * 5 * 2)
+    path = made(make, tmp_path, form)
+    before, kills = seen(path), int(os.environ.get("EGOFEAT_KILLS", "8"))
+    words = [sys.executable, "-c", KILLED, str(path), str(kills), str(random.randrange(1 << 30))]
+    run = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert run.returncode == 0, f"{words[-1]}: {run.stderr}"
+    assert int(run.stdout) > 0
+    for number in range(kills):
+        killed = path.with_name(f"killed{number}")
+        assert seen(killed) == before
+        assert compact(killed)[1] == 3
+        assert seen(killed) == before
+        assert verify(killed) == []

@@ -447,18 +447,21 @@ def test_what_the_recipe_does_not_say_is_refused_from_an_index_too(make, tmp_pat
             open_store(path)
 
 
-def test_the_nearest_id_of_many_is_named_at_once(make, tmp_path):
-    ids = [f"P{n % 37:02}_{n}" for n in range(5000)]
+@pytest.mark.parametrize("other", ["P05_6", "Pü_1"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_nearest_id_of_many_is_named_at_once(make, tmp_path, settle, kept, other):
+    ids = [*(f"P{n % 37:02}_{n}" for n in range(5000) if n % 37 != 6), other]
     path = make.store(tmp_path, {"s": make.rows(ids)})
+    settle()
     store = open_store(path)
-    assert "P05_5" in store
-    assert "P05_5x" not in store
-    assert "P05_5" + "x" * 100 not in store
-    assert 5 not in store
+    if kept:
+        store = open_store(path)
+    assert [one in store for one in (ids[0], other, ids[-2])] == [True] * 3
+    assert store[other].tobytes() == store.take(np.array([len(ids) - 1])).tobytes()
+    for absent in ("P05_5x", "P05_5" + "x" * 100, 5, "P05_é", "P05_?", "", "~"):
+        assert absent not in store
     began = time.perf_counter()
-    with pytest.raises(
-        StoreError, match=r"5000 segments and none is 'P05_5x', the nearest is 'P05_5"
-    ):
+    with pytest.raises(StoreError, match=r"segments and none is 'P05_5x', the nearest is 'P05_5"):
         store["P05_5x"]
     assert time.perf_counter() - began < 0.5
 

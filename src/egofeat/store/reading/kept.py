@@ -50,6 +50,24 @@ class Index:
     by_id: Packed
     """[rows] of the table, sorted by id."""
 
+    def place(self, id_: str) -> int:
+        """Where an id stands, or would stand, among the sorted ones."""
+        ids = self._ids
+        word = id_.encode("ascii", "replace") if ids.dtype.kind == "S" else id_
+        # Cut to the width of a column, or NumPy widens all of it; what is longer is not there.
+        width = ids.dtype.itemsize // (1 if ids.dtype.kind == "S" else 4)
+        sought = np.array(word[:width], ids.dtype)
+        return int(np.searchsorted(ids, sought, sorter=self.by_id.whole))
+
+    def ids_at(self, first: int, stop: int) -> list[str]:
+        """Ids of a stretch `[first, stop)` of the sorted ones."""
+        found: list[str] = self._ids[self.by_id.whole[first:stop]].astype(np.str_).tolist()
+        return found
+
+    @property
+    def _ids(self) -> NDArray[Any]:
+        return self.table.narrow_ids if isinstance(self.table, PackedTable) else self.table.ids
+
     def column(self, name: str) -> NDArray[Any]:
         """A column of the shards' segments, of those that count."""
         whole = self.shards.by_segment[name]

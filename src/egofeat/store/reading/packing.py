@@ -118,6 +118,12 @@ class PackedTable(Table):
     def __len__(self) -> int:
         return self.__dict__.get("_rows", None) or len(self.ids)
 
+    @property
+    def narrow_ids(self) -> NDArray[Any]:
+        """[rows] ids, as bytes of ASCII where they are kept so."""
+        packed = self.__dict__.get("_packed", {}).get("ids")
+        return packed.values if packed is not None and packed.runs is None else self.ids
+
     def __getattr__(self, name: str) -> Any:
         packed = self.__dict__.get("_packed", {}).get(name)
         if packed is None:

@@ -153,21 +153,15 @@ class FeatureStore(Tabled):
 
     def _number(self, id_: str) -> int | None:
         """Row of a segment in the table; None where there is none."""
-        place = self._place(id_)
-        number = self._index.by_id.whole[place : place + 1]
-        return int(number[0]) if len(number) and self.ids[number[0]] == id_ else None
-
-    def _place(self, id_: str) -> int:
-        """Where an id stands, or would stand, among the sorted ones."""
-        # Cut to the width of a column, or NumPy widens all of it; what is longer is not there.
-        word = np.array(id_[: self.ids.dtype.itemsize // 4], self.ids.dtype)
-        return int(np.searchsorted(self.ids, word, sorter=self._index.by_id.whole))
+        place = self._index.place(id_)
+        if self._index.ids_at(place, place + 1) != [id_]:
+            return None
+        return int(self._index.by_id.whole[place])
 
     def _neighbours(self, id_: str) -> list[str]:
         """Some ids, of those of many that are sorted around where one would stand."""
-        first = max(0, self._place(id_) - _NEAR // 2)
-        near: list[str] = self.ids[self._index.by_id.whole[first : first + _NEAR]].tolist()
-        return near
+        first = max(0, self._index.place(id_) - _NEAR // 2)
+        return self._index.ids_at(first, first + _NEAR)
 
     @property
     def has_gaze(self) -> bool:
