@@ -10,7 +10,7 @@ from egofeat.device import choose_device, device_name
 from egofeat.engines.board import Board, tidy
 from egofeat.engines.presence import LEASE_S
 from egofeat.extract.extractor import Tally, TaskTally
-from egofeat.extract.shards import key_of, shards_in
+from egofeat.extract.shards import shards_in
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import Unit, units_of
@@ -101,7 +101,7 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
 def _note_failures(share: Share, writer: StoreWriter, compute: Compute) -> None:
     """Forget what is tried again, and note what is not there to be tried."""
     if compute.retry_failed:
-        writer.clear_failures({key_of(segment) for segment in share.wanted})
+        writer.clear_failures(set(share.wanted.keys))
     known = set() if compute.retry_failed else set(share.progress.failures)
     if fresh := [failure for failure in share.missing if failure not in known]:
         writer.record_failures(fresh)
@@ -113,7 +113,7 @@ def _extract(
     """Extract what is left, by this process or by others."""
     again: set[Key] = set()
     for share in shares:
-        again |= {key for key in map(key_of, share.to_extract) if key in share.progress.done}
+        again |= {key for key in share.to_extract.keys if key in share.progress.done}
     units = units_of(
         [shards_in(share.batches) for share in shares],
         [shards_in(share.left) for share in shares],
@@ -186,7 +186,7 @@ def _take_over(
 
 
 def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
-    wanted = {key_of(segment) for segment in share.wanted}
+    wanted = set(share.wanted.keys)
     ids = {id_ for id_, _, _ in wanted}
     failures = [f for f in writer.failures() if (f.id in ids if f.windows else f.key in wanted)]
     failed = sum(not failure.windows for failure in failures)

@@ -16,7 +16,6 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from egofeat.device import device_name
 from egofeat.extract.extractor import Tally
-from egofeat.extract.shards import key_of
 from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.extraction.disk_room import free_bytes, windows_of
 from egofeat.pipelines.extraction.job import Job, plan_job, together
@@ -69,24 +68,25 @@ class _Amount:
 def _forecast(share: Share, together: Sequence[Share], threads: int) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
     amount = _amount(share, threads)
-    there = [segment for segment in share.wanted if key_of(segment) in share.progress.done]
+    wanted = share.wanted
+    there = wanted.where(key in share.progress.done for key in wanted.keys)
     missing = {one.key for one in share.missing}
     if isinstance(job.recipe.plan, Windows):
         bytes_present, bytes_missing = _bytes_of_shards(job.store), None
     else:
         bytes_present = job.rows_of(there) * row_bytes
-        of_missing = [segment for segment in share.wanted if key_of(segment) in missing]
+        of_missing = wanted.where(key in missing for key in wanted.keys)
         bytes_missing = job.rows_of(of_missing) * row_bytes
     rate = _rate_of(share, together)
-    to_extract, wanted = share.to_extract, {key_of(segment) for segment in share.wanted}
+    to_extract, keys = share.to_extract, set(wanted.keys)
     return Forecast(
         store=str(job.store),
-        segments=len(wanted),
+        segments=len(keys),
         splits=share.splits,
         present=len(there),
-        failed=len(wanted - share.progress.done - missing - {key_of(s) for s in to_extract}),
+        failed=len(keys - share.progress.done - missing - set(to_extract.keys)),
         to_extract=len(to_extract),
-        videos=len({segment.video for segment in to_extract}),
+        videos=len(set(to_extract.videos.tolist())),
         missing_segments=len(missing),
         missing_videos=len({one.video for one in share.missing}),
         frames=amount.frames,

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
-from egofeat.segments import Media, Segment
+from egofeat.segments import Media, Segment, Segments
 from egofeat.store import Failure
 from egofeat.store.progress import Progress, Stamp, progress_of
 from egofeat.store.writer import packing
@@ -40,12 +41,12 @@ class Share:
     """Videos whose file is no longer the one that its features were made of."""
 
     @cached_property
-    def wanted(self) -> list[Segment]:
+    def wanted(self) -> Segments:
         """Every segment of the share."""
         return segments_of(self.batches)
 
     @cached_property
-    def to_extract(self) -> list[Segment]:
+    def to_extract(self) -> Segments:
         """Those that are left."""
         return segments_of(self.left)
 
@@ -69,10 +70,7 @@ class Share:
     @property
     def splits(self) -> dict[str, int]:
         """Split to how many segments of it are in the share."""
-        counts: dict[str, int] = {}
-        for segment in self.wanted:
-            counts[segment.split] = counts.get(segment.split, 0) + 1
-        return counts
+        return dict(Counter(self.wanted.splits.tolist()))
 
 
 def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
@@ -93,9 +91,9 @@ def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
     return [_share(job, compute, cut(job.segments, row_bytes), absent, seen) for job in jobs]
 
 
-def segments_of(batches: Iterable[Batch]) -> list[Segment]:
+def segments_of(batches: Iterable[Batch]) -> Segments:
     """Segments of batches, in order."""
-    return [segment for shard in shards_in(batches) for segment in shard.segments]
+    return Segments.join(shard.segments for shard in shards_in(batches))
 
 
 def _share(
@@ -117,13 +115,13 @@ def _share(
         if not (one.windows or one.cause != "damaged" or compute.retry_failed)
         and not (one.video in media and _is_another(media[one.video], one.file))
     }
-    open_ = [s for s in wanted if key_of(s) not in done and key_of(s) not in damaged]
-    for video in dict.fromkeys(segment.video for segment in open_):
+    open_ = wanted.where(key not in done and key not in damaged for key in wanted.keys)
+    for video in dict.fromkeys(open_.videos.tolist()):
         if video not in seen:
             seen.add(video)
             if reason := _absence(job.dataset.media[video]):
                 absent[video] = reason
-    without_media = [segment for segment in open_ if segment.video in absent]
+    without_media = open_.where(video in absent for video in open_.videos.tolist())
     return Share(
         job=job,
         part=compute.part,
@@ -131,7 +129,7 @@ def _share(
         parts_with_work=min(compute.part[1], len(whole)),
         compress=compress,
         progress=progress,
-        left=without(batches, done, damaged | {key_of(s) for s in without_media}),
+        left=without(batches, done, damaged | set(without_media.keys)),
         missing=[
             Failure(s.id, s.video, s.start, s.stop, absent[s.video], MissingMediaError.cause)
             for s in without_media
@@ -146,7 +144,9 @@ def changed_videos(job: Job, segments: Iterable[Segment], progress: Progress) ->
 
     Or from images that the manifest counts otherwise now.
     """
-    stamps = {(s.video, progress.stamps.get(key_of(s))) for s in segments}
+    columns = Segments.of(segments)
+    of_rows = zip(columns.videos.tolist(), map(progress.stamps.get, columns.keys), strict=True)
+    stamps = set(of_rows)
     media = job.dataset.media
     return sorted({video for video, stamp in stamps if stamp and _is_changed(media[video], stamp)})
 
