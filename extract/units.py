@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from egofeat.extract.shards import Shard, cut, key_of, shards_in
+from egofeat.extract.shards import Shard, cut, shards_in
 from egofeat.extract.video import FrameSource
 from egofeat.extract.video.files import stamp_of
-from egofeat.segments import Media, Segment
+from egofeat.segments import Media, Segment, Segments
 from egofeat.store import Key
 
 
@@ -28,8 +28,9 @@ class Unit:
     def cost(self) -> tuple[float, int]:
         """What decoding it takes, to compare: seconds of video; of whole videos, their bytes."""
         of_video: dict[str, list[tuple[float, float]]] = {}
-        for segment in {s.id: s for segments in self.segments for s in segments}.values():
-            of_video.setdefault(segment.video, []).append((segment.start, segment.stop))
+        whole = Segments.join(self.segments)
+        for (_, start, stop), video in dict(zip(whole.keys, whole.videos, strict=True)).items():
+            of_video.setdefault(video, []).append((start, stop))
         seconds, size = 0.0, 0
         for video, spans in of_video.items():
             reached = 0.0
@@ -76,13 +77,10 @@ def units_of(
         for shard in shards:
             of_tasks = found.setdefault(names[task][shard.number], [None] * len(left))
             of_tasks[task] = shard
-    units = [
-        Unit(
-            name,
-            tuple(shards),
-            {s.video: media[s.video] for shard in shards if shard for s in shard.segments},
-            any(key_of(s) in again for shard in shards if shard for s in shard.segments),
-        )
-        for name, shards in found.items()
-    ]
+    units = []
+    for name, of_tasks in found.items():
+        whole = Segments.join(shard.segments for shard in of_tasks if shard)
+        of_unit = {video: media[video] for video in dict.fromkeys(whole.videos.tolist())}
+        is_again = any(key in again for key in whole.keys)
+        units.append(Unit(name, tuple(of_tasks), of_unit, is_again))
     return sorted(units, key=lambda unit: unit.cost, reverse=True)

@@ -105,8 +105,8 @@ class Segments(Sequence[Segment]):
     def join(cls, parts: "Iterable[Sequence[Segment]]") -> "Segments":
         """One after the other."""
         of = [Segments.of(part) for part in parts]
-        if not of:
-            return cls.of(())
+        if len(of) < 2:
+            return of[0] if of else cls.of(())
         targets = dict.fromkeys(target for part in of for target in part.labels)
         frames = any(part.source_frames is not None for part in of)
         names = ("ids", "videos", "starts", "stops", "splits", "groups")
