@@ -1,11 +1,11 @@
-"""What a store costs when it is large: opening, listing, one id, a batch, what is done.
+"""What a store costs when it is large: opening, listing, one id, a batch, what is done, verify.
 
-    python bench/scale.py [--rows 1000000] [--folder DIR] [--of CHECKOUT]
+    python bench/scale.py [--rows 1000000] [--a-shard 100] [--folder DIR] [--of CHECKOUT]
 
-Makes stores of a quarter, a half and all of the rows, a hundred rows a shard and fifty a video,
-cut and written as extraction does but for `fsync`, and measures each step in a process of its own:
+Makes stores of a hundredth, a tenth and all of the rows, a hundred rows a shard and fifty a video,
+written as extraction does but for `fsync`, and measures each step in a process of its own:
 seconds of the wall and the peak of its memory, without the index that readers keep (`first`) and
-with it (`again`). The steps of a quarter, a half and the whole stand in one line, so that what does
+with it (`again`). The steps of the three stand in one line, so that what does
 not grow in a straight line is seen. `--of` measures the code of another checkout.
 A million rows are 0.9 GB of disk, and 10 minutes of two cores.
 """
@@ -21,7 +21,6 @@ from unittest import mock
 
 import numpy as np
 
-from egofeat.extract.shards import cut
 from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Segment
 from egofeat.store import ShardRows, StoreWriter
@@ -36,6 +35,7 @@ STEPS = {
     "one missing id": "s = open_store(path); t = clock(); missing(s)",
     "list_stores": "list_stores(path)",
     "what is done": "len(progress_of(path).done)",
+    "verify": "verify(path)",
 }
 """Python of each step; what it prepares stands before `t = clock()`."""
 PROBE = """
@@ -43,7 +43,7 @@ import time
 from pathlib import Path
 import numpy as np
 from egofeat.errors import StoreError
-from egofeat.store import list_stores, open_store, progress_of
+from egofeat.store import list_stores, open_store, progress_of, verify
 def missing(store):
     try:
         store["P07_12345x"]
@@ -58,7 +58,7 @@ print(seconds, int(peak.split()[1]) / 1024)
 """
 
 
-def make_store(folder: Path, rows: int) -> Path:
+def make_store(folder: Path, rows: int, a_shard: int) -> Path:
     """Write a store of made-up features."""
     segments = tuple(
         Segment(
@@ -86,12 +86,13 @@ def make_store(folder: Path, rows: int) -> Path:
         writer = StoreWriter.open(
             folder, Dataset("scale", {}, segments, classes), recipe, made_with={}
         )
-        for shard in (shard for batch in cut(segments, 128) for shard in batch.shards):
-            count = len(shard.segments)
-            starts = np.array([segment.start for segment in shard.segments])
+        for first in range(0, rows, a_shard):
+            part = segments[first : first + a_shard]
+            count = len(part)
+            starts = np.array([segment.start for segment in part])
             rows_of = ShardRows(
-                ids=[segment.id for segment in shard.segments],
-                videos=[segment.video for segment in shard.segments],
+                ids=[segment.id for segment in part],
+                videos=[segment.video for segment in part],
                 starts=starts,
                 stops=starts + 3,
                 clipped=np.zeros(count, np.bool_),
@@ -99,7 +100,7 @@ def make_store(folder: Path, rows: int) -> Path:
                 taps={"gap": rng.standard_normal((count, *SHAPE)).astype(np.float16)},
                 media_stamps=np.full((count, 4), -1),
             )
-            writer.write_shard(shard.name, rows_of)
+            writer.write_shard(f"{first:08}", rows_of)
     return writer.path
 
 
@@ -147,15 +148,18 @@ def report(stores: list[Path], source: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--a-shard", type=int, default=100, help="rows of a shard")
     parser.add_argument("--folder", type=Path, help="keep the stores here, or use those that are")
     parser.add_argument("--of", type=Path, default=Path(__file__).parents[1], help="a checkout")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         stores = []
-        for rows in (options.rows // 4, options.rows // 2, options.rows):
+        for rows in (options.rows // 100, options.rows // 10, options.rows):
             there = list((folder / str(rows)).glob("scale/*/store.json"))
-            stores.append(there[0].parent if there else make_store(folder / str(rows), rows))
+            stores.append(
+                there[0].parent if there else make_store(folder / str(rows), rows, options.a_shard)
+            )
         print("rows:", *(f"{path.parents[1].name:>20}" for path in stores))
         report(stores, options.of.resolve())
 
