@@ -29,7 +29,7 @@ from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset
 from egofeat.store import Key, StoreWriter
-from egofeat.store.files import WORK, Strangers
+from egofeat.store.files import WORK, Strangers, remove_leftovers
 
 __all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
 
@@ -87,10 +87,13 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
         for share, writer in zip(shares, writers, strict=True):
             _note_failures(share, writer, compute)
         if board:
-            strangers = Strangers(job.store / name for job in jobs for name in ("", "shards"))
+            folders = [job.store / name for job in jobs for name in ("", "shards")]
+            strangers = Strangers(folders)
             tally = _extract(shares, writers, board, compute)
             tally = both(tally, _take_over(shares, writers, board, compute))
             strangers.remove(LEASE_S, [(one.machine, one.pid) for one in board.others()[0]])
+            for folder in folders:
+                remove_leftovers(folder, worker)
         reports = [
             _report(share, writer, done, tally.seconds)
             for share, writer, done in zip(shares, writers, tally.tasks, strict=True)

@@ -1,9 +1,12 @@
 """Temporary files of other machines: taken away after a lease, never under a living writer."""
 
+import subprocess
+import sys
+
 import pytest
 
 from egofeat.store import files
-from egofeat.store.files import Strangers, temporary_path
+from egofeat.store.files import Strangers, remove_leftovers, temporary_path
 
 
 @pytest.fixture
@@ -18,6 +21,22 @@ def of(folder, machine, pid, name):
     path = folder / f".tmp~1of1~{machine}~{pid}~{name}"
     path.write_bytes(b"half")
     return path
+
+
+def test_what_dead_processes_of_this_machine_left_goes_at_once_and_of_the_living_stays(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    machine = files.this_machine()
+    dead = [of(tmp_path, machine, 2**22 + n, f"{n}.h5") for n in range(2)]
+    (tmp_path / f".tmp~2of2~{machine}~{2**22}~c.zarr" / "d").mkdir(parents=True)
+    living = of(tmp_path, machine, process.pid, "a.h5")
+    far = of(tmp_path, "far", 2**22, "b.h5")
+    own, other = (temporary_path(tmp_path / "c.h5", worker) for worker in ("mine", "2of2"))
+    for path in (own, other):
+        path.write_bytes(b"half")
+    remove_leftovers(tmp_path, "mine")
+    process.communicate(b"\n")
+    assert not any(path.exists() for path in dead)
+    assert sorted(tmp_path.iterdir()) == sorted([living, far, other])
 
 
 def test_only_what_is_still_after_a_lease_and_of_nobody_alive_goes(tmp_path, clock):

@@ -64,15 +64,17 @@ def is_of_the_living(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path, worker: str) -> None:
-    """Remove what a killed run of `worker` left on this host.
+    """Remove what killed processes of this machine left, and what `worker` of this process did.
 
     Whether a process of another host still lives cannot be known at once: what it left is for
     `Strangers`, and `verify` tells of it.
     """
-    for path in folder.glob(f"{PREFIX}{worker}~*"):
+    own = f"{PREFIX}{worker}~{this_machine()}~{os.getpid()}~"
+    for path in folder.glob(f"{PREFIX}*"):
         host, pid = _owner(path)
-        if host == this_machine() and (pid == os.getpid() or not _is_alive(pid)):
-            remove(path)
+        if path.name.startswith(own) or (host == this_machine() and not _is_alive(pid)):
+            with contextlib.suppress(FileNotFoundError):  # another was quicker
+                remove(path)
 
 
 def remove(path: Path) -> None:
