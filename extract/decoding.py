@@ -68,6 +68,11 @@ class Stretch:
     wanted: tuple[Wanted, ...]
     """`[lanes]` what each takes."""
 
+    @property
+    def segments(self) -> tuple[tuple[Segment, ...], ...]:
+        """`[lanes]` segments of which it has something."""
+        return tuple(tuple(segment for segment, _ in of.plans) for of in self.wanted)
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -144,8 +149,11 @@ def decode(
         further: told the stretches after the first, for any thread.
     """
     if isinstance(work, Stretch):
-        with work.source.again() as source:
-            yield from _decode_stretch(work, source, lanes)
+        try:
+            with work.source.again() as source:
+                yield from _decode_stretch(work, source, lanes)
+        except MediaError as error:
+            yield from _all_failed(work.segments, error)
         return
     yield Begun(work.unit)
     try:
@@ -214,7 +222,7 @@ def _decode_stretch(
         yield from told
         yield from last.values()
     except MediaError as error:
-        segments = [tuple(segment for segment, _ in wanted.plans) for wanted in stretch.wanted]
+        segments = list(stretch.segments)
         for one in failed:
             segments[one.lane] += one.segments
         yield from _all_failed(segments, error)
