@@ -121,7 +121,7 @@ class _Ledger:
     def __init__(self, done: Callable[[Unit], None]) -> None:
         self._done = done
         self._unit_of: dict[int, Unit] = {}
-        """Number of a shard to its unit; the shards of a unit have one number."""
+        """Each shard, itself, to its unit: of another cut, another has its number or its name."""
         self._missing: dict[str, int] = {}
         """Name of a unit to its shards that are not settled."""
         self._lock = threading.Lock()
@@ -131,14 +131,14 @@ class _Ledger:
         if unit.name in self._missing:
             return False
         shards = [shard for shard in unit.shards if shard]
-        self._unit_of |= {shard.number: unit for shard in shards}
+        self._unit_of |= {id(shard): unit for shard in shards}
         self._missing[unit.name] = len(shards)
         return True
 
     def settle(self, shard: Shard) -> None:
         """A shard is published, or has nothing to publish."""
-        unit = self._unit_of[shard.number]
-        if not any(shard is own for own in unit.shards):
+        unit = self._unit_of.get(id(shard))
+        if unit is None:
             return  # what was whole of one, at the end before its time
         with self._lock:
             self._missing[unit.name] -= 1

@@ -13,13 +13,14 @@ from PIL import Image
 from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2 import functional as image_ops
 
-from egofeat.errors import MediaError, RequestError
+from egofeat.errors import MediaError, MissingMediaError, RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.stretches import divide
 from egofeat.extract.video import open_video
+from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
-from egofeat.pipelines.extraction import disk_room, extract
+from egofeat.pipelines.extraction import disk_room, extract, job
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe import Uniform
 from egofeat.segments import Dataset, Media, Segment
@@ -169,6 +170,41 @@ def test_videos_that_threads_share_give_the_same_bits(
     assert (divided.failed, divided.frames) == (0, whole.frames)
     assert counted[:2] == [1, 1]
     assert min(counted[2:]) >= 5
+
+
+def test_a_video_that_goes_while_threads_share_it_costs_its_own_segments(
+    encoder, config, tmp_path, monkeypatch
+):
+    """The stretches that were not begun cannot be opened any more; another video can."""
+    options = {"x264-params": "keyint=30:log-level=none"}
+    films = [encoder(tmp_path / f"{name}.mp4", frames=60, options=options) for name in "ab"]
+    segments = [Segment(f"{v}{k}", v, k * 0.4, k * 0.4 + 0.3) for v in "ab" for k in range(5)]
+
+    def gone(source):
+        if source.path == films[0]:
+            raise MissingMediaError(f"{source.path} does not exist")
+        return again(source)
+
+    again = PyavSource.again
+    monkeypatch.setattr(PyavSource, "again", gone)
+    monkeypatch.setattr("egofeat.extract.stretches.STRETCH_S", 0.1)
+    report = extract.run(config, data_set(films, segments))
+    assert (report.extracted, report.failed) == (6, 4)
+    failures = progress_of(Path(report.store)).failures
+    assert {(one.id, one.cause) for one in failures} == {(f"a{k}", "missing") for k in range(1, 5)}
+
+
+def test_stores_of_other_segments_share_a_decode(dataset, config, monkeypatch):
+    """A shard of one and a shard of the other have one number and are not alike."""
+    monkeypatch.setattr("egofeat.extract.shards.MAX_ROWS", 3)
+    few = replace(dataset, segments=dataset.segments[1:])
+    jobs = [
+        job.plan_job(replace(config, taps=("gap",)), dataset),
+        job.plan_job(replace(config, taps=("block1",), frames=2), few),
+    ]
+    jobs[1] = replace(jobs[1], dataset=dataset)
+    report = extract.run_jobs(jobs, config)
+    assert [(one.extracted, one.failed) for one in report.stores] == [(9, 0), (8, 0)]
 
 
 def test_parts_on_several_machines_make_one_store(dataset, config, tmp_path, monkeypatch):
