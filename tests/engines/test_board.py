@@ -1,10 +1,12 @@
 """Units on a board: taken once, given back by the dead, and done for good."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -127,8 +129,10 @@ def test_a_unit_said_to_be_done_is_opened_again_for_who_finds_it_undone(tmp_path
         assert one.take("u1")
         one.done("u1")
         assert two.undone(["u1", "u2"]) == ["u2"]
+        assert two.count_undone({"u1", "u2"}) == 1
         two.reopen(["u1", "u2"])
         assert two.undone(["u1", "u2"]) == ["u1", "u2"]
+        assert two.count_undone({"u1", "u2"}) == 2
         assert two.take("u1")
 
 
@@ -163,10 +167,47 @@ def test_a_folder_that_was_taken_away_meanwhile_is_made_again(tmp_path):
     second = Board(tmp_path / "board", "two")
     (tmp_path / "board" / "workers" / f"{second.worker}.json").unlink()
     first.close(early=False)
+    assert second.count_undone({"u1"}) == 1
     assert second.take("u1")
     second.done("u1")
     assert second.undone(["u1"]) == []
     second.close(early=False)
+
+
+def test_what_is_done_of_very_many_is_told_at_once(tmp_path, monkeypatch):
+    """A supervisor asks twice a second: it opens what was taken, and of that what is new."""
+    units = frozenset(f"{number:05d}" for number in range(20_000))
+    read, text = [], Path.read_text
+
+    def told(path):
+        if path.name.isdigit():
+            read.append(path.name)
+        return text(path)
+
+    monkeypatch.setattr(Path, "read_text", told)
+    with Board(tmp_path, "worker") as worker, Board(tmp_path, "supervisor") as board:
+        for unit in ("00001", "00002", "00003"):
+            assert worker.take(unit)
+        worker.done("00001")
+        read.clear()
+        assert board.count_undone(units) == len(units) - 1
+        worker.done("00002")
+        assert board.count_undone(units) == len(units) - 2
+    assert sorted(set(read)) == ["00001", "00002", "00003"]
+    assert read.count("00001") == 1
+
+
+def test_a_claim_that_cannot_be_read_is_neither_done_nor_free(tmp_path, monkeypatch):
+    """NFS says ESTALE of a file that another has replaced meanwhile."""
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with Board(tmp_path, "one") as one, Board(tmp_path, "two") as two:
+        assert one.take("u1")
+        monkeypatch.setattr(Path, "read_text", stale)
+        assert two.undone(["u1"]) == ["u1"]
+        assert two.free(["u1"]) == []
 
 
 def test_a_number_given_to_another_process_is_not_that_of_the_dead(tmp_path):

@@ -13,7 +13,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,7 +52,7 @@ class Board:
         self._own: set[str] = set()
         """Units that it has taken, and that are not done."""
         self._finished: set[str] = set()
-        """Units that it has done, whether that could be written down or not."""
+        """Units that are done: its own, whether that could be written down or not, and others'."""
         with writing(folder):
             self._make_folders()
             self._presence = Presence(folder / "workers", worker, told)
@@ -68,9 +68,8 @@ class Board:
         """Take a unit; False where another has it, or it is done."""
         path = self._units / unit
         with writing(path):
-            self._make_folders()  # who was the last to leave may just have taken them away
             try:
-                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+                descriptor = self._create(path)
             except FileExistsError:
                 return False
             self._own.add(unit)
@@ -94,6 +93,7 @@ class Board:
         for unit in units:
             if self._holder(unit) == _DONE:
                 (self._units / unit).unlink(missing_ok=True)
+                self._finished.discard(unit)
 
     @property
     def deaths(self) -> Counter[str]:
@@ -106,8 +106,14 @@ class Board:
 
     def undone(self, units: Iterable[str]) -> list[str]:
         """Those that are not done."""
-        own = self._finished
-        return [unit for unit in units if unit not in own and self._holder(unit) != _DONE]
+        return [unit for unit in units if not self._is_done(unit)]
+
+    def count_undone(self, units: Set[str]) -> int:
+        """How many are not done: quick for very many, since the folder is asked for its names."""
+        with contextlib.suppress(FileNotFoundError):
+            for unit in units.intersection(os.listdir(self._units)):
+                self._is_done(unit)
+        return len(units - self._finished)
 
     def bury(self, worker: str) -> bool:
         """Forget a worker that has died or was ended; whether it had."""
@@ -143,12 +149,28 @@ class Board:
         with contextlib.suppress(OSError):
             self.close(early=kind is not None)
 
+    def _create(self, path: Path) -> int:
+        """Make a file that must not be there, and open it."""
+        how = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        try:
+            return os.open(path, how)
+        except FileNotFoundError:  # who was the last to leave has just taken the folders away
+            self._make_folders()
+            return os.open(path, how)
+
+    def _is_done(self, unit: str) -> bool:
+        if unit not in self._finished and self._holder(unit) == _DONE:
+            self._finished.add(unit)
+        return unit in self._finished
+
     def _holder(self, unit: str) -> str | None:
-        """Who has it, or `done`; None where nobody has."""
+        """Who has it, or `done`; None where nobody has, empty where that cannot be read."""
         try:
             return (self._units / unit).read_text()
         except FileNotFoundError:
             return None
+        except OSError:  # NFS: it was replaced while it was read
+            return ""
 
     def _is_free(self, unit: str) -> bool:
         """Whether nobody has it, any more."""

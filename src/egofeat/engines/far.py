@@ -98,12 +98,12 @@ def keep_showing(
     Raises:
         EgofeatError: see `keep_working`.
     """
-    ledger = Ledger(board)
+    ledger, wanted = Ledger(board), frozenset(units)
     with show(more=ledger.more) as progress:
 
         def left() -> int:
             ledger.look(progress)
-            return len(board.undone(units))
+            return board.count_undone(wanted)
 
         keep_working(engine, work, left)
         ledger.look(progress)
