@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -208,6 +209,38 @@ def test_a_claim_that_cannot_be_read_is_neither_done_nor_free(tmp_path, monkeypa
         monkeypatch.setattr(Path, "read_text", stale)
         assert two.undone(["u1"]) == ["u1"]
         assert two.free(["u1"]) == []
+
+
+def test_of_two_that_take_a_dead_ones_name_at_once_one_has_it(tmp_path, monkeypatch):
+    """Many workers begin in one moment, in a folder of workers that were killed."""
+    dies_with(tmp_path)
+    read, quicker = presence.read, []
+
+    def slowly(path):
+        said = read(path)
+        if not quicker:
+            quicker.append(None)
+            quicker[0] = Board(tmp_path, "other")
+        return said
+
+    monkeypatch.setattr(presence, "read", slowly)
+    with Board(tmp_path, "other") as slower:
+        (first,) = quicker
+        assert (first.worker, slower.worker) == ("other", "other.2")
+        assert first.take("u1")
+        assert slower.free(["u1"]) == []
+        first.close(early=False)
+
+
+def test_a_worker_whose_folder_was_taken_away_says_again_that_it_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr(presence, "BEAT_S", 0.02)
+    with Board(tmp_path / "board", "one"):
+        shutil.rmtree(tmp_path / "board")
+        for _ in range(200):
+            if (tmp_path / "board" / "workers" / "one.json").exists():
+                return
+            threading.Event().wait(0.02)
+    pytest.fail("it is silent")
 
 
 def test_a_number_given_to_another_process_is_not_that_of_the_dead(tmp_path):

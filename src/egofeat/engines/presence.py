@@ -72,7 +72,6 @@ class Presence:
         self._told = told
         self._beats = 0
         self._over = threading.Event()
-        folder.mkdir(parents=True, exist_ok=True)
         self.name = self._register(name)
         self._beat()
         self._thread = threading.Thread(target=self._go_on, daemon=True)
@@ -102,19 +101,27 @@ class Presence:
     def _register(self, name: str) -> str:
         number = 1
         while True:
+            self._folder.mkdir(parents=True, exist_ok=True)
             numbered = name if number == 1 else f"{name}.{number}"
             self._path = self._folder / f"{numbered}.json"
             try:
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             except FileExistsError:
-                said = read(self._path)
-                if said and is_over(said):
-                    with contextlib.suppress(FileNotFoundError):  # another was quicker
-                        self._path.replace(self._folder / f".{numbered}~{said.token}")
-                else:
+                if not self._inherits(numbered):
                     number += 1
-                continue
+                    continue
             return numbered
+
+    def _inherits(self, name: str) -> bool:
+        """Whether the process of this name has ended, and no other takes its name."""
+        said = read(self._path)
+        if said is None or not is_over(said):
+            return False
+        try:
+            (self._folder / f".{name}~{said.token}~heir").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     def _go_on(self) -> None:
         while not self._over.wait(BEAT_S):
@@ -131,6 +138,7 @@ class Presence:
             "told": dict(self._told()),
         }
         beside = self._folder / f".{self.name}~{self.token}"
+        self._folder.mkdir(parents=True, exist_ok=True)  # who left last may have taken it away
         beside.write_text(json.dumps(said))
         beside.replace(self._path)
 
