@@ -1,5 +1,6 @@
 """How far workers are: what each tells, and what all of them have told."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
@@ -9,6 +10,7 @@ from typing import Any
 from egofeat import console
 from egofeat.engines.board import Board
 from egofeat.engines.crew import Engine, Work, keep_working
+from egofeat.engines.presence import Said
 from egofeat.words import counted
 
 
@@ -40,14 +42,17 @@ class Far:
 
 
 class Ledger:
-    """What the workers of a board have told, dead ones too.
+    """What the workers of this process have told, dead ones too; not those of others on its board.
 
     Args:
-        board: that they work on.
+        board: that they work on, called like this process and numbered.
     """
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._called = re.compile(re.escape(board.worker) + r"\.\d+")
+        self._before = {one.token for of in board.others() for one in of}
+        """Of workers that a process before this one had."""
         self._began = time.monotonic()
         self._alive = 0
         self._told: dict[str, Mapping[str, Any]] = {}
@@ -56,7 +61,7 @@ class Ledger:
     def look(self, progress: console.Advance) -> None:
         """See what they have told since, and tell it on."""
         units, steps = self._sum("units"), self._sum("steps")
-        alive, dead = self._board.others()
+        alive, dead = (list(filter(self._is_own, of)) for of in self._board.others())
         self._alive = len(alive)
         self._told |= {one.token: one.told for one in [*alive, *dead] if one.told}
         progress(self._sum("units") - units, round(self._sum("steps") - steps))
@@ -81,6 +86,9 @@ class Ledger:
         """Sums of the numbers of a task; none where nobody told any."""
         of_all = [told["tasks"][task] for told in self._told.values()]
         return [sum(numbers) for numbers in zip(*of_all, strict=True)]
+
+    def _is_own(self, one: Said) -> bool:
+        return one.token not in self._before and bool(self._called.fullmatch(one.name))
 
     def _sum(self, name: str) -> float:
         return sum(float(told[name]) for told in self._told.values())
