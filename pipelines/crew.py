@@ -87,6 +87,7 @@ def _number(name: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number < 2**31 or (name != "gpus" and number == 0):
+    of_workers = name == "workers" and not number.is_integer()
+    if not 0 <= number < 2**31 or (name != "gpus" and number == 0) or of_workers:
         raise RequestError(f"`ray` has {name}={text}: give a number")
     return number

@@ -87,6 +87,19 @@ def test_a_sentence_keeps_its_exit_code():
     assert raised.value.exit_code == RequestError.exit_code
 
 
+def test_work_that_is_left_without_room_for_a_worker_is_said():
+    """Not taken for done: of a cluster without what each needs, or of which all nodes are lost."""
+    engine = Scripts(0, [])
+    with pytest.raises(RequestError, match="no room for a worker"):
+        keep_working(engine, print, lambda: 5)
+    assert engine.log == ["close"]
+    engine = Scripts(1, ["node lost"])
+    seats = engine.seats
+    engine.seats = lambda: seats() if len(engine.log) < 1 else []
+    with pytest.raises(RequestError, match="no room for a worker"):
+        keep_working(engine, print, lambda: 5)
+
+
 def test_seats_that_come_later_are_used():
     engine = Scripts(1, ["over", "over"])
     seats = engine.seats

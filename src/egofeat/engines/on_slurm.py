@@ -30,33 +30,45 @@ class Array(Engine):
             each asks for.
 
     Raises:
-        RequestError: submitit is not installed, or Slurm is not there.
+        RequestError: submitit is not installed, Slurm is not there, or `nodes` is no number.
     """
 
     def __init__(self, folder: Path, needs: Mapping[str, str]) -> None:
         submitit = _submitit()
         asked = dict(needs)
-        self._number = int(asked.pop("nodes", "1"))
+        nodes = asked.pop("nodes", "1")
+        self._number = int(nodes) if nodes.isdecimal() else 0
+        if not self._number:
+            raise RequestError(f"`slurm` has nodes={nodes}: give a number of jobs")
         cluster = asked.pop("cluster", "slurm")
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
             self._executor.update_parameters(**_parameters(asked, cluster))
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise RequestError(f"`slurm` cannot be used: {said}") from None
-        self._started: dict[Seat, Any] = {}
+            raise _refused(error) from None
+        self._submitted = False
+        self._waiting: dict[Seat, Any] = {}
+        """Jobs of the array that nobody has asked for yet."""
 
     def seats(self) -> list[Seat]:
         """As many as were asked for."""
         return [Seat(n + 1) for n in range(self._number)]
 
     def start(self, work: Work, seat: Seat) -> Worker:
-        """Submit the array with the first of them; a job that died is submitted by itself."""
-        if not self._started:
-            with self._executor.batch():
-                for one in self.seats():
-                    self._started[one] = self._executor.submit(Resumed(work), one)
-        job = self._started.pop(seat, None) or self._executor.submit(Resumed(work), seat)
+        """Submit the array with the first of them; a job that died is submitted by itself.
+
+        Raises:
+            RequestError: Slurm refuses it.
+        """
+        try:
+            if not self._submitted:
+                with self._executor.batch():
+                    for one in self.seats():
+                        self._waiting[one] = self._executor.submit(Resumed(work), one)
+                self._submitted = True
+            job = self._waiting.pop(seat, None) or self._executor.submit(Resumed(work), seat)
+        except (RuntimeError, OSError) as error:  # what `sbatch` says, or that it is not there
+            raise _refused(error) from None
         return _Job(job)
 
     def close(self) -> None:
@@ -102,6 +114,11 @@ class _Job(Worker):
         """Cancel the job."""
         with contextlib.suppress(Exception):
             self._job.cancel(check=False)
+
+
+def _refused(error: Exception) -> RequestError:
+    said = " ".join(str(error).split())[:200]
+    return RequestError(f"`slurm` cannot be used: {said}")
 
 
 def _parameters(asked: Mapping[str, str], cluster: str) -> dict[str, Any]:

@@ -108,7 +108,9 @@ def test_options_of_workers_that_do_not_go_together_are_refused(config, dataset)
         ({"devices": ("all", "cpu")}, "alone"),
         ({"devices": ("cpu", "cpu"), "device": "cpu"}, "leave it out"),
         ({"slurm": "nodes"}, "name=value"),
+        ({"slurm": "cluster=local,nodes=0"}, "give a number of jobs"),
         ({"ray": "auto,gpus=many"}, "give a number"),
+        ({"ray": "auto,workers=0.5"}, "give a number"),
     ):
         with pytest.raises(RequestError, match=words):
             extract.run(replace(config, **wrong), dataset)
