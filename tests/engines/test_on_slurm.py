@@ -46,7 +46,8 @@ def test_what_sbatch_refuses_is_a_sentence(tmp_path, monkeypatch):
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("sbatch", "srun"):
-        (tools / name).write_text("#!/bin/sh\necho error: invalid partition specified >&2; exit 1\n")
+        script = "#!/bin/sh\necho error: invalid partition specified >&2; exit 1\n"
+        (tools / name).write_text(script)
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tools), os.environ["PATH"]]))
     array = Array(tmp_path / "logs", {"partition": "none", "nodes": "2"})
