@@ -111,7 +111,7 @@ class Board:
     def count_undone(self, units: Set[str]) -> int:
         """How many are not done: quick for very many, since the folder is asked for its names."""
         with contextlib.suppress(FileNotFoundError):
-            for unit in units.intersection(path.name for path in self._units.iterdir()):
+            for unit in units & {path.name for path in self._units.iterdir()}:
                 self._is_done(unit)
         return len(units - self._finished)
 
