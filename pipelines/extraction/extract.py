@@ -175,16 +175,16 @@ def _take_over(
 ) -> Tally:
     """Extract what other parts have left whose workers died, or were ended."""
     tally = no_tally(len(shares))
-    splits = shares[0].job.splits
-    for number in range(1, compute.part[1] + 1):
-        of_part = worker_name((number, compute.part[1]), splits)
-        if number == compute.part[0] or not board.bury(of_part):
-            continue
-        part = replace(compute, part=(number, compute.part[1]))
+    own, parts = compute.part
+    names = [worker_name((n, parts), shares[0].job.splits) for n in range(1, parts + 1)]
+    others = {name: n for n, name in enumerate(names, 1) if n != own}
+    for name in board.died(others):
+        part = replace(compute, part=(others[name], parts))
         theirs = shares_of([share.job for share in shares], part)
         if any(share.left for share in theirs):
-            console.note(f"part {number}/{compute.part[1]} has ended early: it is done here")
+            console.note(f"part {others[name]}/{parts} has ended early: it is done here")
             tally = both(tally, _extract(theirs, writers, board, part))
+        board.bury(name)  # only now: should this process die too, another part goes on
     return tally
 
 

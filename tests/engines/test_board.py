@@ -105,6 +105,28 @@ def test_a_worker_of_another_machine_is_dead_when_it_is_silent_for_a_lease(tmp_p
         assert board.free(["u1"]) == ["u1"]
 
 
+def test_whether_workers_of_other_machines_have_died_is_waited_for(tmp_path, clock, monkeypatch):
+    """One speaks again, one leaves, and one is silent for a lease."""
+    with Board(tmp_path, "mine") as board:
+        for name in ("speaks", "leaves", "silent", "another"):
+            other_machine(tmp_path, name, 1)
+        waited = []
+
+        def wait(seconds):
+            waited.append(seconds)
+            clock[0] += seconds
+            other_machine(tmp_path, "speaks", len(waited) + 1)
+            (tmp_path / "workers" / "leaves.json").unlink(missing_ok=True)
+
+        monkeypatch.setattr("egofeat.engines.board.time.sleep", wait)
+        assert board.died(["speaks", "leaves", "silent", "mute"]) == ["silent"]
+        assert presence.LEASE_S <= sum(waited) < presence.LEASE_S + 2
+        board.bury("speaks")
+        assert (tmp_path / "workers" / "speaks.json").exists()
+        monkeypatch.setattr("egofeat.engines.board.time.sleep", pytest.fail)
+        assert board.died([]) == []
+
+
 def test_a_claim_that_was_never_signed_is_free_after_a_lease(tmp_path, clock):
     with Board(tmp_path, "mine") as board:
         (tmp_path / "units" / "u1").touch()
@@ -121,8 +143,9 @@ def test_who_ends_early_gives_back_what_it_had_and_is_no_death(tmp_path):
         assert [one.name for one in other.others()[1]] == ["mine"]
         assert other.take("u1")
         assert not other.deaths
-        assert other.bury("mine")
-        assert not other.bury("mine")
+        assert other.died(["mine"]) == ["mine"]
+        other.bury("mine")
+        assert other.died(["mine"]) == []
 
 
 def test_a_unit_said_to_be_done_is_opened_again_for_who_finds_it_undone(tmp_path):

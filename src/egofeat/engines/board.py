@@ -12,8 +12,9 @@ folder that is lost costs what was under way.
 import contextlib
 import os
 import shutil
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from egofeat.engines.presence import Presence, Said, Watch
 from egofeat.store.damage import writing
 
 _DONE = "done"
+_LOOK_EVERY_S = 0.5
 
 
 class Board:
@@ -115,12 +117,25 @@ class Board:
                 self._is_done(unit)
         return len(units - self._finished)
 
-    def bury(self, worker: str) -> bool:
-        """Forget a worker that has died or was ended; whether it had."""
-        dead = [one for one in self.others()[1] if one.name == worker]
-        for one in dead:
-            (self.folder / "workers" / f"{one.name}.json").unlink(missing_ok=True)
-        return bool(dead)
+    def died(self, workers: Collection[str]) -> list[str]:
+        """Those of these workers that have died, or were ended, and are not buried.
+
+        Of another machine's that is told by its silence: this takes until each has been heard of
+        once more, or has been silent for a lease.
+        """
+        first = self._said_by(workers)
+        while True:
+            now = self._said_by(workers)
+            dead = [one.name for one in self.others()[1] if one.name in now]
+            if not any(now[name] == first.get(name) for name in now.keys() - dead):
+                return dead
+            time.sleep(_LOOK_EVERY_S)
+
+    def bury(self, worker: str) -> None:
+        """Forget a worker that has died or was ended: what it left is done."""
+        for one in self.others()[1]:
+            if one.name == worker:
+                self._watch.path_of(worker).unlink(missing_ok=True)
 
     def others(self) -> tuple[list[Said], list[Said]]:
         """Who else works here, and who has died or was ended before the work was over."""
@@ -148,6 +163,15 @@ class Board:
     def __exit__(self, kind: object, *_: object) -> None:
         with contextlib.suppress(OSError):
             self.close(early=kind is not None)
+
+    def _said_by(self, workers: Collection[str]) -> dict[str, bytes]:
+        """What stands in the files of those that say something."""
+        said = {}
+        for one in self._watch.everyone():
+            if one.name in workers:
+                with contextlib.suppress(OSError):  # it has just left
+                    said[one.name] = self._watch.path_of(one.name).read_bytes()
+        return said
 
     def _create(self, path: Path) -> int:
         """Make a file that must not be there, and open it."""

@@ -169,9 +169,13 @@ class Watch:
         found = [read(path) for path in sorted(self._folder.glob("*.json"))]
         return [said for said in found if said]
 
+    def path_of(self, name: str) -> Path:
+        """The file of a process."""
+        return self._folder / f"{name}.json"
+
     def is_dead(self, name: str, token: str) -> bool:
         """Whether the process of this token, which bore this name, works no longer."""
-        path = self._folder / f"{name}.json"
+        path = self.path_of(name)
         said = read(path)
         if said is None:
             return self.is_silent(path)
