@@ -1,5 +1,6 @@
 """Which workers the options ask for, and where the work is planned then."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +11,7 @@ from egofeat.device import choose_device
 from egofeat.engines.crew import Engine, Seat
 from egofeat.engines.local import Processes
 from egofeat.engines.on_ray import Actors
-from egofeat.engines.on_slurm import Array
+from egofeat.engines.on_slurm import NUMBERS, Array
 from egofeat.errors import RequestError
 from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.options import Compute
@@ -24,9 +25,15 @@ def settled(asked: _Asked) -> _Asked:
     Where others do the work, it is planned on the processor.
 
     Raises:
-        RequestError: a device that is not there.
+        RequestError: a device that is not there, or what no engine takes.
     """
     devices = asked.devices
+    if asked.ray:
+        _of_ray(asked.ray)
+    if asked.slurm:
+        _of_slurm(asked.slurm)
+    if (devices or asked.ray or asked.slurm) and asked.device != "auto":
+        raise RequestError("`device` is of this process alone: leave it out")
     if "all" in devices:
         if devices != ("all",):
             raise RequestError("`devices` all goes with no other: give it alone")
@@ -37,8 +44,6 @@ def settled(asked: _Asked) -> _Asked:
     if len(devices) == 1:
         return replace(asked, devices=(), device=devices[0])
     if devices or asked.ray or asked.slurm:
-        if asked.device != "auto":
-            raise RequestError("`device` is of this process alone: leave it out")
         return replace(asked, devices=devices, device="cpu")
     return asked
 
@@ -54,10 +59,9 @@ def engine_of(asked: Compute, logs: Path) -> Engine | None:
         RequestError: what it needs is not installed, or does not answer.
     """
     if asked.ray:
-        address, *needs = asked.ray.split(",")
-        return Actors(address, {name: _number(name, text) for name, text in _pairs("ray", needs)})
+        return Actors(*_of_ray(asked.ray))
     if asked.slurm:
-        return Array(logs, dict(_pairs("slurm", asked.slurm.split(","))))
+        return Array(logs, _of_slurm(asked.slurm))
     return Processes(asked.devices) if asked.devices else None
 
 
@@ -72,22 +76,42 @@ def threads_of(asked: int | None, seat: Seat) -> int:
     return asked or share
 
 
-def _pairs(option: str, words: list[str]) -> list[tuple[str, str]]:
-    pairs = [word.partition("=") for word in words]
-    for name, equals, text in pairs:
-        if not (name and equals and text):
-            raise RequestError(f"`{option}` has {name or 'an empty word'}: give name=value")
-    return [(name, text) for name, _, text in pairs]
+def _of_ray(text: str) -> tuple[str, dict[str, float]]:
+    """Address of a cluster, and what a worker needs."""
+    address, *words = text.split(",")
+    needs: dict[str, float] = {}
+    for name, value in _pairs("ray", words).items():
+        if name not in ("gpus", "cpus", "workers"):
+            raise RequestError(f"`ray` has {name}: choose gpus, cpus or workers")
+        try:
+            needs[name] = float(value)
+        except ValueError:
+            needs[name] = math.nan
+        if name == "workers" and not needs[name].is_integer():
+            needs[name] = math.nan
+        if not (0 if name == "gpus" else 1e-3) <= needs[name] < 2**31:
+            least = {"gpus": "0 or more", "cpus": "more than 0", "workers": "1 or more"}[name]
+            raise RequestError(f"`ray` has {name}={value}: give {least}")
+    return address, needs
 
 
-def _number(name: str, text: str) -> float:
-    if name not in ("gpus", "cpus", "workers"):
-        raise RequestError(f"`ray` has {name}: choose gpus, cpus or workers")
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    of_workers = name == "workers" and not number.is_integer()
-    if not 0 <= number < 2**31 or (name != "gpus" and number == 0) or of_workers:
-        raise RequestError(f"`ray` has {name}={text}: give a number")
-    return number
+def _of_slurm(text: str) -> dict[str, str]:
+    """What the jobs of an array are given."""
+    needs = _pairs("slurm", text.split(","))
+    for name in NUMBERS:
+        value = needs.get(name, "1")
+        if not (value.isascii() and value.isdecimal() and 0 < int(value) < 2**31):
+            raise RequestError(f"`slurm` has {name}={value}: give a whole number, 1 or more")
+    return needs
+
+
+def _pairs(option: str, words: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if not (name and value):
+            raise RequestError(f"`{option}` has {word or 'an empty word'}: give name=value")
+        if name in pairs:
+            raise RequestError(f"`{option}` has {name} twice: give it once")
+        pairs[name] = value
+    return pairs

@@ -198,7 +198,8 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
         segments=len(wanted),
         splits=share.splits,
         extracted=done.extracted,
-        skipped=max(0, len(wanted) - done.extracted - failed),
+        # Of parts that were taken over, more was extracted than is wanted here.
+        skipped=max(0, len(wanted & writer.done()) - done.extracted),
         failed=failed,
         lost_windows=sum(failure.windows for failure in failures),
         failures=sum_up(failures, share.job.dataset.media),

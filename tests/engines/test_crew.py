@@ -50,7 +50,7 @@ def at_once(monkeypatch):
 
 def test_dead_workers_are_started_again_and_those_who_are_done_are_not(capsys):
     engine = Scripts(2, ["signal 9", "over", "over"])
-    keep_working(engine, print, lambda: 5)
+    keep_working(engine, print, lambda: 5 if engine.scripts else 0)
     starts = [entry for entry in engine.log if entry != "close"]
     assert starts == [("start", 1), ("start", 2), ("start", 1)]
     assert engine.log[-1] == "close"
@@ -67,9 +67,9 @@ def test_workers_that_die_one_after_the_other_end_it():
     engine = Scripts(1, ["exit status 3"] * 9)
     with pytest.raises(EgofeatError, match="one after the other, the last with exit status 3"):
         keep_working(engine, print, lambda: 5)
-    left = iter([9, 8, 7, 6, 5, 4, 3, 2, 1])
+    left = iter([9, 8, 7, 6, 5, 4, 3, 0])
     engine = Scripts(1, ["exit status 3"] * 6 + ["over"])
-    keep_working(engine, print, lambda: next(left))  # each has made something first
+    keep_working(engine, print, lambda: next(left, 0))  # each has made something first
 
 
 def test_what_ends_one_worker_for_good_ends_all():
@@ -90,13 +90,13 @@ def test_a_sentence_keeps_its_exit_code():
 def test_work_that_is_left_without_room_for_a_worker_is_said():
     """Not taken for done: of a cluster without what each needs, or of which all nodes are lost."""
     engine = Scripts(0, [])
-    with pytest.raises(RequestError, match="no room for a worker"):
+    with pytest.raises(EgofeatError, match="no room for a worker, and work is left"):
         keep_working(engine, print, lambda: 5)
     assert engine.log == ["close"]
     engine = Scripts(1, ["node lost"])
     seats = engine.seats
     engine.seats = lambda: seats() if len(engine.log) < 1 else []
-    with pytest.raises(RequestError, match="no room for a worker"):
+    with pytest.raises(EgofeatError, match="no room for a worker, and work is left"):
         keep_working(engine, print, lambda: 5)
 
 
@@ -112,3 +112,8 @@ def test_seats_that_come_later_are_used():
     engine.seats = more
     keep_working(engine, print, lambda: 5 if engine.numbers < 2 else 0)
     assert ("start", 1) in engine.log
+
+
+def test_workers_that_end_with_work_left_are_no_success():
+    with pytest.raises(EgofeatError, match="workers have ended, and work is left"):
+        keep_working(Scripts(1, ["over"]), print, lambda: 5)

@@ -36,12 +36,6 @@ def test_a_job_that_died_is_submitted_by_itself(tmp_path):
     assert array._executor.seats == [1, 2, 3, 2]
 
 
-@pytest.mark.parametrize("nodes", ["x", "0", "-1", "1.5"])
-def test_a_number_of_jobs_that_is_none_is_refused(tmp_path, nodes):
-    with pytest.raises(RequestError, match="give a number of jobs"):
-        Array(tmp_path, {"cluster": "local", "nodes": nodes})
-
-
 def test_what_sbatch_refuses_is_a_sentence(tmp_path, monkeypatch):
     tools = tmp_path / "tools"
     tools.mkdir()

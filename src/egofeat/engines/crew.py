@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from egofeat import console
-from egofeat.errors import EgofeatError, RequestError
+from egofeat.errors import EgofeatError
 
 MOST_DEATHS = 3
 """Of workers one after the other, while not one unit is done."""
@@ -104,8 +104,8 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
         left: asked again and again for the number of units that are not done.
 
     Raises:
-        RequestError: there is room for no worker.
-        EgofeatError: workers die again and again, or one met what ends them all.
+        EgofeatError: there is room for no worker, workers die again and again, or one met what
+            ends them all.
     """
     workers: dict[Seat, Worker] = {}
     over: set[Seat] = set()
@@ -117,10 +117,11 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
                 if least and len(workers) < len(seats) and seat not in {*workers, *over}:
                     workers[seat] = engine.start(work, seat)
             if not workers:
-                if least and not over:
-                    raise RequestError(
-                        "there is no room for a worker, and work is left: ask for less of what "
-                        "each needs, or give the same command again when there is room"
+                if least and left():
+                    why = "workers have ended" if over else "there is no room for a worker"
+                    raise EgofeatError(
+                        f"{why}, and work is left: ask for less of what each needs, or give the "
+                        "same command again"
                     )
                 return
             time.sleep(_LOOK_EVERY_S)

@@ -69,7 +69,7 @@ class Ledger:
     def more(self) -> str:
         """What people want to know besides: who works, how fast, and what is lost."""
         rate = self.decoded / max(time.monotonic() - self._began, 1e-9)
-        said = [counted(self._alive, "workers"), f"{rate:.0f} frames/s"]
+        said = [counted(self._alive, "workers")] * bool(self._alive) + [f"{rate:.0f} frames/s"]
         return ", ".join(said + [f"{self.failures:,} failed"] * bool(self.failures))
 
     @property

@@ -19,6 +19,8 @@ _NAMES = {
     "constraint": "slurm_constraint",
 }
 """What is typed, to what submitit calls it; everything else goes to `sbatch` as it is."""
+NUMBERS = ("nodes", "gpus", "cpus", "mem", "time")
+"""Those that are whole numbers, from 1 on."""
 
 
 class Array(Engine):
@@ -30,16 +32,13 @@ class Array(Engine):
             each asks for.
 
     Raises:
-        RequestError: submitit is not installed, Slurm is not there, or `nodes` is no number.
+        RequestError: submitit is not installed, or Slurm is not there.
     """
 
     def __init__(self, folder: Path, needs: Mapping[str, str]) -> None:
         submitit = _submitit()
         asked = dict(needs)
-        nodes = asked.pop("nodes", "1")
-        self._number = int(nodes) if nodes.isdecimal() else 0
-        if not self._number:
-            raise RequestError(f"`slurm` has nodes={nodes}: give a number of jobs")
+        self._number = int(asked.pop("nodes", "1"))
         cluster = asked.pop("cluster", "slurm")
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)

@@ -107,10 +107,15 @@ def test_options_of_workers_that_do_not_go_together_are_refused(config, dataset)
         ({"devices": ("cuda:97", "cpu")}, "not available"),
         ({"devices": ("all", "cpu")}, "alone"),
         ({"devices": ("cpu", "cpu"), "device": "cpu"}, "leave it out"),
+        ({"devices": ("cpu",), "device": "cpu"}, "leave it out"),
         ({"slurm": "nodes"}, "name=value"),
-        ({"slurm": "cluster=local,nodes=0"}, "give a number of jobs"),
-        ({"ray": "auto,gpus=many"}, "give a number"),
-        ({"ray": "auto,workers=0.5"}, "give a number"),
+        ({"slurm": "cluster=local,nodes=0"}, "nodes=0: give a whole number, 1 or more"),
+        ({"slurm": "cluster=local,time=abc"}, "time=abc: give a whole number, 1 or more"),
+        ({"slurm": "cluster=local,cpus=1,cpus=2"}, "cpus twice"),
+        ({"ray": "auto,gpus=many"}, "gpus=many: give 0 or more"),
+        ({"ray": "auto,workers=1.5"}, "workers=1.5: give 1 or more"),
+        ({"ray": "auto,cpus=inf"}, "cpus=inf: give more than 0"),
+        ({"ray": "auto,cpu=1"}, "choose gpus, cpus or workers"),
     ):
         with pytest.raises(RequestError, match=words):
             extract.run(replace(config, **wrong), dataset)
