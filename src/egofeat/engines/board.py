@@ -117,6 +117,12 @@ class Board:
                 self._is_done(unit)
         return len(units - self._finished)
 
+    def take_back(self) -> None:
+        """Let others have what workers of this process had that it has ended: none died of it."""
+        for unit in set(os.listdir(self._units)) - self._finished:
+            if (self._holder(unit) or "").startswith(f"{self.worker}."):
+                (self._units / unit).unlink(missing_ok=True)
+
     def died(self, workers: Collection[str]) -> list[str]:
         """Those of these workers that have died, or were ended, and are not buried.
 

@@ -1,5 +1,6 @@
 """How far workers are: what each tells, and what all of them have told."""
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
@@ -113,6 +114,11 @@ def keep_showing(
             ledger.look(progress)
             return board.count_undone(wanted)
 
-        keep_working(engine, work, left)
+        try:
+            keep_working(engine, work, left)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                board.take_back()
+            raise
         ledger.look(progress)
     return ledger

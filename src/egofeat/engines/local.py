@@ -37,7 +37,8 @@ class _Process(Worker):
     def __init__(self, work: Work, seat: Seat) -> None:
         context = multiprocessing.get_context("spawn")
         self._hears, says = context.Pipe(duplex=False)
-        self._process = context.Process(target=_main, args=(says, work, seat))
+        # Not waited for by a process that ends for any other reason.
+        self._process = context.Process(target=_main, args=(says, work, seat), daemon=True)
         self._process.start()
         says.close()
 
