@@ -112,14 +112,13 @@ class Board:
 
     def count_undone(self, units: Set[str]) -> int:
         """How many are not done: quick for very many, since the folder is asked for its names."""
-        with contextlib.suppress(FileNotFoundError):
-            for unit in units & {path.name for path in self._units.iterdir()}:
-                self._is_done(unit)
+        for unit in units & self._taken():
+            self._is_done(unit)
         return len(units - self._finished)
 
     def take_back(self) -> None:
         """Let others have what workers of this process had that it has ended: none died of it."""
-        for unit in set(os.listdir(self._units)) - self._finished:
+        for unit in self._taken() - self._finished:
             if (self._holder(unit) or "").startswith(f"{self.worker}."):
                 (self._units / unit).unlink(missing_ok=True)
 
@@ -187,6 +186,13 @@ class Board:
         except FileNotFoundError:  # who was the last to leave has just taken the folders away
             self._make_folders()
             return os.open(path, how)
+
+    def _taken(self) -> set[str]:
+        """Units that somebody has, or that are done."""
+        try:
+            return {path.name for path in self._units.iterdir()}
+        except FileNotFoundError:
+            return set()
 
     def _is_done(self, unit: str) -> bool:
         if unit not in self._finished and self._holder(unit) == _DONE:
