@@ -68,11 +68,6 @@ class Stretch:
     wanted: tuple[Wanted, ...]
     """`[lanes]` what each takes."""
 
-    @property
-    def segments(self) -> tuple[tuple[Segment, ...], ...]:
-        """`[lanes]` segments of which it has something."""
-        return tuple(tuple(segment for segment, _ in of.plans) for of in self.wanted)
-
 
 @dataclass(frozen=True)
 class Begun:
@@ -153,7 +148,7 @@ def decode(
             with work.source.again() as source:
                 yield from _decode_stretch(work, source, lanes)
         except MediaError as error:
-            yield from _all_failed(work.segments, error)
+            yield from _all_failed(work.work.segments, error)
         return
     yield Begun(work.unit)
     try:
@@ -189,9 +184,9 @@ def _decode_stretch(
     """Each wanted view once, in order of its last frame.
 
     A frame that is damaged costs who wants it. Where the disk fails or the file changes while it is
-    read, all segments fail: the last views, without which none of them is made whole, are held back
-    until that is known; and so are single segments that fail, which a file that is still being
-    written may have tomorrow.
+    read, all segments of the pass fail, also of its other stretches: the last views, without which
+    none of a stretch is made whole, are held back until that is known; and so are single segments
+    that fail, which a file that is still being written may have tomorrow.
 
     Args:
         stretch: what is decoded.
@@ -222,10 +217,7 @@ def _decode_stretch(
         yield from told
         yield from last.values()
     except MediaError as error:
-        segments = list(stretch.segments)
-        for one in failed:
-            segments[one.lane] += one.segments
-        yield from _all_failed(segments, error)
+        yield from _all_failed(stretch.work.segments, error)
 
 
 def _all_failed(lanes: Sequence[tuple[Segment, ...]], error: MediaError) -> Iterator[Failed]:

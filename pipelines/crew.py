@@ -70,8 +70,8 @@ def threads_of(asked: int | None, seat: Seat) -> int:
 
     Of a network on the processor, it is given as many.
     """
-    share = max(1, decoding_threads() // seat.sharing)
-    if seat.sharing > 1 and choose_device(seat.device).type == "cpu":
+    share = max(1, seat.cores or decoding_threads() // seat.sharing)
+    if (seat.cores or seat.sharing > 1) and choose_device(seat.device).type == "cpu":
         torch.set_num_threads(share)
     return asked or share
 

@@ -90,7 +90,7 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
             folders = [job.store / name for job in jobs for name in ("", "shards")]
             strangers = Strangers(folders)
             tally = _extract(shares, writers, board, compute)
-            tally = both(tally, _take_over(shares, writers, board, compute))
+            _take_over(shares, writers, board, compute)
             strangers.remove(LEASE_S, [(one.machine, one.pid) for one in board.others()[0]])
             for folder in folders:
                 remove_leftovers(folder, worker)
@@ -172,9 +172,8 @@ def _itself(unit: Unit) -> Unit:
 
 def _take_over(
     shares: Sequence[Share], writers: Sequence[StoreWriter], board: Board, compute: Compute
-) -> Tally:
+) -> None:
     """Extract what other parts have left whose workers died, or were ended."""
-    tally = no_tally(len(shares))
     own, parts = compute.part
     names = [worker_name((n, parts), shares[0].job.splits) for n in range(1, parts + 1)]
     others = {name: n for n, name in enumerate(names, 1) if n != own}
@@ -183,9 +182,8 @@ def _take_over(
         theirs = shares_of([share.job for share in shares], part)
         if any(share.left for share in theirs):
             console.note(f"part {others[name]}/{parts} has ended early: it is done here")
-            tally = both(tally, _extract(theirs, writers, board, part))
+            _extract(theirs, writers, board, part)
         board.bury(name)  # only now: should this process die too, another part goes on
-    return tally
 
 
 def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
@@ -198,8 +196,7 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
         segments=len(wanted),
         splits=share.splits,
         extracted=done.extracted,
-        # Of parts that were taken over, more was extracted than is wanted here.
-        skipped=max(0, len(wanted & writer.done()) - done.extracted),
+        skipped=len(wanted & writer.done()) - done.extracted,
         failed=failed,
         lost_windows=sum(failure.windows for failure in failures),
         failures=sum_up(failures, share.job.dataset.media),

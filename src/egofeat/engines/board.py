@@ -217,7 +217,7 @@ class Board:
         path = self._units / unit
         if not (self._watch.is_dead(name, token) if token else self._watch.is_silent(path)):
             return False
-        if token and self._supervised:
+        if token and self._supervised and self._watch.has_ended(name, token):
             (self._deaths / f"{unit}~{token}").touch()
         with contextlib.suppress(FileNotFoundError):  # another was quicker
             path.unlink()

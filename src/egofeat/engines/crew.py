@@ -26,6 +26,8 @@ class Seat:
     device: str = "auto"
     sharing: int = 1
     """Workers that share the cores which this one sees."""
+    cores: int = 0
+    """Those that it was given; 0: as many as it sees."""
 
 
 Work = Callable[[Seat], None]
@@ -101,7 +103,7 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
     Args:
         engine: that starts them.
         work: what they do; each ends when nothing is left for it.
-        left: asked again and again for the number of units that are not done.
+        left: asked again and again for how much is not done, in whatever measure.
 
     Raises:
         EgofeatError: there is room for no worker, workers die again and again, or one met what

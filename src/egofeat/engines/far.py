@@ -111,8 +111,10 @@ def keep_showing(
     with show(more=ledger.more) as progress:
 
         def left() -> int:
+            """Three for a unit; one less for each death that it is known to be with."""
             ledger.look(progress)
-            return board.count_undone(wanted)
+            undone = board.count_undone(wanted)
+            return undone and 3 * undone - board.deaths.total()
 
         try:
             keep_working(engine, work, left)

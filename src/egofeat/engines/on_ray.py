@@ -29,14 +29,15 @@ class Actors(Engine):
     def seats(self) -> list[Seat]:
         """As many as there is room for in the cluster, now."""
         there = self._ray.cluster_resources()
-        gpus, cpus = self._each(there)
+        gpus, cpus = self._each()
+        cores = max(1, int(cpus))
         room = there.get("GPU", 0) // gpus if gpus else there.get("CPU", 0) // cpus
         number = int(self._needs.get("workers", room))
-        return [Seat(n + 1) for n in range(number)]
+        return [Seat(n + 1, cores=cores) for n in range(number)]
 
     def start(self, work: Work, seat: Seat) -> Worker:
         """Start an actor, where there is room for it."""
-        gpus, cpus = self._each(self._ray.cluster_resources())
+        gpus, cpus = self._each()
         remote = self._ray.remote(max_restarts=0, num_gpus=gpus, num_cpus=cpus)(_Actor)
         return _OfActor(self._ray, remote.remote(), work, seat)
 
@@ -45,10 +46,13 @@ class Actors(Engine):
         if self._owns:
             self._ray.shutdown()
 
-    def _each(self, there: Mapping[str, float]) -> tuple[float, float]:
-        """GPUs and processors of one worker."""
-        gpus = self._needs.get("gpus", 1.0 if there.get("GPU", 0) else 0.0)
-        return gpus, self._needs.get("cpus", 1.0)
+    def _each(self) -> tuple[float, float]:
+        """GPUs and processors of one worker: by default a GPU, and its share of the smallest node."""
+        there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        with_gpu = [node for node in there if node.get("GPU", 0)]
+        gpus = self._needs.get("gpus", 1.0 if with_gpu else 0.0)
+        shares = [node.get("CPU", 0) * gpus // node["GPU"] for node in with_gpu] if gpus else []
+        return gpus, self._needs.get("cpus", max(1.0, min(shares, default=1.0)))
 
 
 class _Actor:

@@ -181,6 +181,11 @@ class Watch:
             return self.is_silent(path)
         return said.token != token or is_over(said) or self.is_silent(path)
 
+    def has_ended(self, name: str, token: str) -> bool:
+        """Whether that is certain: silence may be that of a machine that was taken away."""
+        said = read(self.path_of(name))
+        return said is not None and (said.token != token or is_over(said))
+
     def is_silent(self, path: Path) -> bool:
         """Whether a file has been seen unchanged for the length of a lease."""
         try:

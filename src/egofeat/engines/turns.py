@@ -37,6 +37,7 @@ def take_turns(
         give_up: records that a unit cannot be made, `WHY`.
     """
     left: Sequence[str] = list(units)
+    board.free(left)  # what the one had in whose place this worker is
     while left:
         deaths = board.deaths
         yield make(name for name in left if not deaths[name] and board.take(name))
