@@ -47,7 +47,7 @@ class Actors(Engine):
             self._ray.shutdown()
 
     def _each(self) -> tuple[float, float]:
-        """GPUs and processors of one worker: by default a GPU, and its share of the smallest node."""
+        """GPUs and processors of a worker: by default a GPU, and its share of the smallest node."""
         there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         with_gpu = [node for node in there if node.get("GPU", 0)]
         gpus = self._needs.get("gpus", 1.0 if with_gpu else 0.0)
