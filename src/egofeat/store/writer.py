@@ -23,6 +23,7 @@ from egofeat.store.sidecar.failures import (
     all_failures,
     append_failures,
     failures_path,
+    forget_failures,
     read_failures,
     still_missing,
     write_failures,
@@ -197,10 +198,7 @@ class StoreWriter:
         """Forget that these segments failed, whoever noted it, so that they are tried again."""
         with self._noting:
             for path in self.path.glob("failures-*.jsonl"):
-                failures = read_failures(path)
-                kept = [failure for failure in failures if failure.key not in segments]
-                if len(kept) < len(failures):
-                    write_failures(path, kept, self._worker)
+                forget_failures(path, segments, self._worker)
 
     def close(self) -> None:
         """Leave in this worker's failures only what is wanted and has not been read since."""

@@ -111,6 +111,29 @@ def write_failures(path: Path, failures: Collection[Failure], worker: str) -> No
         sync(path.parent)
 
 
+def forget_failures(path: Path, forgotten: Collection[Key], worker: str) -> None:
+    """Leave failures of these segments out of a file; what others append meanwhile stays in it.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    try:
+        with path.open("rb") as before:
+            read = os.fstat(before.fileno()).st_size
+            failures = read_failures(path)
+            kept = [failure for failure in failures if failure.key not in forgotten]
+            if len(kept) < len(failures):
+                write_failures(path, kept, worker)
+                before.seek(read)
+                if appended := before.read():
+                    with writing(path), path.open("ab") as file:
+                        file.write(appended)
+                        file.flush()
+                        os.fsync(file.fileno())
+    except FileNotFoundError:  # whoever wrote it has nothing to tell any more
+        return
+
+
 def all_failures(
     store: Path, done: Collection[Key], wanted: Collection[Key] | None, tell: Tell = bool
 ) -> list[Failure]:
