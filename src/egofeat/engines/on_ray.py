@@ -14,8 +14,8 @@ class Actors(Engine):
     Nodes that come later are used too; what was with an actor that is lost, others take.
 
     Args:
-        address: of the cluster; `auto` is the one that this machine is part of, or a new one of
-            this machine alone.
+        address: of the cluster; `local` is a new one of this machine alone, `auto` the one that this
+            machine is part of, else `local`.
         needs: `gpus` and `cpus` of a worker, and `workers`, how many: as many as there is room for.
     """
 
@@ -103,14 +103,16 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     quiet: dict[str, Any] = {"log_to_driver": True, "logging_level": "ERROR"}
-    if address != "auto":
+    if address == "local":
+        ray.init(address="local", include_dashboard=False, **quiet)
+    elif address != "auto":
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split())[:200]
             raise RequestError(f"`ray` {address} cannot be reached: {said}") from None
-        return
-    try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
-        ray.init(include_dashboard=False, **quiet)
+    else:
+        try:
+            ray.init(address="auto", **quiet)
+        except ConnectionError:
+            _connect(ray, "local")

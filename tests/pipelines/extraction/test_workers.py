@@ -67,7 +67,7 @@ def alone(dataset, config, tmp_path):
 
 WORKERS = [
     {"devices": ("cpu", "cpu")},
-    pytest.param({"ray": "auto,workers=2,cpus=0.5"}, marks=pytest.mark.slow),
+    pytest.param({"ray": "local,workers=2,cpus=0.5"}, marks=pytest.mark.slow),
     {"slurm": "cluster=local,nodes=2,time=5"},
 ]
 
