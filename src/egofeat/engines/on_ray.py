@@ -14,8 +14,8 @@ class Actors(Engine):
     Nodes that come later are used too; what was with an actor that is lost, others take.
 
     Args:
-        address: of the cluster; `local` is a new one of this machine alone, `auto` the one that this
-            machine is part of, else `local`.
+        address: of the cluster; `local` is a new one of this machine alone, `auto` the one that
+            this machine is part of, else `local`.
         needs: `gpus` and `cpus` of a worker, and `workers`, how many: as many as there is room for.
     """
 
