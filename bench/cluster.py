@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from made import film
 from ratios import machine, options
@@ -152,8 +153,10 @@ def by_ray(config: ExtractConfig, dataset: Dataset, alone: dict[str, bytes], roo
     (root / "sitecustomize.py").write_text(DEADLY)
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *sys.path])
-    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+    cluster: Any = Cluster(
+        initialize_head=True, head_node_args={**node, "include_dashboard": False}
+    )
     nodes = [cluster.add_node(**node) for _ in range(2)]
     out, over, killed = config.out / "ray", threading.Event(), 0
 
