@@ -13,11 +13,14 @@ import av
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from egofeat import console
 from egofeat.pipelines.figures import style
 
+settings.register_profile("untimed", deadline=None)  # the machine may be busy
+settings.load_profile("untimed")
 WIDTH, HEIGHT, BLOCK, BITS = 128, 96, 16, 8
 
 
