@@ -1,9 +1,11 @@
 """The index of a large store: never stale, never believed, and nothing is lost without it."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import os
+import pickle
 import shutil
 import struct
 import threading
@@ -411,6 +413,19 @@ def test_one_thread_writes_an_index_at_a_time(store):
     assert not list(store.glob(".*"))
     assert said(store) == expected
     assert (store / ".index").exists()
+
+
+def test_a_table_from_an_index_travels_and_is_taken_from_as_any_other(store):
+    expected, rows = open_store(store).table, np.array([5, 0])
+    table = pickle.loads(pickle.dumps(open_store(store).table))
+    assert (len(table), table.ids.tolist()) == (9, expected.ids.tolist())
+    assert repr(copy.copy(open_store(store).table)) == repr(expected)
+    found = open_store(store).table.take(rows)
+    assert (len(found), found.ids.tolist()) == (2, expected.ids[rows].tolist())
+    assert found.labels["verb"].tolist() == expected.labels["verb"][rows].tolist()
+    assert open_store(store).table.split_by(expected.ids).counts == dict.fromkeys(expected.ids, 1)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = table.nothing
 
 
 @pytest.mark.parametrize("kind", ["flat", "persons"])
