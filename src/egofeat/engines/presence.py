@@ -16,23 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from egofeat.store.files import this_machine
+from egofeat.store.files import is_running, this_machine
 
 LEASE_S = 30.0
 BEAT_S = 2.0
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is a process of this number on this machine; a zombie is none."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
 
 
 @dataclass(frozen=True)

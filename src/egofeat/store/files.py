@@ -60,7 +60,7 @@ class Strangers:
 def is_of_the_living(path: Path) -> bool:
     """Whether a temporary name is that of a process of this host that lives."""
     host, pid = _owner(path)
-    return host == this_machine() and _is_alive(pid)
+    return host == this_machine() and is_running(pid)
 
 
 def remove_leftovers(folder: Path, worker: str) -> None:
@@ -72,7 +72,7 @@ def remove_leftovers(folder: Path, worker: str) -> None:
     own = f"{PREFIX}{worker}~{this_machine()}~{os.getpid()}~"
     for path in folder.glob(f"{PREFIX}*"):
         host, pid = _owner(path)
-        if path.name.startswith(own) or (host == this_machine() and not _is_alive(pid)):
+        if path.name.startswith(own) or (host == this_machine() and not is_running(pid)):
             with contextlib.suppress(FileNotFoundError):  # another was quicker
                 remove(path)
 
@@ -249,7 +249,8 @@ def this_machine() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def _is_alive(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number on this machine; a zombie is none."""
     if pid == 0:
         return False
     try:
@@ -258,4 +259,6 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
+    with contextlib.suppress(OSError, IndexError):  # Linux tells more
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
