@@ -41,6 +41,10 @@ class DecordSource(FrameSource):
                 f"{len(announced)} or other times: use `decoder` pyav"
             )
 
+    def again(self) -> "DecordSource":
+        """Open the file afresh."""
+        return DecordSource(self.path)
+
     def close(self) -> None:
         """Nothing stays open between scans."""
 

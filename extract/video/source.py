@@ -73,13 +73,13 @@ class FrameSource(ABC):
             gathered[rows == place] = frame
         return gathered
 
+    @abstractmethod
     def again(self) -> "FrameSource":
         """Open the video once more, for another pass at the same time, in any thread.
 
         Raises:
             MediaError: it is not there any more.
         """
-        raise NotImplementedError  # of those that have none
 
     @abstractmethod
     def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]: ...

@@ -46,6 +46,10 @@ class TorchcodecSource(FrameSource):
                 f"{len(self._decoder)} or cannot tell the order: use `decoder` pyav"
             )
 
+    def again(self) -> "TorchcodecSource":
+        """Open the file afresh."""
+        return TorchcodecSource(self.path)
+
     def close(self) -> None:
         """Let go of the decoder, which closes its file."""
         self._decoder = None

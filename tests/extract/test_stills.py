@@ -137,6 +137,9 @@ class Endless(FrameSource):
             Endless.made += 1
             yield index, np.zeros((2, 2, 3), np.uint8)
 
+    def again(self):
+        return Endless(self.path)
+
     def close(self) -> None:
         pass
 
