@@ -7,8 +7,7 @@ Simulated: the published segments are cut, made units and divided in stretches b
 extract; who takes what next follows `take_turns` and `Agenda`. Costs are options, or those of a
 film. Makespan over ideal, 1 is perfect, where ideal is the work of one worker of one thread over
 the number of threads. "parts" is `--part i/n` with a thread a video, "units" what is done now.
-Other rules are tried with `--rows` of a unit, `--stretch-s`, `--most` stretches of a video and
-`--openings`, the videos that a worker may open at a time.
+Other rules are tried with `--rows` of a unit, `--stretch-s` and `--most` stretches of a video.
 
 Measured: made films, one process on one core against two (`--devices cpu,cpu`) on two cores, a
 thread each; 2 is perfect.
@@ -36,6 +35,7 @@ from egofeat.extract import shards, stretches
 from egofeat.extract.decoding import Pass, passes_over
 from egofeat.extract.shards import cut, part, shards_in
 from egofeat.extract.stretches import Wanted, divide
+from egofeat.extract.threads import Openings
 from egofeat.extract.units import Unit, all_units
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.options import ExtractConfig
@@ -88,7 +88,8 @@ class Films:
             last = max(seconds, *(segment.stop for segment in segments))
             times = np.arange(int(last * fps) + 1) / fps
             plans = [(s, PLAN.plan(s.start, s.stop, times, len(times) / fps)) for s in segments]
-            divided = divide([plans], times, anywhere=PLAN.views == 1)
+            entries = np.arange(0, len(times), self._costs.gop)
+            divided = divide([plans], times, entries, anywhere=PLAN.views == 1)
             opening = len(times) * self._costs.packet
             self._known[name] = opening, tuple(map(self._costs.of, divided))
         return self._known[name]
@@ -107,28 +108,26 @@ class Worker:
     passes: deque[Pass] = field(default_factory=deque)
     further: deque[float] = field(default_factory=deque)
     idle: int = 0
-    openings: int = 1000
-    """Videos that it may open at a time."""
+    openings: Openings = field(kw_only=True)
+    opening: int = 0
+    """Videos that it is opening."""
 
     def next(self) -> float | Pass | None:
         """As `Agenda` gives it out over `decode_all`'s passes."""
-        if self.further:
-            return self.further.popleft()
-        if not self.openings:
-            return None
-        while not self.passes:
-            if (unit := next(self.units, None)) is None:
-                return None
-            self.passes.extend(passes_over(unit))
-        return self.passes.popleft()
+        if self.openings.wants(self.opening, len(self.further)):
+            while not self.passes:
+                if (unit := next(self.units, None)) is None:
+                    break
+                self.passes.extend(passes_over(unit))
+            if self.passes:
+                return self.passes.popleft()
+        return self.further.popleft() if self.further else None
 
 
-def by_units(
-    films: Films, units: Sequence[Unit], workers: int, threads: int, openings: int
-) -> float:
+def by_units(films: Films, units: Sequence[Unit], workers: int, threads: int) -> float:
     """Seconds until the last thread is done; workers pull from one list."""
     shared = iter(units)
-    crew = [Worker(shared, openings=openings) for _ in range(workers)]
+    crew = [Worker(shared, openings=Openings(threads)) for _ in range(workers)]
     # (second, order, worker, stretches that it then brings up, seconds of its own after that)
     events: list[tuple[float, int, int, tuple[float, ...]]] = []
     order, over = 0, 0.0
@@ -147,7 +146,8 @@ def by_units(
         if opened:  # the first stretch is for the thread that opened the video
             worker.further.extend(opened[1:])
             at(now + opened[0], number)
-            worker.openings += 1
+            worker.opening -= 1
+            worker.openings.tell(len(opened) - 1)
             for _ in range(worker.idle):
                 at(now, number)
             worker.idle = 0
@@ -155,7 +155,7 @@ def by_units(
             worker.idle += 1
         elif isinstance(task, Pass):
             opening, divided = films.work(task.video, task.segments[0])
-            worker.openings -= 1
+            worker.opening += 1
             at(now + opening, number, divided)
         else:
             at(now + task, number)
@@ -222,9 +222,7 @@ def costs_of(film: Path, costs: Costs) -> Costs:
     )
 
 
-def simulate(
-    segments: Sequence[Segment], films: Films, threads: Sequence[int], openings: int
-) -> None:
+def simulate(segments: Sequence[Segment], films: Films, threads: Sequence[int]) -> None:
     """Print a table for each number of threads a worker."""
     media = {segment.video: Media(Path(segment.video)) for segment in segments}
     units = all_units(segments, [ROW_BYTES], media)
@@ -242,7 +240,7 @@ def simulate(
         for workers in (1, 2, 8, 64):
             ideal = least / (workers * each)
             old = by_parts(films, segments, workers, each) / ideal
-            new = by_units(films, units, workers, each, openings) / ideal
+            new = by_units(films, units, workers, each) / ideal
             print(f"{each:7}  {workers:7}  {ideal:8.0f}  {old:6.2f}  {new:6.2f}", flush=True)
 
 
@@ -285,7 +283,6 @@ def main() -> None:
         stretch_s=stretches.STRETCH_S,
         most=stretches.MOST_STRETCHES,
         threads="16,1",
-        openings=1000,
         rows=shards.MAX_ROWS,
         measure=False,
         films=12,
@@ -303,7 +300,6 @@ def main() -> None:
             read_segments(asked.segments),
             films,
             [int(n) for n in asked.threads.split(",")],
-            asked.openings,
         )
     if asked.measure:
         measure(asked.films, asked.repeats)

@@ -160,22 +160,13 @@ def decode(
                 plans.append(planned)
                 failed += lacking
                 yield Opened(number, planned, (*file, *source.counting))
-            stretches = [
-                Stretch(work, source, file, wanted) for wanted in _divided(source, lanes, plans)
-            ]
+            anywhere = all(lane.plan.views == 1 for lane in lanes)
+            divided = divide(plans, source.times, source.entries, anywhere=anywhere)
+            stretches = [Stretch(work, source, file, wanted) for wanted in divided]
             further(stretches[1:])
             yield from _decode_stretch(stretches[0], source, lanes, failed)
     except MediaError as error:
         yield from _all_failed(work.segments, error)
-
-
-def _divided(
-    source: FrameSource, lanes: Sequence[Lane], plans: Sequence[tuple[Planned, ...]]
-) -> list[tuple[Wanted, ...]]:
-    if not source.has_again:
-        whole = ((one, [view for _, plan in one for view in plan.views]) for one in plans)
-        return [tuple(Wanted(one, tuple(views)) for one, views in whole)]
-    return divide(plans, source.times, anywhere=all(lane.plan.views == 1 for lane in lanes))
 
 
 def _decode_stretch(

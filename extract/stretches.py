@@ -1,7 +1,7 @@
 """A video divided into stretches that are decoded side by side: pure functions.
 
-A stretch is decoded from the key frame before it, so each cut costs half a group of pictures,
-on average. Where it is cut depends on the plans and the video alone, never on who decodes it.
+A stretch is decoded from the key frame before it, so a cut costs the way from there: it is made
+where that is short. Where depends on the plans and the video alone, never on who decodes it.
 """
 
 from bisect import bisect
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from egofeat.recipe import FramePlan, View
 from egofeat.segments import Segment
 
-STRETCH_S = 60.0
-"""Seconds of what a stretch decodes, at least: a group of pictures is a few hundredths of them."""
-APPROACH_S = 1.0
-"""Seconds that are decoded from a key frame on to what is wanted after a gap, at most."""
-MOST_STRETCHES = 16
+STRETCH_S = 15.0
+"""Seconds of what a stretch decodes, at least."""
+DETOUR = 0.1
+"""Of a stretch, what is decoded twice so that the next one can begin, at most."""
+MOST_STRETCHES = 64
 """Of a video; some that are not what they say must be read whole for each."""
 
 Planned = tuple[Segment, FramePlan]
@@ -33,13 +33,18 @@ class Wanted(NamedTuple):
 
 
 def divide(
-    lanes: Sequence[Sequence[Planned]], times: NDArray[np.float64], *, anywhere: bool
+    lanes: Sequence[Sequence[Planned]],
+    times: NDArray[np.float64],
+    entries: NDArray[np.int64],
+    *,
+    anywhere: bool,
 ) -> list[tuple[Wanted, ...]]:
     """Stretches of a video, in order of time, each `[lanes]` what is taken of it; one at least.
 
     Args:
         lanes: what each takes of the whole video.
         times: `[frames]` seconds at which each frame is shown.
+        entries: `[entries]` frames from which decoding can begin, rising from 0.
         anywhere: whether segments have one view, or are divided by their views: then a stretch may
             begin at any of them. Else it begins only where no segment is under way, so that no two
             stretches make a view that segments share.
@@ -51,7 +56,7 @@ def divide(
         for views in ([[view] for view in one[1].views] if anywhere else [one[1].views])
     ]
     spans = sorted((first, last) for *_, first, last in items)
-    begins = _begins(spans, times, anywhere)
+    begins = _begins(spans, times, entries, anywhere)
     stretches: list[list[tuple[dict[str, Planned], list[View]]]] = [
         [({}, []) for _ in lanes] for _ in begins
     ]
@@ -66,21 +71,28 @@ def divide(
 
 
 def _begins(
-    spans: Sequence[tuple[int, int]], times: NDArray[np.float64], anywhere: bool
+    spans: Sequence[tuple[int, int]],
+    times: NDArray[np.float64],
+    entries: NDArray[np.int64],
+    anywhere: bool,
 ) -> list[int]:
     """First frame that each stretch may want, from 0 on, of spans `[first, last]` by first."""
     if not spans:
         return [0]
     firsts, lasts = np.array(spans).T
     before = np.concatenate([[-1], np.maximum.accumulate(lasts)[:-1]])
-    # Seconds that are decoded for a span: its own that are new, and the way to it.
-    fresh = np.maximum(times[lasts] - times[np.maximum(firsts, before)], 0)
-    fresh += np.clip(times[firsts] - times[np.maximum(before, 0)], 0, APPROACH_S)
+    until = np.append(times[1:], times[-1])
+    reached = np.where(before < 0, 0.0, until[before])
+    way = times[firsts] - times[entries[np.searchsorted(entries, firsts, side="right") - 1]]
+    # Seconds that are decoded for a span: its own that are new, and what lies before them.
+    fresh = np.maximum(until[lasts] - np.maximum(times[firsts], reached), 0)
+    fresh += np.clip(times[firsts] - reached, 0, way)
     done = np.cumsum(fresh) - fresh
     least = max(STRETCH_S, float(done[-1] + fresh[-1]) / MOST_STRETCHES)
     begins, begun = [0], 0.0
-    for first, reach, seconds in zip(firsts, before, done, strict=True):
-        if seconds - begun >= least and (anywhere or first > reach):
+    for first, reach, detour, seconds in zip(firsts, before, way, done, strict=True):
+        whole = anywhere or first > reach
+        if whole and seconds - begun >= max(least, detour / DETOUR):
             begins.append(int(first))
             begun = seconds
     return begins

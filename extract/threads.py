@@ -1,5 +1,6 @@
 """Several threads, each with one task at a time, whose events one consumer takes."""
 
+import math
 import os
 import threading
 from collections import deque
@@ -10,6 +11,9 @@ from typing import Generic, TypeVar
 Task = TypeVar("Task")
 Event = TypeVar("Event")
 Item = TypeVar("Item")
+
+_FEW = 5
+"""Threads, of which one at least begins a task: to open a long video takes seconds."""
 
 
 def decoding_threads() -> int:
@@ -36,7 +40,7 @@ def in_threads(
     Args:
         tasks: taken in order, each by the next thread that is free, when it is free.
         work: what a thread does with a task; it may call its second argument with further tasks,
-            for any thread, which come before those that nobody has begun.
+            for any thread, which come before those that nobody has begun; once, even with none.
         threads: how many.
         waiting: how much waits at most for the consumer, as events are weighed, beside what it
             took in one go.
@@ -44,7 +48,7 @@ def in_threads(
         turns: whether threads rest while the consumer works.
     """
     handover: Handover[Event | BaseException] = Handover(threads, waiting, turns=turns)
-    agenda = Agenda(tasks)
+    agenda = Agenda(tasks, threads)
 
     def run() -> None:
         try:
@@ -80,13 +84,18 @@ class Agenda(Generic[Task]):
     """Tasks for several threads, each of which iterates over it.
 
     A thread that finds none waits as long as another is at work, which may bring up further ones.
+    So few are begun at a time: what one machine begins no other can have.
 
     Args:
         tasks: asked for the next one, by one thread at a time, when there is no further one.
+        threads: how many.
     """
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    def __init__(self, tasks: Iterable[Task], threads: int) -> None:
         self._tasks = iter(tasks)
+        self._openings = Openings(threads)
+        self._opening: set[int] = set()
+        """Threads whose task may bring up further ones."""
         self._further: deque[Task] = deque()
         self._at_work: set[int] = set()
         """Threads that have a task."""
@@ -95,15 +104,18 @@ class Agenda(Generic[Task]):
         self._changed = threading.Condition()
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Bring up further tasks."""
+        """Bring up all further tasks that come of one."""
         with self._changed:
+            before = len(self._further)
             self._further.extend(tasks)
+            self._settle(len(self._further) - before)
             self._changed.notify_all()
 
     def leave(self) -> None:
         """Say that this thread brings up no further task."""
         with self._changed:
             self._at_work.discard(threading.get_ident())
+            self._settle(0)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -120,22 +132,62 @@ class Agenda(Generic[Task]):
             self.leave()
             with self._changed:
                 self._changed.wait_for(self._may_go_on)
-                if self._further:
-                    task = self._further.popleft()
-                elif self._over:
-                    return
-                else:
+                if self._begins():
                     self._over = True  # also if the next one cannot be had
                     try:
                         task = next(self._tasks)
                     except StopIteration:
                         continue
                     self._over = False
+                    self._opening.add(threading.get_ident())
+                elif self._further:
+                    task = self._further.popleft()
+                else:
+                    return
                 self._at_work.add(threading.get_ident())
             yield task
 
+    def _begins(self) -> bool:
+        return not self._over and self._openings.wants(len(self._opening), len(self._further))
+
     def _may_go_on(self) -> bool:
-        return bool(self._further) or not self._over or not self._at_work
+        return bool(self._further) or self._begins() or not self._at_work
+
+    def _settle(self, further: int) -> None:
+        """The task of the thread that asks has brought up all that comes of it."""
+        if threading.get_ident() in self._opening:
+            self._opening.remove(threading.get_ident())
+            self._openings.tell(further)
+
+
+class Openings:
+    """How many tasks several threads should begin at a time: enough that none is idle.
+
+    That is told by how many further ones came of those that were begun.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._begun, self._all = 1, _FEW  # until more is known
+
+    def tell(self, further: int) -> None:
+        """So many further tasks came of one."""
+        self._begun += 1
+        self._all += 1 + further
+
+    def wants(self, opening: int, waiting: int) -> bool:
+        """Whether one should be begun, while so many are, and so many further ones wait.
+
+        One at a time is begun ahead, since to begin takes time.
+        """
+        ahead = int(waiting < self._threads)
+        return opening < (ahead if waiting else self.most)
+
+    @property
+    def most(self) -> int:
+        """At a time, where no thread has anything else to do."""
+        needed = math.ceil(self._threads * self._begun / self._all)
+        return max(1, self._threads // _FEW, needed)
 
 
 class Handover(Generic[Item]):

@@ -10,6 +10,9 @@ from egofeat.extract.video.files import stamp_of
 from egofeat.segments import Media, Segment, Segments
 from egofeat.store import Key
 
+_SHARED = 16
+"""Threads of a worker that has many."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -26,20 +29,25 @@ class Unit:
 
     @property
     def cost(self) -> tuple[float, int]:
-        """What decoding it takes, to compare: seconds of video; of whole videos, their bytes."""
+        """What decoding it takes, to compare: seconds of video; of whole videos, their bytes.
+
+        Seconds are those of one of `_SHARED` threads, or of the longest stretch: segments that
+        follow each other without a gap are decoded by one thread.
+        """
         of_video: dict[str, list[tuple[float, float]]] = {}
         whole = Segments.join(self.segments)
         for (_, start, stop), video in dict(zip(whole.keys, whole.videos, strict=True)).items():
             of_video.setdefault(video, []).append((start, stop))
-        seconds, size = 0.0, 0
+        seconds, longest, size = 0.0, 0.0, 0
         for video, spans in of_video.items():
-            reached = 0.0
+            reached = run = 0.0
             for start, stop in sorted(spans):
-                seconds += max(0.0, stop - max(start, reached))
-                reached = max(reached, stop)
+                more = max(0.0, stop - max(start, reached))
+                run = run + more if start < reached else more
+                seconds, longest, reached = seconds + more, max(longest, run), max(reached, stop)
             if math.isinf(reached):
                 size += max(0, stamp_of(self.media[video].path)[0])
-        return seconds, size
+        return max(seconds / _SHARED, longest), size
 
     @property
     def segments(self) -> tuple[Sequence[Segment], ...]:

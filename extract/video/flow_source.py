@@ -51,9 +51,9 @@ class FlowSource(FrameSource):
             yield index, frame
 
     @property
-    def has_again(self) -> bool:
-        """Always, as of images."""
-        return True
+    def entries(self) -> NDArray[np.int64]:
+        """Every frame, as of images."""
+        return self._u.entries
 
     def again(self) -> "FlowSource":
         """Read the same images at the same time."""

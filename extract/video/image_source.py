@@ -68,9 +68,9 @@ class ImageSource(FrameSource):
         self.stop = float(numbers[-1] + 1 - first) / media.fps
 
     @property
-    def has_again(self) -> bool:
-        """Always: what was listed is shared."""
-        return True
+    def entries(self) -> NDArray[np.int64]:
+        """Every frame."""
+        return np.arange(len(self.times))
 
     def again(self) -> "ImageSource":
         """Read the same images at the same time."""

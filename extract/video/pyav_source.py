@@ -69,9 +69,11 @@ class PyavSource(FrameSource):
         return int(begin) * self._index.unit
 
     @property
-    def has_again(self) -> bool:
-        """Whether it can be read from anywhere."""
-        return self._seekable
+    def entries(self) -> NDArray[np.int64]:
+        """The first frame shown at or after each key frame."""
+        if not self._seekable:
+            return super().entries
+        return np.union1d([0], np.searchsorted(self._index.pts, self._index.keys))
 
     def again(self) -> "PyavSource":
         """Open the video once more, for another pass at the same time; it is not indexed again."""

@@ -31,9 +31,9 @@ class FrameSource(ABC):
     shown in a second; -1 of a video file, which carries its own times."""
 
     @property
-    def has_again(self) -> bool:
-        """Whether it can be opened once more without reading where each frame lies."""
-        return False
+    def entries(self) -> NDArray[np.int64]:
+        """`[entries]` frames from which decoding can begin when it is opened once more, rising."""
+        return np.zeros(1, np.int64)
 
     def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield `(index, frame)` for strictly increasing indices, in one pass.

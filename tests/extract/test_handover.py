@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from egofeat.extract.threads import Handover
+from egofeat.extract.threads import Handover, Openings, in_threads
 
 
 def make(handover: Handover[int], items: range, made: list[int]) -> threading.Thread:
@@ -63,3 +63,29 @@ def test_makers_rest_while_the_consumer_works():
         assert len(made) == 4 * batch + 4
     thread.join(timeout=0.1)
     assert list(items) == []
+
+
+def test_few_threads_begin_a_task_where_each_brings_up_many_and_all_where_none_does():
+    """What one machine has begun no other can take; short videos keep every thread busy."""
+    assert Openings(16).most == 4
+    of_long, of_short, alone = Openings(16), Openings(16), Openings(1)
+    for _ in range(100):
+        of_long.tell(30)
+        of_short.tell(0)
+    assert (of_long.most, of_short.most, alone.most) == (3, 16, 1)
+    begun: list[int] = []
+    at_once = threading.Barrier(4)
+
+    def work(task, further):
+        begun.append(task)
+        if task in range(4):  # the other threads wait for what these bring up
+            at_once.wait(5)
+            assert sorted(begun) == [0, 1, 2, 3]
+            at_once.wait(5)
+        if task < 100:
+            further(range(100, 116))
+        yield task
+
+    tasks = iter(range(6))
+    with in_threads(tasks, work, threads=16, waiting=8, weigh=lambda _: 1, turns=False) as events:
+        assert sorted(events) == sorted([*range(6), *list(range(100, 116)) * 6])

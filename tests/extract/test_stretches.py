@@ -10,6 +10,7 @@ from egofeat.segments import Segment
 
 FPS = 5.0
 TIMES = np.arange(6000) / FPS
+EVERY = np.arange(6000)
 spans = st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 900)), min_size=0, max_size=40)
 
 
@@ -23,10 +24,10 @@ def planned(of, views):
     return tuple(plans)
 
 
-@given(spans, spans, st.booleans())
-def test_every_view_is_in_one_stretch_of_its_lane(one, other, anywhere):
+@given(spans, spans, st.booleans(), st.integers(1, 900))
+def test_every_view_is_in_one_stretch_of_its_lane(one, other, anywhere, group):
     lanes = [planned(of, 1 if anywhere else 6) for of in (one, other)]
-    stretches = divide(lanes, TIMES, anywhere=anywhere)
+    stretches = divide(lanes, TIMES, EVERY[::group], anywhere=anywhere)
     for lane, plans in enumerate(lanes):
         ids = [s.id for stretch in stretches for s, _ in stretch[lane].plans]
         assert sorted(ids) == sorted(s.id for s, _ in plans)
@@ -41,11 +42,22 @@ def test_every_view_is_in_one_stretch_of_its_lane(one, other, anywhere):
 
 
 def test_a_long_video_is_cut_at_gaps_and_a_short_one_is_not():
-    minute = round(STRETCH_S * FPS)
-    apart = [(k * minute, minute - 5) for k in range(8)]
-    assert len(divide([planned(apart, 6)], TIMES, anywhere=False)) == 4
-    assert len(divide([planned([(0, 8 * minute)], 6)], TIMES, anywhere=False)) == 1
-    touching = [(k * 100, 110) for k in range(24)]
-    assert len(divide([planned(touching, 6)], TIMES, anywhere=False)) == 1
-    assert len(divide([planned(touching, 1)], TIMES, anywhere=True)) == 8
-    assert len(divide([()], TIMES, anywhere=False)) == 1
+    least = round(STRETCH_S * FPS)
+    apart = [(k * least, least - 5) for k in range(8)]
+    assert len(divide([planned(apart, 6)], TIMES, EVERY, anywhere=False)) == 4
+    assert len(divide([planned([(0, 8 * least)], 6)], TIMES, EVERY, anywhere=False)) == 1
+    touching = [(k * least // 3, least // 3 + 2) for k in range(24)]
+    assert len(divide([planned(touching, 6)], TIMES, EVERY, anywhere=False)) == 1
+    assert len(divide([planned(touching, 1)], TIMES, EVERY, anywhere=True)) == 8
+    assert len(divide([()], TIMES, EVERY, anywhere=False)) == 1
+
+
+def test_a_video_is_cut_where_the_way_from_a_key_frame_is_short():
+    """Key frames 20 s apart: a tenth of a stretch is as much as may be decoded twice."""
+    segments = [(k * 10, 10) for k in range(500)]  # 2 s each, without a gap
+    key = round(20 * FPS)
+    stretches = divide([planned(segments, 1)], TIMES, EVERY[::key], anywhere=True)
+    begins = [min(min(view) for view in stretch[0].views) for stretch in stretches]
+    assert len(begins) == 50
+    assert all(begin % key == 0 for begin in begins)
+    assert len(divide([planned(segments, 1)], TIMES, EVERY[:1], anywhere=True)) == 1

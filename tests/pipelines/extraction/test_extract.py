@@ -165,6 +165,7 @@ def test_videos_that_threads_share_give_the_same_bits(
     monkeypatch.setattr("egofeat.extract.decoding.divide", counting)
     whole = extract.run(config, dataset)
     monkeypatch.setattr("egofeat.extract.stretches.STRETCH_S", 0.1)
+    monkeypatch.setattr("egofeat.extract.stretches.DETOUR", 100.0)
     divided = extract.run(replace(config, out=tmp_path / "divided"), dataset)
     assert bytes_of(Path(whole.store)) == bytes_of(Path(divided.store))
     assert (divided.failed, divided.frames) == (0, whole.frames)
@@ -188,6 +189,7 @@ def test_a_video_that_goes_while_threads_share_it_costs_its_own_segments(
     again = PyavSource.again
     monkeypatch.setattr(PyavSource, "again", gone)
     monkeypatch.setattr("egofeat.extract.stretches.STRETCH_S", 0.1)
+    monkeypatch.setattr("egofeat.extract.stretches.DETOUR", 100.0)
     report = extract.run(config, data_set(films, segments))
     assert (report.extracted, report.failed) == (5, 5)
     failures = progress_of(Path(report.store)).failures
@@ -291,7 +293,7 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(dataset, config):
 class Unlucky:
     """A source whose frame 15 cannot be decoded; the others can."""
 
-    has_again = False
+    entries = np.zeros(1, np.int64)
 
     def __init__(self, source) -> None:
         self.source, self.times, self.stop = source, source.times, source.stop
