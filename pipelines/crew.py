@@ -32,7 +32,7 @@ def settled(asked: _Asked) -> _Asked:
         _of_ray(asked.ray)
     if asked.slurm:
         _of_slurm(asked.slurm)
-    if (devices or asked.ray or asked.slurm) and asked.device != "auto":
+    if asked.has_crew and asked.device != "auto":
         raise RequestError("`device` is of this process alone: leave it out")
     if "all" in devices:
         if devices != ("all",):

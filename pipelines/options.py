@@ -85,6 +85,11 @@ class Crew(Options, panel="Workers"):
         if len(given) > 1:
             raise RequestError(f"`{given[0]}` and `{given[1]}` exclude each other: leave one out")
 
+    @property
+    def has_crew(self) -> bool:
+        """Whether others do the work."""
+        return bool(self.devices or self.ray or self.slurm)
+
 
 class Compute(Device, Batch, Crew, panel="Compute"):
     """How a pass over videos is done; no number of a feature depends on it."""
@@ -162,7 +167,9 @@ class Precision(Options):
     """In what arithmetic a network runs."""
 
     precision: str = option(
-        "Run the network in this precision.", default="float32", choices=("float32", "bf16")
+        "Run the network in this precision; tf32 needs a GPU.",
+        default="float32",
+        choices=("float32", "tf32", "fp16", "bf16"),
     )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from egofeat.device import exact
 from egofeat.errors import RequestError
+from egofeat.extract.backbones.precision import DTYPES
 from egofeat.extract.weights import Weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -103,10 +104,9 @@ class Backbone:
             float32 `{tap: [B, C]}`, `[B, C, h, w]` of images, `[B, t, C, h, w]` of clips:
             time comes before channels, as heads read it.
         """
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
-        batch = batch.to(self.device, dtype, memory_format=layout)
-        with torch.inference_mode(), exact():
+        batch = batch.to(self.device, DTYPES[self.precision], memory_format=layout)
+        with torch.inference_mode(), exact(tf32=self.precision == "tf32"):
             outputs: dict[str, Tensor] = self.module(batch)
             return {tap: _time_first(output.float()) for tap, output in outputs.items()}
 

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import torch
 
-from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Backbone, check_taps
 from egofeat.extract.backbones.modules import as_made
+from egofeat.extract.backbones.precision import DTYPES, check_precision
 from egofeat.extract.backbones.registry import find_backbone
 from egofeat.extract.weights import Weights, choose_weights
-
-PRECISIONS = ("float32", "bf16")
-"""Of a network's arithmetic."""
 
 
 def load(
@@ -23,6 +20,8 @@ def load(
     device: str | torch.device = "cpu",
     precision: str = "float32",
     note: Callable[[str], None] = lambda _: None,
+    *,
+    runs_here: bool = True,
 ) -> Backbone:
     """A frozen backbone, folded and channels-last, on its device.
 
@@ -33,19 +32,22 @@ def load(
             that a package adds has by default those that its constructor gives it.
         taps: outputs to keep; none means the backbone's default tap.
         device: where it runs.
-        precision: `float32` or `bf16`.
-        note: told, in one line, when weights are downloaded, and the sha256 of published
-            ones for which none is published when they are first used.
+        precision: `float32`, `tf32`, `fp16` or `bf16`.
+        note: told, in one line, when weights are downloaded, the sha256 of published ones for
+            which none is published when they are first used, and that a processor is slow at
+            the precision.
+        runs_here: False where the network only tells its shapes, and workers run it: their
+            devices need the precision.
 
     Raises:
-        RequestError: an unknown backbone, tap or precision.
+        RequestError: an unknown backbone, tap or precision, or one that the device has not.
         WeightsError: weights that are absent, altered or of another network.
     """
     spec, build = find_backbone(name)
     weights = str(weights)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
-    if precision not in PRECISIONS:
-        raise RequestError(f"there is no precision '{precision}': choose float32 or bf16")
+    device = torch.device(device)
+    check_precision(precision, device if runs_here else None, note)
     published: Weights | None = None
     if spec.parameters == 0:
         identity = "none"
@@ -56,14 +58,13 @@ def load(
         given = choose_weights(weights, spec.weights, spec.name, note)
         published, identity = given.published, given.identity
         module = given.build(partial(build, chosen))
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     layout = torch.channels_last_3d if spec.clip else torch.channels_last
-    module = module.to(torch.device(device), dtype).to(memory_format=layout)
+    module = module.to(device, DTYPES[precision]).to(memory_format=layout)
     return Backbone(
         spec=spec,
         module=module,
         weights=identity,
         published=published,
-        device=torch.device(device),
+        device=device,
         precision=precision,
     )

@@ -149,6 +149,7 @@ def plan_job(
         device=choose_device(config.device),
         precision=config.precision,
         note=console.note,
+        runs_here=not config.has_crew,
     )
     plan = choose_plan(spec, config, backbone.published, key_frames=key_frames)
     published = backbone.published if config.weights == "default" else None

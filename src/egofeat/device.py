@@ -44,11 +44,14 @@ def current(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def exact() -> Iterator[None]:
+def exact(*, tf32: bool = False) -> Iterator[None]:
     """Float32 to its full precision, by algorithms that do not depend on the clock.
 
     PyTorch rounds convolutions on a GPU to TF32, 10 bits of mantissa, and products of matrices
     too where a program or a container asks for it.
+
+    Args:
+        tf32: round both so; what a CPU does stays exact.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     held: list[tuple[Any, str, object]] = [
@@ -58,10 +61,12 @@ def exact() -> Iterator[None]:
     ]
     if hasattr(cudnn, "conv"):  # where precisions have names; both ways at once are refused
         mkldnn: Any = torch.backends.mkldnn
-        of_operations = (cudnn.conv, cudnn.rnn, matmul, mkldnn.conv, mkldnn.matmul)
-        held += [(operation, "fp32_precision", "ieee") for operation in of_operations]
+        of_gpus, of_cpus = (cudnn.conv, cudnn.rnn, matmul), (mkldnn.conv, mkldnn.matmul)
+        rounding = "tf32" if tf32 else "ieee"
+        held += [(operation, "fp32_precision", rounding) for operation in of_gpus]
+        held += [(operation, "fp32_precision", "ieee") for operation in of_cpus]
     else:
-        held += [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]
+        held += [(owner, "allow_tf32", tf32) for owner in (cudnn, matmul)]
     before = [getattr(owner, name) for owner, name, _ in held]
     try:
         for owner, name, value in held:

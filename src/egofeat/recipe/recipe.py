@@ -41,7 +41,7 @@ class Recipe:
     dtype: str
     """`float16` or `float32`, as stored."""
     precision: str = "float32"
-    """Arithmetic of the network: `float32` or `bf16`."""
+    """Arithmetic of the network: `float32`, `tf32`, `fp16` or `bf16`."""
     decoder: str = "pyav"
     package: str = ""
     """Name and version of the package that adds the backbone; empty of egofeat's own."""

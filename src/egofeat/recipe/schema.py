@@ -21,6 +21,6 @@ class RecipeText(BaseModel):
         Field(min_length=1, max_length=1000),
     ]
     dtype: Literal["float16", "float32"]
-    precision: Literal["float32", "bf16"]
+    precision: Literal["float32", "tf32", "fp16", "bf16"]
     decoder: str
     package: str = ""

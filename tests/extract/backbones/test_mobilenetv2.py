@@ -12,7 +12,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract import transforms
-from egofeat.extract.backbones import load, spec_of
+from egofeat.extract.backbones import load, precision, spec_of
 from egofeat.extract.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
@@ -96,6 +96,44 @@ def test_bf16_is_near_and_is_not_float32(batch):
     assert 0 < error < 0.05
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_fp16_is_four_times_nearer_than_bf16(batch, device, request):
+    """Half precision has three bits more of mantissa, and nothing here leaves its range."""
+    if device == "cuda":
+        request.getfixturevalue("gpu")
+    exact = load("mobilenetv2", device=device)(batch)["gap"]
+    half, brain = (
+        load("mobilenetv2", device=device, precision=name)(batch)["gap"]
+        for name in ("fp16", "bf16")
+    )
+    assert half.dtype == torch.float32
+    assert 0 < 4 * (half - exact).norm() < (brain - exact).norm()
+    assert (half - exact).norm() < 0.02 * exact.norm()  # of noise; 0.006 of frames
+
+
+@pytest.mark.gpu
+def test_tf32_is_near_and_is_not_float32(batch, gpu):
+    """Operands are rounded to the mantissa of half precision: as near as that."""
+    exact, rounded = (
+        load("mobilenetv2", device=gpu, precision=name)(batch)["gap"]
+        for name in ("float32", "tf32")
+    )
+    assert 0 < (rounded - exact).norm() < 0.02 * exact.norm()
+
+
+def test_a_processor_says_that_it_is_slow_at_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(precision, "_quick_on_cpu", lambda name: name == "float32")
+    said: list[str] = []
+    for name in ("float32", "bf16"):
+        load("mobilenetv2", "random", precision=name, note=said.append)
+    assert ["bf16" in line for line in said] == [True]
+
+
+def test_where_a_network_only_tells_its_shapes_its_device_needs_no_arithmetic():
+    planned = load("mobilenetv2", "random", precision="tf32", runs_here=False)
+    assert planned.tap_shapes(64) == {"gap": (1280,)}
+
+
 def test_random_weights_see_what_they_are_shown(batch):
     pooled = load("mobilenetv2", "random")(batch)["gap"].half()
     assert 0.01 < pooled.float().std() < 100
@@ -138,6 +176,10 @@ def test_squash_keeps_the_whole_frame():
         (lambda: load("mobilenet"), "no backbone 'mobilenet': .*mobilenetv2"),
         (lambda: load("mobilenetv2", "random", ["blok1"]), "no tap 'blok1': choose from stem"),
         (lambda: load("mobilenetv2", "random", precision="fp8"), "no precision 'fp8'"),
+        (
+            lambda: load("mobilenetv2", "random", precision="tf32"),
+            "`precision` tf32 needs an NVIDIA GPU, .* the device is cpu",
+        ),
         (lambda: load("mobilenetv2", "imagenet"), "neither a file nor weights of mobilenetv2"),
         (lambda: transforms.check_size(1), "`size` is 1: give 32 to 2048"),
     ],

@@ -149,7 +149,7 @@ def test_an_accuracy_belongs_to_its_views_and_size(changes, tmp_path):
     ("changes", "sentence"),
     [
         ({"backbones": ("mobilenetv2", "resnet")}, "no backbone 'resnet'"),
-        ({"precision": "int4"}, "`precision` is int4: choose float32 or bf16"),
+        ({"precision": "int4"}, "`precision` is int4: choose float32, tf32, fp16 or bf16"),
         ({"batch_size": 0}, "`batch_size` is 0"),
         ({"clip_frames": -1}, "`clip_frames` is -1"),
         ({"seconds": -1.0}, "`seconds` is -1"),

@@ -226,4 +226,7 @@ def test_arithmetic_is_exact_whatever_a_program_asked_for_and_left_as_it_was(ask
     with exact():
         assert precisions() == ["ieee"] * 3
         assert torch.backends.cudnn.deterministic
+    with exact(tf32=True):
+        assert precisions() == ["tf32"] * 3
+        assert torch.backends.mkldnn.conv.fp32_precision == "ieee"
     assert precisions() == asked

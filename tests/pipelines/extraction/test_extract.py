@@ -261,6 +261,7 @@ def test_what_makes_the_numbers_makes_another_store(dataset, config):
         {"taps": ("gap",)},
         {"dtype": "float32"},
         {"precision": "bf16"},
+        {"precision": "fp16"},
     ]
     stores = {extract.run(replace(config, **change), few).store for change in changes}
     assert len(stores) == len(changes)

@@ -1,0 +1,64 @@
+"""The arithmetics that a network runs in, and what a device makes of them."""
+
+from collections.abc import Callable
+
+import torch
+
+from egofeat.device import device_name
+from egofeat.errors import RequestError
+
+DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+"""Precision to the type of weights and activations; tf32 rounds only what is multiplied."""
+_TF32_CAPABILITY = 8
+"""NVIDIA's compute capability (Ampere) from which a GPU has it."""
+
+
+def check_precision(
+    precision: str, device: torch.device | None, note: Callable[[str], None]
+) -> None:
+    """Refuse an arithmetic that the device does not have.
+
+    Args:
+        precision: one of `DTYPES`.
+        device: where the network runs; None is not known.
+        note: told, in one line, where the device has it and is slow at it.
+
+    Raises:
+        RequestError: in one sentence, with what can be used instead.
+    """
+    if precision not in DTYPES:
+        *others, last = DTYPES
+        raise RequestError(
+            f"there is no precision '{precision}': choose {', '.join(others)} or {last}"
+        )
+    if device is None:
+        return
+    if precision == "tf32" and not _has_tf32(device):
+        raise RequestError(
+            f"`precision` tf32 needs an NVIDIA GPU, Ampere or newer, and the device is "
+            f"{device_name(device)}: give another `device`, or `precision` float32"
+        )
+    if device.type == "cpu" and not _quick_on_cpu(precision):
+        note(
+            f"this processor has no {precision} arithmetic: the network gives the same features, "
+            "some twenty times slower than in float32"
+        )
+
+
+def _has_tf32(device: torch.device) -> bool:
+    if device.type != "cuda" or torch.version.cuda is None:
+        return False
+    return torch.cuda.get_device_capability(device)[0] >= _TF32_CAPABILITY
+
+
+def _quick_on_cpu(precision: str) -> bool:
+    """Whether oneDNN has the arithmetic here; without it torch convolves one pixel at a time."""
+    if DTYPES[precision] is torch.float32:
+        return True
+    asked = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
+    return asked is None or bool(asked())
