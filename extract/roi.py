@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from egofeat.boxes import Boxes
 from egofeat.errors import RequestError
@@ -43,6 +42,8 @@ def pool(align: RoiAlign, maps: Mapping[str, Tensor], regions: Tensor) -> dict[s
     Returns:
         `{"roi": [persons, C], "roi_map": [persons, C, grid, grid]}`.
     """
+    from torchvision.ops import roi_align  # noqa: PLC0415  # takes seconds to import
+
     parts = []
     for tap, stride in zip(align.maps, align.strides, strict=True):
         of_tap = maps[tap]

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import resize as resize_in_float32
-from torchvision.transforms.v2.functional import resize as resize_in_uint8
 
 from egofeat.errors import RequestError
+from egofeat.extract.resizing import resize_in_float32, resize_in_uint8
 from egofeat.recipe.transform import Transform
 
 
@@ -31,7 +29,7 @@ def prepare(transform: Transform, frame_HWC: NDArray[np.uint8]) -> NDArray[np.ui
     else:
         sides = [size] if isinstance(size, int) else list(size)
         kind, _, antialias = transform.interpolation.partition("-")
-        frame = resize_in_float32(frame, sides, InterpolationMode(kind), antialias=bool(antialias))
+        frame = resize_in_float32(frame, sides, kind, antialias=bool(antialias))
         frames = frame[None]
         if transform.resize != "whole":
             height, width = frame.shape[1:]

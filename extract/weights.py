@@ -9,6 +9,7 @@ file is trusted when it is first used and reads as weights, and its sha256 is ke
 it, in `FILE.sha256`; from then on the file in that place must have that one.
 """
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -82,7 +83,14 @@ class Weights:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
+    """Hexadecimal sha256 of a file, which is read once as long as nobody writes to it."""
+    stat = path.stat()
+    stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_dev, stat.st_ino)
+    return _sha256_at(path.absolute(), stamp)
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256_at(path: Path, _stamp: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

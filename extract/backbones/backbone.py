@@ -1,5 +1,6 @@
 """What every frozen backbone is: a spec that binds what must never be mixed, and a module."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,14 +119,21 @@ class Backbone:
         return seen(tap, frames) if seen else tuple(range(frames))
 
     def tap_shapes(self, size: int, frames: int = 1) -> dict[str, tuple[int, ...]]:
-        """Shape of each tap for one square input of `size` pixels; nothing is computed.
+        """Shape of each tap for one square input of `size` pixels.
+
+        One image is run, which is quicker than what torch imports to know shapes without
+        computing; a clip is not.
 
         Args:
             size: pixels of a side.
             frames: of a clip; images take none of it.
         """
+        channels = self.spec.channels
+        if self.spec.clip is None and "torch._dynamo" not in sys.modules:
+            outputs = self(torch.zeros(1, channels, size, size))
+            return {tap: tuple(output.shape[1:]) for tap, output in outputs.items()}
         sides = (frames, size, size) if self.spec.clip else (size, size)
-        blank = torch.empty(1, self.spec.channels, *sides, device="meta")
+        blank = torch.empty(1, channels, *sides, device="meta")
         weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         shapes = {
             name: (tensor.float() if tensor.is_floating_point() else tensor).to("meta")

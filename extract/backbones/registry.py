@@ -12,20 +12,23 @@ from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.inception import i3d, s3d_v1, s3d_v3
 from egofeat.extract.backbones.modules import build_module
 from egofeat.extract.backbones.slowfast import networks as slowfast
-from egofeat.extract.backbones.torchvision import images as torchvision_images
-from egofeat.extract.backbones.torchvision import video as torchvision_video
 from egofeat.plugins import Plugin, Registry
 
-_FAMILIES = (
-    mobilenetv2.FAMILY,
-    torchvision_images.FAMILY,
-    slowfast.FAMILY,
-    i3d.FAMILY,
-    torchvision_video.FAMILY,
-    s3d_v1.FAMILY,
-    s3d_v3.FAMILY,
-    flow_grid.FAMILY,
-)
+_TORCHVISION = "egofeat.extract.backbones.torchvision"
+_OWN: dict[str, tuple[Spec, Builder] | str] = {
+    **mobilenetv2.FAMILY,
+    # Torchvision takes a second and a half to import.
+    **{name: f"{_TORCHVISION}.images:{name.upper()}" for name in ("resnet50", "inception_v3")},
+    **slowfast.FAMILY,
+    **i3d.FAMILY,
+    **{
+        name: f"{_TORCHVISION}.video:{name.upper()}"
+        for name in ("s3d", "r2plus1d_18", "r3d_18", "mc3_18")
+    },
+    **s3d_v1.FAMILY,
+    **s3d_v3.FAMILY,
+    **flow_grid.FAMILY,
+}
 
 
 def _adopt(plugin: Plugin, found: Any) -> tuple[Spec, Builder]:
@@ -41,7 +44,7 @@ def _adopt(plugin: Plugin, found: Any) -> tuple[Spec, Builder]:
 BACKBONES: Registry[tuple[Spec, Builder]] = Registry(
     "backbone",
     "egofeat.backbones",
-    {name: pair for family in _FAMILIES for name, pair in family.items()},
+    _OWN,
     _adopt,
     by_path=True,
 )
@@ -55,7 +58,9 @@ def find_backbone(name: str) -> tuple[Spec, Builder]:
         RequestError: there is no backbone of that name, or the package's is broken.
     """
     if name.startswith("tv:"):
-        return torchvision_images.family_of(name.removeprefix("tv:"))
+        from egofeat.extract.backbones.torchvision.images import family_of  # noqa: PLC0415
+
+        return family_of(name.removeprefix("tv:"))
     if name not in BACKBONES:
         near = difflib.get_close_matches(name, BACKBONES, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""

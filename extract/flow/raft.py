@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import optical_flow
 
 from egofeat.device import exact
 from egofeat.errors import WeightsError
@@ -71,6 +70,8 @@ def start(method: Raft, device: torch.device) -> Estimator:
 
 
 def _network(method: Raft) -> nn.Module:
+    from torchvision.models import optical_flow  # noqa: PLC0415  # takes seconds to import
+
     make = {"large": optical_flow.raft_large, "small": optical_flow.raft_small}[method.size]
     if method.weights.startswith("random:"):
         return freeze(seeded(make, int(method.weights.removeprefix("random:"))))

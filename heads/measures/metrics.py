@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Set
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_average_precision
 
 TOP_K = (1, 3, 5)
 FEW = 0.25
@@ -73,6 +72,11 @@ def mean_average_precision(logits: Tensor, labels: Tensor) -> float:
         logits: `[N,classes]`.
         labels: `[N,classes]` bool, of which one at least is true.
     """
+    # As long to import as torch, and few heads have several classes a row.
+    from torchmetrics.functional.classification import (  # noqa: PLC0415
+        binary_average_precision,
+    )
+
     occur = labels.any(dim=0)
     # Doubles: torchmetrics takes the sigmoid, which in singles makes equals of large logits.
     pairs = zip(logits.double().T[occur], labels.long().T[occur], strict=True)

@@ -128,6 +128,21 @@ def test_a_video_that_cannot_be_read_is_an_error(tmp_path):
         egofeat.features(tmp_path / "absent.mp4", **NETWORK)
 
 
+def test_an_extraction_imports_no_library_that_it_does_not_need(films, tmp_path):
+    """Each takes about as long to import as torch itself."""
+    places = ["--manifest", str(films / "m.yaml"), "--out", str(tmp_path)]
+    network = [word for name, value in NETWORK.items() for word in (f"--{name}", str(value))]
+    argv = ["egofeat", "extract", *places, *network]
+    code = (
+        f"import sys; sys.argv = {argv}; from egofeat.cli import main; main(); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *_, loaded_in_order = done.stdout.splitlines()
+    loaded = set(loaded_in_order.split())
+    assert "torch" in loaded
+    assert not {"torchvision", "torch._dynamo", "torchmetrics", "matplotlib", "sympy"} & loaded
+
+
 def test_importing_egofeat_loads_nothing_heavy():
     code = "import sys, egofeat; dir(egofeat); print(len({'torch', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

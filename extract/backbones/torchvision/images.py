@@ -97,3 +97,4 @@ FAMILY: Family = {
         _build_inception_v3,
     ),
 }
+RESNET50, INCEPTION_V3 = FAMILY.values()

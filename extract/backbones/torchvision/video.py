@@ -86,3 +86,4 @@ FAMILY: Family = {
         for name in (make.__name__,)
     },
 }
+S3D, R2PLUS1D_18, R3D_18, MC3_18 = FAMILY.values()

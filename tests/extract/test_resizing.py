@@ -1,0 +1,41 @@
+"""Sizes of frames against torchvision's own."""
+
+from itertools import product
+
+import pytest
+import torch
+from torchvision.transforms import InterpolationMode, functional
+from torchvision.transforms.v2 import functional as v2
+
+from egofeat.extract import resizing
+
+SIDES = ([24], [80], [33, 91], [64, 48], [48])
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Wider than high, as a decoder gives it: channels last."""
+    return torch.randint(
+        0, 256, (48, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    ).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+def test_every_size_is_torchvisions_to_the_bit(frame, kind):
+    for sides, antialias, one in product(SIDES, (True, False), (frame, frame.mT)):
+        how = (one, sides, InterpolationMode(kind))
+        floats = resizing.resize_in_float32(one, sides, kind, antialias=antialias)
+        assert torch.equal(floats, functional.resize(*how, antialias=antialias))
+        levels = resizing.resize_in_uint8(one, sides, kind, antialias=antialias)
+        assert torch.equal(levels, v2.resize(*how, antialias=antialias))
+
+
+def test_a_processor_without_a_kernel_for_bytes_rounds_floats(frame, monkeypatch):
+    monkeypatch.setattr(resizing, "_has_kernel", lambda: False)
+    levels = resizing.resize_in_uint8(frame, [24, 24], antialias=True)
+    assert torch.equal(levels, resizing.resize_in_float32(frame, [24, 24], antialias=True))
+
+
+def test_channels_stay_last(frame):
+    resized = resizing.resize_in_uint8(frame, [24, 24], antialias=True)
+    assert resized.permute(1, 2, 0).is_contiguous()
