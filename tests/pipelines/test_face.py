@@ -134,7 +134,8 @@ def test_an_extraction_imports_no_library_that_it_does_not_need(films, tmp_path)
     network = [word for name, value in NETWORK.items() for word in (f"--{name}", str(value))]
     argv = ["egofeat", "extract", *places, *network]
     code = (
-        f"import sys; sys.argv = {argv}; from egofeat.cli import main; main(); print(*sys.modules)"
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules)); "
+        f"sys.argv = {argv}; from egofeat.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *_, loaded_in_order = done.stdout.splitlines()
