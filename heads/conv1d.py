@@ -1,9 +1,11 @@
 """Temporal convolutions over the frame vectors of a segment."""
 
 from collections.abc import Mapping
+from functools import reduce
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
@@ -13,22 +15,55 @@ from egofeat.heads.options import Count, Odd, Rate
 SEED_FRAMES = 20
 
 
+class StepConv(nn.Conv1d):
+    """`nn.Conv1d` over steps `[B,T,C]`, as features lie in memory: one matrix product.
+
+    Turning steps into `[B,C,T]` copies them, and convolutions of few filters over many channels
+    are several times as slow as the product that they are.
+    """
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """`[B,T,C]` to `[B,T',out]`."""
+        kernel, dilation = self.kernel_size[0], self.dilation[0]
+        if self.padding == "same":
+            edge = dilation * (kernel - 1) // 2
+            steps = F.pad(steps, (0, 0, edge, edge)) if edge else steps
+        length = steps.shape[1] - dilation * (kernel - 1)
+        places = [slice(dilation * tap, dilation * tap + length) for tap in range(kernel)]
+        if self.in_channels <= self.out_channels:
+            gathered = torch.cat([steps[:, place] for place in places], dim=2)
+            return F.linear(gathered, self.weight.transpose(1, 2).flatten(1), self.bias)
+        # Fewer values come out than go in: it is products that are shifted, not steps.
+        products = F.linear(steps, self.weight.permute(2, 0, 1).flatten(0, 1))
+        of_taps = torch.split(products, self.out_channels, dim=2)
+        shifted = [of_tap[:, place] for of_tap, place in zip(of_taps, places, strict=True)]
+        return reduce(torch.add, shifted if self.bias is None else [*shifted, self.bias])
+
+
+class StepNorm(nn.BatchNorm1d):
+    """`nn.BatchNorm1d` over steps `[B,T,C]`."""
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """`[B,T,C]` to the same shape."""
+        return super().forward(steps.flatten(0, 1)).view_as(steps)
+
+
 class ResidualBlock(nn.Module):
     """Two dilated convolutions that keep the length, added to what came in."""
 
     def __init__(self, width: int, kernel: int, dilation: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv1d(width, width, kernel, padding="same", dilation=dilation, bias=False),
-            nn.BatchNorm1d(width),
+            StepConv(width, width, kernel, padding="same", dilation=dilation, bias=False),
+            StepNorm(width),
             nn.LeakyReLU(0.01),
-            nn.Conv1d(width, width, kernel, padding="same", dilation=dilation, bias=False),
-            nn.BatchNorm1d(width),
+            StepConv(width, width, kernel, padding="same", dilation=dilation, bias=False),
+            StepNorm(width),
         )
         self.activate = nn.LeakyReLU(0.01)
 
     def forward(self, sequence: Tensor) -> Tensor:
-        """`[B,width,T]` to the same shape."""
+        """`[B,T,width]` to the same shape."""
         activated: Tensor = self.activate(sequence + self.layers(sequence))
         return activated
 
@@ -52,16 +87,16 @@ class Conv1dHead(Head):
     ) -> None:
         super().__init__(2 * width, classes, dropout)
         self.tower = nn.Sequential(
-            nn.Conv1d(feature_shape[1], width, 1, bias=False),
-            nn.BatchNorm1d(width),
+            StepConv(feature_shape[1], width, 1, bias=False),
+            StepNorm(width),
             nn.LeakyReLU(0.01),
             *(ResidualBlock(width, kernel, 2**block) for block in range(blocks)),
         )
 
     def embed(self, features: Tensor) -> Tensor:
         """`[B,T,C]` or `[B,T,C,H,W]` to `[B,2·width]`."""
-        sequence = self.tower(pool_space(features).transpose(1, 2))
-        return torch.cat([sequence.mean(dim=2), sequence.amax(dim=2)], dim=1)
+        sequence = self.tower(pool_space(features))
+        return torch.cat([sequence.mean(dim=1), sequence.amax(dim=1)], dim=1)
 
 
 class SeedConv1dHead(Head):
@@ -90,16 +125,16 @@ class SeedConv1dHead(Head):
         layers: list[nn.Module] = []
         for incoming, outgoing in pairwise([feature_shape[1], filters, filters, filters, filters]):
             layers += [
-                nn.Conv1d(incoming, outgoing, 3),
-                nn.BatchNorm1d(outgoing),
-                nn.Conv1d(outgoing, outgoing, 3),
-                nn.BatchNorm1d(outgoing),
+                StepConv(incoming, outgoing, 3),
+                StepNorm(outgoing),
+                StepConv(outgoing, outgoing, 3),
+                StepNorm(outgoing),
                 nn.LeakyReLU(0.01),
             ]
-        layers += [nn.Conv1d(filters, width, 4), nn.BatchNorm1d(width), nn.LeakyReLU(0.01)]
+        layers += [StepConv(filters, width, 4), StepNorm(width), nn.LeakyReLU(0.01)]
         self.tower = nn.Sequential(*layers)
 
     def embed(self, features: Tensor) -> Tensor:
         """`[B,20,C]` or `[B,20,C,H,W]` to `[B,width]`."""
-        sequence: Tensor = self.tower(pool_space(features).transpose(1, 2))
+        sequence: Tensor = self.tower(pool_space(features))
         return sequence.flatten(1)

@@ -4,7 +4,7 @@ Names are `<target>/<figure>`, `<target>/tail/top1`, `<target>/unseen/top1`; `ac
 pair of verb and noun. Of a target with several classes a row there is `<target>/mAP` alone.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import torch
 from torch import Tensor
@@ -46,9 +46,13 @@ def metrics(
 
 
 def target_metrics(
-    target: str, logits: Tensor, labels: Tensor, subsets: Mapping[str, Tensor]
+    target: str,
+    logits: Tensor,
+    labels: Tensor,
+    subsets: Mapping[str, Tensor],
+    tops: Sequence[int] = TOP_K,
 ) -> Iterator[tuple[str, float]]:
-    """Yield top-1/3/5, mean class accuracy (over classes that occur), top-1 of each subset.
+    """Yield top-k for each k, mean class accuracy (of classes that occur), top-1 of each subset.
 
     Of labels `[N,classes]` bool, `mean_average_precision`; subsets are left out.
     """
@@ -57,9 +61,15 @@ def target_metrics(
             yield f"{target}/mAP", mean_average_precision(logits, labels)
         return
     present = labels >= 0
-    best = logits[present].topk(min(max(TOP_K), logits.shape[1])).indices
-    hits = best == labels[present][:, None]
-    yield from _figures(target, hits, labels[present], _of_rows(subsets, present))
+    hits = best_classes(logits[present], max(tops)) == labels[present][:, None]
+    yield from _figures(target, hits, labels[present], _of_rows(subsets, present), tops)
+
+
+def best_classes(logits: Tensor, k: int) -> Tensor:
+    """Return the classes of the k greatest logits `[N,classes]`, best first, `[N,k]`."""
+    if k == 1:  # some fifty times as fast as to sort
+        return logits.argmax(dim=1, keepdim=True)
+    return logits.topk(min(k, logits.shape[1])).indices
 
 
 def mean_average_precision(logits: Tensor, labels: Tensor) -> float:
@@ -93,11 +103,15 @@ def action_metrics(
     truth = torch.stack([labels["verb"][present], labels["noun"][present]], dim=1)
     hits = (pairs == truth[:, None]).all(dim=2)
     _, action = torch.unique(truth, dim=0, return_inverse=True)
-    yield from _figures("action", hits, action, _of_rows(subsets, present))
+    yield from _figures("action", hits, action, _of_rows(subsets, present), TOP_K)
 
 
 def _figures(
-    target: str, hits: Tensor, classes: Tensor, subsets: Mapping[str, Tensor]
+    target: str,
+    hits: Tensor,
+    classes: Tensor,
+    subsets: Mapping[str, Tensor],
+    tops: Sequence[int],
 ) -> Iterator[tuple[str, float]]:
     """Yield the figures of rows; none of no rows.
 
@@ -106,10 +120,11 @@ def _figures(
         hits: whether each of a row's guesses, the best first, is right, `[N,K]` bool.
         classes: true class of each row `[N]`.
         subsets: name to which rows are of it, `[N]` bool.
+        tops: k of each top-k.
     """
     if not len(hits):
         return
-    for k in TOP_K:
+    for k in tops:
         yield f"{target}/top{k}", float(hits[:, :k].any(dim=1).double().mean())
     counts = classes.bincount()
     right = classes.bincount(hits[:, 0].double())

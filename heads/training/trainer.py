@@ -220,7 +220,8 @@ class _Trainer:
         on_device = {target: values.to(self.device) for target, values in logits.items()}
         record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
         for target, values in logits.items():
-            figures = dict(target_metrics(target, values, self.validation_labels[target].cpu(), {}))
+            truth = self.validation_labels[target].cpu()
+            figures = dict(target_metrics(target, values, truth, {}, tops=(1,)))
             for figure in FIGURES:
                 if f"{target}/{figure}" in figures:
                     record[f"val/{target}/{figure}"] = figures[f"{target}/{figure}"]
