@@ -16,20 +16,20 @@ SHAPE = (20, 1280)
 """A row of features: 20 frames of MobileNetV2."""
 
 
-def film(path: Path, frames: int = 300) -> Path:
-    """Ten seconds of moving texture, 456 × 256 at 30 frames/s, as EPIC-KITCHENS ships frames."""
+def film(path: Path, frames: int = 300, width: int = 456, height: int = 256) -> Path:
+    """Ten seconds of moving texture, 30 frames/s, in the size of EPIC-KITCHENS frames."""
     rng = np.random.default_rng(len(path.name))
-    coarse = rng.integers(0, 256, (33, 96, 3)).astype(np.float32)
+    coarse = rng.integers(0, 256, (height // 8 + 1, 96, 3)).astype(np.float32)
     texture = torch.nn.functional.interpolate(
-        torch.from_numpy(coarse).permute(2, 0, 1)[None], (264, 768), mode="bicubic"
+        torch.from_numpy(coarse).permute(2, 0, 1)[None], (height + 8, width + 312), mode="bicubic"
     )
     texture_HWC = texture[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 456, 256, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"x264-params": "keyint=60:log-level=none"}
         for number in range(frames):
-            picture = np.ascontiguousarray(texture_HWC[:256, number : number + 456])
+            picture = np.ascontiguousarray(texture_HWC[:height, number : number + width])
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode(None))
     return path

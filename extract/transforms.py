@@ -29,7 +29,8 @@ def prepare(transform: Transform, frame_HWC: NDArray[np.uint8]) -> NDArray[np.ui
     else:
         sides = [size] if isinstance(size, int) else list(size)
         kind, _, antialias = transform.interpolation.partition("-")
-        frame = resize_in_float32(frame, sides, kind, antialias=bool(antialias))
+        resize = resize_in_uint8 if transform.arithmetic == "uint8" else resize_in_float32
+        frame = resize(frame, sides, kind, antialias=bool(antialias))
         frames = frame[None]
         if transform.resize != "whole":
             height, width = frame.shape[1:]

@@ -125,6 +125,10 @@ def check_transform(spec: Spec, config: ExtractConfig) -> str:
         raise RequestError(
             "`crops` 3 cuts frames that squash keeps whole: give `transform` weights"
         )
+    if name == "squash" and config.resize == "float32":
+        raise RequestError(
+            "`transform` squash resizes in uint8: leave `resize` out, or choose another `transform`"
+        )
     return name
 
 
@@ -151,6 +155,7 @@ def choose_transform(
             chosen = whole(resize, pixels.size, **colours)
         else:
             chosen = as_published(spec.size, resize, pixels.size, **colours, crops=pixels.crops)
+        chosen = _resized_in(pixels.resize, chosen)
     chosen = replace(chosen, motion=motion, pool_grid=pixels.pool_grid, pool_time=pixels.pool_time)
     if spec.channels != 3:
         return replace(chosen, channels="UV")
@@ -161,12 +166,25 @@ def choose_transform(
     return replace(chosen, channels=published.channels if published else "RGB")
 
 
+def _resized_in(arithmetic: str | None, transform: Transform) -> Transform:
+    if arithmetic != "uint8":
+        return transform
+    if not transform.interpolation.startswith("bilinear"):
+        # Bicubic curves overshoot, and uint8 cuts them off between rows and columns.
+        raise RequestError(
+            "`resize` uint8 is for bilinear interpolation, and these weights resize by "
+            f"{transform.interpolation}: extract with `resize` float32"
+        )
+    return replace(transform, arithmetic="uint8")
+
+
 def transform_today(backbone: Backbone, then: Transform) -> Transform:
     """A recipe's transform as it is made today by its backbone with these weights."""
     name = then.resize if then.resize in ("squash", "whole") else "weights"
     pixels = Pixels(
         transform=name,
         size=then.crop,
+        resize=then.arithmetic,
         crops=then.crops,
         pool_grid=then.pool_grid,
         pool_time=then.pool_time,

@@ -86,6 +86,13 @@ class Transforming(Size):
         default=None,
         default_is="the backbone's",
     )
+    resize: str | None = option(
+        "Resize in this arithmetic; uint8 is faster on large frames and differs by at most one "
+        "level of 255.",
+        default=None,
+        default_is="float32; uint8 of squash",
+        choices=("float32", "uint8"),
+    )
 
 
 class Pixels(Transforming, panel="Frames"):

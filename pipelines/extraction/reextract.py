@@ -127,8 +127,10 @@ def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
     both_images = spec.clip is None and spec_of(recipe.backbone).clip is None
     squashed = recipe.transform.resize == "squash"
     name = ("squash" if squashed else "weights") if both_images else spec.transform
-    crops = 1 if name == "squash" else recipe.transform.crops
-    config = replace(config, transform=name, crops=crops)
+    if name != "squash":
+        then = recipe.transform
+        config = replace(config, crops=then.crops, resize=then.arithmetic)
+    config = replace(config, transform=name)
     match recipe.plan:
         case Windows(size, stride, fps):
             return replace(config, windows=size, stride=stride, fps=fps)

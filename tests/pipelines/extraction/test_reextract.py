@@ -71,11 +71,12 @@ def test_the_plan_is_followed_as_far_as_the_other_backbone_can(project, monkeypa
     (other,) = reextract.swap(images, ["resnet50"], ON_CPU, weights=random)
     assert other.recipe.plan == Uniform(3)
     assert other.recipe.transform.resize == "squash"
-    clips = replace(SMALL, backbone="r3d_18", frames=None, clips=3, crops=3)
+    clips = replace(SMALL, backbone="r3d_18", frames=None, clips=3, crops=3, resize="uint8")
     store = Path(extract.run(clips).store)
     (other,) = reextract.swap(store, ["s3d"], ON_CPU, weights=random)
     assert isinstance(other.recipe.plan, Clips)
     assert (other.recipe.plan.clips, other.recipe.transform.crops) == (3, 3)
+    assert other.recipe.transform.arithmetic == "uint8"
     dense = replace(clips, clips=None, crops=1, windows=16, stride=8, fps=25.0)
     store = Path(extract.run(dense).store)
     jobs = reextract.swap(store, ["resnet50", "s3d"], ON_CPU, weights=random)
