@@ -1,4 +1,4 @@
-"""Whether workers that are killed cost anything: stores against what one process makes, by bytes.
+"""Whether workers that are killed cost anything: stores against what one process makes, by bits.
 
     python bench/cluster.py [--films 6] [--kills 20] [--every 20] [--no-ray]
 
@@ -7,6 +7,8 @@ film that ends whichever worker opens it. Processes: `--devices cpu,cpu`, whose 
 (SIGKILL) at random moments, `--every` so many seconds on average, data set after data set, until
 there were so many kills; a worker needs several seconds to start, and kills that come faster end
 the extraction, as they should. What is left is then made by one process (`--retry-failed`).
+A worker that is asked to end publishes what it has whole, in a shard of its own: so rows are
+compared.
 """
 
 import multiprocessing
@@ -29,7 +31,7 @@ from egofeat.errors import EgofeatError
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import progress_of, verify
+from egofeat.store import SegmentStore, open_store, progress_of, verify
 
 DEADLY = """
 import os, sys
@@ -50,9 +52,9 @@ class Outcome:
     failed: int = 0
     kills: int = 0
     wrong: int = 0
-    """Files that are not what one process makes, before anything is made again."""
+    """Rows that are not what one process makes, before anything is made again."""
     alike: bool = False
-    """Whether the whole store is, when what failed was made again, and it is undamaged."""
+    """Whether all rows are, when what failed was made again, and the store is undamaged."""
     seconds: float = 0.0
     said: str = ""
     """What ended it."""
@@ -77,15 +79,10 @@ def made_films(folder: Path, count: int) -> Dataset:
     return Dataset("bench", {path.stem: Media(path) for path in paths}, segments, {})
 
 
-def bytes_of(store: Path) -> dict[str, bytes]:
-    """Files of a store that say what was made, not of what workers."""
-    files = (path for path in sorted(store.rglob("*")) if path.is_file())
-    found = {path.relative_to(store).as_posix(): path.read_bytes() for path in files}
-    return {
-        name: content
-        for name, content in found.items()
-        if not name.startswith("failures-") and name != "store.json"
-    }
+def rows_of(store: Path) -> dict[str, bytes]:
+    """Id of each segment to its features."""
+    found = open_store(store).of_kind(SegmentStore)
+    return {id_: found[id_].tobytes() for id_ in found.ids}
 
 
 def compared(
@@ -100,13 +97,13 @@ def compared(
         outcome.said = str(error)
     outcome.kills, outcome.seconds = kills(), time.perf_counter() - began
     (store,) = config.out.glob("*/*")
-    shards = {name: data for name, data in bytes_of(store).items() if "shards" in name}
-    outcome.wrong = sum(alone.get(name) != data for name, data in shards.items())
+    if progress_of(store).done:
+        outcome.wrong = sum(alone[id_] != row for id_, row in rows_of(store).items())
     causes = {one.reason for one in progress_of(store).failures if "workers died" not in one.reason}
     outcome.said += "; ".join(sorted(causes))
     plain = replace(config, devices=(), ray=None, device="cpu", retry_failed=True)
     extract.run(plain, dataset)
-    outcome.alike = bytes_of(store) == alone and not verify(store)
+    outcome.alike = rows_of(store) == alone and not verify(store)
     return outcome
 
 
@@ -191,7 +188,7 @@ def main() -> None:
             out=root / "out", weights="random", frames=2, size=32, batch_size=8, workers=1
         )
         report = extract.run(replace(config, out=root / "alone", device="cpu"), dataset)
-        alone = bytes_of(Path(report.store))
+        alone = rows_of(Path(report.store))
         print(machine())
         print(f"{report.extracted} segments, one process: {report.seconds:.1f} s")
         print("workers       extracted  failed  kills  wrong  alike  seconds")

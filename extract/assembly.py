@@ -7,6 +7,7 @@ published when each of its segments has come or failed.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from egofeat.console import Advance
 from egofeat.errors import MediaError
 from egofeat.extract.decoding import Stamp
 from egofeat.extract.lost_windows import LostWindows
+from egofeat.extract.rooms import Room, room
 from egofeat.extract.shards import Shard, shard_of
 from egofeat.recipe import FramePlan, View
 from egofeat.segments import Segment
@@ -40,7 +42,7 @@ class _Row:
     """Different views that have not come yet."""
     boxes: Boxes | None
     """Of a plan by boxes: those of this segment, which are its rows."""
-    taps: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    taps: dict[str, Room] = field(default_factory=dict)
     """Tap name to `[views, crops, …]`, as it is stored."""
     lost: LostWindows = field(default_factory=LostWindows)
     told: float = 0.0
@@ -63,6 +65,7 @@ class Assembly:
         dtype: of the stored features, float16 or float32.
         flat: whether segments have numbers of rows of their own.
         boxes: of each segment, where its rows are its boxes.
+        scratch: folder for files of what is too large to wait in memory; None: all is kept there.
         publish: called with a shard, and its rows in the order of its segments, or None where all
             of them failed; or with what of it is whole, when the extraction ends before its time.
         fail: called with segments that cannot be made.
@@ -74,6 +77,7 @@ class Assembly:
         dtype: str,
         flat: bool,
         boxes: Mapping[str, Boxes] | None,
+        scratch: Path | None,
         publish: Callable[[Shard, ShardRows | None], None],
         fail: Callable[[list[Failure]], None],
         progress: Advance,
@@ -81,6 +85,7 @@ class Assembly:
         self._dtype = np.dtype(dtype)
         self._flat = flat
         self._boxes = boxes
+        self._scratch = scratch
         self._of_windows = flat and boxes is None
         self._publish = publish
         self._fail = fail
@@ -129,8 +134,8 @@ class Assembly:
                 values = of_view[own]
                 if tap not in row.taps:
                     shape = (len(row.plan.indices), *values.shape)
-                    row.taps[tap] = np.empty(shape, self._dtype)
-                row.taps[tap][row.places[view]] = values
+                    row.taps[tap] = room(shape, self._dtype, self._scratch)
+                row.taps[tap].put(row.places[view], values)
             self._go_on(row, view)
 
     def lose(self, video: str, views: Iterable[View], reason: str) -> None:
@@ -191,7 +196,7 @@ class Assembly:
         if lost := row.lost.failures(row.segment, row.plan):
             self._fail(lost)
             row.plan, kept = row.lost.kept_of(row.plan)
-            row.taps = {tap: values[kept] for tap, values in row.taps.items()}
+            row.taps = {tap: of_tap.only(kept) for tap, of_tap in row.taps.items()}
         del self._rows[row.segment.id]
         self.completed += 1
         opened = self._opened(row.segment)
@@ -240,7 +245,7 @@ def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
     if boxes:
         times = [np.repeat(t, len(of), axis=0) for t, of in zip(times, boxes, strict=True)]
     if not flat:
-        crops = next(iter(rows[0].taps.values())).shape[1]
+        crops = next(iter(rows[0].taps.values())).shape[1]  # of [views, crops, …]
         times = [np.repeat(seconds, crops) for seconds in times]
     return ShardRows(
         ids=[row.segment.id for row in rows],
@@ -251,7 +256,7 @@ def _shard_rows(opened: _OpenShard, flat: bool) -> ShardRows:
         times=_together(times, flat),
         # Views are clip by clip, and crop by crop of each.
         taps={
-            tap: _together([row.taps[tap].reshape(-1, *first.shape[2:]) for row in rows], flat)
+            tap: _together([row.taps[tap].rows.reshape(-1, *first.shape[2:]) for row in rows], flat)
             for tap, first in rows[0].taps.items()
         },
         offsets=np.cumsum([0, *map(len, times)]) if flat else None,

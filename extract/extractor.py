@@ -162,6 +162,7 @@ class _TaskUnderWay:
             task.recipe.dtype,
             task.recipe.flat,
             task.persons.boxes if task.persons else None,
+            task.sink.scratch,
             self._publisher.publish,
             task.sink.record_failures,
             progress,

@@ -1,6 +1,7 @@
 """One backbone's part of an extraction: what is to be done, and where what it gives goes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from egofeat.extract.backbones import Backbone
@@ -18,6 +19,10 @@ GPU_FRAMES = 256
 
 class Sink(Protocol):
     """Where features and failures go: a store, or memory."""
+
+    @property
+    def scratch(self) -> Path | None:
+        """Folder for files of what waits until it is whole; None: it waits in memory."""
 
     def write_shard(self, name: str, rows: ShardRows) -> object:
         """Keep the rows of one shard."""

@@ -52,6 +52,8 @@ _OF_EXTRACTION = _named(ExtractConfig, but=("dataset", "backbone", "taps", "weig
 class _Taps(dict[str, Memory]):
     """A sink that keeps the rows of several taps."""
 
+    scratch: None = None
+
     def write_shard(self, name: str, rows: ShardRows) -> None:
         for memory in self.values():
             memory.write_shard(name, rows)

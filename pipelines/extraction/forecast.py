@@ -16,7 +16,6 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from egofeat.device import device_name
 from egofeat.extract.extractor import Tally
-from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.extraction.disk_room import free_bytes, windows_of
 from egofeat.pipelines.extraction.job import Job, plan_job, together
 from egofeat.pipelines.extraction.options import ExtractConfig
@@ -41,8 +40,7 @@ def forecast_jobs(jobs: Sequence[Job], compute: Compute) -> JointForecast:
     for places in together(jobs):
         shares = shares_of([jobs[place] for place in places], compute)
         of_store |= {
-            place: _forecast(share, shares, compute.workers or decoding_threads())
-            for place, share in zip(places, shares, strict=True)
+            place: _forecast(share, shares) for place, share in zip(places, shares, strict=True)
         }
         for place, share in zip(places, shares, strict=True):
             if share.compress is None:  # what is compressed may still fit
@@ -61,13 +59,11 @@ class _Amount:
     rows: int
     frames: int
     views: int
-    memory: int = 0
-    """Bytes of the rows that wait until their video is whole."""
 
 
-def _forecast(share: Share, together: Sequence[Share], threads: int) -> Forecast:
+def _forecast(share: Share, together: Sequence[Share]) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
-    amount = _amount(share, threads)
+    amount = _amount(share)
     wanted = share.wanted
     there = wanted.where(key in share.progress.done for key in wanted.keys)
     missing = {one.key for one in share.missing}
@@ -95,7 +91,6 @@ def _forecast(share: Share, together: Sequence[Share], threads: int) -> Forecast
         bytes_present=bytes_present,
         bytes_free=free_bytes(job.storage.out),
         fits=True,
-        memory=amount.memory,
         seconds=round(amount.views * rate.seconds / rate.views, 1) if rate else None,
         changed_videos=share.changed,
         renewed_by=share.renewed_by,
@@ -104,14 +99,12 @@ def _forecast(share: Share, together: Sequence[Share], threads: int) -> Forecast
     )
 
 
-def _amount(share: Share, threads: int) -> _Amount:
+def _amount(share: Share) -> _Amount:
     job, left = share.job, share.to_extract
     if isinstance(job.recipe.plan, Windows):
         counts = windows_of(job, share)
         rows = [count for count, _ in counts]
-        at_once = sorted(rows)[-threads:]
-        memory = sum(at_once) * job.recipe.row_bytes
-        return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows), memory)
+        return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows))
     a_view = job.recipe.plan.view_frames + sum(job.recipe.transform.neighbours)
     views = len(left) * job.recipe.plan.views
     return _Amount(job.rows_of(left), views * a_view, views * job.recipe.transform.crops)

@@ -30,6 +30,7 @@ class Memory:
     features: dict[str, NDArray[Any]] = field(default_factory=dict)
     """Id of a segment to its row, or to its rows `[n, …]` where it has a number of its own."""
     failures: list[Failure] = field(default_factory=list)
+    scratch: None = None
 
     def write_shard(self, name: str, rows: ShardRows) -> None:
         """Keep the rows of one shard."""

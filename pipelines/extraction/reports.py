@@ -10,9 +10,6 @@ from egofeat.errors import RequestError
 from egofeat.pipelines.extraction.failure_sums import FailureSum, failure_lines, mend_of
 from egofeat.words import counted
 
-_MUCH_MEMORY = 10**9
-"""Bytes that are worth a word."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoreReport(ABC):
@@ -187,8 +184,6 @@ class Forecast(StoreReport):
     bytes_free: int
     fits: bool
     """Whether what would be written has room."""
-    memory: int
-    """Bytes of windows that wait until their videos are whole, at most."""
     seconds: float | None
     """About how long it would take, as measured in earlier runs; None where nothing was."""
 
@@ -210,11 +205,6 @@ class Forecast(StoreReport):
         ]
         if self.seconds is not None and self.to_extract:
             said.append(f"about {_duration(self.seconds)}, as measured in earlier runs")
-        if self.memory >= _MUCH_MEMORY:
-            said.append(
-                f"up to {console.size(self.memory)} of memory for windows of videos at work: "
-                "fewer `workers` take less"
-            )
         if self.missing_segments:
             size = "" if self.bytes_missing is None else f" ({console.size(self.bytes_missing)})"
             be = "is" if self.missing_segments == 1 else "are"

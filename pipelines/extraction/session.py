@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from egofeat import console
 from egofeat.engines.board import Board
@@ -25,6 +26,11 @@ class Sink:
     media: dict[str, Media | FrameSource] = field(default_factory=dict)
     """Of the videos of all units that were taken."""
     tell: Callable[[list[Failure]], None] = lambda failures: None
+
+    @property
+    def scratch(self) -> Path:
+        """Where shards are written."""
+        return self.writer.scratch
 
     def write_shard(self, name: str, rows: ShardRows) -> object:
         """Publish the rows of one shard."""

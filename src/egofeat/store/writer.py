@@ -140,6 +140,11 @@ class StoreWriter:
         """
         return cls(path, Description.read(path), None, worker, made_with, stage)
 
+    @property
+    def scratch(self) -> Path:
+        """Where shards are written before they are published."""
+        return self._stage or self._shards
+
     def published(self, number: int) -> set[Key]:
         """Segments that stand in shards of this number of the cut, now.
 

@@ -209,3 +209,27 @@ def test_features_that_are_taken_over_keep_what_they_lost(films, config, tmp_pat
     (report,) = refresh.refresh(refresh.stale_stores("mine", again), again).stores
     assert (report.store, report.extracted, report.skipped) == (first.store, 1, 1)
     assert report.lost_windows == extract.run(own).lost_windows == first.lost_windows
+
+
+@pytest.mark.parametrize("form", ["hdf5", "zarr"])
+def test_what_waits_in_a_file_is_published_as_what_waits_in_memory(
+    films, config, tmp_path, monkeypatch, form
+):
+    dataset = data_set(damaged=films["damaged"], whole=films["whole"])
+    config = replace(config, format=form, taps=("map", "gap"))
+    stores = []
+    for most in (10**9, 0):
+        monkeypatch.setattr("egofeat.extract.rooms.MEMORY", most)
+        report = extract.run(replace(config, out=tmp_path / str(most)), dataset)
+        assert (report.extracted, report.failed) == (2, 0)
+        stores.append(Path(report.store))
+    files = [
+        {
+            path.relative_to(s): path.read_bytes()
+            for path in sorted(s.glob("shards/**/*"))
+            if path.is_file()
+        }
+        for s in stores
+    ]
+    assert len(files[0]) >= 2
+    assert files[0] == files[1]

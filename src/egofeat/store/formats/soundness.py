@@ -11,7 +11,7 @@ from egofeat.store.damage import reading
 from egofeat.store.formats.checksums import checksums
 from egofeat.store.formats.shard import OPENED, Shard, ShardFormat, read_column
 
-_BLOCK = 64 << 20
+_BLOCK = 16 << 20
 """Bytes of features that are read at a time."""
 Fault = tuple[str | None, str]
 """Id of a segment, or None for the whole shard, and what is wrong with it."""
