@@ -221,6 +221,20 @@ def test_what_is_done_of_very_many_is_told_at_once(tmp_path, monkeypatch):
     assert read.count("00001") == 1
 
 
+def test_of_very_many_units_only_those_that_somebody_has_are_opened(tmp_path, monkeypatch):
+    units = [f"{number:05d}" for number in range(20_000)]
+    with Board(tmp_path, "one") as one, Board(tmp_path, "two") as two:
+        assert one.take("00001")
+        assert one.take("00002")
+        one.done("00002")
+        read, text = [], Path.read_text
+        monkeypatch.setattr(Path, "read_text", lambda path: read.append(path) or text(path))
+        two.reopen(units)
+        assert len(two.free(units)) == len(units) - 1
+        assert len(two.undone(units)) == len(units)
+    assert len([path for path in read if path.parent.name == "units"]) < 10
+
+
 def test_a_claim_that_cannot_be_read_is_neither_done_nor_free(tmp_path, monkeypatch):
     """NFS says ESTALE of a file that another has replaced meanwhile."""
 

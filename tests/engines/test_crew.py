@@ -31,13 +31,15 @@ class Scripts(Engine):
 
     def __init__(self, seats, scripts):
         self.numbers, self.scripts, self.log = seats, list(scripts), []
+        self.started = []
 
     def seats(self):
         return [Seat(number) for number in range(1, self.numbers + 1)]
 
     def start(self, work, seat):
         self.log.append(("start", seat.number))
-        return Scripted(self.scripts.pop(0), self.log)
+        self.started.append(Scripted(self.scripts.pop(0), self.log))
+        return self.started[-1]
 
     def close(self):
         self.log.append("close")
@@ -70,6 +72,30 @@ def test_workers_that_die_one_after_the_other_end_it():
     left = iter([9, 8, 7, 6, 5, 4, 3, 0])
     engine = Scripts(1, ["exit status 3"] * 6 + ["over"])
     keep_working(engine, print, lambda: next(left, 0))  # each has made something first
+
+
+def test_machines_that_are_taken_away_at_once_do_not_end_it(capsys):
+    """Before their workers have done anything, and though no death is known to be of a unit."""
+    engine = Scripts(8, ["node lost"] * 12 + ["over"] * 8)
+    keep_working(engine, print, lambda: 5 if engine.scripts else 0)
+    assert capsys.readouterr().err.count("is started again") == 12
+
+
+def test_a_seat_whose_workers_die_rests_while_another_works(capsys):
+    """The one on it is at a long unit: a broken device beside it does not end that."""
+    engine = Scripts(2, ["works", *["exit status 3"] * crew.MOST_DEATHS, "works"])
+    looks = iter([9] * 20 + [8] * 20)
+
+    def left():
+        if number := next(looks, 0):
+            return number
+        for worker in engine.started:
+            worker.script = "over"
+        return 0
+
+    keep_working(engine, print, left)
+    assert engine.scripts == []
+    assert "died (exit status 3) and is started again when another" in capsys.readouterr().err
 
 
 def test_what_ends_one_worker_for_good_ends_all():

@@ -92,7 +92,7 @@ class Board:
 
     def reopen(self, units: Iterable[str]) -> None:
         """Let units be done again that are said to be done, and of which something is left."""
-        for unit in units:
+        for unit in self._taken().intersection(units):
             if self._holder(unit) == _DONE:
                 (self._units / unit).unlink(missing_ok=True)
                 self._finished.discard(unit)
@@ -104,17 +104,23 @@ class Board:
 
     def free(self, units: Iterable[str]) -> list[str]:
         """Those that nobody has; what workers had that died is free from now on."""
-        return [unit for unit in units if self._is_free(unit)]
+        taken = self._taken()
+        return [unit for unit in units if unit not in taken or self._is_free(unit)]
 
     def undone(self, units: Iterable[str]) -> list[str]:
         """Those that are not done."""
-        return [unit for unit in units if not self._is_done(unit)]
+        left = list(units)
+        self._see_done(left)
+        return [unit for unit in left if unit not in self._finished]
 
     def count_undone(self, units: Set[str]) -> int:
-        """How many are not done: quick for very many, since the folder is asked for its names."""
-        for unit in units & self._taken():
-            self._is_done(unit)
+        """How many are not done."""
+        self._see_done(units)
         return len(units - self._finished)
+
+    def finished(self, units: Iterable[str]) -> list[str]:
+        """Those that are done, as far as this was seen when they were counted last."""
+        return [unit for unit in units if unit in self._finished]
 
     def take_back(self) -> None:
         """Let others have what workers of this process had that it has ended: none died of it."""
@@ -194,10 +200,11 @@ class Board:
         except FileNotFoundError:
             return set()
 
-    def _is_done(self, unit: str) -> bool:
-        if unit not in self._finished and self._holder(unit) == _DONE:
-            self._finished.add(unit)
-        return unit in self._finished
+    def _see_done(self, units: Iterable[str]) -> None:
+        """Note which of them are done: of very many, the folder is asked for its names at once."""
+        for unit in self._taken().intersection(units) - self._finished:
+            if self._holder(unit) == _DONE:
+                self._finished.add(unit)
 
     def _holder(self, unit: str) -> str | None:
         """Who has it, or `done`; None where nobody has, empty where that cannot be read."""

@@ -6,14 +6,15 @@ What they work on they find on a `Board`; here it is only known how many units a
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from egofeat import console
 from egofeat.errors import EgofeatError
 
 MOST_DEATHS = 3
-"""Of workers one after the other, while not one unit is done."""
+"""Of one seat's workers in a row, while nothing is done: then it stays empty until something is."""
 _LOOK_EVERY_S = 0.5
 
 
@@ -100,26 +101,32 @@ class Engine(ABC):
 def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
     """Have workers work until nothing is left, or none of them finds anything to do.
 
+    Where workers die again and again, as on a device that is broken, no more are started until
+    another has done something. Machines that are taken away may take many workers at once.
+
     Args:
         engine: that starts them.
         work: what they do; each ends when nothing is left for it.
         left: asked again and again for how much is not done, in whatever measure.
 
     Raises:
-        EgofeatError: there is room for no worker, workers die again and again, or one met what
-            ends them all.
+        EgofeatError: there is room for no worker, workers die again and again wherever there is,
+            or one met what ends them all.
     """
     workers: dict[Seat, Worker] = {}
     over: set[Seat] = set()
-    deaths, least = 0, left()
+    deaths: Counter[Seat] = Counter()
+    least, died = left(), ""
     try:
         while True:
             seats = engine.seats()
             for seat in seats:
-                if least and len(workers) < len(seats) and seat not in {*workers, *over}:
+                room = len(workers) < len(seats) and seat not in {*workers, *over}
+                if least and room and deaths[seat] < MOST_DEATHS:
                     workers[seat] = engine.start(work, seat)
             if not workers:
                 if least and left():
+                    _refuse_more(deaths, died)
                     why = "workers have ended" if over else "there is no room for a worker"
                     raise EgofeatError(
                         f"{why}, and work is left: ask for less of what each needs, or give the "
@@ -128,25 +135,31 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
                 return
             time.sleep(_LOOK_EVERY_S)
             if (now := left()) < least:
-                deaths, least = 0, now
+                least = now
+                deaths.clear()
             for seat in [seat for seat, worker in workers.items() if not least and worker.waits()]:
                 workers.pop(seat).end(now=True)
             for seat in [seat for seat, worker in workers.items() if worker.ended()]:
                 if not (reason := workers.pop(seat).failure()):
                     over.add(seat)
                     continue
-                deaths += 1
-                if deaths >= MOST_DEATHS + len(workers):
-                    raise EgofeatError(
-                        f"workers die one after the other, the last with {reason}: see what they "
-                        "printed above, and try fewer, or a smaller `batch_size`"
-                    )
-                console.note(f"worker {seat.number} died ({reason}) and is started again")
+                died = reason
+                deaths[seat] += 1
+                rests = " when another has done something" * (deaths[seat] == MOST_DEATHS)
+                console.note(f"worker {seat.number} died ({died}) and is started again{rests}")
     except BaseException:
         _end(list(workers.values()))
         raise
     finally:
         engine.close()
+
+
+def _refuse_more(deaths: Mapping[Seat, int], reason: str) -> None:
+    if max(deaths.values(), default=0) >= MOST_DEATHS:
+        raise EgofeatError(
+            f"workers die one after the other, the last with {reason}: see what they printed "
+            "above, and try fewer, or a smaller `batch_size`"
+        )
 
 
 def _end(workers: list[Worker]) -> None:
