@@ -8,14 +8,16 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from egofeat.boxes import Boxes
 from egofeat.errors import RequestError, StoreError
-from egofeat.store import FORMATS, compacting, open_store, progress_of, verify
+from egofeat.store import FORMATS, StoreWriter, compacting, open_store, progress_of, verify
 from egofeat.store.compacting import compact
+from egofeat.store.formats import sharing
 
 
 def seen(path):
@@ -249,3 +251,36 @@ def test_killed_in_earnest_and_given_again_it_ends_with_the_same_rows(
         assert compact(killed)[1] == 3
         assert seen(killed) == before
         assert verify(killed) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_published_is_told_while_it_is_joined(make, tmp_path, form, monkeypatch):
+    """A worker asks of a unit that it begins what of it others have made."""
+    shards = {name: make.rows([f"{name}{n}" for n in range(3)]) for name in ("00000-a", "00001-b")}
+    path = make.store(tmp_path, shards, make.recipe(), format=form)
+    writer, opened = StoreWriter.join(path, {}, "1of1"), type(FORMATS[form]).open
+    before = writer.published(0)
+
+    def slowly(self, shard):
+        with monkeypatch.context() as once:
+            once.setattr(type(FORMATS[form]), "open", opened)
+            compact(path)
+        return opened(self, shard)
+
+    monkeypatch.setattr(type(FORMATS[form]), "open", slowly)
+    assert before <= writer.published(0)
+    assert len(before) == 3
+
+
+def test_a_shard_that_is_joined_while_it_is_shared_is_no_disk_that_refuses(
+    make, tmp_path, monkeypatch
+):
+    path = made(make, tmp_path / "from")
+
+    def link(source, target):
+        Path(source).unlink()
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(sharing.os, "link", link)
+    with pytest.raises(StoreError, match="was removed or replaced while it was read"):
+        sharing.share_shards(path, tmp_path / "to", lambda key: True)

@@ -10,7 +10,7 @@ from egofeat.errors import RequestError
 from egofeat.names import check_name
 from egofeat.recipe import Recipe
 from egofeat.segments import Dataset, KeySet
-from egofeat.store.damage import writing
+from egofeat.store.damage import MovedError, writing
 from egofeat.store.description import Description, begun
 from egofeat.store.files import remove_leftovers
 from egofeat.store.formats.publishing import publish_shard
@@ -148,11 +148,16 @@ class StoreWriter:
     def published(self, number: int) -> set[Key]:
         """Segments that stand in shards of this number of the cut, now.
 
+        Or in any shard, where one of these was just joined with others.
+
         Raises:
             StoreError: such a shard is damaged.
         """
         paths = self._shards.glob(f"{number:05d}-*{self._form.suffix}")
-        shards = map(self._form.open, paths)
+        try:
+            shards = [self._form.open(path) for path in paths]
+        except MovedError:
+            return self.done()
         return {key for one in shards for key in keys(one.ids, one.starts, one.stops)}
 
     def done(self) -> set[Key]:

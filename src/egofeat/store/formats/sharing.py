@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from egofeat.store.damage import writing
+from egofeat.store.damage import MovedError, writing
 from egofeat.store.description import Description
 from egofeat.store.files import publish, remove_leftovers, sync_tree, temporary_path
 from egofeat.store.reading.index import shards_of
@@ -30,7 +30,7 @@ def share_shards(source: Path, target: Path, fit: Callable[[Key], bool]) -> None
         fit: whether a segment may be in it.
 
     Raises:
-        StoreError: the source is damaged, or the disk refuses.
+        StoreError: the source is damaged or changes, or the disk refuses.
     """
     folder = target / "shards"
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,13 +51,22 @@ def share_shards(source: Path, target: Path, fit: Callable[[Key], bool]) -> None
             continue
         with writing(place):
             temporary = temporary_path(place, _WORKER)
-            if shard.is_dir():
-                shutil.copytree(shard, temporary, copy_function=_link)
-            else:
-                _link(str(shard), str(temporary))
+            _copy(shard, temporary)
             sync_tree(temporary)
             publish(temporary, place, _WORKER)
     description.create(target, _WORKER)
+
+
+def _copy(shard: Path, place: Path) -> None:
+    try:
+        if shard.is_dir():
+            shutil.copytree(shard, place, copy_function=_link)
+        else:
+            _link(str(shard), str(place))
+    except OSError:
+        if not shard.exists():
+            raise MovedError(f"shard {shard}") from None
+        raise
 
 
 def _link(source: str, target: str) -> None:
