@@ -9,7 +9,7 @@ import torch
 
 from egofeat.device import choose_device
 from egofeat.engines.crew import Engine, Seat
-from egofeat.engines.local import Processes
+from egofeat.engines.local import Processes, end_if_started_again
 from egofeat.engines.on_ray import Actors
 from egofeat.engines.on_slurm import NUMBERS, Array
 from egofeat.errors import RequestError
@@ -28,6 +28,8 @@ def settled(asked: _Asked) -> _Asked:
         RequestError: a device that is not there, or what no engine takes.
     """
     devices = asked.devices
+    if devices:
+        end_if_started_again()
     if asked.ray:
         _of_ray(asked.ray)
     if asked.slurm:

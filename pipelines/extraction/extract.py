@@ -77,8 +77,8 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
     tally = no_tally(len(shares))
     folder = min(job.store for job in jobs) / WORK
     with ExitStack() as stack:
-        board = None
-        if any(share.left for share in shares):
+        board, left = None, any(share.left for share in shares)
+        if left or (compute.part[1] > 1 and folder.is_dir()):
             board = stack.enter_context(Board(folder, worker))
             worker = board.worker
         else:
@@ -89,7 +89,8 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
         if board:
             folders = [job.store / name for job in jobs for name in ("", "shards")]
             strangers = Strangers(folders)
-            tally = _extract(shares, writers, board, compute)
+            if left:
+                tally = _extract(shares, writers, board, compute)
             _take_over(shares, writers, board, compute)
             strangers.remove(LEASE_S, [(one.machine, one.pid) for one in board.others()[0]])
             for folder in folders:

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 
 from egofeat.engines.crew import Engine, Seat, Work, Worker, carry_out, heed
+from egofeat.errors import RequestError
 from egofeat.interruption import interruptible
+
+_UNGUARDED = 87
+"""Exit status of a process that would start processes while it is being started."""
+
+
+def end_if_started_again() -> None:
+    """End this process if it has come here by running a script again from its first line.
+
+    A process that is started imports the script that started it: without a guard, it would call
+    what starts processes. Who started it says so.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(_UNGUARDED)
 
 
 class Processes(Engine):
@@ -55,6 +69,11 @@ class _Process(Worker):
         if said is not None:
             return heed(said)
         code = self._process.exitcode or 0
+        if code == _UNGUARDED:
+            raise RequestError(
+                "each process of `devices` runs your script again from its first line: put the "
+                'lines that call egofeat under `if __name__ == "__main__":`'
+            )
         return f"signal {-code}" if code < 0 else f"exit status {code}"
 
     def end(self, *, now: bool) -> None:

@@ -154,6 +154,30 @@ def test_a_part_takes_over_what_a_killed_part_left(dataset, config, alone, tmp_p
     assert (idle.extracted, idle.skipped) == (0, 210)
 
 
+def test_a_part_with_nothing_left_takes_over_too(dataset, config, alone, tmp_path, capfd):
+    split = replace(config, device="cpu", part=(2, 2))
+    first = extract.run(replace(split, part=(1, 2)), dataset)
+    killed = begin(split, dataset, tmp_path, "deadly")
+    assert (killed.communicate()[0], killed.returncode) == ("", 9)
+    again = extract.run(replace(split, part=(1, 2)), dataset)
+    assert (again.extracted, again.skipped) == (0, 210)
+    assert "part 2/2 has ended early: it is done here" in capfd.readouterr().err
+    assert bytes_of(first.store) == alone
+
+
+def test_a_script_that_starts_itself_again_is_told_of_its_guard(dataset, config, tmp_path):
+    asked = tmp_path / "asked.pickle"
+    asked.write_bytes(pickle.dumps((replace(config, devices=("cpu", "cpu")), dataset)))
+    script = tmp_path / "script.py"
+    script.write_text(PROCESS)
+    words = [sys.executable, str(script), str(asked)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert 'under `if __name__ == "__main__":`' in ended.stderr.splitlines()[-1]
+    assert (
+        ended.stderr.count("Traceback") == 1
+    )  # that of the script itself, which does not catch it
+
+
 def test_the_same_command_on_several_machines_shares_the_work(dataset, config, alone, tmp_path):
     """Each waits for what the other has."""
     longer = replace(config, device="cpu")
