@@ -33,6 +33,8 @@ class Shard:
     """Place in the whole cut, from 0."""
     segments: Sequence[Segment]
     name: str
+    skipped: tuple[Segment, ...] = ()
+    """That are neither there nor made, as they failed before; the name counts them too."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +111,28 @@ def without(batches: Iterable[Batch], done: Set[Key], skipped: Set[Key]) -> list
     """
     left = []
     for batch in batches:
-        shards = []
-        for shard in batch.shards:
-            segments = Segments.of(shard.segments)
-            keys = list(segments.keys)
-            missing = [row for row, key in enumerate(keys) if key not in done]
-            wanted = [row for row in missing if keys[row] not in skipped]
-            if len(wanted) == len(keys):
-                shards.append(shard)
-            elif wanted:
-                name = shard_of(shard.number, segments.take(np.array(missing))).name
-                shards.append(Shard(shard.number, segments.take(np.array(wanted)), name))
-        if shards:
-            left.append(Batch(tuple(shards)))
+        rests = (rest_of(shard, done, skipped) for shard in batch.shards)
+        if shards := tuple(filter(None, rests)):
+            left.append(Batch(shards))
     return left
+
+
+def rest_of(shard: Shard, done: Set[Key], skipped: Set[Key] = frozenset()) -> Shard | None:
+    """What is left of one shard, see `without`; None where nothing is."""
+    columns = Segments.of(shard.segments)
+    keys = list(columns.keys)
+    missing = [row for row, key in enumerate(keys) if key not in done]
+    wanted = [row for row in missing if keys[row] not in skipped]
+    if len(wanted) == len(keys):
+        return shard
+    if not wanted:
+        return None
+    passed = (*shard.skipped, *(columns[row] for row in missing if keys[row] in skipped))
+    name = shard.name
+    if len(missing) < len(keys):
+        named = Segments.of([*columns.take(np.array(missing)), *shard.skipped])
+        name = shard_of(shard.number, _by_video(named)[0]).name
+    return Shard(shard.number, columns.take(np.array(wanted)), name, passed)
 
 
 def shard_of(number: int, segments: Sequence[Segment]) -> Shard:

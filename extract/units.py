@@ -50,6 +50,11 @@ class Unit:
         return max(seconds / _SHARED, longest), size
 
     @property
+    def size(self) -> int:
+        """Segments, each counted for each task that makes it."""
+        return sum(map(len, self.segments))
+
+    @property
     def segments(self) -> tuple[Sequence[Segment], ...]:
         """`[tasks]` segments that are wanted."""
         return tuple(shard.segments if shard else () for shard in self.shards)

@@ -54,6 +54,17 @@ def test_units_alone_are_counted_as_they_are_settled(clock, capsys):
     assert lines[-1] == "extracting: 3/3 segments in 210.0 s"
 
 
+def test_how_fast_it_goes_leaves_out_what_was_before_work_began(clock, capsys):
+    with console.progress("extracting", 100, "segments", since=lambda: 50.0) as advance:
+        clock.now = 60.0
+        advance(20)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "extracting: 20/100 segments, 2.0 segments/s, about 40 s left",
+        "extracting: 20/100 segments in 60.0 s",
+    ]
+
+
 def test_of_nothing_nothing_is_said(capsys):
     with console.progress("extracting", 0, "segments"):
         pass

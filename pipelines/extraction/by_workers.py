@@ -40,7 +40,8 @@ def work_together(
     began = time.perf_counter()
     before = [writer.done() for writer in writers]
     order = Order.of([share.job for share in shares], units, board, compute)
-    ledger = keep_showing(engine, order, board, [unit.name for unit in units], show)
+    sizes = {unit.name: unit.size for unit in units}
+    ledger = keep_showing(engine, order, board, sizes, show)
     tasks = []
     for task, (writer, there) in enumerate(zip(writers, before, strict=True)):
         _, frames, views = ledger.of_task(task) or (0, 0, 0)

@@ -171,14 +171,16 @@ class Order:
                 )
             session = Session(board, tasks, sinks, self.decoder, threads)
             units = {name: partial(self.units.read, name) for name in self.units.begins}
-            for tally in session.work(units, far.advance, far.decode):
+            far.begun = True
+            for tally in session.work(units, far.advance, far.decode, far.finish):
                 for of_task, done in zip(far.tasks, tally.tasks, strict=True):
                     of_task[:] = [a + b for a, b in zip(of_task, vars(done).values(), strict=True)]
 
 
 def _plain(unit: Unit) -> dict[str, Any]:
     shards = [
-        shard and (shard.number, shard.name, [_span(segment) for segment in shard.segments])
+        shard
+        and (shard.number, [*map(_span, shard.segments)], shard.name, [*map(_span, shard.skipped)])
         for shard in unit.shards
     ]
     media = {
@@ -193,9 +195,13 @@ def _span(segment: Segment) -> tuple[str, str, float, float]:
     return segment.id, segment.video, segment.start, segment.stop
 
 
+def _segments(spans: Iterable[Sequence[Any]]) -> tuple[Segment, ...]:
+    return tuple(Segment(*span) for span in spans)
+
+
 def _unit(plain: Mapping[str, Any]) -> Unit:
     shards = (
-        shard and Shard(shard[0], tuple(Segment(*one) for one in shard[2]), shard[1])
+        shard and Shard(shard[0], _segments(shard[1]), shard[2], _segments(shard[3]))
         for shard in plain["shards"]
     )
     media = {

@@ -9,7 +9,7 @@ from egofeat.engines.board import Board
 from egofeat.engines.turns import WHY, take_turns
 from egofeat.errors import MediaError
 from egofeat.extract.extractor import Tally, TaskTally, extract
-from egofeat.extract.shards import Shard, key_of, shard_of
+from egofeat.extract.shards import Shard, rest_of
 from egofeat.extract.task import Task
 from egofeat.extract.units import Unit
 from egofeat.extract.video import FrameSource
@@ -60,6 +60,7 @@ class Session:
         units: Mapping[str, Callable[[], Unit]],
         progress: console.Advance,
         decoded: Callable[[int], None] = lambda frames: None,
+        finished: Callable[[float], None] = lambda segments: None,
     ) -> Iterator[Tally]:
         """Make the units, the first ones first; yields what was done, now and then.
 
@@ -67,28 +68,31 @@ class Session:
             units: name to what gives the unit.
             progress: see `extract`.
             decoded: told how many more frames were decoded.
+            finished: told how many of the segments are done for good, with their unit.
         """
 
+        def done(unit: Unit) -> None:
+            self.board.done(unit.name)
+            finished(unit.size)
+
         def make(names: Iterator[str]) -> Tally:
-            return self._extract(progress, decoded, (units[name]() for name in names))
+            return extract(
+                self._fresh(units[name]() for name in names),
+                self.tasks,
+                decoder=self.decoder,
+                workers=self.workers,
+                progress=progress,
+                decoded=decoded,
+                done=done,
+            )
 
         def give_up(name: str) -> None:
-            self._give_up(units[name](), progress)
+            unit = units[name]()
+            self._give_up(unit)
+            progress(unit.size)
+            finished(unit.size)
 
         return take_turns(self.board, units, make, give_up)
-
-    def _extract(
-        self, progress: console.Advance, decoded: Callable[[int], None], units: Iterable[Unit]
-    ) -> Tally:
-        return extract(
-            self._fresh(units),
-            self.tasks,
-            decoder=self.decoder,
-            workers=self.workers,
-            progress=progress,
-            decoded=decoded,
-            done=lambda unit: self.board.done(unit.name),
-        )
 
     def _fresh(self, units: Iterable[Unit]) -> Iterator[Unit]:
         """Units without what others have published of them since they were planned."""
@@ -96,7 +100,7 @@ class Session:
             left = unit
             if not unit.again:
                 shards = zip(unit.shards, self.sinks, strict=True)
-                left = replace(unit, shards=tuple(_left(shard, sink) for shard, sink in shards))
+                left = replace(unit, shards=tuple(_rest(shard, sink) for shard, sink in shards))
             for sink in self.sinks:
                 sink.media |= unit.media
             if any(left.shards):
@@ -104,12 +108,11 @@ class Session:
             else:
                 self.board.done(unit.name)
 
-    def _give_up(self, unit: Unit, progress: console.Advance) -> None:
+    def _give_up(self, unit: Unit) -> None:
         for shard, sink in zip(unit.shards, self.sinks, strict=True):
             sink.media |= unit.media
             if shard:
                 sink.record_failures([_failure(one) for one in shard.segments])
-                progress(len(shard.segments))
 
 
 def no_tally(tasks: int) -> Tally:
@@ -126,13 +129,9 @@ def both(one: Tally, other: Tally) -> Tally:
     return Tally(one.decoded + other.decoded, one.seconds + other.seconds, tuple(tasks))
 
 
-def _left(shard: Shard | None, sink: Sink) -> Shard | None:
+def _rest(shard: Shard | None, sink: Sink) -> Shard | None:
     """What is left of a shard now."""
-    done = sink.writer.published(shard.number) if shard else set()
-    if shard is None or not done:
-        return shard
-    segments = [segment for segment in shard.segments if key_of(segment) not in done]
-    return shard_of(shard.number, segments) if segments else None
+    return shard and rest_of(shard, sink.writer.published(shard.number))
 
 
 def _failure(segment: Segment) -> Failure:

@@ -72,7 +72,8 @@ def _share_out(job: PersonsJob) -> None:
         board.free(unit_name(wanted.video) for wanted in job.left)
         if engine := engine_of(job.config, board.folder / "logs"):
             order = DetectionOrder.of(job, board)
-            keep_showing(engine, order, board, [unit_name(one.video) for one in job.left], show)
+            sizes = {unit_name(one.video): one.units for one in job.left}
+            keep_showing(engine, order, board, sizes, show)
         else:
             with show() as progress:
                 Detecting(job.config, job.detector, job.folder, job.left).work(board, progress)

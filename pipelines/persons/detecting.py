@@ -13,6 +13,7 @@ from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Finished, Stills, Unread, Wanted, read_all
 from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.persons.box_folder import BoxFolder, Looked
+from egofeat.pipelines.persons.job import is_left
 from egofeat.pipelines.persons.options import PersonsConfig
 from egofeat.store import Failure
 
@@ -39,6 +40,8 @@ class Detecting:
     folder: BoxFolder
     videos: Sequence[Wanted]
     tell: Callable[[Sequence[Failure]], None] = lambda failures: None
+    finished: Callable[[float], None] = lambda units: None
+    """Told how much of what `progress` is told is done for good, with its video."""
 
     def work(self, board: Board, progress: console.Advance) -> None:
         """Look at videos until none is left."""
@@ -51,6 +54,7 @@ class Detecting:
             lost = Unread(wanted[name].video, None, WHY)
             self._publish(_UnderWay(wanted[name], failures=_failures(lost)))
             progress(wanted[name].units)
+            self.finished(wanted[name].units)
 
         for _ in take_turns(board, wanted, make, give_up):
             pass
@@ -61,8 +65,12 @@ class Detecting:
 
         def begun() -> Iterator[Wanted]:
             for wanted in videos:
-                under_way[wanted.video] = _UnderWay(wanted)
-                yield wanted
+                there = self.folder.looked(wanted.video)
+                if is_left(wanted, there, config.retry_failed):
+                    under_way[wanted.video] = _UnderWay(wanted)
+                    yield wanted
+                else:  # another command has looked at it since this one was planned
+                    board.done(unit_name(wanted.video))
 
         reading = read_all(
             begun(),
@@ -87,6 +95,7 @@ class Detecting:
                         board.done(unit_name(video))
                         told = len(of_video.boxes) if of_moments else 0
                         progress(of_video.wanted.units - told)
+                        self.finished(of_video.wanted.units)
 
     def _publish(self, of_video: _UnderWay) -> None:
         self.tell(of_video.failures)

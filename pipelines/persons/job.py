@@ -61,7 +61,7 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
     worker = f"{number}of{parts}"
     folder = BoxFolder(path, worker)
     looked = {wanted.video: folder.looked(wanted.video) for wanted in videos}
-    left = tuple(w for w in videos if _is_left(w, looked[w.video], config.retry_failed))
+    left = tuple(w for w in videos if is_left(w, looked[w.video], config.retry_failed))
     names = {wanted.video for wanted in left}
     return PersonsJob(
         config=config,
@@ -91,7 +91,7 @@ def load_detector(config: PersonsConfig) -> Detector:
     )
 
 
-def _is_left(wanted: Wanted, looked: Looked | None, retry_failed: bool) -> bool:
+def is_left(wanted: Wanted, looked: Looked | None, retry_failed: bool) -> bool:
     """Whether a video is to be looked at: what it was looked at for is not what is wanted now."""
     if looked is None or (looked.failures and retry_failed):
         return True

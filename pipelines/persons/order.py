@@ -58,7 +58,8 @@ class DetectionOrder:
                 "the detector has other weights on this machine than where the detection was "
                 "planned: give `weights` as a file that all machines read"
             )
-        far = Far()
+        far = Far(begun=True)
         with Board(self.board, self.worker, partial(vars, far), supervised=True) as board:
             folder = BoxFolder(self.folder, board.worker)
-            Detecting(config, detector, folder, self.videos, far.fail).work(board, far.advance)
+            detecting = Detecting(config, detector, folder, self.videos, far.fail, far.finish)
+            detecting.work(board, far.advance)

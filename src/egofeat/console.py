@@ -98,7 +98,12 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(
-    what: str, total: int, unit: str, step: str = "", more: Callable[[], str] = str
+    what: str,
+    total: int,
+    unit: str,
+    step: str = "",
+    more: Callable[[], str] = str,
+    since: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Advance]:
     """Show how far a job of `total` units is, how fast, and how long it will still take.
 
@@ -108,8 +113,9 @@ def progress(
         unit: name of units.
         step: name of what moves inside of long units, and is counted beside them.
         more: asked for what else there is to say.
+        since: asked for when work began, by `time.monotonic`, if that is not now.
     """
-    said = _Said(what, total, unit, step, more)
+    said = _Said(what, total, unit, step, more, since)
     shown = _bar(said) if stderr.is_terminal else _lines(said)
     with shown as advance:
         yield advance
@@ -119,13 +125,20 @@ class _Said:
     """How far a job is, in words."""
 
     def __init__(
-        self, what: str, total: int, unit: str, step: str, more: Callable[[], str]
+        self,
+        what: str,
+        total: int,
+        unit: str,
+        step: str,
+        more: Callable[[], str],
+        since: Callable[[], float | None],
     ) -> None:
         self.what = what
         self.total = total
         self.unit = unit
         self.step = step
         self._more = more
+        self._since = since
         self.done = 0.0
         self._steps = 0
         self._began = time.monotonic()
@@ -148,13 +161,18 @@ class _Said:
     @property
     def rate(self) -> str:
         number, unit = (self._steps, self.step) if self.step else (self.done, self.unit)
-        rate = f"{number / max(self.seconds, 1e-9):.1f} {unit}/s"
+        rate = f"{number / max(self._worked, 1e-9):.1f} {unit}/s"
         return ", ".join(filter(None, [rate, self._more()]))
 
     @property
     def left(self) -> float:
         """Seconds, as fast as it went so far."""
-        return max(0.0, self.total - self.done) * self.seconds / self.done
+        return max(0.0, self.total - self.done) * self._worked / self.done
+
+    @property
+    def _worked(self) -> float:
+        """Seconds without those that passed before work began, as workers were started."""
+        return time.monotonic() - (self._since() or self._began)
 
 
 @contextmanager

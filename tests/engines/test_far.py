@@ -21,10 +21,10 @@ def test_only_workers_of_this_run_are_counted(tmp_path):
     with Board(tmp_path, "1of1.9") as other, Board(tmp_path, "1of1") as board:
         assert other.worker == "1of1.9"
         worker(tmp_path, "1of1", Far(decoded=700, tasks=[[9, 9, 9]] * 2)).close(early=True)
-        ledger = Ledger(board)
+        ledger = Ledger(board, {"u": 100})
         of_other = worker(tmp_path, other.worker, Far(decoded=50, tasks=[[5, 5, 5]]))
         own = [
-            worker(tmp_path, board.worker, Far(3.0, 4, 10, k, [[1, 2, 3], [4, 5, 6]]))
+            worker(tmp_path, board.worker, Far(True, 3.0, 0.0, 4, 10, k, [[1, 2, 3], [4, 5, 6]]))
             for k in range(2)
         ]
         ledger.look(lambda units, steps=0: told.append((units, steps)))
@@ -38,6 +38,59 @@ def test_only_workers_of_this_run_are_counted(tmp_path):
         assert ledger.more().startswith("1 worker")
         for one in (of_other, own[1]):
             one.close(early=False)
+
+
+def test_what_a_dead_worker_had_under_way_is_not_counted_and_what_it_had_done_is(tmp_path):
+    """Though it died before it told either."""
+    shown = []
+    with Board(tmp_path, "1of1") as board:
+        ledger = Ledger(board, dict.fromkeys(["u1", "u2", "u3"], 100))
+
+        def look():
+            board.count_undone({"u1", "u2", "u3"})
+            ledger.look(lambda units, steps=0: shown.append(units))
+
+        dying = worker(tmp_path, board.worker, Far(True, units=60.0))
+        for unit in ("u1", "u2"):
+            assert dying.take(unit)
+        look()
+        dying.done("u1")
+        dying.close(early=True)
+        look()
+        assert sum(shown) == 100
+        heir = worker(tmp_path, board.worker, Far(True, units=180.0, whole=100.0))
+        for unit in ("u2", "u3"):
+            assert heir.take(unit)
+        heir.done("u2")
+        look()
+        assert sum(shown) == 280
+        heir.done("u3")
+        look()
+        heir.close(early=True)
+        look()
+    assert sum(shown) == 300
+    assert min(shown) >= 0
+
+
+def test_the_rate_leaves_out_that_workers_were_started(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("egofeat.engines.far.time.monotonic", lambda: now[0])
+    far = Far()
+    with Board(tmp_path, "1of1") as board:
+        ledger = Ledger(board, {"u": 100})
+        starting = worker(tmp_path, board.worker, far)
+        ledger.look(lambda units, steps=0: None)
+        assert ledger.since is None
+        now[0] += 60
+        starting.close(early=True)
+        at_work = worker(tmp_path, board.worker, Far(True, decoded=0))
+        ledger.look(lambda units, steps=0: None)
+        at_work.close(early=True)
+        more = worker(tmp_path, board.worker, Far(True, decoded=500))
+        now[0] += 10
+        ledger.look(lambda units, steps=0: None)
+        assert ledger.more() == "1 worker, 50 frames/s"
+        more.close(early=True)
 
 
 class Interrupted(Engine):
@@ -69,7 +122,13 @@ def test_a_unit_of_a_worker_that_was_ended_is_not_one_that_killed_it(tmp_path):
         workers[-1].done("u2")
 
     with Board(tmp_path, "1of1") as board, pytest.raises(KeyboardInterrupt):
-        keep_showing(Interrupted(begin), print, board, units, lambda **_: nullcontext(print))
+        keep_showing(
+            Interrupted(begin),
+            print,
+            board,
+            dict.fromkeys(units, 1),
+            lambda **_: nullcontext(print),
+        )
     with worker(tmp_path, "next", Far()) as heir:
         assert heir.undone(units) == ["u1", "u3"]
         assert heir.free(units) == ["u1"]

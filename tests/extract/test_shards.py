@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.extract.shards import MAX_ROWS, cut, key_of, part, without
+from egofeat.extract.shards import MAX_ROWS, cut, key_of, part, rest_of, shards_in, without
 from egofeat.segments import Segment
 
 
@@ -76,3 +76,17 @@ def test_what_failed_in_a_published_shard_gets_a_shard_of_its_own():
     (batch,) = without(batches, done, set())
     assert [s.id for s in batch.shards[0].segments] == ["3"]
     assert batch.shards[0].name != batches[0].shards[0].name
+
+
+@given(data_sets(), st.randoms())
+def test_what_others_publish_meanwhile_leaves_what_a_plan_made_then_would_have(segments, random):
+    """Also of shards of which some were done before, or are passed over since they failed."""
+    drawn = [random.randrange(5) for _ in segments]
+    before = {key_of(s) for s, k in zip(segments, drawn, strict=True) if k == 0}
+    failed = {key_of(s) for s, k in zip(segments, drawn, strict=True) if k == 1}
+    after = before | {key_of(s) for s, k in zip(segments, drawn, strict=True) if k < 4 and k != 1}
+    batches = cut(segments, 51_200)
+    rests = [rest_of(shard, after) for shard in shards_in(without(batches, before, failed))]
+    planned = shards_in(without(batches, after, failed))
+    named = [(shard.name, list(shard.segments)) for shard in planned]
+    assert [(rest.name, list(rest.segments)) for rest in rests if rest] == named

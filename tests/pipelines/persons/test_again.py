@@ -9,6 +9,7 @@ import pytest
 
 from egofeat.adapters.reading.box_files import read_detections
 from egofeat.errors import EgofeatError
+from egofeat.pipelines.persons import detect as persons
 from egofeat.pipelines.persons.job import plan_persons
 from egofeat.segments import Segment
 
@@ -25,6 +26,18 @@ def test_a_second_run_opens_nothing_and_says_the_same(
     assert again.skipped == 4
     for name in ("key_frames", "empty", "boxes", "failed"):
         assert getattr(again, name) == getattr(first, name)
+
+
+def test_of_two_planned_at_once_the_later_one_looks_at_nothing(
+    monkeypatch, key_frames, configured, contents
+):
+    one, other = (plan_persons(configured(), key_frames()) for _ in range(2))
+    first = persons.run(one)
+    before = contents(Path(first.folder))
+    monkeypatch.setattr("egofeat.extract.stills.open_video", None)
+    second = persons.run(other)
+    assert (second.boxes, second.failed) == (first.boxes, first.failed)
+    assert contents(Path(first.folder)) == before
 
 
 def test_failures_are_tried_again_when_asked(media, tmp_path, key_frames, configured, detect):
