@@ -1,0 +1,390 @@
+"""All that a GPU should be asked, in under eight minutes.
+
+    python bench/gpu.py [--out gpu-check] [--seconds 460] [--only parity,forward] [--device cuda:0]
+
+Each question is a process of its own with a time limit: a crash, a hang or a missing package costs
+that question alone. Answers so far stand in `OUT/gpu.json`, what was printed in `OUT/QUESTION.txt`.
+Nothing is downloaded. `--device cpu --tiny` tries the script itself where there is no GPU.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import made
+import numpy as np
+import torch
+from ratios import machine, options
+
+from egofeat.device import choose_device, is_out_of_memory
+from egofeat.errors import RequestError
+from egofeat.extract.backbones import Backbone, load
+from egofeat.extract.backbones.precision import DTYPES
+from egofeat.extract.batches import Batches
+from egofeat.extract.decoding import Lane, decode_all
+from egofeat.extract.persons import load as load_detector
+from egofeat.extract.task import Task
+from egofeat.extract.threads import decoding_threads
+from egofeat.extract.units import all_units
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.registry import build_head
+from egofeat.heads.training.trainer import Examples, train
+from egofeat.pipelines.extraction.extract import run
+from egofeat.pipelines.extraction.in_memory import Memory
+from egofeat.pipelines.extraction.job import plan_job
+from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.segments import Dataset
+from egofeat.store import open_store
+
+Answers = dict[str, Any]
+TESTS = Path(__file__).parents[1] / "tests"
+SECONDS = {
+    "tests": 90,
+    "parity": 70,
+    "forward": 90,
+    "training": 60,
+    "loop": 50,
+    "extraction": 100,
+    "nvdec": 40,
+    "persons": 40,
+    "memory": 25,
+    "second": 40,
+}
+"""Question to its limit, in the order of their worth."""
+NETWORKS = {"mobilenetv2": 256, "slowfast_8x8_r50": 8, "s3d": 2, "i3d": 4, "resnet50": 256}
+"""Backbone to the views of a batch."""
+
+
+class Bench:
+    """The device that is asked, and how much of it."""
+
+    def __init__(self, device: torch.device, *, tiny: bool) -> None:
+        self.device = device
+        self.tiny = tiny
+        self.networks = list(NETWORKS)[: 1 if tiny else None]
+
+    def wait(self) -> None:
+        """Until the device has done all."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def seconds(self, call: Callable[[], object]) -> float:
+        """Median of some calls, the device's work in them; two unmeasured ones go first."""
+        taken: list[float] = []
+        for number in range(5 if self.tiny else 12):
+            began = time.perf_counter()
+            call()
+            self.wait()
+            if number >= 2:
+                taken.append(time.perf_counter() - began)
+        return float(np.median(taken))
+
+    def views(self, backbone: Backbone, count: int) -> torch.Tensor:
+        """Random views as they come from `normalise`, channels last, `[count, C, …, S, S]`."""
+        spec = backbone.spec
+        size = 64 if self.tiny else spec.squash_size if spec.transform == "squash" else spec.size
+        frames = [spec.clip.frames] if spec.clip else []
+        chance = torch.Generator().manual_seed(7)
+        values = torch.randn(count, *frames, size, size, spec.channels, generator=chance)
+        return values.to(self.device).movedim(-1, 1)
+
+
+def tests(_: Bench) -> Answers:
+    """The tests that need a GPU."""
+    files = [path for path in TESTS.rglob("test_*.py") if "mark.gpu" in path.read_text()]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *map(str, files)], check=False, stdout=subprocess.PIPE)
+    print(text := done.stdout.decode())
+    return {"rc": done.returncode, "said": text.strip().splitlines()[-1:]}
+
+
+def parity(bench: Bench) -> Answers:
+    """Features of each precision against those of the CPU; the same bits twice, beside others."""
+    answers: Answers = {}
+    for name in bench.networks:
+        on_cpu = load(name, "random", (), "cpu")
+        views = bench.views(on_cpu, 2)
+        expected = {tap: of_tap.double() for tap, of_tap in on_cpu(views.cpu()).items()}
+        beside = views.clone()
+        beside[1] = 0
+        for precision in DTYPES:
+            try:
+                backbone = load(name, "random", (), bench.device, precision)
+            except RequestError as error:
+                answers[f"{name} {precision}"] = str(error)
+                continue
+            once, again, other = (backbone(of) for of in (views, views, beside))
+            answers[f"{name} {precision}"] = {
+                "error": max(
+                    float((once[tap].cpu().double() - right).norm() / right.norm())
+                    for tap, right in expected.items()
+                ),
+                "same": all(torch.equal(once[tap], again[tap]) for tap in once),
+                "same beside others": all(torch.equal(once[tap][0], other[tap][0]) for tap in once),
+            }
+    return answers
+
+
+def forward(bench: Bench) -> Answers:
+    """Views a second by precision, how long launching takes, and as a CUDA graph."""
+    answers: Answers = {}
+    for name in bench.networks:
+        for precision in DTYPES:
+            with suppress(RequestError):
+                backbone = load(name, "random", (), bench.device, precision)
+                count = 2 if bench.tiny else NETWORKS[name]
+                views = bench.views(backbone, count)
+                row = {"views_s": count / bench.seconds(partial(backbone, views))}
+                began = time.perf_counter()
+                backbone(views)
+                row["launch_ms"] = 1e3 * (time.perf_counter() - began)
+                bench.wait()
+                if bench.device.type == "cuda":
+                    row["graph_views_s"] = count / bench.seconds(_graph_of(backbone, views).replay)
+                    row["peak_gb"] = torch.cuda.max_memory_allocated(bench.device) / 2**30
+                answers[f"{name} {precision}"] = row
+    return answers
+
+
+def _graph_of(backbone: Backbone, views: torch.Tensor) -> torch.cuda.CUDAGraph:
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(views.device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            backbone(views)
+    torch.cuda.current_stream(views.device).wait_stream(stream)
+    with torch.cuda.graph(graph):
+        backbone(views)
+    return graph
+
+
+def training(bench: Bench) -> Answers:
+    """Microseconds an iteration, at the size of EPIC-KITCHENS-100 rows, held on the device."""
+    rows, iterations = (600, 20) if bench.tiny else (16_000, 400)
+    chance = np.random.default_rng(0)
+    features = np.maximum(chance.standard_normal((rows, *made.SHAPE), np.float32), 0)
+    labels = {t: chance.integers(0, n, rows) for t, n in {"verb": 97, "noun": 300}.items()}
+    places = np.arange(rows)
+    examples = Examples(features.astype(np.float16), labels, places, places[:64])
+    answers: Answers = {}
+    for name, preset, batch in (
+        ("conv1d", "seed", 32),
+        ("conv1d", None, 32),
+        ("conv1d", None, 256),
+        ("lstm", None, 32),
+    ):
+        config = TrainerConfig(
+            batch_size=batch,
+            device=str(bench.device),
+            iterations=2 * iterations,
+            eval_every=iterations,
+        )
+        head = build_head(name, made.SHAPE, {"verb": 97, "noun": 300}, preset)
+        stamps: list[float] = []
+
+        def stamp(_: object, to: list[float] = stamps) -> None:
+            to.append(time.perf_counter())
+
+        train(head, examples, config, on_epoch=stamp)
+        key = f"{name} {preset or 'default'} {batch}"
+        answers[key] = {"us_an_iteration": 1e6 * (stamps[1] - stamps[0]) / iterations}
+    return answers
+
+
+def _task(bench: Bench, name: str, precision: str = "float32") -> Task:
+    config = ExtractConfig(
+        backbone=name,
+        weights="random",
+        device=str(bench.device),
+        precision=precision,
+        size=64 if bench.tiny else None,
+    )
+    job = plan_job(config, Dataset("none", {}, (), {}))
+    memory = Memory(job.backbone.spec.default_tap)
+    return Task(backbone=job.backbone, recipe=job.recipe, sink=memory)
+
+
+def _through(task: Task, batches: int) -> dict[int, dict[str, Any]]:
+    """Prepared views of noise through the loop's batches; number of a view to its features."""
+    plan, side = task.recipe.plan, task.recipe.transform.crop
+    shape = (plan.view_frames, 1, side, side, 3)
+    pool = [np.random.default_rng(k).integers(0, 255, shape, np.uint8) for k in range(16)]
+    loop = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
+    found: dict[int, dict[str, Any]] = {}
+    for number in range(batches * task.views_a_batch):
+        for (_, view), features in loop.add(("v", (number,)), pool[number % len(pool)]):
+            found[view[0]] = features
+    found |= {view[0]: features for (_, view), features in loop.finish()}
+    return found
+
+
+def loop(bench: Bench) -> Answers:
+    """Prepared frames in memory to features in memory: all but decoding and writing."""
+    answers: Answers = {}
+    for name in bench.networks[:2]:
+        for precision in ("float32", "fp16"):
+            task = _task(bench, name, precision)
+            batches = 2 if bench.tiny else 8
+            taken = bench.seconds(partial(_through, task, batches))
+            answers[f"{name} {precision}"] = {"views_s": batches * task.views_a_batch / taken}
+    return answers
+
+
+def extraction(bench: Bench) -> Answers:
+    """From files to shards, against decoding alone; and against the CPU's features."""
+    answers: Answers = {}
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        dataset = made.films(root, 2 if bench.tiny else 32, (0.0, 3.0, 6.0), 3.0)
+        for backbone in bench.networks[:2]:
+            config = ExtractConfig(
+                backbone=backbone,
+                weights="random",
+                device=str(bench.device),
+                out=root / backbone,
+                size=64 if bench.tiny else None,
+            )
+            job = plan_job(config, dataset)
+            lanes = [Lane(job.recipe.plan, job.recipe.transform)]
+            units = all_units(dataset.segments, [job.segment_bytes], dataset.media)
+            threads, began = decoding_threads(), time.perf_counter()
+            with decode_all(
+                units, lanes, decoder="pyav", workers=threads, waiting_frames=512, turns=False
+            ) as events:
+                for _ in events:
+                    pass
+            alone, cpu = time.perf_counter() - began, time.process_time()
+            report = run(config, dataset)
+            answers[backbone] = {
+                "segments_s": report.extracted / report.seconds,
+                "of_decoding_alone": alone / report.seconds,
+                "cores_busy": (time.process_time() - cpu) / report.seconds,
+            }
+        few = replace(dataset, segments=dataset.segments[:2])
+        config = replace(config, backbone=bench.networks[0], out=root / bench.networks[0])
+        right = open_store(run(replace(config, device="cpu", out=root / "cpu"), few).store)
+        found = open_store(run(config, few).store)
+        answers["largest difference from the CPU"] = max(
+            float(abs(found[i].astype("f4") - right[i].astype("f4")).max()) for i in right.ids
+        )
+    return answers
+
+
+def nvdec(bench: Bench) -> Answers:
+    """Whether the card decodes by FFmpeg, how fast in one thread, and to which pictures."""
+    import av  # noqa: PLC0415
+    from av.codec.hwaccel import HWAccel, hwdevices_available  # noqa: PLC0415
+
+    answers: Answers = {"known": hwdevices_available()}
+    with tempfile.TemporaryDirectory() as name:
+        frames = 60 if bench.tiny else 300
+        film = made.film(Path(name) / "hd.mp4", frames, 1920, 1080)
+        pictures = {}
+        for way in ("cpu", "cuda")[: 1 + (bench.device.type == "cuda")]:
+            accel = HWAccel(way, allow_software_fallback=False) if way == "cuda" else None
+            began, shown = time.perf_counter(), list[Any]()
+            with av.open(str(film), hwaccel=accel) as container:
+                for frame in container.decode(video=0):
+                    shown += [frame.to_ndarray(format="rgb24")] if len(shown) < 20 else []
+            answers[f"{way} frames_s"] = frames / (time.perf_counter() - began)
+            pictures[way] = np.array(shown, np.int16)
+        if "cuda" in pictures:
+            answers["levels apart"] = int(abs(pictures["cuda"] - pictures["cpu"]).max())
+    return answers
+
+
+def persons(bench: Bench) -> Answers:
+    """The detector's frames a second at 720p."""
+    detector = load_detector("random", threshold=0.05, min_size=0.0, device=bench.device)
+    shape = (1 if bench.tiny else 16, 96, 128, 3) if bench.tiny else (16, 720, 1280, 3)
+    frames = list(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
+    return {"frames_s": len(frames) / bench.seconds(lambda: list(detector(frames)))}
+
+
+def memory(bench: Bench) -> Answers:
+    """What a batch that does not fit ends with, and whether the memory comes back."""
+    if bench.device.type != "cuda":
+        return {"left out": "no GPU"}
+    backbone = load("mobilenetv2", "random", (), bench.device)
+    free, _ = torch.cuda.mem_get_info(bench.device)
+    block = torch.empty(int(0.97 * free), dtype=torch.uint8, device=bench.device)
+    try:
+        backbone(bench.views(backbone, 512))
+        answers: Answers = {"error": "none: it fitted"}
+    except RuntimeError as error:
+        answers = {"error": str(error)[:200], "recognised": is_out_of_memory(error)}
+    del block
+    torch.cuda.empty_cache()
+    return answers | {
+        "afterwards": bool(backbone(bench.views(backbone, 8))["gap"].isfinite().all())
+    }
+
+
+def second(bench: Bench) -> Answers:
+    """Whether a second GPU gives what the first gives."""
+    if bench.device.type != "cuda" or torch.cuda.device_count() < 2:
+        return {"left out": f"{torch.cuda.device_count()} GPUs"}
+    found = []
+    for number in range(2):
+        one = Bench(torch.device("cuda", number), tiny=bench.tiny)
+        found.append(_through(_task(one, "slowfast_8x8_r50"), 3))
+    pairs = [(a[tap], found[1][k][tap]) for k, a in found[0].items() for tap in a]
+    return {
+        "views": len(found[0]),
+        "wrong": sum(not np.allclose(*pair, rtol=1e-3, atol=1e-4) for pair in pairs),
+    }
+
+
+def ask(question: str, asked: argparse.Namespace, limit: float) -> Answers:
+    """One question in a process of its own."""
+    words = [sys.executable, __file__, "--question", question, "--out", asked.out]
+    words += ["--device", asked.device, *(["--tiny"] if asked.tiny else [])]
+    began = time.monotonic()
+    with Path(asked.out, f"{question}.txt").open("w+") as said:
+        try:
+            done = subprocess.run(words, check=False, stdout=said, stderr=said, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return {"stopped after": limit}
+        said.seek(0)
+        lines = said.read().splitlines()
+    seconds = round(time.monotonic() - began, 1)
+    if done.returncode:
+        return {"seconds": seconds, "failed": lines[-1:]}
+    return {"seconds": seconds, **json.loads(lines[-1])}
+
+
+def main() -> None:
+    asked = options(
+        __doc__,
+        out="gpu-check",
+        seconds=460.0,
+        only="",
+        device="cuda",
+        tiny=False,
+        question="",
+    )
+    if asked.question:
+        bench = Bench(choose_device(asked.device), tiny=asked.tiny)
+        print(json.dumps(globals()[asked.question](bench), default=str))
+        return
+    until = time.monotonic() + asked.seconds
+    Path(asked.out).mkdir(parents=True, exist_ok=True)
+    answers: Answers = {"machine": machine()}
+    for question, limit in SECONDS.items():
+        if not asked.only or question in asked.only.split(","):
+            left = min(limit * (3 if asked.device == "cpu" else 1), until - time.monotonic())
+            answers[question] = ask(question, asked, left) if left > 5 else "no time left"
+            Path(asked.out, "gpu.json").write_text(json.dumps(answers, indent=1))
+            print(question, json.dumps(answers[question]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
