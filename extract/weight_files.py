@@ -56,10 +56,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "save its state_dict() alone, or convert it to .safetensors"
         ) from None
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = re.sub(r" at 0x[0-9a-f]+", "", reason)[:200]
+        reason = re.sub(r" at 0x[0-9a-f]+", "", "".join(str(error).splitlines()[:1]))[:200]
+        if isinstance(error, (LookupError, EOFError, UnpicklingError)):  # `118`, a code of pickle's
+            reason = "it is no torch file, or cut off"
         raise WeightsError(
-            f"{path} cannot be read as weights ({reason}): download it again"
+            f"{path} cannot be read as weights ({reason or type(error).__name__}): give another "
+            "file, or download it again"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()

@@ -143,3 +143,13 @@ def test_seats_that_come_later_are_used():
 def test_workers_that_end_with_work_left_are_no_success():
     with pytest.raises(EgofeatError, match="workers have ended, and work is left"):
         keep_working(Scripts(1, ["over"]), print, lambda: 5)
+
+
+def test_a_worker_that_does_not_end_is_not_waited_for_when_nothing_is_left(monkeypatch):
+    """A process that was stopped, or whose disk does not answer."""
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(crew.time, "monotonic", lambda: next(now))
+    looks = iter([5, 5])
+    engine = Scripts(2, ["works", "works"])
+    keep_working(engine, print, lambda: next(looks, 0))
+    assert engine.log[2:] == [("end", True), ("end", True), "close"]

@@ -235,6 +235,10 @@ def test_damaged_absent_and_unsuitable_files(tmp_path):
         (tmp_path / name).write_bytes(b"<html>not found</html>")
         with pytest.raises(WeightsError, match="cannot be read as weights"):
             read_tensors(tmp_path / name)
+    for name, content in (("m.yaml", b"version: 1"), ("e.pth", b""), ("cut.pkl", b"\x80\x02}")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match="it is no torch file, or cut off"):
+            read_tensors(tmp_path / name)
     torch.save({"model_state": {"a": 1}}, tmp_path / "numbers.pyth")
     torch.save([torch.ones(1)], tmp_path / "list.pyth")
     torch.save({0: torch.ones(1)}, tmp_path / "nameless.pyth")

@@ -7,10 +7,11 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from egofeat import console
+from egofeat.engines.presence import LEASE_S
 from egofeat.errors import EgofeatError
 
 MOST_DEATHS = 3
@@ -102,7 +103,8 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
     """Have workers work until nothing is left, or none of them finds anything to do.
 
     Where workers die again and again, as on a device that is broken, no more are started until
-    another has done something. Machines that are taken away may take many workers at once.
+    another has done something. Machines that are taken away may take many workers at once. Where
+    nothing is left, a worker that does not end, as a process that was stopped, is not waited for.
 
     Args:
         engine: that starts them.
@@ -113,52 +115,80 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
         EgofeatError: there is room for no worker, workers die again and again wherever there is,
             or one met what ends them all.
     """
-    workers: dict[Seat, Worker] = {}
-    over: set[Seat] = set()
-    deaths: Counter[Seat] = Counter()
-    least, died = left(), ""
+    crew, least, over_at = _Crew(engine, work), left(), 0.0
     try:
         while True:
-            seats = engine.seats()
-            for seat in seats:
-                room = len(workers) < len(seats) and seat not in {*workers, *over}
-                if least and room and deaths[seat] < MOST_DEATHS:
-                    workers[seat] = engine.start(work, seat)
-            if not workers:
+            if least:
+                crew.fill()
+            if not crew.workers:
                 if least and left():
-                    _refuse_more(deaths, died)
-                    why = "workers have ended" if over else "there is no room for a worker"
-                    raise EgofeatError(
-                        f"{why}, and work is left: ask for less of what each needs, or give the "
-                        "same command again"
-                    )
+                    raise EgofeatError(crew.why_none)
                 return
             time.sleep(_LOOK_EVERY_S)
             if (now := left()) < least:
-                least = now
-                deaths.clear()
-            for seat in [seat for seat, worker in workers.items() if not least and worker.waits()]:
-                workers.pop(seat).end(now=True)
-            for seat in [seat for seat, worker in workers.items() if worker.ended()]:
-                if not (reason := workers.pop(seat).failure()):
-                    over.add(seat)
-                    continue
-                died = reason
-                deaths[seat] += 1
-                rests = " when another has done something" * (deaths[seat] == MOST_DEATHS)
-                console.note(f"worker {seat.number} died ({died}) and is started again{rests}")
+                least, over_at = now, time.monotonic()
+                crew.deaths.clear()
+            if not least:
+                crew.dismiss(everyone=time.monotonic() - over_at > LEASE_S)
+            crew.see_ended()
     except BaseException:
-        _end(list(workers.values()))
+        _end(list(crew.workers.values()))
         raise
     finally:
         engine.close()
 
 
-def _refuse_more(deaths: Mapping[Seat, int], reason: str) -> None:
-    if max(deaths.values(), default=0) >= MOST_DEATHS:
-        raise EgofeatError(
-            f"workers die one after the other, the last with {reason}: see what they printed "
-            "above, and try fewer, or a smaller `batch_size`"
+class _Crew:
+    """Workers of an engine, and how those that were before them ended."""
+
+    def __init__(self, engine: Engine, work: Work) -> None:
+        self._engine, self._work = engine, work
+        self.workers: dict[Seat, Worker] = {}
+        self.deaths: Counter[Seat] = Counter()
+        """In a row, while nothing was done."""
+        self._over: set[Seat] = set()
+        self._died = ""
+
+    def fill(self) -> None:
+        """Start workers where there is room, and where they do not die again and again."""
+        seats = self._engine.seats()
+        for seat in seats:
+            room = len(self.workers) < len(seats) and seat not in {*self.workers, *self._over}
+            if room and self.deaths[seat] < MOST_DEATHS:
+                self.workers[seat] = self._engine.start(self._work, seat)
+
+    def dismiss(self, *, everyone: bool) -> None:
+        """End workers for whom nothing is left: that have not begun, or that do not end."""
+        for seat in [s for s, worker in self.workers.items() if everyone or worker.waits()]:
+            self.workers.pop(seat).end(now=True)
+
+    def see_ended(self) -> None:
+        """See which have ended, and how.
+
+        Raises:
+            EgofeatError: one met what ends them all.
+        """
+        for seat in [seat for seat, worker in self.workers.items() if worker.ended()]:
+            if reason := self.workers.pop(seat).failure():
+                self._died = reason
+                self.deaths[seat] += 1
+                rests = " when another has done something" * (self.deaths[seat] == MOST_DEATHS)
+                console.note(f"worker {seat.number} died ({reason}) and is started again{rests}")
+            else:
+                self._over.add(seat)
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no worker, though work is left."""
+        if max(self.deaths.values(), default=0) >= MOST_DEATHS:
+            return (
+                f"workers die one after the other, the last with {self._died}: see what they "
+                "printed above, and try fewer, or a smaller `batch_size`"
+            )
+        why = "workers have ended" if self._over else "there is no room for a worker"
+        return (
+            f"{why}, and work is left: ask for less of what each needs, or give the same command "
+            "again"
         )
 
 

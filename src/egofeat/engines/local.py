@@ -78,7 +78,11 @@ class _Process(Worker):
 
     def end(self, *, now: bool) -> None:
         """By signal."""
-        (self._process.kill if now else self._process.terminate)()
+        if now:
+            self._process.kill()
+            self._process.join(1)  # else its name stands among those of running processes
+        else:
+            self._process.terminate()
 
 
 def _main(says: Connection, work: Work, seat: Seat) -> None:
