@@ -81,6 +81,7 @@ def test_the_rate_leaves_out_that_workers_were_started(tmp_path, monkeypatch):
         starting = worker(tmp_path, board.worker, far)
         ledger.look(lambda units, steps=0: None)
         assert ledger.since is None
+        assert ledger.more() == "1 worker"
         now[0] += 60
         starting.close(early=True)
         at_work = worker(tmp_path, board.worker, Far(True, decoded=0))

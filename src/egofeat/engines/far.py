@@ -91,7 +91,8 @@ class Ledger:
     def more(self) -> str:
         """What people want to know besides: who works, how fast, and what is lost."""
         rate = self.decoded / max(time.monotonic() - (self.since or 0.0), 1e-9)
-        said = [counted(self._alive, "workers")] * bool(self._alive) + [f"{rate:.0f} frames/s"]
+        said = [counted(self._alive, "workers")] * bool(self._alive)
+        said += [f"{rate:.0f} frames/s"] * bool(self.decoded)  # where those are counted at all
         return ", ".join(said + [f"{self.failures:,} failed"] * bool(self.failures))
 
     @property
