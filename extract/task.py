@@ -1,5 +1,6 @@
 """One backbone's part of an extraction: what is to be done, and where what it gives goes."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,10 +10,12 @@ from egofeat.extract.roi import Persons
 from egofeat.recipe import Recipe
 from egofeat.store import Failure, ShardRows
 
-CPU_FRAMES = 4
-"""Frames a batch. glibc gives blocks over 32 MB back to the kernel whenever they are freed, and
-fresh pages cost more than the arithmetic: at 256 pixels, MobileNetV2's largest activation of four
-frames takes 25 MB, and batches of 4 run more than twice as fast as batches of 32."""
+CPU_BLOCK = 2**25
+"""Bytes at most of a batch's largest activation. glibc gives larger blocks back to the kernel
+whenever they are freed, and fresh pages cost more than the arithmetic: batches of 32 frames of 256
+pixels run at half the pace of batches of 4, in which MobileNetV2's largest takes 25 MB."""
+CPU_FRAMES = 64
+"""Frames a batch at most: beyond it nothing is gained, and more of the last batch is padding."""
 GPU_FRAMES = 256
 """Frames a batch; a clip counts all of its own."""
 
@@ -48,8 +51,21 @@ class Task:
     @property
     def views_a_batch(self) -> int:
         """Views that the network runs at once."""
-        most = GPU_FRAMES if self.backbone.device.type == "cuda" else CPU_FRAMES
-        return self.batch_size or max(1, most // self._frames_a_view)
+        if self.batch_size:
+            return self.batch_size
+        if self.backbone.device.type == "cuda":
+            return max(1, GPU_FRAMES // self._frames_a_view)
+        return self._views_on_cpu
+
+    @functools.cached_property
+    def _views_on_cpu(self) -> int:
+        """A power of two, by the size of what the network makes of one view; one clip."""
+        if self.backbone.spec.clip:
+            return 1
+        outline = self.backbone.outline(self.recipe.transform.crop)
+        room = CPU_BLOCK // (4 * outline.largest) // self.recipe.transform.crops
+        views = max(1, min(room, CPU_FRAMES // self.recipe.transform.crops))
+        return 1 << (views.bit_length() - 1)
 
     @property
     def frames_a_batch(self) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,16 @@ class Spec:
         return len(self.mean)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a network makes of one view."""
+
+    taps: Mapping[str, tuple[int, ...]]
+    """Shape of each tap."""
+    largest: int
+    """Numbers in the largest tensor between two layers, the input among them."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Backbone:
     """A frozen network, ready on its device."""
@@ -88,6 +98,8 @@ class Backbone:
     """The record of the published weights, or None for a user's file and random ones."""
     device: torch.device
     precision: str
+    _outlines: dict[tuple[int, int], Outline] = field(default_factory=dict, compare=False)
+    """Of (size, frames)."""
 
     def __repr__(self) -> str:
         frames = self.spec.clip.frames if self.spec.clip else 1
@@ -121,12 +133,37 @@ class Backbone:
     def tap_shapes(self, size: int, frames: int = 1) -> dict[str, tuple[int, ...]]:
         """Shape of each tap for one square input of `size` pixels.
 
-        One image is run, which is quicker than what torch imports to know shapes without
-        computing; a clip is not.
-
         Args:
             size: pixels of a side.
             frames: of a clip; images take none of it.
+        """
+        return dict(self.outline(size, frames).taps)
+
+    def outline(self, size: int, frames: int = 1) -> Outline:
+        """What the network makes of one square input, whatever is in it; see `tap_shapes`."""
+        if (size, frames) not in self._outlines:
+            largest = self.spec.channels * frames * size**2
+
+            def measure(_module: nn.Module, _inputs: object, output: object) -> None:
+                nonlocal largest
+                if isinstance(output, Tensor):
+                    largest = max(largest, output.numel())
+
+            leaves = [one for one in self.module.modules() if not any(one.children())]
+            hooks = [one.register_forward_hook(measure) for one in leaves]
+            try:
+                shapes = self._shapes(size, frames)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            self._outlines[size, frames] = Outline(shapes, largest)
+        return self._outlines[size, frames]
+
+    def _shapes(self, size: int, frames: int) -> dict[str, tuple[int, ...]]:
+        """Shape of each tap.
+
+        One image is run, which is quicker than what torch imports to know shapes without
+        computing; a clip is not.
         """
         channels = self.spec.channels
         if self.spec.clip is None and "torch._dynamo" not in sys.modules:

@@ -211,3 +211,9 @@ def test_the_golden_numbers_of_torchvision():
     outputs = load("mobilenetv2", taps=["map", "gap"])(transforms.normalise(large, frame))
     np.testing.assert_allclose(outputs["gap"][0].numpy(), golden["gap"], atol=1e-4)
     np.testing.assert_allclose(outputs["map"][0, :64, 0, 0], golden["map_corner"], atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "largest"), [(256, 96 * 128**2), (64, 96 * 32**2)])
+def test_the_outline_knows_the_largest_activation(size, largest):
+    """The first expansion, at half the size: 16 channels to 96."""
+    assert load("mobilenetv2", "random").outline(size).largest == largest

@@ -1,0 +1,36 @@
+"""How many views a network is given at once, where nobody says."""
+
+import pytest
+
+from egofeat.extract.backbones import load
+from egofeat.extract.task import CPU_BLOCK, Task
+from egofeat.pipelines.extraction.in_memory import Memory
+from egofeat.recipe import Recipe, Uniform
+from egofeat.recipe.transform import as_published
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load("mobilenetv2", "random")
+
+
+@pytest.mark.parametrize(
+    ("size", "crops", "views"),
+    [(32, 1, 64), (112, 1, 16), (224, 1, 4), (256, 1, 4), (256, 3, 1), (512, 1, 1)],
+)
+def test_a_batch_on_a_cpu_follows_its_largest_activation(backbone, size, crops, views):
+    task = Task(
+        backbone=backbone,
+        recipe=Recipe(
+            backbone="mobilenetv2",
+            weights="random:0",
+            plan=Uniform(1),
+            transform=as_published(size, size, size, mean=(0.5,) * 3, std=(0.5,) * 3, crops=crops),
+            taps={"gap": (crops, 1280)},
+            dtype="float32",
+        ),
+        sink=Memory("gap"),
+    )
+    assert task.views_a_batch == views
+    bytes_a_view = 4 * crops * backbone.outline(size).largest
+    assert views == 1 or views * bytes_a_view <= CPU_BLOCK
