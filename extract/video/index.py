@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from egofeat.errors import MediaError
 from egofeat.extract.video.container import VideoReader
 from egofeat.extract.video.media_file import MediaFile
+from egofeat.extract.video.packets import packets_in
 
 _MOST_HELD = 16
 """Frames that a decoder holds back to bring them into order, at most (H.264, HEVC)."""
@@ -80,7 +81,7 @@ def read_index(file: MediaFile) -> FrameIndex:
         MediaError: the file cannot be read as video or shows no frame.
     """
     with VideoReader(file) as reader:
-        index = _from_packets(reader)
+        index = _from_packets(reader, file)
         doubtful = index is not None and index.in_file_order and reader.reorders
     if index is None or doubtful:
         index = count_frames(file, index)
@@ -141,40 +142,32 @@ def count_frames(file: MediaFile, packets: FrameIndex | None = None) -> FrameInd
     return FrameIndex(times, stop, none, unit, none)
 
 
-def _from_packets(reader: VideoReader) -> FrameIndex | None:
+def _from_packets(reader: VideoReader, file: MediaFile) -> FrameIndex | None:
     """Index by packets, or None where they do not tell."""
     if reader.format == "avi" and reader.reorders:
         return None  # it has an empty packet for each frame that was dropped, too
-    shown, keys = array("q"), array("q")
-    last_pts, last_duration = None, 0
-    ahead = 0
-    """Packets stored before the first key frame."""
-    for packet in reader.packets():
-        if packet.pts is None:
-            return None
-        if packet.is_keyframe:
-            keys.append(packet.pts)
-        if packet.is_discard:
-            continue
-        shown.append(packet.pts)
-        if not keys:
-            ahead += 1
-        if last_pts is None or packet.pts > last_pts:
-            last_pts, last_duration = packet.pts, packet.duration or 0
-    stored = np.asarray(shown, dtype=np.int64)
+    packets = packets_in(reader, file)
+    if packets is None:
+        return None
+    stored, keys = packets.pts[packets.are_shown], packets.pts[packets.are_keys]
     pts = np.unique(stored)
-    if len(pts) < len(shown):
+    if len(pts) < len(stored):
         return None
     times = _seconds(pts, reader.unit)
-    last = float(last_duration * reader.unit) if last_duration else float(1 / reader.rate)
-    stop = float(times[-1]) + last if len(times) else 0.0
-    leading = max(ahead, int(np.searchsorted(pts, keys[0])) if keys else 0)
+    stop, leading = 0.0, 0
+    if len(pts):
+        last = int(packets.durations[packets.are_shown][stored.argmax()])
+        stop = float(times[-1]) + (float(last * reader.unit) if last else float(1 / reader.rate))
+        before = packets.are_shown[: packets.are_keys.argmax()] if len(keys) else packets.are_shown
+        leading = int(before.sum())
+        if len(keys):
+            leading = max(leading, int(np.searchsorted(pts, keys[0])))
     return FrameIndex(
         times,
         stop,
         pts,
         reader.unit,
-        np.unique(np.asarray(keys, dtype=np.int64)),
+        np.unique(keys),
         in_file_order=_rises(stored),
         leading=leading,
     )

@@ -48,6 +48,29 @@ class MediaFile:
         other._state = self._state
         return other
 
+    @property
+    def size(self) -> int:
+        """Bytes, when it was opened."""
+        return self._state[0]
+
+    def read(self, begin: int, size: int) -> bytes:
+        """Bytes from a place on, beside what reads the view of the file; fewer at its end.
+
+        Raises:
+            UnreadableMediaError: the disk or the system failed.
+        """
+        try:
+            place = self._raw.tell()
+            try:
+                self._raw.seek(begin)
+                return self._raw.read(size)
+            finally:
+                self._raw.seek(place)
+        except (OSError, MemoryError) as error:
+            self.failure = self.failure or error
+            self.check_reads()
+            raise
+
     def view(self) -> "FileView":
         """The file to read from its start; whoever read it before must have ended."""
         self._raw.seek(0)
