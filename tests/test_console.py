@@ -82,3 +82,16 @@ def test_a_bar_fits_a_narrow_terminal(monkeypatch):
     assert "75%" in shown
     assert "windows/s" in shown
     assert "…" not in shown
+
+
+def test_how_many_are_done_stands_on_a_narrow_terminal_whatever_else_there_is(clock, monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(console, "stderr", terminal)
+    more = "8 workers, 1630 frames/s, 12 failed"
+    with console.progress("extracting", 67217, "segments", more=lambda: more) as advance:
+        clock.now += 443
+        advance(36120)
+    *_, last, _ = terminal.file.getvalue().splitlines()
+    assert "36120/67217" in last
+    assert ", 12 failed" in last
+    assert "…" not in last

@@ -23,6 +23,8 @@ from rich.table import Table
 
 _PLAIN_EVERY_S = 30.0
 _DRAWN_EVERY_S = 0.1
+_AROUND = 28
+"""Columns of a bar of ten, what part is done, what time is left, and all that is between."""
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -192,7 +194,8 @@ def _bar(said: _Said) -> Iterator[Advance]:
         def draw() -> None:
             nonlocal drawn
             drawn = said.seconds
-            bars.update(task, completed=said.done + 1e-6, rate=said.rate)
+            room = stderr.width - len(said.what) - 2 * len(str(said.total)) - _AROUND
+            bars.update(task, completed=said.done + 1e-6, rate=_within(room, said.rate))
 
         def advance(units: float, steps: int = 0) -> None:
             said.advance(units, steps)
@@ -201,6 +204,14 @@ def _bar(said: _Said) -> Iterator[Advance]:
 
         yield advance
         draw()
+
+
+def _within(room: int, listed: str) -> str:
+    """A list without those before its last one, where it is too long: the first one stays."""
+    words = listed.split(", ")
+    while len(words) > 1 and len(", ".join(words)) > room:
+        words.pop(max(1, len(words) - 2))
+    return ", ".join(words)
 
 
 @contextmanager
