@@ -113,7 +113,8 @@ class UnitFile:
                 return _unit(json.loads(file.readline()))
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"{self.path} cannot be read ({error}): give the command again"
+                f"{self.path} cannot be read ({getattr(error, 'strerror', None) or error}): give "
+                "the command again"
             ) from None
 
 
