@@ -57,7 +57,9 @@ class ViewBuilder:
         """Take the next frame, `[crops, S, S, 3]`; yields whole views `[F, crops, S, S, 3]`."""
         self._frames[index] = frame
         for view in self._ending.pop(index, ()):
-            yield view, np.stack([self._frames[one] for one in view])
+            # Of a view of one frame a copy would take longer than all else here.
+            alone = len(view) == 1
+            yield view, frame[None] if alone else np.stack([self._frames[one] for one in view])
             self._let_go(view)
 
     def _let_go(self, view: View) -> None:

@@ -48,6 +48,13 @@ def test_views_that_are_given_up_want_nothing_at_any_moment(wanted, lost, reache
     assert len(builder) == 0
 
 
+def test_a_view_of_one_frame_is_that_frame():
+    only = frame(5)
+    ((_, made),) = ViewBuilder([(5,)]).add(5, only)
+    assert made.shape == (1, 1, 2, 2, 3)
+    assert np.shares_memory(made, only)
+
+
 def test_overlapping_windows_hold_little_more_than_one_window():
     wanted = [tuple(range(start, start + 32)) for start in range(0, 200, 16)]
     builder = ViewBuilder(wanted)
