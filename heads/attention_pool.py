@@ -34,4 +34,4 @@ class AttentionPoolHead(Head):
         steps = pool_space(features)
         scores: Tensor = self.score(torch.tanh(self.hidden(steps)))
         weights = scores.squeeze(2).float().softmax(dim=1)
-        return (weights.unsqueeze(2) * steps).sum(dim=1)
+        return torch.bmm(weights.to(steps.dtype).unsqueeze(1), steps).squeeze(1)

@@ -33,10 +33,12 @@ class StepConv(nn.Conv1d):
         if self.in_channels <= self.out_channels:
             gathered = torch.cat([steps[:, place] for place in places], dim=2)
             return F.linear(gathered, self.weight.transpose(1, 2).flatten(1), self.bias)
-        # Fewer values come out than go in: it is products that are shifted, not steps.
-        products = F.linear(steps, self.weight.permute(2, 0, 1).flatten(0, 1))
+        # Fewer values come out than go in: it is products that are shifted, not steps. The library
+        # takes 0.6 of the time for 32 columns that it takes for 30.
+        taps = self.weight.permute(2, 0, 1).flatten(0, 1)
+        products = F.linear(steps, F.pad(taps, (0, 0, 0, -len(taps) % 16)))
         of_taps = torch.split(products, self.out_channels, dim=2)
-        shifted = [of_tap[:, place] for of_tap, place in zip(of_taps, places, strict=True)]
+        shifted = [of_taps[tap][:, place] for tap, place in enumerate(places)]
         return reduce(torch.add, shifted if self.bias is None else [*shifted, self.bias])
 
 
