@@ -4,7 +4,7 @@ A batch is of one video and its frames are in the order of time: which frames sh
 depends on other videos, on what was done before or on how many threads read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -110,9 +110,14 @@ def read_all(
         threads: that read, each one video.
         turns: whether threads rest while the consumer works.
     """
+
+    def work(wanted: Wanted, further: Callable[[Sequence[Wanted]], object]) -> Iterator[Event]:
+        further(())  # a video is read by one thread, so each thread begins one
+        return read(wanted, decoder, batch_size)
+
     return in_threads(
         videos,
-        lambda wanted, _: read(wanted, decoder, batch_size),
+        work,
         threads=threads,
         waiting=2 * batch_size,
         weigh=lambda event: len(event.frames_HWC) if isinstance(event, Stills) else 1,

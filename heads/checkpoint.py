@@ -118,7 +118,9 @@ def load_checkpoint(
         for name, tensor in _within("optimizer", tensors).items():
             parameter, value = name.split(".", 1)
             moments.setdefault(int(parameter), {})[value] = tensor
-        optimizer.load_state_dict({"state": moments, "param_groups": facts["groups"]})
+        pairs = zip(facts["groups"], optimizer.param_groups, strict=True)
+        groups = [saved | _of_kernel(own) for saved, own in pairs]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
         scaler.load_state_dict(facts["scaler"])
         progress = Progress(
             best_round=facts["best_round"],
@@ -139,6 +141,11 @@ def load_checkpoint(
             f"{path} is not a checkpoint of this head ({type(error).__name__}): "
             "remove it to begin again"
         ) from None
+
+
+def _of_kernel(group: dict[str, Any]) -> dict[str, Any]:
+    """By which kernel this optimiser steps, which a loss scaler knows; a file may be of another."""
+    return {name: group[name] for name in ("fused", "foreach") if name in group}
 
 
 def read_extent(path: Path) -> Extent:

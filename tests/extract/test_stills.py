@@ -157,6 +157,19 @@ def test_few_frames_wait_and_closing_stops_the_threads(monkeypatch, turns):
     assert Endless.made < 200
 
 
+def test_every_thread_reads_a_video(monkeypatch):
+    all_at_once = threading.Barrier(8)
+
+    def opened(media, _):
+        all_at_once.wait(5)
+        return Endless(media.path)
+
+    monkeypatch.setattr("egofeat.extract.stills.open_video", opened)
+    videos = [Wanted(f"v{n}", Media("v"), {f"v{n}_0": 0.0}) for n in range(16)]
+    with read_all(videos, decoder="pyav", batch_size=4, threads=8, turns=False) as events:
+        assert len(by_kind(events)[2]) == 16
+
+
 def test_a_defect_in_a_thread_is_raised_here(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError

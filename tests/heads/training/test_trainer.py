@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tests.timeless import timeless
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, predict, train
 from egofeat.heads.measures.precision import cpu_runs_lstm
+from egofeat.heads.training.optim import OPTIMIZERS
 
 QUICK = TrainerConfig(epochs=10, device="cpu", patience=0, lr=3e-3)
 
@@ -139,6 +141,25 @@ def test_a_training_cut_between_epochs_resumes_to_the_same_bits(
     straight, before = fitted(name, task, config, **options)
     assert after.history == before.history
     assert all(torch.equal(resumed.state_dict()[k], v) for k, v in straight.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_training_of_before_optimisers_were_fused_goes_on(
+    order_task, tmp_path, monkeypatch, name
+):
+    """With a loss scaler, which leaves it to a fused step to scale gradients back."""
+    task = order_task(60)
+    config = replace(QUICK, epochs=4, optimizer=name, amp="fp16")
+    straight, _ = fitted("linear", task, config)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with monkeypatch.context() as before:
+        apart = partial(OPTIMIZERS[name].func, **OPTIMIZERS[name].keywords | {"fused": None})
+        before.setitem(OPTIMIZERS, name, apart)
+        fitted("linear", task, replace(config, epochs=2), checkpoint=checkpoint)
+    resumed, progress = fitted("linear", task, config, checkpoint=checkpoint)
+    assert len(progress.history) == 4
+    for key, expected in straight.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[key], expected)
 
 
 def test_a_checkpoint_of_another_head_is_refused(order_task, tmp_path):
