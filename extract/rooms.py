@@ -52,7 +52,11 @@ class Room(ABC):
     @property
     @abstractmethod
     def rows(self) -> NDArray[Any]:
-        """All rows `[rows, …]`, when they have come; not to be written to."""
+        """All rows `[rows, …]`, when they have come; not to be written to.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
 
     @abstractmethod
     def only(self, kept: NDArray[np.bool_]) -> "Room":
@@ -103,7 +107,8 @@ class _File(Room):
 
     @property
     def rows(self) -> NDArray[Any]:
-        return np.memmap(self._file, self.dtype, "r", shape=self.shape)
+        with writing(self._folder):
+            return np.memmap(self._file, self.dtype, "r", shape=self.shape)
 
     def only(self, kept: NDArray[np.bool_]) -> Room:
         found = room((int(kept.sum()), *self.shape[1:]), self.dtype, self._folder)

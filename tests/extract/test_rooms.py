@@ -39,11 +39,14 @@ def test_a_disk_that_refuses_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("egofeat.extract.rooms.MEMORY", 0)
     found = room((2, 3), HALF, tmp_path)
 
-    def full(*_):
+    def full(*_, **_how):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.pwrite", full)
     with pytest.raises(StoreError, match="No space left"):
         found.put([0], np.zeros(3))
+    monkeypatch.setattr("numpy.memmap", full)
+    with pytest.raises(StoreError, match="No space left"):
+        _ = found.rows
     with pytest.raises(StoreError, match="nowhere"):
         room((2, 3), HALF, tmp_path / "nowhere")
