@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -272,7 +271,7 @@ def test_of_two_that_take_a_dead_ones_name_at_once_one_has_it(tmp_path, monkeypa
 def test_a_worker_whose_folder_was_taken_away_says_again_that_it_lives(tmp_path, monkeypatch):
     monkeypatch.setattr(presence, "BEAT_S", 0.02)
     with Board(tmp_path / "board", "one"):
-        shutil.rmtree(tmp_path / "board")
+        (tmp_path / "board").rename(tmp_path / "away")  # in one instant: it is written to
         for _ in range(200):
             if (tmp_path / "board" / "workers" / "one.json").exists():
                 return
