@@ -89,8 +89,8 @@ def _tabled(reader: VideoReader, file: MediaFile, first: Packets) -> Packets | N
     entries = list(reader.stream.index_entries)
     if "mp4" not in reader.format.split(",") or codec not in _WHOLE or not entries:
         return None
-    tables = tables_of(file, reader.stream.id)
-    if tables is None or tables.count != len(entries):
+    tables = tables_of(file, reader.stream.id, len(entries))
+    if tables is None:
         return None
     places = np.array([(one.timestamp, one.pos, one.size, one.flags) for one in entries], np.int64)
     decoded, begins, sizes, flags = places.T

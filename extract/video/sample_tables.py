@@ -15,7 +15,6 @@ from egofeat.extract.video.media_file import MediaFile
 class SampleTables:
     """What the tables of one track say of its samples, in the order of decoding."""
 
-    count: int
     durations: NDArray[np.int64]
     """[samples] in the unit of the track."""
     delays: NDArray[np.int64]
@@ -68,11 +67,11 @@ class _Box:
         return np.repeat(table["value"].astype(np.int64), table["samples"])
 
 
-def tables_of(file: MediaFile, track: int) -> SampleTables | None:
+def tables_of(file: MediaFile, track: int, count: int) -> SampleTables | None:
     """Read what the tables of a track say; None where there are none that can be relied on.
 
-    That is: of a fragmented film, of a damaged one, or of one that is put together of several
-    edits, whose samples may be shown in another order, or twice.
+    That is: of a fragmented film, of a damaged one, of one that is put together of several edits,
+    whose samples may be shown in another order, or twice, or of other than `count` samples.
 
     Raises:
         UnreadableMediaError: the disk or the system failed.
@@ -85,14 +84,15 @@ def tables_of(file: MediaFile, track: int) -> SampleTables | None:
         if len(tracks) != 1 or not _one_edit(tracks[0]):
             return None
         table = tracks[0].only(b"mdia", b"minf", b"stbl")
-        (count,) = table.only(b"stsz").numbers(">I", 8)
+        if table.only(b"stsz").numbers(">I", 8) != (count,):
+            return None
         durations = table.only(b"stts").per_sample(count)
         delays = np.zeros(count, np.int64)
         if any(table.boxes(b"ctts")):
             delays = table.only(b"ctts").per_sample(count)
     except _UnsoundError:
         return None
-    return SampleTables(count, durations, delays)
+    return SampleTables(durations, delays)
 
 
 def _film(file: MediaFile) -> _Box:

@@ -1,5 +1,6 @@
 """An MP4's own tables say what its packets say, or are not believed."""
 
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
@@ -16,6 +17,7 @@ from egofeat.extract.video.container import VideoReader
 from egofeat.extract.video.media_file import MediaFile
 from egofeat.extract.video.packets import Packets, packets_in
 from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.extract.video.sample_tables import tables_of
 
 Encode = Callable[..., Path]
 Files = dict[str, tuple[Path, list[int]]]
@@ -120,6 +122,21 @@ def test_tables_that_do_not_agree_are_not_believed(
     path = changed(films["uneven"], tmp_path / "a.mp4", table, {place: value})
     assert path.read_bytes() != films["uneven"].read_bytes()
     assert not check(path)
+
+
+def test_tables_that_say_of_very_many_samples_take_no_memory(
+    films: dict[str, Path], tmp_path: Path
+) -> None:
+    """One run of equal values is eight bytes, however long it is said to be."""
+    very_many = {12: 1, 13: 0, 14: 0, 15: 0}
+    path = changed(films["flat"], tmp_path / "a.mov", b"stts", very_many)
+    path = changed(path, tmp_path / "b.mov", b"stsz", very_many)
+    with closing(MediaFile(path)) as file:
+        tracemalloc.start()
+        assert tables_of(file, 1, 60) is None
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 10**6
 
 
 @settings(
