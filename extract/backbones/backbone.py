@@ -150,7 +150,11 @@ class Backbone:
                     largest = max(largest, output.numel())
 
             leaves = [one for one in self.module.modules() if not any(one.children())]
-            hooks = [one.register_forward_hook(measure) for one in leaves]
+            hooks = [
+                one.register_forward_hook(measure)
+                for one in leaves
+                if not isinstance(one, torch.jit.ScriptModule)  # which takes no hooks
+            ]
             try:
                 shapes = self._shapes(size, frames)
             finally:

@@ -2,18 +2,20 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract import transforms
 from egofeat.extract.backbones import load, precision, spec_of
-from egofeat.extract.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
+from egofeat.extract.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Outline
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
 from egofeat.recipe.transform import as_published, squash
@@ -217,3 +219,21 @@ def test_the_golden_numbers_of_torchvision():
 def test_the_outline_knows_the_largest_activation(size, largest):
     """The first expansion, at half the size: 16 channels to 96."""
     assert load("mobilenetv2", "random").outline(size).largest == largest
+
+
+class _Scripted(nn.Module):
+    """A network of one's own that is compiled inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+
+    def forward(self, images):
+        return {"gap": self.inner(images)}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_compiled_network_has_an_outline():
+    """Of what is inside it nothing is told."""
+    own = replace(load("mobilenetv2", "random"), module=_Scripted(), _outlines={})
+    assert own.outline(32) == Outline({"gap": (4, 30, 30)}, largest=3 * 32**2)
