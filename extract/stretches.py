@@ -18,7 +18,7 @@ STRETCH_S = 15.0
 """Seconds of what a stretch decodes, at least."""
 DETOUR = 0.1
 """Of a stretch, what is decoded twice so that the next one can begin, at most."""
-MOST_STRETCHES = 64
+MOST_STRETCHES = 32
 """Of a video; some that are not what they say must be read whole for each."""
 
 Planned = tuple[Segment, FramePlan]

@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from egofeat.heads.dropout import Dropout
-
 
 class Standardise(nn.Module):
     """(features − mean) / std for each channel, with figures of the training rows."""
@@ -43,7 +41,7 @@ class Head(nn.Module, ABC):
         super().__init__()
         self.targets = tuple(classes)
         self.standardise: nn.Module = nn.Identity()
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.classifiers = nn.ModuleList(nn.Linear(width, count) for count in classes.values())
 
     @property

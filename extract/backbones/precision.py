@@ -41,7 +41,7 @@ def check_precision(
     if precision == "tf32" and not _has_tf32(device):
         raise RequestError(
             f"`precision` tf32 needs an NVIDIA GPU, Ampere or newer, and the device is "
-            f"{device_name(device)}: give another `device`, or `precision` float32"
+            f"{device_name(device)}: give another `device`, or extract with `precision` float32"
         )
     if device.type == "cpu" and not _quick_on_cpu(precision):
         note(

@@ -48,6 +48,7 @@ class Scripts(Engine):
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     monkeypatch.setattr(crew, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(crew, "_REST_S", 1e-6)
 
 
 def test_dead_workers_are_started_again_and_those_who_are_done_are_not(capsys):
@@ -95,7 +96,23 @@ def test_a_seat_whose_workers_die_rests_while_another_works(capsys):
 
     keep_working(engine, print, left)
     assert engine.scripts == []
-    assert "died (exit status 3) and is started again when another" in capsys.readouterr().err
+    assert "died (exit status 3) and is started again in 0 s" in capsys.readouterr().err
+
+
+def test_a_broken_device_rests_though_another_goes_on(monkeypatch):
+    """Each worker on it may take a unit into its death: two such deaths make a unit a failure."""
+    monkeypatch.setattr(crew, "_REST_S", 1e6)
+    engine = Scripts(2, ["works", *["exit status 3"] * crew.MOST_DEATHS])
+    looks = iter(range(40, 0, -1))
+
+    def left():
+        if number := next(looks, 0):
+            return number
+        engine.started[0].script = "over"
+        return 0
+
+    keep_working(engine, print, left)
+    assert [entry for entry in engine.log if entry[0] == "start"][1:] == [("start", 2)] * 3
 
 
 def test_what_ends_one_worker_for_good_ends_all():

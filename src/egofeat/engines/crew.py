@@ -16,6 +16,10 @@ from egofeat.errors import EgofeatError
 
 MOST_DEATHS = 3
 """Of one seat's workers in a row, while nothing is done: then it stays empty until something is."""
+_LONG_S = 600.0
+"""Of a worker: its death says nothing of its place."""
+_REST_S = 30.0
+"""Of a place where so many died one after the other, at first."""
 _LOOK_EVERY_S = 0.5
 
 
@@ -102,9 +106,10 @@ class Engine(ABC):
 def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
     """Have workers work until nothing is left, or none of them finds anything to do.
 
-    Where workers die again and again, as on a device that is broken, no more are started until
-    another has done something. Machines that are taken away may take many workers at once. Where
-    nothing is left, a worker that does not end, as a process that was stopped, is not waited for.
+    Where workers die again and again, as on a device that is broken, no more are started for a
+    while, twice as long each time, nor before another has done something. Machines that are taken
+    away may take many workers at once. Where nothing is left, a worker that does not end, as a
+    process that was stopped, is not waited for.
 
     Args:
         engine: that starts them.
@@ -120,7 +125,7 @@ def keep_working(engine: Engine, work: Work, left: Callable[[], int]) -> None:
         while True:
             if least:
                 crew.fill()
-            if not crew.workers:
+            if not (crew.workers or (least and crew.rests)):
                 if least and left():
                     raise EgofeatError(crew.why_none)
                 return
@@ -146,6 +151,10 @@ class _Crew:
         self.workers: dict[Seat, Worker] = {}
         self.deaths: Counter[Seat] = Counter()
         """In a row, while nothing was done."""
+        self._short: Counter[Seat] = Counter()
+        """Workers in a row that did not live long."""
+        self._since: dict[Seat, float] = {}
+        """When its worker was started, or when its rest is over."""
         self._over: set[Seat] = set()
         self._died = ""
 
@@ -154,8 +163,19 @@ class _Crew:
         seats = self._engine.seats()
         for seat in seats:
             room = len(self.workers) < len(seats) and seat not in {*self.workers, *self._over}
-            if room and self.deaths[seat] < MOST_DEATHS:
+            tired = self.deaths[seat] >= MOST_DEATHS or time.monotonic() < self._since.get(seat, 0)
+            if room and not tired:
                 self.workers[seat] = self._engine.start(self._work, seat)
+                self._since[seat] = time.monotonic()
+
+    @property
+    def rests(self) -> bool:
+        """Whether a worker will be started, only not yet."""
+        now = time.monotonic()
+        return any(
+            now < self._since.get(seat, 0) and self.deaths[seat] < MOST_DEATHS
+            for seat in self._engine.seats()
+        )
 
     def dismiss(self, *, everyone: bool) -> None:
         """End workers for whom nothing is left: that have not begun, or that do not end."""
@@ -172,10 +192,19 @@ class _Crew:
             if reason := self.workers.pop(seat).failure():
                 self._died = reason
                 self.deaths[seat] += 1
-                rests = " when another has done something" * (self.deaths[seat] == MOST_DEATHS)
-                console.note(f"worker {seat.number} died ({reason}) and is started again{rests}")
+                rest = self._rest_of(seat)
+                self._since[seat] = time.monotonic() + rest
+                later = f" in {rest:.0f} s" if rest else ""
+                console.note(f"worker {seat.number} died ({reason}) and is started again{later}")
             else:
                 self._over.add(seat)
+
+    def _rest_of(self, seat: Seat) -> float:
+        """Seconds before the next worker is started where one has died."""
+        lived = time.monotonic() - self._since[seat]
+        self._short[seat] = 0 if lived > _LONG_S else self._short[seat] + 1
+        more = self._short[seat] - MOST_DEATHS
+        return _REST_S * 2.0**more if more >= 0 else 0.0
 
     @property
     def why_none(self) -> str:
