@@ -10,6 +10,7 @@ import numpy as np
 
 from egofeat import console
 from egofeat.errors import MediaError, RequestError
+from egofeat.extract import rooms
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.share import Share
@@ -31,8 +32,8 @@ def refuse_full_disk(shares: Sequence[Share]) -> None:
             needed = sum(map(bytes_left, own))
         if needed > free:
             raise RequestError(
-                f"the features take {console.size(needed)} and {out} has {console.size(free)} "
-                "free: make room or give another `out`"
+                f"the features take {console.size(needed)} while they are written and {out} has "
+                f"{console.size(free)} free: make room or give another `out`"
             )
 
 
@@ -40,10 +41,14 @@ def bytes_left(share: Share) -> int:
     """Bytes of what is left to extract, uncompressed."""
     job = share.job
     if isinstance(job.recipe.plan, Windows):
-        rows = sum(count for count, _ in windows_of(job, share))
-    else:
-        rows = job.rows_of(share.to_extract)
-    return rows * job.recipe.row_bytes
+        return bytes_at_most([count for count, _ in windows_of(job, share)], job.recipe.row_bytes)
+    return job.rows_of(share.to_extract) * job.recipe.row_bytes
+
+
+def bytes_at_most(windows: Sequence[int], row_bytes: int) -> int:
+    """Bytes of videos of so many windows: a long one stands there twice while it is published."""
+    longest = max(windows, default=0) * row_bytes
+    return sum(windows) * row_bytes + (longest if longest > rooms.MEMORY else 0)
 
 
 def bytes_said(share: Share) -> int:
@@ -52,8 +57,8 @@ def bytes_said(share: Share) -> int:
     if not isinstance(job.recipe.plan, Windows):
         return bytes_left(share)
     a_second = job.recipe.plan.fps / job.recipe.plan.stride
-    seconds = sum(_seconds(job.dataset.media[one.video]) for one in share.to_extract)
-    return math.ceil(seconds * a_second) * job.recipe.row_bytes
+    seconds = (_seconds(job.dataset.media[one.video]) for one in share.to_extract)
+    return bytes_at_most([math.ceil(of * a_second) for of in seconds], job.recipe.row_bytes)
 
 
 def windows_of(job: Job, share: Share) -> list[tuple[int, int]]:

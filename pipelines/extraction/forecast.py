@@ -16,7 +16,12 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from egofeat.device import device_name
 from egofeat.extract.extractor import Tally
-from egofeat.pipelines.extraction.disk_room import free_bytes, windows_of
+from egofeat.pipelines.extraction.disk_room import (
+    bytes_at_most,
+    bytes_left,
+    free_bytes,
+    windows_of,
+)
 from egofeat.pipelines.extraction.job import Job, plan_job, together
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.reports import Forecast, JointForecast
@@ -44,7 +49,7 @@ def forecast_jobs(jobs: Sequence[Job], compute: Compute) -> JointForecast:
         }
         for place, share in zip(places, shares, strict=True):
             if share.compress is None:  # what is compressed may still fit
-                needed[share.job.storage.out] += of_store[place].bytes_to_write
+                needed[share.job.storage.out] += of_store[place].bytes_needed
     stores = (
         replace(of_store[place], fits=needed[job.storage.out] <= of_store[place].bytes_free)
         for place, job in enumerate(jobs)
@@ -59,6 +64,7 @@ class _Amount:
     rows: int
     frames: int
     views: int
+    bytes_needed: int
 
 
 def _forecast(share: Share, together: Sequence[Share]) -> Forecast:
@@ -87,6 +93,7 @@ def _forecast(share: Share, together: Sequence[Share]) -> Forecast:
         missing_videos=len({one.video for one in share.missing}),
         frames=amount.frames,
         bytes_to_write=amount.rows * row_bytes,
+        bytes_needed=amount.bytes_needed,
         bytes_missing=bytes_missing,
         bytes_present=bytes_present,
         bytes_free=free_bytes(job.storage.out),
@@ -104,10 +111,11 @@ def _amount(share: Share) -> _Amount:
     if isinstance(job.recipe.plan, Windows):
         counts = windows_of(job, share)
         rows = [count for count, _ in counts]
-        return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows))
+        needed = bytes_at_most(rows, job.recipe.row_bytes)
+        return _Amount(sum(rows), sum(frames for _, frames in counts), sum(rows), needed)
     a_view = job.recipe.plan.view_frames + sum(job.recipe.transform.neighbours)
-    views = len(left) * job.recipe.plan.views
-    return _Amount(job.rows_of(left), views * a_view, views * job.recipe.transform.crops)
+    views, crops = len(left) * job.recipe.plan.views, job.recipe.transform.crops
+    return _Amount(job.rows_of(left), views * a_view, views * crops, bytes_left(share))
 
 
 def _bytes_of_shards(store: Path) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from egofeat.errors import MediaError
+from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
@@ -233,3 +233,18 @@ def test_what_waits_in_a_file_is_published_as_what_waits_in_memory(
     ]
     assert len(files[0]) >= 2
     assert files[0] == files[1]
+
+
+def test_a_long_video_is_counted_twice_while_it_is_published(films, config, monkeypatch):
+    dataset = data_set(one=films["whole"], other=films["whole"])
+    told = []
+    for most in (10**9, 0):
+        monkeypatch.setattr("egofeat.extract.rooms.MEMORY", most)
+        told.append(extract.forecast(config, dataset))
+    short, long = told
+    assert short.bytes_needed == short.bytes_to_write == long.bytes_to_write
+    assert long.bytes_needed == 3 * short.bytes_needed / 2
+    free = "egofeat.pipelines.extraction.disk_room.free_bytes"
+    monkeypatch.setattr(free, lambda folder: short.bytes_needed)
+    with pytest.raises(RequestError, match="while they are written"):
+        extract.run(config, dataset)
