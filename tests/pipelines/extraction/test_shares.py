@@ -82,8 +82,8 @@ def test_jobs_that_differ_each_do_their_own(dataset, tmp_path, monkeypatch):
     assert sizes == [5, 5, 5]
     assert [store.extracted for store in report.stores] == [4, 4, 2]
     for config, store in zip(configs, report.stores, strict=True):
-        config = replace(config, out=tmp_path / "alone", batch_size=5)  # to the last bit
-        alone, joint = open_store(extract.run(config, dataset).store), open_store(store.store)
+        same = replace(config, out=tmp_path / "alone", batch_size=5)  # to the last bit
+        alone, joint = open_store(extract.run(same, dataset).store), open_store(store.store)
         assert alone.digest == joint.digest
         for id_ in alone.ids:
             np.testing.assert_array_equal(alone[id_], joint[id_])
