@@ -307,7 +307,7 @@ def test_a_data_set_of_segments_has_no_persons(config, dataset):
 
 
 def test_features_of_persons_in_memory_are_those_of_the_store(config, dataset, videos):
-    report = extract.run(config, dataset)
+    report = extract.run(replace(config, batch_size=None), dataset)
     store = open_store(report.store, "roi")
     there = {0.0: dataset.boxes["wide_0000"], 0.5: Boxes.of([]), 1.0: dataset.boxes["wide_0001"]}
     there[9.0] = Boxes.of([[0, 0, 1, 1]])
