@@ -6,7 +6,7 @@ are fractions and are shown in per cent.
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +121,84 @@ def comparison(
         axes.set_xlim(0, 118)
         axes.set_xticks(range(0, 101, 25))
     return style.save(figure, out)
+
+
+def accuracies(
+    names: Sequence[str],
+    spans: Sequence[tuple[float, float | None, float | None]],
+    out: Path,
+    title: str,
+) -> Path:
+    """Draw a figure of each head as a point, with the ends of its interval if there is one.
+
+    Args:
+        names: of the heads, the first on top.
+        spans: mean, lower and upper end of each, fractions.
+        out: where the picture goes.
+        title: of the picture.
+    """
+    figure = style.figure(7.6, 0.32 * len(names) + 1.3)
+    axes = style.bars(figure.add_subplot(), title, "per cent", [style.short(n, 48) for n in names])
+    for place, (mean, low, high) in enumerate(spans):
+        if low is not None and high is not None:
+            axes.plot([100 * low, 100 * high], [place, place], color=style.FAINT, linewidth=2)
+        axes.plot([100 * mean], [place], "o", color=style.COLOURS[0], markersize=6)
+        right = 100 * (mean if high is None else high)
+        axes.annotate(
+            f" {100 * mean:.1f}", (right, place), va="center", fontsize=8, color=style.INK
+        )
+    axes.set_xlim(0, 108)
+    style.note(figure, "line: 95 % interval by a bootstrap over clips" if spans[0][1] else "")
+    return style.save(figure, out)
+
+
+def curves(histories: Mapping[str, Sequence[Path]], figure: str, out: Path) -> Path | None:
+    """Draw validation loss and a figure of several heads over epochs, a colour a head.
+
+    Args:
+        histories: head to the history of each of its seeds; what is not there is left out.
+        figure: `<target>/top1` or `<target>/mAP`; others have no history.
+        out: where the picture goes.
+
+    Returns:
+        The picture; None where there is nothing to draw.
+    """
+    known = {
+        name: [_columns(path) for path in paths if path.exists()]
+        for name, paths in histories.items()
+    }
+    there = dict.fromkeys(name for runs in known.values() for of in runs for name in of)
+    # Of actions there is no history: that of the first target stands for them.
+    scored = [f"val/{figure}", *(name for name in there if name.startswith("val/"))]
+    scored = [name for name in scored if name in there and name != "val/loss"][:1]
+    wanted = [name for name in ("val/loss", *scored) if name in there]
+    panels = {name: _axis(name) for name in wanted}
+    if not panels:
+        return None
+    sheet = style.figure(5.2 * len(panels) + 0.2, 4.4)
+    for number, (column, label) in enumerate(panels.items(), start=1):
+        axes = style.style(sheet.add_subplot(1, len(panels), number), "", "epoch", label)
+        for place, (name, runs) in enumerate(known.items()):
+            lines = [of for of in runs if column in of]
+            for seed, of in enumerate(lines):
+                axes.plot(
+                    of["epoch"],
+                    of[column],
+                    color=style.COLOURS[place % len(style.COLOURS)],
+                    linestyle=("-", "--", ":", "-.")[place // len(style.COLOURS) % 4],
+                    marker="o" if len(of["epoch"]) < 3 else "",
+                    linewidth=1.2,
+                    alpha=0.9 if len(lines) == 1 else 0.6,
+                    label="" if seed else style.short(name, 40),
+                )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
+        if number == 1:
+            axes.legend(fontsize=8, frameon=False, loc="upper right")
+    return style.save(sheet, out)
+
+
+def _axis(column: str) -> str:
+    """`val/verb/top1` in words."""
+    _, *target, ending = column.split("/")
+    return " ".join(["validation", *target, _AXES[ending]])

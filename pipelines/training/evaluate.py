@@ -187,8 +187,11 @@ def draw_confusions(run: Run, predicted: Predicted, split: str, suffix: str) -> 
 
 
 def write_predictions(path: Path, store: Rows, predicted: Predicted) -> None:
-    """Write ids, `logits_<target>` float32 `[rows,classes]` and `labels_<target>` (-1: none)."""
-    arrays: dict[str, NDArray[Any]] = {"ids": np.array(store.ids[predicted.rows].tolist())}
+    """Write ids, sessions, `logits_<target>` `[rows,classes]` and `labels_<target>` (-1: none)."""
+    arrays: dict[str, NDArray[Any]] = {
+        "ids": np.array(store.ids[predicted.rows].tolist()),
+        "sessions": np.array(store.table.sessions[predicted.rows].tolist()),
+    }
     arrays |= {f"logits_{target}": of.numpy() for target, of in predicted.logits.items()}
     arrays |= {f"labels_{target}": of.numpy() for target, of in predicted.labels.items()}
     write_arrays(path, arrays)

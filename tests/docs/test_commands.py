@@ -37,6 +37,13 @@ FIRST: dict[str, tuple[str, ...]] = {
         "egofeat extract --backbone flow_grid --dataset epic --split train,val --motion farneback"
         " --out flow",
     ),
+    "docs/compare.md": (
+        _EPIC,
+        *(
+            f"egofeat fit-head linear --store features/epic --epochs 2 --seed {k} --out runs/{name}"
+            for k, name in enumerate("abc")
+        ),
+    ),
     "docs/heads.md": (_EPIC, "egofeat extract --backbone i3d --dataset epic --split train,val"),
     "docs/runs.md": (_EPIC, "egofeat fit-head linear --store features/epic --out runs/first"),
     "docs/store.md": (_EPIC,),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from egofeat.cli.command import Printed, Report, command
 from egofeat.pipelines.annotated.options import AnnotateConfig
+from egofeat.pipelines.comparing.options import CompareConfig, RunsConfig
 from egofeat.pipelines.demo.options import DemoConfig
 from egofeat.pipelines.exporting.options import ChallengeConfig
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
@@ -53,6 +54,25 @@ def evaluate(asked: EvaluateConfig) -> Report:
 
     judged = judge(**vars(asked))
     return Printed(judged.to_dict() | {"run": str(asked.run)}, judged.lines())
+
+
+@command("runs", PANEL, saved=False)
+def runs(asked: RunsConfig) -> Report:
+    """List trained heads: settings, metrics, rows, epochs, parameters and time of each run."""
+    from egofeat.pipelines.comparing.runs import runs as find
+
+    return find(asked)
+
+
+@command("compare", PANEL)
+def compare(asked: CompareConfig) -> Report:
+    """Compare runs: mean and deviation over seeds, intervals, tests, curves, disagreements.
+
+    Writes `comparison.csv`, `comparison.json`, `disagreements.csv` and two pictures.
+    """
+    from egofeat.pipelines.comparing.compare import compare as judge
+
+    return judge(asked)
 
 
 @command("predict", PANEL)

@@ -1,0 +1,1 @@
+"""What trained heads have in common, what tells them apart, and which is better."""

@@ -1,0 +1,87 @@
+"""Runs that differ by nothing but their seed, taken together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+import numpy as np
+
+from egofeat.errors import RequestError
+from egofeat.pipelines.comparing.finished import Finished, Scores, read_scores
+from egofeat.pipelines.comparing.settings import SEED, labels
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What was asked for, but the seed; and the runs of it."""
+
+    label: str
+    """The head, and what else tells it from the others."""
+    runs: tuple[Finished, ...]
+    """In the order of their seeds."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What was asked for; the seed is that of the first run."""
+        return self.runs[0].settings
+
+    @property
+    def parameters(self) -> int | None:
+        """Trainable, of the head."""
+        return self.runs[0].parameters
+
+    @property
+    def seconds(self) -> float | None:
+        """Of a training, on average."""
+        known = [one.seconds for one in self.runs if one.seconds is not None]
+        return mean(known) if known else None
+
+    def mean(self, figure: str) -> float:
+        """The average over seeds."""
+        return mean(self.values(figure))
+
+    def deviation(self, figure: str) -> float | None:
+        """Standard deviation over seeds, of a sample; None of one seed."""
+        values = self.values(figure)
+        return stdev(values) if len(values) > 1 else None
+
+    def values(self, figure: str) -> list[float]:
+        """A figure of each run.
+
+        Raises:
+            RequestError: one has it not.
+        """
+        for run in self.runs:
+            if figure not in run.metrics:
+                told = ", ".join(run.metrics) or "none: it is not finished, or not evaluated there"
+                raise RequestError(f"run {run.path} has no figure {figure}; it has {told}")
+        return [run.metrics[figure] for run in self.runs]
+
+    def scores(self, figure: str, split: str | None) -> Scores | None:
+        """Part of the seeds that have a clip right; None of what is no mean over clips.
+
+        Raises:
+            RequestError: the runs were judged on other clips.
+        """
+        first, *others = (read_scores(run, figure, split) for run in self.runs)
+        if first is None:
+            return None
+        for run, other in zip(self.runs[1:], others, strict=True):
+            if other is None or not np.array_equal(first.ids, other.ids):
+                raise RequestError(
+                    f"runs {self.runs[0].path} and {run.path} were evaluated on different "
+                    "segments: give egofeat evaluate again for both"
+                )
+        right = np.mean([one.right for one in (first, *others) if one is not None], axis=0)
+        return Scores(ids=first.ids, sessions=first.sessions, right=right)
+
+
+def configurations(runs: Sequence[Finished]) -> list[Configuration]:
+    """Take runs together, in the order of the first of each."""
+    alike: dict[tuple[tuple[str, str], ...], list[Finished]] = {}
+    for run in runs:
+        key = tuple((name, of) for name, of in run.settings.items() if name != SEED)
+        alike.setdefault(key, []).append(run)
+    groups = [sorted(group, key=lambda run: int(run.settings[SEED])) for group in alike.values()]
+    names = labels([dict(key) for key in alike])
+    return [Configuration(name, tuple(of)) for name, of in zip(names, groups, strict=True)]

@@ -1,0 +1,71 @@
+"""What a person can choose about comparisons of runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from egofeat.errors import RequestError
+from egofeat.options import Options, inherited, option
+from egofeat.pipelines.options import Out
+
+
+def _read_filter(text: str) -> tuple[str, str]:
+    """`head=lstm` to its two halves."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RequestError(f"`where` {text} has no value: write {name}=VALUE, such as head=lstm")
+    return name, value
+
+
+class RunsConfig(Options, panel="Runs"):
+    """Which runs to list, and how."""
+
+    folders: tuple[Path, ...] = option(
+        "List the runs in these folders, up to two folders below.",
+        argument=True,
+        repeated=True,
+        metavar="DIR",
+        default=(Path("runs"),),
+    )
+    where: Mapping[str, str] = option(
+        "List only runs with this setting, such as head=lstm, seed=0 or features=i3d*; can be "
+        "repeated.",
+        default={},
+        repeated=True,
+        read=_read_filter,
+    )
+    sort: str | None = option(
+        "Sort by this column, or by a metric such as verb/top1, the best first.",
+        default=None,
+        default_is="by name",
+    )
+    split: str | None = option(
+        "Show the metrics of this split.",
+        default=None,
+        default_is="each run's validation split",
+    )
+
+
+class CompareConfig(Out, panel="Comparison"):
+    """Which runs to compare, and by what."""
+
+    runs: tuple[Path, ...] = option(
+        "Compare these runs, or those in these folders; runs that differ only by their seed are "
+        "averaged.",
+        argument=True,
+        repeated=True,
+        metavar="RUN",
+    )
+    figure: str | None = option(
+        "Compare by this metric, such as verb/top1.",
+        default=None,
+        default_is="the top-1 of actions, else of the first target",
+    )
+    split: str | None = option(
+        "Compare on this split, which each run was evaluated on.",
+        default=None,
+        default_is="the validation split",
+    )
+    baseline: Path | None = option(
+        "Test the differences to this run.", default=None, default_is="the best"
+    )
+    out: Path = inherited("Write tables and pictures to this folder.", default=Path("comparison"))

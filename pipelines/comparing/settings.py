@@ -1,0 +1,84 @@
+"""What a run was asked for, as flat words; and the fewest of them that tell several runs apart."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from egofeat.pipelines.training.run_config import RunConfig
+
+SEED = "seed"
+_FIRST = ("head", "preset", "features", "fuse", "targets")
+"""What people call a run by, before anything else."""
+_ASIDE = ("device", "device_cache")
+"""Where a head was trained says nothing of what it is."""
+
+
+def settings_of(config: RunConfig) -> dict[str, str]:
+    """Name of each choice to its value, as it is typed.
+
+    Options of the head and of the trainer have their own names, what a recipe says the path to it,
+    `plan.frames`; of several stores, joined by +.
+    """
+    sources = config.sources
+    known: dict[str, Any] = {
+        "head": config.head,
+        "preset": config.preset,
+        "features": "+".join(f"{one.recipe.backbone}/{one.tap}" for one in sources),
+        "fuse": config.fuse,
+        "targets": ",".join(config.targets),
+        "dataset": config.dataset,
+        **config.options,
+        "normalize": config.normalize,
+        "init": config.init.sha256[:12] if config.init else None,
+        **vars(config.splits),
+        **{name: of for name, of in vars(config.trainer).items() if name not in _ASIDE},
+    }
+    recipes = [dict(_leaves(one.recipe.to_dict())) for one in sources]
+    for path in dict.fromkeys(path for recipe in recipes for path in recipe):
+        known[path] = "+".join(_said(recipe.get(path)) for recipe in recipes)
+    return {name: _said(value) for name, value in known.items()}
+
+
+def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and name != "taps":
+            yield from _leaves(value, f"{above}{name}.")
+        elif name not in ("backbone", "taps"):
+            yield above + name, value
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_said, value))
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def differences(runs: Sequence[Mapping[str, str]]) -> list[str]:
+    """Names of settings, the fewest in their order that tell all runs apart that differ at all.
+
+    Args:
+        runs: settings of each.
+    """
+    names = list(dict.fromkeys([*_FIRST, *(name for settings in runs for name in settings)]))
+    chosen: list[str] = []
+    apart = 1
+    for name in names:
+        kinds = {tuple(one.get(of, "") for of in (*chosen, name)) for one in runs}
+        if len(kinds) > apart:
+            chosen.append(name)
+            apart = len(kinds)
+    return chosen
+
+
+def labels(runs: Sequence[Mapping[str, str]]) -> list[str]:
+    """Call each run by its head and what else tells it apart: `lstm i3d/gap, lr 0.01`."""
+    apart = [name for name in differences(runs) if name != "head"]
+    return [" ".join([one["head"], ", ".join(_words(one, apart))]).strip() for one in runs]
+
+
+def _words(settings: Mapping[str, str], names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        value = settings.get(name, "")
+        if name == "features":
+            yield value
+        elif value:
+            yield f"{name.rpartition('.')[2].replace('_', ' ')} {value}"

@@ -1,0 +1,178 @@
+"""Runs in a table, and side by side."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from egofeat.cli.command import show
+from egofeat.errors import RequestError
+from egofeat.heads import TrainerConfig
+from egofeat.pipelines.comparing.compare import compare
+from egofeat.pipelines.comparing.finished import find_finished, read_finished, read_scores
+from egofeat.pipelines.comparing.options import CompareConfig, RunsConfig
+from egofeat.pipelines.comparing.runs import runs
+from egofeat.pipelines.comparing.settings import differences, labels
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.options import FitConfig
+
+
+@pytest.fixture
+def study(verb_noun_store, tmp_path):
+    """Three seeds of linear, and one lstm that hardly learns."""
+    store = verb_noun_store()
+
+    def fit(head, name, seed=0, lr=0.02):
+        trainer = TrainerConfig(epochs=6, lr=lr, seed=seed, device="cpu")
+        fit_head(FitConfig(head=head, store=store, out=tmp_path / "runs" / name, trainer=trainer))
+
+    for seed in range(3):
+        fit("linear", f"linear-{seed}", seed)
+    fit("lstm", "lstm", lr=1e-6)
+    return tmp_path / "runs"
+
+
+def printed(report, capsys):
+    show(report, as_json=False)
+    return capsys.readouterr().out
+
+
+def test_every_run_is_a_line_and_what_all_share_is_said_once(study, capsys):
+    said = printed(runs(RunsConfig(folders=(study,))), capsys)
+    assert [line.split()[:3] for line in said.splitlines() if line.startswith("l")] == [
+        ["linear-0", "linear", "0"],
+        ["linear-1", "linear", "1"],
+        ["linear-2", "linear", "2"],
+        ["lstm", "lstm", "0"],
+    ]
+    assert "verb %" in said
+    assert "all: dataset toy, features toy/gap" in said
+    assert said.splitlines()[-1] == "4 runs"
+
+
+def test_runs_are_filtered_and_sorted(study):
+    def listed(**asked):
+        return [one.path.name for one in runs(RunsConfig(folders=(study,), **asked)).runs]
+
+    assert listed(where={"head": "ls*"}) == ["lstm"]
+    assert listed(where={"head": "linear", "seed": "1"}) == ["linear-1"]
+    assert listed(sort="parameters")[-1] == "lstm"
+    assert listed(sort="lr")[0] == "lstm"
+    assert listed(sort="verb/top1")[-1] == "lstm"
+    with pytest.raises(RequestError, match="`where` hed: no run has such a setting: did you mean"):
+        listed(where={"hed": "lstm"})
+    with pytest.raises(RequestError, match="none of 4 runs has head=gru: leave out `where`"):
+        listed(where={"head": "gru"})
+    with pytest.raises(RequestError, match="`sort` verb/top is no column: did you mean 'verb/top"):
+        listed(sort="verb/top")
+
+
+def test_what_is_not_finished_is_said(study, capsys):
+    (study / "lstm" / "metrics.json").unlink()
+    said = printed(runs(RunsConfig(folders=(study,))), capsys)
+    assert "4 runs, 1 of them not finished or not evaluated" in said
+    with pytest.raises(RequestError, match=r"lstm has no metrics of its validation split: finish"):
+        compare(CompareConfig(runs=(study,), out=study / "out"))
+
+
+def test_scores_are_the_metrics_of_the_run(study):
+    run = read_finished(study / "linear-0")
+    for figure in ("verb/top1", "verb/top3", "noun/top5", "action/top1", "action/top3"):
+        assert read_scores(run, figure).right.mean() == pytest.approx(run.metrics[figure])
+    assert read_scores(run, "verb/mean_class_accuracy") is None
+    with pytest.raises(RequestError, match="has no figure verb/top2: did you mean 'verb/top"):
+        read_scores(run, "verb/top2")
+
+
+def test_seeds_are_averaged_and_differences_tested(study, tmp_path, capsys):
+    found = compare(CompareConfig(runs=(study,), figure="verb/top1", out=tmp_path / "out"))
+    best, other = found.lines_
+    values = [one.metrics["verb/top1"] for one in find_finished([study])[:3]]
+    assert (best.configuration, other.configuration) == ("linear", "lstm")
+    assert best.mean == pytest.approx(np.mean(values))
+    assert best.deviation == pytest.approx(np.std(values, ddof=1))
+    assert best.low < best.mean <= best.high
+    assert (best.p, other.deviation) == (None, None)
+    assert other.p < 0.05
+    assert found.clips == 30
+    ((_, _, first, second),) = found.disagreements
+    gap = sum(
+        read_scores(read_finished(study / name), "verb/top1").right * sign
+        for name, sign in (("linear-0", 1), ("lstm", -1))
+    )
+    assert first - second == pytest.approx(gap.sum(), abs=3), "of most seeds, here of nearly all"
+    said = printed(found, capsys)
+    assert "30 clips of val; 95 % interval: bootstrap" in said
+    assert "right by linear alone" in said
+
+
+def test_files_hold_the_table_and_the_clips(study, tmp_path):
+    out = tmp_path / "out"
+    found = compare(CompareConfig(runs=(study,), figure="verb/top1", out=out))
+    with (out / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["mean"]) for row in rows] == [line.mean for line in found.lines_]
+    assert json.loads((out / "comparison.json").read_text()) == json.loads(
+        json.dumps(found.to_dict())
+    )
+    with (out / "disagreements.csv").open() as file:
+        clips = list(csv.DictReader(file))
+    assert all(row["linear"] != row["lstm"] for row in clips)
+    assert clips
+    assert {path.name for path in out.iterdir()} >= {"comparison.png", "curves.png"}
+
+
+def test_a_baseline_is_what_differences_are_to(study, tmp_path):
+    found = compare(
+        CompareConfig(
+            runs=(study / "linear-0",),
+            baseline=study / "lstm",
+            figure="verb/top1",
+            out=tmp_path / "out",
+        )
+    )
+    assert found.reference == "lstm"
+    assert [line.p is None for line in found.lines_] == [False, True]
+    assert found.lines_[1].difference == 0
+
+
+def test_another_split_is_compared_once_it_was_evaluated(study, tmp_path):
+    asked = CompareConfig(
+        runs=(study / "linear-0", study / "lstm"), split="train", out=tmp_path / "out"
+    )
+    with pytest.raises(RequestError, match=r"egofeat evaluate .*linear-0 --split train"):
+        compare(asked)
+    for name in ("linear-0", "lstm"):
+        evaluate(study / name, "train", device="cpu")
+    assert compare(asked).clips == 60
+
+
+def test_runs_on_no_clip_in_common_are_refused(study, tmp_path):
+    path = study / "lstm" / "predictions.npz"
+    arrays = dict(np.load(path))
+    arrays["ids"] = np.array([f"other_{k}" for k in range(len(arrays["ids"]))])
+    np.savez(path, **arrays)
+    with pytest.raises(RequestError, match="judged on no segment in common"):
+        compare(CompareConfig(runs=(study,), out=tmp_path / "out"))
+    path.write_bytes(b"torn")
+    with pytest.raises(RequestError, match=r"predictions.npz is absent or damaged: give egofeat"):
+        compare(CompareConfig(runs=(study,), out=tmp_path / "out"))
+
+
+def test_a_run_of_before_sessions_were_kept_is_read(study):
+    path = study / "lstm" / "predictions.npz"
+    arrays = {name: of for name, of in np.load(path).items() if name != "sessions"}
+    np.savez(path, **arrays)
+    scores = read_scores(read_finished(study / "lstm"), "verb/top1")
+    assert np.array_equal(scores.sessions, scores.ids)
+
+
+def test_runs_are_called_by_the_fewest_words_that_tell_them_apart():
+    base = {"head": "lstm", "features": "i3d/gap", "lr": "0.001", "patience": "5"}
+    several = [base, base | {"lr": "0.01", "patience": "9"}, base | {"head": "linear"}]
+    assert differences(several) == ["head", "lr"]
+    assert labels(several) == ["lstm lr 0.001", "lstm lr 0.01", "linear lr 0.001"]
+    assert labels([base, base | {"features": "s3d/gap"}]) == ["lstm i3d/gap", "lstm s3d/gap"]
+    assert labels([base]) == ["lstm"]
