@@ -42,6 +42,8 @@ class Line:
     """From what differences are tested to."""
     p: float | None
     """Of the difference, corrected for how many are tested; None where it is not tested."""
+    together: float | None
+    """Of the mean softmax of all seeds; None of one seed, or where it has no interval."""
     parameters: int | None
     seconds: float | None
 
@@ -69,10 +71,8 @@ class Comparison:
 
     def lines(self) -> Iterator[str | Table]:
         """The table, how it was made, and where heads disagree."""
-        headings = ["head", "n", f"{heading(self.figure)} ± sd", "95 % interval"]
-        yield table(
-            [*headings, "difference", "p", "weights", "time"], map(self._cells, self.lines_)
-        )
+        headings = ["head", "n", f"{heading(self.figure)} ± sd", "95 % interval", "difference"]
+        yield table([*headings, "p", "together", "weights", "time"], map(self._cells, self.lines_))
         if self.clips is None:
             yield f"{self.figure} is no mean over clips: it has no interval here, and no test"
         else:
@@ -98,6 +98,7 @@ class Comparison:
             known(span, lambda ends: f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f}"),
             "–" if is_reference else f"{100 * line.difference:+.1f}",
             known(line.p, lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001"),
+            known(line.together, lambda of: f"{100 * of:.1f}"),
             known(line.parameters, operations),
             known(line.seconds, duration),
         ]
@@ -129,7 +130,8 @@ def compare(asked: CompareConfig) -> Comparison:
         here = baseline.path.resolve()
         reference = next(of for of in ranked if here in {one.path.resolve() for one in of.runs})
     scores = _in_common(ranked, figure, asked.split)
-    lines = _lines(ranked, figure, scores, ranked.index(reference))
+    together = [of.together(figure, asked.split) if len(of.runs) > 1 else None for of in ranked]
+    lines = _lines(ranked, figure, scores, together, ranked.index(reference))
     first = next(iter(scores or []), None)
     comparison = Comparison(
         figure=figure,
@@ -164,7 +166,11 @@ def _in_common(
 
 
 def _lines(
-    ranked: Sequence[Configuration], figure: str, scores: Sequence[Scores] | None, reference: int
+    ranked: Sequence[Configuration],
+    figure: str,
+    scores: Sequence[Scores] | None,
+    together: Sequence[Scores | None],
+    reference: int,
 ) -> Iterator[Line]:
     means = [of.mean(figure) for of in ranked]
     spans: list[tuple[float, float] | None] = [None] * len(ranked)
@@ -177,6 +183,9 @@ def _lines(
         tests = [p_of_difference(scores[k].right, to.right, to.sessions) for k in others]
         corrected = dict(zip(others, holm(tests), strict=True))
     for place, (of, mean, span) in enumerate(zip(ranked, means, spans, strict=True)):
+        as_one = together[place]
+        if as_one is not None and scores is not None:
+            as_one = as_one.of(scores[place].ids)
         yield Line(
             configuration=of.label,
             runs=tuple(str(run.path) for run in of.runs),
@@ -186,6 +195,7 @@ def _lines(
             high=span and span[1],
             difference=mean - means[reference],
             p=corrected.get(place),
+            together=None if as_one is None else float(as_one.right.mean()),
             parameters=of.parameters,
             seconds=of.seconds,
         )

@@ -63,17 +63,15 @@ class Configuration:
         Raises:
             RequestError: the runs were judged on other clips.
         """
-        first, *others = (read_scores(run, figure, split) for run in self.runs)
-        if first is None:
+        if (together := self.together(figure, split)) is None:
             return None
-        for run, other in zip(self.runs[1:], others, strict=True):
-            if other is None or not np.array_equal(first.ids, other.ids):
-                raise RequestError(
-                    f"runs {self.runs[0].path} and {run.path} were evaluated on different "
-                    "segments: give egofeat evaluate again for both"
-                )
-        right = np.mean([one.right for one in (first, *others) if one is not None], axis=0)
-        return Scores(ids=first.ids, sessions=first.sessions, right=right)
+        each = [read_scores([run], figure, split) for run in self.runs]
+        right = np.mean([one.right for one in each if one is not None], axis=0)
+        return Scores(ids=together.ids, sessions=together.sessions, right=right)
+
+    def together(self, figure: str, split: str | None) -> Scores | None:
+        """Which clips the mean softmax of all seeds has right; None as `scores`."""
+        return read_scores(self.runs, figure, split)
 
 
 def configurations(runs: Sequence[Finished]) -> list[Configuration]:

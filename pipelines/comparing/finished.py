@@ -1,14 +1,17 @@
 """Finished runs: what each was asked for, how long it took, how good it is, and on which clips."""
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from egofeat.errors import RequestError
 from egofeat.heads.measures.metrics import best_classes, top_pairs
@@ -16,6 +19,7 @@ from egofeat.pipelines.comparing.settings import settings_of
 from egofeat.pipelines.kept import find_runs
 from egofeat.pipelines.training.run_config import RunConfig, Training, read_config
 from egofeat.pipelines.training.run_files import compare
+from egofeat.pipelines.training.views import mean_of_views
 from egofeat.store.bounded import read_bounded
 from egofeat.words import nearest
 
@@ -104,7 +108,16 @@ def find_finished(paths: Sequence[Path], split: str | None = None) -> list[Finis
     Raises:
         RequestError: there is none at one of them, or one is damaged.
     """
-    found: dict[Path, Finished] = {}
+    return [read_finished(path, split) for path in find_paths(paths)]
+
+
+def find_paths(paths: Sequence[Path]) -> list[Path]:
+    """Folders of the runs at some paths, each once.
+
+    Raises:
+        RequestError: there is none at one of them.
+    """
+    found: dict[Path, Path] = {}
     for path in paths:
         runs = find_runs(path)
         if not runs:
@@ -113,7 +126,7 @@ def find_finished(paths: Sequence[Path], split: str | None = None) -> list[Finis
                 "of such folders"
             )
         for run in runs:
-            found.setdefault(run.resolve(), read_finished(run, split))
+            found.setdefault(run.resolve(), run)
     return list(found.values())
 
 
@@ -146,50 +159,85 @@ def read_finished(path: Path, split: str | None = None) -> Finished:
     )
 
 
-def read_scores(run: Finished, figure: str, split: str | None = None) -> Scores | None:
-    """Whether a run has each clip right, by `<target>/top<k>`.
+def read_scores(runs: Sequence[Finished], figure: str, split: str | None = None) -> Scores | None:
+    """Whether a run has each clip right, by `<target>/top<k>`; or several by their mean softmax.
+
+    Args:
+        runs: of one data set and one split.
+        figure: a metric.
+        split: as `read_finished`.
 
     Returns:
         None where the figure is no mean over clips, as mAP is not.
 
     Raises:
-        RequestError: the run has no such figure, or no predictions that can be read.
+        RequestError: a run has no such figure, or no predictions that can be read; or they are
+            of different segments.
     """
     target, _, kind = figure.rpartition("/")
-    if figure not in run.metrics:
-        raise RequestError(
-            f"run {run.path} has no figure {figure}: {nearest(figure, [*run.metrics])}"
-        )
+    for run in runs:
+        if figure not in run.metrics:
+            known = nearest(figure, [*run.metrics])
+            raise RequestError(f"run {run.path} has no figure {figure}: {known}")
     if not kind.removeprefix("top").isdigit() or "/" in target:
         return None
-    file = run.path / f"predictions{_suffix(run.config, split)}.npz"
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            present, hits = _hits(arrays, target, int(kind.removeprefix("top")))
-            ids = arrays["ids"][present]
-            sessions = arrays["sessions"][present] if "sessions" in arrays else ids
-    except (OSError, ValueError, KeyError):
-        raise RequestError(
-            f"{file} is absent or damaged: give egofeat evaluate {run.path} again"
-        ) from None
-    order = np.argsort(ids, kind="stable")
-    return Scores(ids=ids[order], sessions=sessions[order], right=hits[order])
+    said = [_Said.read(run, target, split) for run in runs]
+    for run, one in zip(runs[1:], said[1:], strict=True):
+        if not np.array_equal(one.ids, said[0].ids):
+            raise RequestError(
+                f"runs {runs[0].path} and {run.path} were evaluated on different segments: give "
+                "egofeat evaluate again for both"
+            )
+    logits = [
+        mean_of_views(torch.stack([one.logits[part] for one in said], dim=1))
+        for part in range(len(said[0].logits))
+    ]
+    right = _hits(logits, said[0].truth, int(kind.removeprefix("top")))
+    return Scores(ids=said[0].ids, sessions=said[0].sessions, right=right)
 
 
-def _hits(
-    arrays: Mapping[str, NDArray[np.generic]], target: str, k: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which rows are annotated `[N]`, and of these whether the truth is among the k best."""
-    parts = ["verb", "noun"] if target == "action" and "logits_action" not in arrays else [target]
-    logits = [torch.from_numpy(arrays[f"logits_{part}"]) for part in parts]
-    truth = torch.stack([torch.from_numpy(arrays[f"labels_{part}"]) for part in parts], dim=1)
-    present = (truth >= 0).all(dim=1)
-    if len(parts) == 2:
-        guesses = top_pairs(logits[0][present], logits[1][present], k)
+@dataclass(frozen=True)
+class _Said:
+    """What a run says of the clips that are annotated with a target, in the order of their ids."""
+
+    ids: NDArray[np.str_]
+    sessions: NDArray[np.str_]
+    logits: list[Tensor]
+    """Of the target, or of verb and noun, `[clips,classes]`."""
+    truth: Tensor
+    """`[clips, 1 or 2]`."""
+
+    @classmethod
+    def read(cls, run: Finished, target: str, split: str | None) -> Self:
+        file = run.path / f"predictions{_suffix(run.config, split)}.npz"
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                both = target == "action" and "logits_action" not in arrays
+                parts = ["verb", "noun"] if both else [target]
+                truth = np.stack([arrays[f"labels_{part}"] for part in parts], axis=1)
+                ids = arrays["ids"]
+                rows = np.argsort(ids, kind="stable")
+                rows = rows[(truth[rows] >= 0).all(axis=1)]
+                return cls(
+                    ids=ids[rows],
+                    sessions=arrays["sessions" if "sessions" in arrays else "ids"][rows],
+                    logits=[torch.from_numpy(arrays[f"logits_{part}"][rows]) for part in parts],
+                    truth=torch.from_numpy(truth[rows]),
+                )
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            raise RequestError(
+                f"{file} is absent or damaged: give egofeat evaluate {run.path} again"
+            ) from None
+
+
+def _hits(logits: Sequence[Tensor], truth: Tensor, k: int) -> NDArray[np.float64]:
+    """Whether the truth is among the k best, `[clips]`."""
+    if len(logits) == 2:
+        guesses = top_pairs(logits[0], logits[1], k)
     else:
-        guesses = best_classes(logits[0][present], k)[:, :, None]
-    hits = (guesses == truth[present][:, None]).all(dim=2)[:, :k].any(dim=1)
-    return present.numpy(), hits.double().numpy()
+        guesses = best_classes(logits[0], k)[:, :, None]
+    hits = (guesses == truth[:, None]).all(dim=2)[:, :k].any(dim=1)
+    return np.asarray(hits.double())
 
 
 def _suffix(config: RunConfig, split: str | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from egofeat.errors import RequestError
-from egofeat.options import Options, inherited, option
+from egofeat.options import Device, Options, inherited, option
 from egofeat.pipelines.options import Out
 
 
@@ -43,6 +43,21 @@ class RunsConfig(Options, panel="Runs"):
         default=None,
         default_is="each run's validation split",
     )
+
+
+class EnsembleConfig(Out, Device, panel="Ensemble"):
+    """Which runs to take together."""
+
+    runs: tuple[Path, ...] = option(
+        "Average these runs, or those in these folders.",
+        argument=True,
+        repeated=True,
+        metavar="RUN",
+    )
+    split: str | None = option(
+        "Evaluate on this split.", default=None, default_is="the first run's validation split"
+    )
+    out: Path = inherited("Write metrics and predictions to this folder.", default=Path("ensemble"))
 
 
 class CompareConfig(Out, panel="Comparison"):

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from egofeat.cli.command import Printed, Report, command
 from egofeat.pipelines.annotated.options import AnnotateConfig
-from egofeat.pipelines.comparing.options import CompareConfig, RunsConfig
+from egofeat.pipelines.comparing.options import CompareConfig, EnsembleConfig, RunsConfig
 from egofeat.pipelines.demo.options import DemoConfig
 from egofeat.pipelines.exporting.options import ChallengeConfig
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
@@ -73,6 +73,16 @@ def compare(asked: CompareConfig) -> Report:
     from egofeat.pipelines.comparing.compare import compare as judge
 
     return judge(asked)
+
+
+@command("ensemble", PANEL)
+def ensemble(asked: EnsembleConfig) -> Report:
+    """Evaluate several runs as one classifier: the mean of their probabilities."""
+    from egofeat.pipelines.comparing.ensemble import ensemble as judge
+    from egofeat.pipelines.comparing.ensemble import said
+
+    found = judge(asked)
+    return Printed(found.to_dict(), said(found))
 
 
 @command("predict", PANEL)

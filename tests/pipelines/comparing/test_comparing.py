@@ -2,16 +2,19 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from egofeat.cli.command import show
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.comparing.compare import compare
+from egofeat.pipelines.comparing.ensemble import ensemble
 from egofeat.pipelines.comparing.finished import find_finished, read_finished, read_scores
-from egofeat.pipelines.comparing.options import CompareConfig, RunsConfig
+from egofeat.pipelines.comparing.options import CompareConfig, EnsembleConfig, RunsConfig
 from egofeat.pipelines.comparing.runs import runs
 from egofeat.pipelines.comparing.settings import differences, labels
 from egofeat.pipelines.training.evaluate import evaluate
@@ -80,10 +83,10 @@ def test_what_is_not_finished_is_said(study, capsys):
 def test_scores_are_the_metrics_of_the_run(study):
     run = read_finished(study / "linear-0")
     for figure in ("verb/top1", "verb/top3", "noun/top5", "action/top1", "action/top3"):
-        assert read_scores(run, figure).right.mean() == pytest.approx(run.metrics[figure])
-    assert read_scores(run, "verb/mean_class_accuracy") is None
+        assert read_scores([run], figure).right.mean() == pytest.approx(run.metrics[figure])
+    assert read_scores([run], "verb/mean_class_accuracy") is None
     with pytest.raises(RequestError, match="has no figure verb/top2: did you mean 'verb/top"):
-        read_scores(run, "verb/top2")
+        read_scores([run], "verb/top2")
 
 
 def test_seeds_are_averaged_and_differences_tested(study, tmp_path, capsys):
@@ -94,18 +97,55 @@ def test_seeds_are_averaged_and_differences_tested(study, tmp_path, capsys):
     assert best.mean == pytest.approx(np.mean(values))
     assert best.deviation == pytest.approx(np.std(values, ddof=1))
     assert best.low < best.mean <= best.high
-    assert (best.p, other.deviation) == (None, None)
+    assert (best.p, other.deviation, other.together) == (None, None, None)
+    assert best.together == pytest.approx(ensemble_of(study, "linear-*")["verb/top1"])
     assert other.p < 0.05
     assert found.clips == 30
     ((_, _, first, second),) = found.disagreements
     gap = sum(
-        read_scores(read_finished(study / name), "verb/top1").right * sign
+        read_scores([read_finished(study / name)], "verb/top1").right * sign
         for name, sign in (("linear-0", 1), ("lstm", -1))
     )
     assert first - second == pytest.approx(gap.sum(), abs=3), "of most seeds, here of nearly all"
     said = printed(found, capsys)
     assert "30 clips of val; 95 % interval: bootstrap" in said
     assert "right by linear alone" in said
+
+
+def ensemble_of(study, names, **asked):
+    runs_ = tuple(sorted(study.glob(names)))
+    return ensemble(EnsembleConfig(runs=runs_, out=study / "all", device="cpu", **asked)).metrics
+
+
+def test_an_ensemble_is_the_mean_softmax(study):
+    figures = ensemble_of(study, "linear-*")
+    arrays = [np.load(study / f"linear-{k}" / "predictions.npz") for k in range(3)]
+    for target in ("verb", "noun"):
+        logits = torch.from_numpy(np.stack([of[f"logits_{target}"] for of in arrays]))
+        best = logits.softmax(dim=2).mean(dim=0).argmax(dim=1).numpy()
+        right = best == arrays[0][f"labels_{target}"]
+        assert figures[f"{target}/top1"] == pytest.approx(right.mean())
+    saved = json.loads((study / "all" / "metrics.json").read_text())
+    assert saved["action/top1"] == figures["action/top1"]
+    assert {"verb/tail/top1", "verb/unseen/top1"} <= figures.keys()
+    assert [*saved["members"]] == [str(study / f"linear-{k}") for k in range(3)]
+    alone = json.loads((study / "linear-1" / "metrics.json").read_text())
+    assert saved["members"][str(study / "linear-1")]["verb/top1"] == alone["verb/top1"]
+
+
+def test_what_is_no_ensemble_is_one_sentence(study, verb_noun_store, tmp_path):
+    with pytest.raises(RequestError, match="is one run, and an ensemble has several"):
+        ensemble_of(study, "lstm")
+    with pytest.raises(RequestError, match="was trained on 'train': name another split"):
+        ensemble_of(study, "linear-*", split="train")
+    with pytest.raises(RequestError, match="lstm is a run: name another folder with `out`"):
+        ensemble(EnsembleConfig(runs=(study,), out=study / "lstm"))
+    trainer = TrainerConfig(epochs=1, device="cpu")
+    store = tmp_path / "features"
+    asked = FitConfig(head="linear", store=store, targets=("verb",), trainer=trainer)
+    fit_head(replace(asked, out=study / "verbs"))
+    with pytest.raises(RequestError, match="tell other classes apart"):
+        ensemble_of(study, "*")
 
 
 def test_files_hold_the_table_and_the_clips(study, tmp_path):
@@ -165,7 +205,7 @@ def test_a_run_of_before_sessions_were_kept_is_read(study):
     path = study / "lstm" / "predictions.npz"
     arrays = {name: of for name, of in np.load(path).items() if name != "sessions"}
     np.savez(path, **arrays)
-    scores = read_scores(read_finished(study / "lstm"), "verb/top1")
+    scores = read_scores([read_finished(study / "lstm")], "verb/top1")
     assert np.array_equal(scores.sessions, scores.ids)
 
 
