@@ -218,6 +218,16 @@ class StoreWeights(SeveralWeights, panel="Network"):
     )
 
 
+class Figures(Options):
+    """In which format figures are, beside PNG."""
+
+    figures: str = option(
+        "Write each figure in this format too, for papers.",
+        default="png",
+        choices=("png", "pdf", "svg"),
+    )
+
+
 class Out(Options):
     """Where to write."""
 

@@ -21,6 +21,7 @@ from egofeat.pipelines.bench.pictures import Point, scatter
 from egofeat.pipelines.bench.speed import Speed, measure_apart
 from egofeat.pipelines.bench.tables import BenchReport, figure, known, machine, operations, table
 from egofeat.pipelines.extraction.choices import check_clip_frames
+from egofeat.pipelines.figures import style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,8 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
                 console.note(f"{name}: {row.reason}")
             progress(1)
     report = BackbonesReport(machine=machine(device), precision=config.precision, rows=tuple(rows))
-    return report.written(config.out / "backbones", _pictures(rows, config.out))
+    with style.also(config.figures):
+        return report.written(config.out / "backbones", _pictures(rows, config.out))
 
 
 def _row(config: BackboneBench) -> BackboneRow:

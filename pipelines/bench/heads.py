@@ -19,6 +19,7 @@ from egofeat.pipelines.bench.options import HeadBench
 from egofeat.pipelines.bench.pictures import heads_over_length
 from egofeat.pipelines.bench.speed import median_seconds
 from egofeat.pipelines.bench.tables import BenchReport, figure, machine, table
+from egofeat.pipelines.figures import style
 
 CHANNELS, SIDE = 1280, 8
 """Of MobileNetV2's last maps at 256 pixels."""
@@ -72,7 +73,8 @@ def bench_heads(config: HeadBench) -> HeadsReport:
     for (output, head), own in _by_head(rows).items():
         label = f"{head}, {own[0].parameters / 1e6:.2f} M parameters"
         panels.setdefault(output, {})[label] = [(row.length, row.ms) for row in own]
-    picture = heads_over_length(panels, config.out / "heads.png")
+    with style.also(config.figures):
+        picture = heads_over_length(panels, config.out / "heads.png")
     report = HeadsReport(machine=machine(device), rows=tuple(rows))
     return report.written(config.out / "heads", [picture])
 

@@ -8,6 +8,7 @@ from egofeat.pipelines.options import (
     Backbones,
     Batch,
     ClipFrames,
+    Figures,
     Out,
     Precision,
     Size,
@@ -16,7 +17,7 @@ from egofeat.pipelines.options import (
 )
 
 
-class _Report(Out, panel="Report"):
+class _Report(Out, Figures, panel="Report"):
     seconds: float = option(
         "Repeat each measurement for so many seconds, at least once; the median is reported.",
         default=0.5,

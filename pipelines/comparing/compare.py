@@ -19,6 +19,7 @@ from egofeat.pipelines.comparing.finished import Scores, find_finished, read_fin
 from egofeat.pipelines.comparing.options import CompareConfig
 from egofeat.pipelines.comparing.runs import duration, heading
 from egofeat.pipelines.comparing.statistics import FEWEST, holm, interval, p_of_difference
+from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.runs import accuracies, curves
 from egofeat.pipelines.training.run import RunFolder
 from egofeat.store.files import replace_file
@@ -71,7 +72,7 @@ class Comparison:
 
     def lines(self) -> Iterator[str | Table]:
         """The table, how it was made, and where heads disagree."""
-        headings = ["head", "n", f"{heading(self.figure)} ± sd", "95 % interval", "difference"]
+        headings = ["head", "n", f"{heading(self.figure)} ± sd", "95 % interval", "differs"]
         yield table([*headings, "p", "together", "weights", "time"], map(self._cells, self.lines_))
         if self.clips is None:
             yield f"{self.figure} is no mean over clips: it has no interval here, and no test"
@@ -143,7 +144,8 @@ def compare(asked: CompareConfig) -> Comparison:
         disagreements=tuple(_disagreements(ranked, scores or [])),
         files=(),
     )
-    return _written(comparison, ranked, scores, asked.out)
+    with style.also(asked.figures):
+        return _written(comparison, ranked, scores, asked.out)
 
 
 def _in_common(
@@ -225,7 +227,7 @@ def _written(
         files.append(out / "disagreements.csv")
         replace_file(files[-1], _table_of_clips(names, scores).encode())
     spans = [(line.mean, line.low, line.high) for line in comparison.lines_]
-    title = f"{heading(comparison.figure)}, {comparison.split}"
+    title = f"{in_words(comparison.figure)}, {comparison.split}"
     files.append(accuracies(names, spans, out / "comparison.png", title))
     if drawn := curves(histories, comparison.figure, out / "curves.png"):
         files.append(drawn)
@@ -238,6 +240,14 @@ def _written(
     replace_file(files[0], text.getvalue().encode())
     replace_file(files[1], (json.dumps(whole.to_dict(), indent=1) + "\n").encode())
     return whole
+
+
+def in_words(figure: str) -> str:
+    """A metric as the title of a picture: `verb/top1` is `Verb, top-1 accuracy (%)`."""
+    *of, kind = figure.split("/")
+    kind = f"top-{kind[3:]} accuracy" if kind.startswith("top") else kind.replace("_", " ")
+    subject = " ".join(of)
+    return f"{subject[:1].upper()}{subject[1:]}, {kind} (%)"
 
 
 def _table_of_clips(names: Sequence[str], scores: Sequence[Scores]) -> str:

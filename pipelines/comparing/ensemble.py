@@ -12,6 +12,7 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import find_paths
 from egofeat.pipelines.comparing.options import EnsembleConfig
+from egofeat.pipelines.figures import style
 from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.evaluate import (
     Predicted,
@@ -76,6 +77,8 @@ def ensemble(asked: EnsembleConfig) -> Ensembled:
     together = replace(first.run, path=asked.out, head=first.run.head.members[0])
     predicted = _mean(members, list(_in_common(members)))
     figures, alone = measure(together, first.store, predicted)
+    with style.also(asked.figures):
+        pictures = tuple(draw_confusions(together, predicted, split, ""))
     evaluation = Ensembled(
         run=asked.out,
         split=split,
@@ -84,7 +87,7 @@ def ensemble(asked: EnsembleConfig) -> Ensembled:
         trained_on=0,  # or `judge` had refused it
         metrics=figures,
         warnings=tuple(predicted.warnings()),
-        pictures=tuple(draw_confusions(together, predicted, split, "")),
+        pictures=pictures,
         alone={str(run.path): of for run, of in zip(runs, alone, strict=True)},
     )
     write_predictions(asked.out / "predictions.npz", first.store, predicted)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.options import Device, Options, inherited, option
-from egofeat.pipelines.options import Out
+from egofeat.pipelines.options import Figures, Out
 
 
 def _read_filter(text: str) -> tuple[str, str]:
@@ -45,7 +45,7 @@ class RunsConfig(Options, panel="Runs"):
     )
 
 
-class EnsembleConfig(Out, Device, panel="Ensemble"):
+class EnsembleConfig(Out, Figures, Device, panel="Ensemble"):
     """Which runs to take together."""
 
     runs: tuple[Path, ...] = option(
@@ -60,7 +60,7 @@ class EnsembleConfig(Out, Device, panel="Ensemble"):
     out: Path = inherited("Write metrics and predictions to this folder.", default=Path("ensemble"))
 
 
-class CompareConfig(Out, panel="Comparison"):
+class CompareConfig(Out, Figures, panel="Comparison"):
     """Which runs to compare, and by what."""
 
     runs: tuple[Path, ...] = option(

@@ -6,9 +6,12 @@ calls or on the thread.
 
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -20,6 +23,7 @@ from egofeat import console
 from egofeat.store.damage import writing
 
 DPI = 130
+_also: ContextVar[str] = ContextVar("_also", default="png")
 TEXT = 9.0
 """Points; nothing is written smaller than 8."""
 INK, FAINT, GRID = "#222222", "#767676", "#e3e3e3"
@@ -70,8 +74,18 @@ def note(sheet: Figure, words: str) -> None:
     sheet.supxlabel("\n".join(lines), fontsize=8, color=FAINT, parse_math=False)
 
 
+@contextmanager
+def also(form: str) -> Iterator[None]:
+    """Write every figure as pdf or svg too, beside the PNG; `png` adds nothing."""
+    before = _also.set(form)
+    try:
+        yield
+    finally:
+        _also.reset(before)
+
+
 def save(sheet: Figure, out: Path) -> Path:
-    """Write the sheet as a PNG; folders above it are made.
+    """Write the sheet as a PNG, and as `also` says; folders above it are made.
 
     Of letters that the font has not, and of control characters, there is a box or a code.
 
@@ -82,8 +96,11 @@ def save(sheet: Figure, out: Path) -> Path:
         text.set_text(console.printable(text.get_text()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        with writing(out):
+        with writing(out), rc_context({"pdf.fonttype": 42, "svg.hashsalt": "egofeat"}):
             sheet.savefig(out, format="png")
+            if (form := _also.get()) != "png":  # undated: the same figure is the same file
+                undated = {"CreationDate" if form == "pdf" else "Date": None}
+                sheet.savefig(out.with_suffix(f".{form}"), format=form, metadata=undated)
     return out
 
 

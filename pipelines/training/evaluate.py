@@ -15,6 +15,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.fusion import WeightedHeads
 from egofeat.heads.measures.metrics import collapse_warning, metrics
 from egofeat.heads.training.trainer import predict
+from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import confusion_matrix
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
 from egofeat.pipelines.training.evaluation import Evaluation, write_arrays, write_evaluation
@@ -35,6 +36,7 @@ def evaluate(
     *,
     views: tuple[int, int] | None = None,
     device: str = "auto",
+    figures: str = "png",
 ) -> Evaluation:
     """Evaluate a run's head on a split of the store that it was trained on.
 
@@ -46,6 +48,7 @@ def evaluate(
         views: (clips, crops) that the store has of a segment: the head sees each alone, and their
             softmaxes are averaged. The store may have more of them than the run was trained on.
         device: where to run.
+        figures: format of figures beside PNG.
 
     Raises:
         RequestError: no such run, or the split has no labelled segments, or has some that the run
@@ -61,7 +64,8 @@ def evaluate(
     else:
         rows = open_run_rows(loaded, store)
     loaded.head.to(choose_device(device))
-    return evaluate_run(loaded, rows, loaded.config.splits.val if split is None else split, by)
+    with style.also(figures):
+        return evaluate_run(loaded, rows, loaded.config.splits.val if split is None else split, by)
 
 
 def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) -> Evaluation:

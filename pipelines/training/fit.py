@@ -17,6 +17,7 @@ from egofeat.heads.registry import reads, resolve_options
 from egofeat.heads.training.losses import class_counts
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.heads.training.trainer import DivergedError, check_labels
+from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import instances_per_class
 from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.evaluation import Evaluation
@@ -69,7 +70,7 @@ def fit_head(
     asked = describe(config, options, trainer, rows)
     _check_head(asked)
     rows.tell_missing()
-    with claim(config.out, asked) as path:
+    with claim(config.out, asked) as path, style.also(config.figures):
         folder = RunFolder(path)
         if folder.metrics.exists():
             run = load_run(path)

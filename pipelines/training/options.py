@@ -9,7 +9,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.options import Device, Options, inherited, option
-from egofeat.pipelines.options import ChosenOut, StoreWeights, Tap, Top, Views
+from egofeat.pipelines.options import ChosenOut, Figures, StoreWeights, Tap, Top, Views
 
 Places = Path | Sequence[Path]
 """One store, or several of one data set, which are joined by segment."""
@@ -23,7 +23,7 @@ def _read_option(text: str) -> tuple[str, str]:
     return name, value
 
 
-class FitConfig(Tap, ChosenOut, panel="Head and data"):
+class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
     """Everything that a person can choose about a training."""
 
     head: str = option(
@@ -181,7 +181,7 @@ class RunStores(RunFolder, panel="Run"):
     )
 
 
-class EvaluateConfig(RunStores, Views, Device, panel="Evaluation"):
+class EvaluateConfig(RunStores, Views, Figures, Device, panel="Evaluation"):
     """What a person can choose about an evaluation."""
 
     split: str | None = option(
