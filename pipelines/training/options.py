@@ -88,7 +88,7 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
     )
     """Whole groups of the training split become `val_split`; 0 takes the split as it is."""
     out: Path | None = inherited("Write the run to this folder.", default_is="runs/DATASET-HEAD")
-    """Numbered when that is another run's."""
+    """When that is another run's, with what is different: see `run_claim`."""
     trainer: TrainerConfig | None = None
     """None takes the preset's own, or the defaults."""
 

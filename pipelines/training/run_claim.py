@@ -4,9 +4,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads.checkpoint import WORKER
@@ -15,6 +17,11 @@ from egofeat.pipelines.training.run_config import RunConfig, read_config
 from egofeat.store.files import PREFIX, remove_leftovers
 
 _LOCK = ".lock"
+_MOST_WORDS = 3
+"""Of a name, that say what is different about a run."""
+_LONGEST_WORD = 40
+_NO_MATTER = ("device", "device_cache")
+"""Where a head is trained is nothing that a run is called by."""
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 
 
@@ -26,7 +33,8 @@ def claim(out: Path | None, config: RunConfig) -> Iterator[Path]:
     file system has no locks, two trainings of one folder are not told apart.
 
     Args:
-        out: the one named; None means `runs/<dataset>-<head>`, numbered when that is another run's.
+        out: the one named; None means `runs/<dataset>-<head>`, and when that is another run's, what
+            is different about this one is added, `…-seed1`, then a number.
         config: what its config.yaml is to say.
 
     Raises:
@@ -58,10 +66,41 @@ def _candidates(out: Path | None, config: RunConfig) -> Iterator[Path]:
         return
     words = filter(None, (config.dataset, config.head, config.preset))
     stem = check_name("-".join(words), "run")
-    number = 1
-    while True:
-        yield Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        number += 1
+    yield Path("runs") / stem
+    with contextlib.suppress(EgofeatError):  # what stands there may be no run
+        differs = _differences(read_config(Path("runs") / stem), config)
+        stem = "-".join([stem, *islice(differs, _MOST_WORDS)])
+        yield Path("runs") / stem
+    for number in count(2):
+        yield Path("runs") / f"{stem}-{number}"
+
+
+def _differences(there: RunConfig, config: RunConfig) -> Iterator[str]:
+    """What is different about a run beside another, as words of a name: `i3d`, `map`, `seed1`."""
+    told = False
+    for words in (_named, _chosen):
+        known, own = words(there), words(config)
+        for name, word in own.items():
+            # The digest says what no other word has said of the features.
+            if word != known.get(name) and not (name == "digest" and told):
+                yield re.sub(r"[^\w.+-]+", "_", word)[:_LONGEST_WORD]
+                told = True
+
+
+def _named(config: RunConfig) -> dict[str, str]:
+    sources = config.sources
+    return {
+        "backbone": "+".join(one.recipe.backbone for one in sources),
+        "tap": "+".join(one.tap for one in sources),
+        "targets": "+".join(config.targets),
+        "normalize": "normalized" if config.normalize else "raw",
+        "digest": "+".join(one.digest[:8] for one in sources),
+    }
+
+
+def _chosen(config: RunConfig) -> dict[str, str]:
+    chosen: dict[str, Any] = {**config.options, **vars(config.trainer)}
+    return {name: f"{name}{of}" for name, of in chosen.items() if name not in _NO_MATTER}
 
 
 @contextlib.contextmanager

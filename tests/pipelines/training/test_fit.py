@@ -153,12 +153,35 @@ def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
     assert "0/50" not in said
 
 
-def test_runs_without_a_name_are_numbered(config, tmp_path, monkeypatch):
+def test_runs_without_a_name_say_what_is_different(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = replace(config, out=None, trainer=replace(QUICK, epochs=1))
-    paths = [fit_head(one).path for one in (quick, replace(quick, normalize=True), quick)]
-    assert [path.name for path in paths] == ["toy-linear", "toy-linear-2", "toy-linear"]
+    tried = [
+        quick,
+        replace(quick, trainer=replace(quick.trainer, seed=3, lr=0.1)),
+        replace(quick, normalize=True),
+        replace(quick, options={"dropout": 0.5}),
+        quick,
+    ]
+    paths = [fit_head(one).path for one in tried]
+    assert [path.name for path in paths] == [
+        "toy-linear",
+        "toy-linear-lr0.1-seed3",
+        "toy-linear-normalized",
+        "toy-linear-dropout0.5",
+        "toy-linear",
+    ]
     assert paths[0].parent.name == "runs"
+
+
+def test_runs_that_no_word_tells_apart_are_numbered(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = replace(config, out=None, trainer=replace(QUICK, epochs=1))
+    fit_head(quick)
+    (tmp_path / "runs" / "toy-linear-seed1").mkdir()
+    (tmp_path / "runs" / "toy-linear-seed1" / "notes.txt").write_text("mine")
+    path = fit_head(replace(quick, trainer=replace(quick.trainer, seed=1))).path
+    assert path.name == "toy-linear-seed1-2"
 
 
 def test_options_as_words_are_the_same_request(config):
