@@ -15,7 +15,13 @@ from rich.table import Table
 from egofeat.errors import RequestError
 from egofeat.pipelines.bench.tables import known, operations, table
 from egofeat.pipelines.comparing.configurations import Configuration, configurations
-from egofeat.pipelines.comparing.finished import Scores, find_finished, read_finished
+from egofeat.pipelines.comparing.finished import (
+    Finished,
+    Scores,
+    find_finished,
+    main_figure,
+    read_finished,
+)
 from egofeat.pipelines.comparing.options import CompareConfig
 from egofeat.pipelines.comparing.runs import duration, heading
 from egofeat.pipelines.comparing.statistics import FEWEST, holm, interval, p_of_difference
@@ -122,9 +128,13 @@ def compare(asked: CompareConfig) -> Comparison:
             f"finish it, or give egofeat evaluate {unfinished[0]}"
             f"{f' --split {asked.split}' if asked.split else ''}"
         )
-    figure = asked.figure or next(filter(None, (one.main for one in found)), None)
+    figure = asked.figure or main_figure(found)
     if figure is None:
-        raise RequestError("these runs have no main metric: name one with `figure`")
+        raise RequestError(
+            f"runs {found[0].path} and {found[-1].path} have no main metric in common: compare "
+            "runs on one data set, or name a metric of all with `figure`"
+        )
+    _refuse_other_classes(found, figure.split("/")[0])
     ranked = sorted(configurations(found), key=lambda of: -of.mean(figure))
     reference = ranked[0]
     if baseline:
@@ -146,6 +156,16 @@ def compare(asked: CompareConfig) -> Comparison:
     )
     with style.also(asked.figures):
         return _written(comparison, ranked, scores, asked.out)
+
+
+def _refuse_other_classes(runs: Sequence[Finished], target: str) -> None:
+    parts = ("verb", "noun") if target == "action" else (target,)
+    for run in runs[1:]:
+        if any(run.config.classes.get(p) != runs[0].config.classes.get(p) for p in parts):
+            raise RequestError(
+                f"runs {runs[0].path} and {run.path} tell other classes of '{target}' apart: "
+                "compare runs on one data set"
+            )
 
 
 def _in_common(

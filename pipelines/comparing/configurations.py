@@ -6,6 +6,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import Finished, Scores, read_scores
 from egofeat.pipelines.comparing.settings import SEED, labels
@@ -75,11 +76,15 @@ class Configuration:
 
 
 def configurations(runs: Sequence[Finished]) -> list[Configuration]:
-    """Take runs together, in the order of the first of each."""
+    """Take runs together, in the order of the first of each; of one seed twice, the first."""
     alike: dict[tuple[tuple[str, str], ...], list[Finished]] = {}
     for run in runs:
         key = tuple((name, of) for name, of in run.settings.items() if name != SEED)
-        alike.setdefault(key, []).append(run)
+        seeds = alike.setdefault(key, [])
+        if same := [one for one in seeds if one.settings[SEED] == run.settings[SEED]]:
+            console.note(f"{run.path} is the same training as {same[0].path}: it counts once")
+        else:
+            seeds.append(run)
     groups = [sorted(group, key=lambda run: int(run.settings[SEED])) for group in alike.values()]
     names = labels([dict(key) for key in alike])
     return [Configuration(name, tuple(of)) for name, of in zip(names, groups, strict=True)]

@@ -130,7 +130,7 @@ def _in_common(members: Sequence[_Member]) -> Iterator[str]:
 
 
 def _mean(members: Sequence[_Member], ids: Sequence[str]) -> Predicted:
-    """The mean of what the members say, of some ids; as logits."""
+    """What the members say of some ids, and the log of the mean of their softmaxes."""
     parts: list[dict[str, Tensor]] = []
     rows = np.empty(0, np.int64)
     for one in reversed(members):  # rows, and labels, are those of the first
@@ -139,17 +139,10 @@ def _mean(members: Sequence[_Member], ids: Sequence[str]) -> Predicted:
         parts.insert(0, {target: of[rows].float() for target, of in one.said.logits.items()})
     labels = {target: of[rows] for target, of in members[0].said.labels.items()}
     logits = {
-        target: _mean_of(torch.stack([part[target] for part in parts], dim=1), of.ndim == 2)
-        for target, of in labels.items()
+        target: mean_of_views(torch.stack([part[target] for part in parts], dim=1))
+        for target in labels
     }
     return Predicted(members[0].said.rows[rows], parts, logits, labels)
-
-
-def _mean_of(logits_NMK: Tensor, several_a_row: bool) -> Tensor:
-    """Logits `[N, K]` of the mean probability; of several classes a row, each by itself."""
-    if not several_a_row:
-        return mean_of_views(logits_NMK)
-    return logits_NMK.double().sigmoid().mean(dim=1).logit()
 
 
 def said(found: Ensembled) -> list[str]:

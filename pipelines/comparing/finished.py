@@ -69,11 +69,6 @@ class Finished:
         return {n: of for n, of in self.metrics.items() if n.count("/") == 1 and n.endswith(ends)}
 
     @property
-    def main(self) -> str | None:
-        """The figure that heads are told apart by: of actions if there are any, else the first."""
-        return "action/top1" if "action/top1" in self.metrics else next(iter(self.figures), None)
-
-    @property
     def parameters(self) -> int | None:
         """Trainable, of the head."""
         return self.config.result.parameters if self.config.result else None
@@ -96,6 +91,12 @@ class Finished:
     @property
     def _training(self) -> Sequence[Training]:
         return self.config.result.training if self.config.result else ()
+
+
+def main_figure(runs: Sequence[Finished]) -> str | None:
+    """The figure that runs are compared by: of actions if all have it, else the first of all."""
+    shared = [name for name in runs[0].figures if all(name in one.figures for one in runs)]
+    return "action/top1" if "action/top1" in shared else next(iter(shared), None)
 
 
 def find_finished(paths: Sequence[Path], split: str | None = None) -> list[Finished]:

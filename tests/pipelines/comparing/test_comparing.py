@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -199,6 +200,23 @@ def test_runs_on_no_clip_in_common_are_refused(study, tmp_path):
     path.write_bytes(b"torn")
     with pytest.raises(RequestError, match=r"predictions.npz is absent or damaged: give egofeat"):
         compare(CompareConfig(runs=(study,), out=tmp_path / "out"))
+
+
+def test_the_same_training_counts_once(study, tmp_path, capsys):
+    shutil.copytree(study / "linear-0", study / "copy")
+    found = compare(CompareConfig(runs=(study,), figure="verb/top1", out=tmp_path / "out"))
+    assert [len(line.runs) for line in found.lines_] == [3, 1]
+    assert "linear-0 is the same training as" in capsys.readouterr().err
+
+
+def test_runs_that_tell_other_classes_apart_are_refused(study, tmp_path, labelled_store):
+    splits = ["train"] * 6 + ["val"] * 4
+    store = labelled_store(splits, {"verb": [0, 1] * 5}, {"verb": ("cut", "mix")}, out="other")
+    trainer = TrainerConfig(epochs=1, device="cpu")
+    other = FitConfig(head="linear", store=store, out=study / "other", trainer=trainer)
+    fit_head(other)
+    with pytest.raises(RequestError, match="tell other classes of 'verb' apart: compare runs on"):
+        compare(CompareConfig(runs=(study / "lstm", study / "other"), out=tmp_path / "out"))
 
 
 def test_a_run_of_before_sessions_were_kept_is_read(study):
