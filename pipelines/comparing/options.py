@@ -5,7 +5,7 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.options import Device, Options, inherited, option
-from egofeat.pipelines.options import Figures, Out
+from egofeat.pipelines.options import Figures, Out, Tap
 
 
 def _read_filter(text: str) -> tuple[str, str]:
@@ -43,6 +43,16 @@ class RunsConfig(Options, panel="Runs"):
         default=None,
         default_is="each run's validation split",
     )
+
+
+class CompareFeaturesConfig(Tap, Out, panel="Comparison"):
+    """Which stores to compare."""
+
+    first: Path = option(
+        "Feature store, or a folder that holds one.", argument=True, metavar="STORE"
+    )
+    second: Path = option("Another, with the same segments.", argument=True, metavar="OTHER")
+    out: Path = inherited("Write features.csv, a line a segment, here.", default=Path("comparison"))
 
 
 class EnsembleConfig(Out, Figures, Device, panel="Ensemble"):

@@ -32,23 +32,25 @@ def settings_of(config: RunConfig) -> dict[str, str]:
         **vars(config.splits),
         **{name: of for name, of in vars(config.trainer).items() if name not in _ASIDE},
     }
-    recipes = [dict(_leaves(one.recipe.to_dict())) for one in sources]
+    recipes = [dict(leaves(one.recipe.to_dict())) for one in sources]
     for path in dict.fromkeys(path for recipe in recipes for path in recipe):
-        known[path] = "+".join(_said(recipe.get(path)) for recipe in recipes)
-    return {name: _said(value) for name, value in known.items()}
+        known[path] = "+".join(said(recipe.get(path)) for recipe in recipes)
+    return {name: said(value) for name, value in known.items()}
 
 
-def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Path to each value of a recipe, `plan.frames`, but for its backbone and taps."""
     for name, value in tree.items():
         if isinstance(value, Mapping) and name != "taps":
-            yield from _leaves(value, f"{above}{name}.")
+            yield from leaves(value, f"{above}{name}.")
         elif name not in ("backbone", "taps"):
             yield above + name, value
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value as it is typed; nothing of None."""
     if isinstance(value, list | tuple):
-        return ",".join(map(_said, value))
+        return ",".join(map(said, value))
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

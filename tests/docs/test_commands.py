@@ -43,6 +43,7 @@ FIRST: dict[str, tuple[str, ...]] = {
             f"egofeat fit-head linear --store features/epic --epochs 2 --seed {k} --out runs/{name}"
             for k, name in enumerate("abc")
         ),
+        f"{_EPIC} --out mine",
     ),
     "docs/heads.md": (_EPIC, "egofeat extract --backbone i3d --dataset epic --split train,val"),
     "docs/runs.md": (_EPIC, "egofeat fit-head linear --store features/epic --out runs/first"),

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from egofeat.cli.command import Printed, Report, command
 from egofeat.errors import RequestError
+from egofeat.pipelines.comparing.options import CompareFeaturesConfig
 from egofeat.pipelines.exporting.options import ExportConfig
 from egofeat.pipelines.extraction.options import PruneConfig
 from egofeat.pipelines.options import BackboneName, Folder, Kept, StoreFolder
@@ -63,6 +64,18 @@ def export(asked: ExportConfig) -> Report:
     from egofeat.pipelines.exporting.export import export as write
 
     return write(asked)
+
+
+@command("compare-features", PANEL)
+def compare_features(asked: CompareFeaturesConfig) -> Report:
+    """Compare the features of two stores: cosine and largest difference of each segment.
+
+    It answers whether one's own features are another's, or what a precision, decoder or resize
+    changes.
+    """
+    from egofeat.pipelines.comparing.features import compare_features as judge
+
+    return judge(asked)
 
 
 @command("prune", PANEL, saved=False)
