@@ -21,8 +21,8 @@ from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, Numbers, Pixels, Sampling
 from egofeat.pipelines.extraction.reports import ExtractReport
 from egofeat.pipelines.options import Compute
+from egofeat.pipelines.recognition import predict as predicting
 from egofeat.pipelines.training import evaluate as evaluating
-from egofeat.pipelines.training import predict as predicting
 from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.fit import Fitted, fit_head
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
@@ -250,7 +250,7 @@ def predict(
         device=device,
         top=top,
     )
-    return predicting.predict(**vars(asked) | {"weights": asked.weights or None})
+    return predicting.predict(asked)
 
 
 def _places(given: Where | Several) -> tuple[Path, ...]:

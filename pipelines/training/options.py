@@ -194,9 +194,39 @@ class EvaluateConfig(RunStores, Views, Figures, Device, panel="Evaluation"):
     )
 
 
-class PredictConfig(RunFolder, Top, StoreWeights, Device, panel="Prediction"):
+class PredictConfig(RunFolder, Top, StoreWeights, Views, Device, panel="Prediction"):
     """What a person can choose about predictions."""
 
-    videos: tuple[Path, ...] = option(
-        "Videos; each is taken as one segment.", argument=True, repeated=True, metavar="VIDEO"
+    run: Path = inherited(
+        "Folder of a run that fit-head made; with a backbone, the first video.",
+        metavar="RUN",
     )
+    videos: tuple[Path, ...] = option(
+        "Videos; each is taken as one segment.",
+        argument=True,
+        repeated=True,
+        metavar="VIDEO",
+        default=(),
+    )
+    backbone: str | None = option(
+        "Ask this network's own classifier, one of `egofeat backbones` with the tap logits, in "
+        "place of a run.",
+        default=None,
+        imports=True,
+    )
+    weights: tuple[str, ...] = inherited(
+        "Load the backbone's weights from this file, if the store was made with a file of "
+        "yours; once per store. With a backbone, its weights.",
+        default_is="those of the store; the published",
+    )
+    views: tuple[int, int] | None = inherited(
+        "With a backbone: average over this many clips (or frames) x crops, such as 10x3.",
+        default_is="the published",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone is None and not self.videos:
+            raise RequestError("no video is named: name one after the run")
+        if self.backbone is None and self.views:
+            raise RequestError("`views` are of a backbone's own classifier: name a `backbone` too")

@@ -87,10 +87,14 @@ def ensemble(asked: EnsembleConfig) -> Report:
 
 @command("predict", PANEL)
 def predict(asked: PredictConfig) -> Report:
-    """Predict classes of videos that belong to no data set, with a trained head."""
-    from egofeat.pipelines.training.predict import predict as look
+    """Predict classes of videos that belong to no data set, with a trained head.
 
-    return look(**vars(asked) | {"weights": asked.weights or None})
+    With --backbone, by the classifier that a network was published with:
+    `egofeat predict --backbone i3d VIDEO`.
+    """
+    from egofeat.pipelines.recognition.predict import predict as look
+
+    return look(asked)
 
 
 @command(

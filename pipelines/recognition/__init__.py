@@ -1,0 +1,1 @@
+"""What published classifiers see in videos, without anything being trained."""
