@@ -1,11 +1,25 @@
 """Every option of the trainer; the defaults are those of the MobileNetV2 report."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 from egofeat.errors import RequestError
 from egofeat.heads.training.schedules import FACTORS, Decay
 from egofeat.options import Device, Options, Seed, inherited, option
 
 DECAY_FROM, DECAY_EVERY = 35, 20
 """Epochs; the MobileNetV2 report's."""
+_USERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "lr_decay": ("schedule", ("step", "multistep", "plateau")),
+    "lr_decay_from": ("schedule", ("step",)),
+    "lr_decay_every": ("schedule", ("step",)),
+    "lr_milestones": ("schedule", ("multistep",)),
+    "lr_patience": ("schedule", ("plateau",)),
+    "class_weight_cap": ("class_weights", ()),
+    "gaze_sigma": ("gaze_weight", ()),
+}
+"""Option to the one that uses it, and its values that do; none named: where it is on."""
 
 
 class Length(Seed, panel="Training"):
@@ -164,6 +178,24 @@ class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
         if steps and (steps[0] < 1 or list(steps) != sorted(set(steps))):
             raise RequestError(f"`lr_milestones` must ascend from 1 or more, not {said}")
 
+    def refuse_idle(self) -> None:
+        """Refuse what would change nothing, and what makes up for rare classes twice.
+
+        It is asked of what a person chooses; runs of before may say anything.
+
+        Raises:
+            RequestError: in one sentence, with what uses the option.
+        """
+        for name in idle(vars(self)):
+            user, values = _USERS[name]
+            needed = f"`{user}` {' or '.join(values)}".strip()
+            raise RequestError(f"`{name}` does nothing without {needed}: give that too, or neither")
+        if self.class_weights and self.sampling == "balanced":
+            raise RequestError(
+                "`class_weights` and `sampling` balanced both make up for rare classes, which "
+                "would count twice: leave one out"
+            )
+
     @property
     def unit(self) -> str:
         """What the training is counted in, `epoch` or `iteration`; columns of its history."""
@@ -189,3 +221,15 @@ class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
             milestones=self.lr_milestones or (),
             warmup=self.warmup,
         )
+
+
+def idle(chosen: Mapping[str, Any]) -> list[str]:
+    """Names of options of a trainer that are not their default, and that nothing chosen uses."""
+    defaults = {one.name: one.default for one in fields(TrainerConfig)}
+    known = {**defaults, **chosen}
+    return [
+        name
+        for name, (user, values) in _USERS.items()
+        if known[name] != defaults[name]
+        and (known[user] not in values if values else not known[user])
+    ]

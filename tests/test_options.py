@@ -172,7 +172,9 @@ def test_a_file_has_no_names_of_one_letter():
             head="lstm",
             store=[Path("a"), Path("b")],
             options={"hidden": 9},
-            trainer=TrainerConfig(iterations=9, eval_every=3, lr_milestones=(3, 5)),
+            trainer=TrainerConfig(
+                iterations=9, eval_every=3, schedule="multistep", lr_milestones=(3, 5)
+            ),
         ),
     ],
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from egofeat.errors import RequestError
-from egofeat.heads.config import TrainerConfig
+from egofeat.heads.config import TrainerConfig, idle
 
 _STAM: dict[str, Any] = {"iterations": 3000, "eval_every": 100, "patience": 0}
 _RANGER: dict[str, Any] = {**_STAM, "optimizer": "ranger", "schedule": "plateau"}
@@ -73,4 +73,6 @@ def trainer_config(preset: str | None, **given: Any) -> TrainerConfig:
             raise RequestError("`epochs` and `iterations` are both given: leave one out")
         for option in ("iterations", "eval_every"):
             recipe.pop(option, None)
+    for option in idle({**recipe, **given}):  # of another schedule than the preset's
+        recipe.pop(option, None)
     return TrainerConfig(**{**recipe, **given})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from egofeat.errors import RequestError
-from egofeat.heads.config import TrainerConfig
+from egofeat.heads.config import TrainerConfig, idle
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.options import Device, Options, inherited, option
 from egofeat.pipelines.options import ChosenOut, Figures, StoreWeights, Tap, Top, Views
@@ -94,6 +94,8 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.trainer:
+            self.trainer.refuse_idle()
         if self.init is None and self.trainer and not self.trainer.length:
             raise RequestError(
                 "`epochs` 0 trains nothing: give 1 or more, or weights that need no training "
@@ -152,7 +154,10 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
 
     @classmethod
     def over(cls, saved: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-        """A training is counted in epochs or in iterations: in what was typed, then saved."""
+        """What was typed, then saved, which loses what goes with another value of what was typed.
+
+        A training is counted in epochs or in iterations.
+        """
         counted = typed if {"epochs", "iterations"} & typed.keys() else saved
         kept = dict(saved)
         if counted.get("iterations"):
@@ -160,6 +165,8 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
         else:
             for name in ("iterations", "eval_every"):
                 kept.pop(name, None)
+        for name in {*idle({**kept, **typed})} - {*idle(kept)}:  # of a schedule that was
+            kept.pop(name, None)
         return {**kept, **typed}
 
 

@@ -27,7 +27,10 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name if name.startswith(("cpu", "cuda")) else "none")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise RequestError(f"the device '{name}' is not available: use auto, cpu or cuda") from None
+        there = ", ".join(["auto", "cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))])
+        raise RequestError(
+            f"the device '{name}' is not available: this machine has {there}"
+        ) from None
     return device
 
 

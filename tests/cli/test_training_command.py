@@ -68,3 +68,28 @@ def test_options_of_schedules_arrive(handed):
     assert config.val_from_train == 0.1
     with pytest.raises(RequestError, match="--lr-milestones soon is no list of numbers"):
         handed("linear", "--lr-milestones", "soon")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--lr-milestones 3,9", "`lr_milestones` does nothing without `schedule` multistep"),
+        ("--lr-patience 2", "`lr_patience` does nothing without `schedule` plateau"),
+        ("--lr-decay-every 2 --schedule cosine", "without `schedule` step: give that too"),
+        ("--class-weight-cap 5", "`class_weight_cap` does nothing without `class_weights`"),
+        ("--gaze-sigma 2", "`gaze_sigma` does nothing without `gaze_weight`"),
+        ("--class-weights --sampling balanced", "both make up for rare classes"),
+    ],
+)
+def test_an_option_that_would_do_nothing_or_count_twice_is_refused(handed, words, said):
+    with pytest.raises(RequestError, match=said):
+        handed("linear", *words.split())
+
+
+def test_what_goes_with_another_schedule_goes_with_it(handed, tmp_path):
+    preset = handed("stam", "--preset", "stam-egtea", "--schedule", "cosine").trainer
+    assert (preset.schedule, preset.lr_milestones, preset.lr) == ("cosine", None, 1e-2)
+    file = tmp_path / "options.yaml"
+    file.write_text("head: linear\nschedule: plateau\nlr_patience: 2\npatience: 7\n")
+    saved = handed("--config", str(file), "--schedule", "cosine").trainer
+    assert (saved.schedule, saved.lr_patience, saved.patience) == ("cosine", 5, 7)

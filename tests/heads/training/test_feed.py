@@ -93,5 +93,5 @@ def test_devices():
     assert choose_device("cpu") == CPU
     assert choose_device("auto").type in ("cpu", "cuda")
     for name in ("gpu", "cuda:99"):
-        with pytest.raises(RequestError, match=f"device '{name}' is not available"):
+        with pytest.raises(RequestError, match=f"'{name}' is not available: this machine has auto"):
             choose_device(name)
