@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from functools import reduce
-from itertools import pairwise
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head, pool_space
-from egofeat.heads.options import Count, Odd, Rate
+from egofeat.heads.options import Count, Rate
 
 SEED_FRAMES = 20
+Blocks = Annotated[int, Field(ge=0)]
+"""How many blocks of convolutions, also none."""
 
 
 class StepConv(nn.Conv1d):
@@ -26,8 +29,8 @@ class StepConv(nn.Conv1d):
         """`[B,T,C]` to `[B,T',out]`."""
         kernel, dilation = self.kernel_size[0], self.dilation[0]
         if self.padding == "same":
-            edge = dilation * (kernel - 1) // 2
-            steps = F.pad(steps, (0, 0, edge, edge)) if edge else steps
+            edges = dilation * (kernel - 1)  # of an odd number of steps, one more after the last
+            steps = F.pad(steps, (0, 0, edges // 2, edges - edges // 2)) if edges else steps
         length = steps.shape[1] - dilation * (kernel - 1)
         places = [slice(dilation * tap, dilation * tap + length) for tap in range(kernel)]
         if self.in_channels <= self.out_channels:
@@ -83,8 +86,8 @@ class Conv1dHead(Head):
         classes: Mapping[str, int],
         *,
         width: Count = 128,
-        blocks: Count = 3,
-        kernel: Odd = 3,
+        blocks: Blocks = 3,
+        kernel: Count = 3,
         dropout: Rate = 0.5,
     ) -> None:
         super().__init__(2 * width, classes, dropout)
@@ -104,8 +107,11 @@ class Conv1dHead(Head):
 class SeedConv1dHead(Head):
     """ConvNet1D as the seed built it: no padding, 20 steps to 4 to 1, then flattened.
 
+    The last convolution spans all steps that the blocks leave: 4 of four blocks, and the whole
+    segment of none, which is the seed's one wide level.
+
     Raises:
-        RequestError: the segments are not of 20 frames.
+        RequestError: the segments are not of 20 frames, or the blocks leave none of them.
     """
 
     def __init__(
@@ -115,28 +121,42 @@ class SeedConv1dHead(Head):
         *,
         filters: Count = 10,
         width: Count = 100,
+        blocks: Blocks = 4,
+        kernel: Count = 3,
         dropout: Rate = 0.5,
     ) -> None:
-        if feature_shape[0] != SEED_FRAMES:
-            raise RequestError(
-                f"preset 'seed' of head 'conv1d' needs {SEED_FRAMES} frames a segment and this "
-                f"store has {feature_shape[0]}: extract with `frames` {SEED_FRAMES} (`clips` "
-                f"{SEED_FRAMES} of a network that sees clips), or leave the preset out"
-            )
+        left = SEED_FRAMES - 2 * blocks * (kernel - 1)
+        _check_steps(feature_shape[0], left, blocks, kernel)
         super().__init__(width, classes, dropout)
         layers: list[nn.Module] = []
-        for incoming, outgoing in pairwise([feature_shape[1], filters, filters, filters, filters]):
+        incoming = feature_shape[1]
+        for _ in range(blocks):
             layers += [
-                StepConv(incoming, outgoing, 3),
-                StepNorm(outgoing),
-                StepConv(outgoing, outgoing, 3),
-                StepNorm(outgoing),
+                StepConv(incoming, filters, kernel),
+                StepNorm(filters),
+                StepConv(filters, filters, kernel),
+                StepNorm(filters),
                 nn.LeakyReLU(0.01),
             ]
-        layers += [StepConv(filters, width, 4), StepNorm(width), nn.LeakyReLU(0.01)]
+            incoming = filters
+        layers += [StepConv(incoming, width, left), StepNorm(width), nn.LeakyReLU(0.01)]
         self.tower = nn.Sequential(*layers)
 
     def embed(self, features: Tensor) -> Tensor:
         """`[B,20,C]` or `[B,20,C,H,W]` to `[B,width]`."""
         sequence: Tensor = self.tower(pool_space(features))
         return sequence.flatten(1)
+
+
+def _check_steps(frames: int, left: int, blocks: int, kernel: int) -> None:
+    if frames != SEED_FRAMES:
+        raise RequestError(
+            f"preset 'seed' of head 'conv1d' needs {SEED_FRAMES} frames a segment and this "
+            f"store has {frames}: extract with `frames` {SEED_FRAMES} (`clips` "
+            f"{SEED_FRAMES} of a network that sees clips), or leave the preset out"
+        )
+    if left < 1:
+        raise RequestError(
+            f"{blocks} blocks of two convolutions of kernel {kernel} leave none of "
+            f"{SEED_FRAMES} frames: give fewer blocks or a smaller kernel"
+        )

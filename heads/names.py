@@ -48,12 +48,19 @@ PRESETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "conv1d": ("egofeat.heads.conv1d:SeedConv1dHead", {}),
         "flow_attention": ("egofeat.heads.flow_attention:SeedFlowAttentionHead", {}),
     },
+    "seed-strided": {
+        "convlstm": (
+            "egofeat.heads.convlstm:ConvLSTMHead",
+            {"filters": 8, "kernel": 4, "stride": 4, "pool": "max"},
+        ),
+    },
     "stam-egtea": {"stam": ("egofeat.heads.stam:StamHead", {})},
     "stam-egtea-ranger": {"stam": ("egofeat.heads.stam:StamHead", {})},
     "stam-egtea-expanded": {"stam": ("egofeat.heads.stam:StamHead", {"depth": 2})},
     "ava": {"roi": ("egofeat.heads.roi:RoiHead", {})},
 }
-"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions.
+"""Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions,
+`seed-strided` the ConvLSTM that its text describes and its tables do not have.
 
 How the presets train is in `egofeat.heads.training.recipes`; the `stam-egtea` ones differ in that,
 but that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's

@@ -22,6 +22,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """Name to the logarithm of what a score weighs; weights are then divided by their sum."""
 
+BETWEEN: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "swish": nn.SiLU,
+    "mish": nn.Mish,
+}
+"""Name to what stands behind each batch norm."""
+
 
 class AttentionModule(nn.Module):
     """One module: 3-D convolutions score each place, and the map is weighted by the scores.
@@ -38,6 +48,7 @@ class AttentionModule(nn.Module):
         hidden: int,
         kernel: int,
         activation: str,
+        between: str,
         select: str,
         places: int,
         residual: bool,
@@ -50,7 +61,7 @@ class AttentionModule(nn.Module):
         self.score = nn.Sequential(
             nn.Conv3d(channels, hidden, kernel, padding="same", bias=False),
             nn.BatchNorm3d(hidden),
-            nn.ReLU(),
+            BETWEEN[between](),
             last,
         )
         self.activate = ACTIVATIONS[activation]
@@ -96,8 +107,9 @@ class AttentionModule(nn.Module):
 class StamHead(Head):
     """Maps narrowed to `width` channels, `depth` modules of attention, pooled over all.
 
-    Between two modules stands a 1×1×1 convolution with batch norm. Every module is taught by
-    gaze; the attention that is shown is the last one's, which weighs what is pooled.
+    `activation` makes weights of the scores, `between` follows each batch norm. Between two modules
+    stands a 1×1×1 convolution with batch norm. Every module is taught by gaze; the attention that
+    is shown is the last one's, which weighs what is pooled.
 
     Raises:
         RequestError: the features are vectors.
@@ -113,6 +125,7 @@ class StamHead(Head):
         hidden: Count = 64,
         kernel: Odd = 3,
         activation: Literal["softmax", "sigmoid", "softplus", "relu"] = "softmax",
+        between: Literal["relu", "leaky_relu", "elu", "gelu", "swish", "mish"] = "relu",
         select: Literal["soft", "topk", "sample", "mean"] = "soft",
         places: Count = 4,
         residual: bool = True,
@@ -127,7 +140,7 @@ class StamHead(Head):
         incoming = [feature_shape[1], *[width] * (depth - 1)]
         self.narrow = nn.ModuleList(
             nn.Sequential(
-                nn.Conv3d(channels, width, 1, bias=False), nn.BatchNorm3d(width), nn.ReLU()
+                nn.Conv3d(channels, width, 1, bias=False), nn.BatchNorm3d(width), BETWEEN[between]()
             )
             for channels in incoming
         )
@@ -137,6 +150,7 @@ class StamHead(Head):
                 hidden=hidden,
                 kernel=kernel,
                 activation=activation,
+                between=between,
                 select=select,
                 places=places,
                 residual=residual,

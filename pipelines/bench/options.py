@@ -61,3 +61,8 @@ class HeadBench(_Report, Device, panel="Heads"):
         default=(50, 100, 200, 300),
         least=1,
     )
+    preset: str | None = option(
+        "Build convlstm by this preset, such as seed-strided.",
+        default=None,
+        known="egofeat.heads.names:PRESETS",
+    )

@@ -108,7 +108,9 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def heads_over_length(
-    panels: Mapping[int, Mapping[str, Sequence[tuple[int, float]]]], out: Path
+    panels: Mapping[int, Mapping[str, Sequence[tuple[int, float]]]],
+    out: Path,
+    of_maps: str = "convlstm",
 ) -> Path:
     """Draw inference time over length, a panel an output dimension, on one logarithmic scale.
 
@@ -116,6 +118,7 @@ def heads_over_length(
         panels: output dimension to the curves of the heads, each (frames, milliseconds) by its
             label; all have the same lengths.
         out: PNG to write.
+        of_maps: what the head on maps is called.
     """
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
@@ -135,7 +138,6 @@ def heads_over_length(
         axes.set_ylim(min(every) / 1.6, max(every) * 6)  # the legend stands above the curves
         style.few_ticks(axes.yaxis, lambda value: f"{value:g}")
         axes.legend(fontsize=8, frameon=False, loc="upper left")
-    style.note(
-        figure, "inference of one segment; vectors of 1280 (lstm), maps of 1280×8×8 (convlstm)"
-    )
+    seen = f"vectors of 1280 (lstm), maps of 1280×8×8 ({of_maps})"
+    style.note(figure, f"inference of one segment; {seen}")
     return style.save(figure, out)

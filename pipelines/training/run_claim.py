@@ -99,7 +99,7 @@ def _named(config: RunConfig) -> dict[str, str]:
 
 
 def _chosen(config: RunConfig) -> dict[str, str]:
-    chosen: dict[str, Any] = {**config.options, **vars(config.trainer)}
+    chosen: dict[str, Any] = {**config.all_options, **vars(config.trainer)}
     return {name: f"{name}{of}" for name, of in chosen.items() if name not in _NO_MATTER}
 
 

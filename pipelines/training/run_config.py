@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -18,13 +19,13 @@ from pydantic import (
     PlainValidator,
 )
 
-from egofeat.errors import RequestError, StoreError, WeightsError
+from egofeat.errors import EgofeatError, RequestError, StoreError, WeightsError
 from egofeat.extract.weights import sha256_of
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads, concatenated_shape
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.names import HEADS
-from egofeat.heads.registry import build_head
+from egofeat.heads.registry import build_head, head_options
 from egofeat.pipelines.training import CONFIG
 from egofeat.pipelines.training.run_files import SUMS, compare, write_file
 from egofeat.plugins import FromFile
@@ -186,6 +187,13 @@ class RunConfig(_Part):
         """Whether rows are persons of key frames."""
         return any(source.recipe.of_persons for source in self.sources)
 
+    @property
+    def all_options(self) -> dict[str, Any]:
+        """Options of the head, those too that it did not have when the run was made."""
+        with suppress(EgofeatError):  # it may not be installed here
+            return {**head_options(self.head, self.preset), **self.options}
+        return dict(self.options)
+
     def make_head(self) -> Head | AveragedHeads:
         """Build the head, with the fresh weights of the seed; one a store where logits are fused.
 
@@ -224,7 +232,8 @@ class RunConfig(_Part):
     def _request(self) -> Self:
         sources = tuple(source.model_copy(update={"store": ""}) for source in self.sources)
         init = self.init and self.init.model_copy(update={"file": ""})
-        return self.model_copy(update={"sources": sources, "init": init, "result": None})
+        of = {"sources": sources, "init": init, "options": self.all_options, "result": None}
+        return self.model_copy(update=of)
 
 
 def write_config(folder: Path, config: RunConfig) -> None:

@@ -269,7 +269,7 @@ def test_help_of_a_head_is_that_of_its_preset():
         found = CliRunner().invoke(app, ["fit-head", *words, "--help"], env={"COLUMNS": "200"})
         return found.stdout.partition("Options of ")[2]
 
-    assert "--option kernel=" in shown("conv1d")
-    assert "--option kernel=" not in shown("conv1d", "--preset", "seed")
+    assert "--option filters=" not in shown("conv1d")
+    assert "--option filters=" in shown("conv1d", "--preset", "seed")
     assert "[default: 256]" in shown("lstm")
     assert "[default: 50]" in shown("lstm", "--preset=seed")

@@ -9,23 +9,39 @@ from torch import nn
 
 from egofeat.errors import RequestError
 from egofeat.heads import HEADS, build_head, head_options
+from egofeat.heads.convlstm import SameConv2d
 from egofeat.heads.head import Head
+from egofeat.heads.stam import BETWEEN
 
 
 def trainable(head: nn.Module) -> int:
     return sum(p.numel() for p in head.parameters() if p.requires_grad)
 
 
+VERBS, BOTH = {"verb": 13}, {"verb": 97, "noun": 300}
+
+
 @pytest.mark.parametrize(
-    ("name", "shape", "classes", "parameters"),
+    ("name", "shape", "classes", "preset", "options", "parameters"),
     [
-        ("lstm", (20, 1280), {"verb": 13}, 266_963),
-        ("convlstm", (20, 96, 16, 16), {"verb": 13}, 446_909),
-        ("conv1d", (20, 1280), {"verb": 97, "noun": 300}, 85_137),
+        ("lstm", (20, 1280), VERBS, "seed", {}, 266_963),
+        ("convlstm", (20, 96, 16, 16), VERBS, "seed", {}, 446_909),
+        ("conv1d", (20, 1280), BOTH, "seed", {}, 85_137),
+        # 4·(8·1280·16 + 8·8·16 + 8) of the cell, 2·8 of the norm, 13·(8 + 1) of the classifier.
+        ("convlstm", (20, 1280, 8, 8), VERBS, "seed-strided", {}, 659_621),
+        # 4,256,200 of the cell, the report's 4.2 M.
+        ("convlstm", (20, 1280, 8, 8), VERBS, "seed-strided", {"filters": 50}, 4_256_963),
+        # One wide level: 100·(20·1280 + 1), 2·100 of its norm, 397·(100 + 1).
+        ("conv1d", (20, 1280), BOTH, "seed", {"blocks": 0}, 2_600_397),
+        # Two blocks of kernel 4 take 12 steps and leave 8: 10·(4·1280 + 1) + 3·10·(4·10 + 1),
+        # 4·2·10 of norms, 100·(8·10 + 1), 2·100, 397·(100 + 1).
+        ("conv1d", (20, 1280), BOTH, "seed", {"blocks": 2, "kernel": 4}, 100_917),
     ],
 )
-def test_the_seed_preset_has_the_published_number_of_parameters(name, shape, classes, parameters):
-    assert trainable(build_head(name, shape, classes, preset="seed")) == parameters
+def test_presets_have_the_published_number_of_parameters(
+    name, shape, classes, preset, options, parameters
+):
+    assert trainable(build_head(name, shape, classes, preset, **options)) == parameters
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -83,6 +99,85 @@ def test_convlstm_on_one_pixel_equals_an_lstm():
     assert torch.allclose(got, expected[:, -1], atol=1e-6)
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("sides", [(8, 8), (5, 7), (2, 3)])
+def test_a_convolution_pads_what_the_last_window_lacks(kernel, stride, sides):
+    """Each place read by hand: a map of zeros around the map, half a lack before it."""
+    torch.manual_seed(0)
+    own = SameConv2d(2, 3, kernel, stride)
+    maps = torch.randn(1, 2, *sides)
+    places = [-(-side // stride) for side in sides]
+    lacks = [
+        max((count - 1) * stride + kernel - side, 0)
+        for count, side in zip(places, sides, strict=True)
+    ]
+    room = torch.zeros(1, 2, *(side + 2 * kernel for side in sides))
+    room[:, :, kernel : kernel + sides[0], kernel : kernel + sides[1]] = maps
+    expected = torch.empty(1, 3, *places)
+    for y in range(places[0]):
+        for x in range(places[1]):
+            top, left = (
+                kernel + place * stride - lack // 2
+                for place, lack in zip((y, x), lacks, strict=True)
+            )
+            window = room[0, :, top : top + kernel, left : left + kernel]
+            expected[0, :, y, x] = (own.weight * window).sum(dim=(1, 2, 3)) + own.bias
+    assert torch.allclose(own(maps), expected, atol=1e-5)
+
+
+def test_an_odd_convolution_of_stride_one_has_the_bits_of_before():
+    torch.manual_seed(0)
+    own = SameConv2d(6, 5, 3)
+    plain = nn.Conv2d(6, 5, 3, padding="same")
+    plain.load_state_dict(own.state_dict())
+    maps = torch.randn(4, 6, 8, 8)
+    assert torch.equal(own(maps), plain(maps))
+
+
+def test_the_strided_convlstm_keeps_the_best_of_normalised_places():
+    torch.manual_seed(0)
+    head = build_head("convlstm", (3, 6, 8, 8), {"verb": 2}, "seed-strided").eval()
+    with torch.no_grad():
+        head.norm.weight.copy_(torch.linspace(-1, 1, 8))  # a norm that turns some filters round
+    maps = torch.randn(2, 3, 6, 8, 8)
+    last = head.convlstm(maps)
+    assert last.shape == (2, 8, 2, 2)
+    assert torch.equal(head.embed(maps), head.norm(last).amax(dim=(2, 3)))
+
+
+STRIDED = {"kernel": 4, "stride": 4, "pool": "max"}
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "options"),
+    [
+        ("convlstm", None, {"kernel": 2}),
+        ("convlstm", None, STRIDED),
+        ("convlstm", "seed-strided", {}),
+        ("conv1d", None, {"kernel": 4, "blocks": 1}),
+        ("conv1d", None, {"blocks": 0}),
+        ("conv1d", "seed", {"blocks": 0}),
+        ("conv1d", "seed", {"blocks": 1, "kernel": 6}),
+        *(("stam", None, {"between": name, "depth": 2}) for name in BETWEEN),
+    ],
+)
+def test_a_step_of_training_reaches_every_weight(name, preset, options):
+    torch.manual_seed(0)
+    head = build_head(name, (20, 6, 8, 8), {"verb": 3}, preset, **options)
+    maps, labels = torch.randn(6, 20, 6, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    for _ in range(2):  # STAM's scores begin at zero, and pass nothing down before they have moved
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(head(maps)["verb"], labels).backward()
+        optimizer.step()
+    lacking = [name for name, of in head.named_parameters() if not of.grad.any()]
+    assert not lacking
+    again = build_head(name, (20, 6, 8, 8), {"verb": 3}, preset, **options).eval()
+    again.load_state_dict(head.state_dict())
+    assert torch.equal(again(maps)["verb"], head.eval()(maps)["verb"])
+
+
 def test_options_come_as_words_too_and_win_over_the_preset():
     assert trainable(build_head("linear", (2, 5), {"verb": 3}, dropout="0.25")) == 18
     assert build_head("linear", (2, 5), {"verb": 3}, dropout="0.25").dropout.p == 0.25
@@ -108,8 +203,10 @@ def test_options_come_as_words_too_and_win_over_the_preset():
         ("lstm", (20, 8), None, {"hidden": "none"}, r"hidden .* cannot be 'none'"),
         ("lstm", (20, 8), None, {"summary": "first"}, "summary .* should be 'last' or 'mean'"),
         ("convlstm", (20, 8, 2, 2), None, {"norm": "maybe"}, "norm .* cannot be 'maybe'"),
-        ("convlstm", (20, 8, 2, 2), None, {"kernel": 2}, "kernel .* must be odd"),
-        ("conv1d", (20, 8), None, {"kernel": 4}, "kernel .* must be odd"),
+        ("convlstm", (20, 8, 2, 2), None, {"stride": 0}, "stride .* equal to 1"),
+        ("convlstm", (20, 8, 2, 2), None, {"pool": "min"}, "pool .* should be 'mean' or 'max'"),
+        ("conv1d", (20, 8), None, {"blocks": -1}, "blocks .* equal to 0"),
+        ("conv1d", (20, 8), "seed", {"kernel": 4}, "4 blocks .* kernel 4 leave none of 20 frames"),
         ("convlstm", (20, 8), None, {}, "needs feature maps.*`tap` map or `tap` block12"),
         ("conv1d", (16, 8), "seed", {}, "20 frames.*has 16.*`frames` 20"),
     ],

@@ -6,16 +6,26 @@ from torch import nn
 
 from egofeat.heads.conv1d import StepConv, StepNorm
 
+EVEN = {"kernel_size": 4, "padding": "same", "dilation": 2}
+
 
 @pytest.mark.parametrize(("incoming", "outgoing"), [(12, 3), (3, 12), (4, 4)])
 @pytest.mark.parametrize(
-    "how", [{}, {"padding": "same", "dilation": 2}, {"bias": False}, {"dilation": 3}]
+    "how",
+    [
+        {},
+        {"padding": "same", "dilation": 2},
+        {"bias": False},
+        {"dilation": 3},
+        {"kernel_size": 4},
+        EVEN,
+    ],
 )
 def test_convolution_over_steps_is_that_of_torch(
     incoming: int, outgoing: int, how: dict[str, object]
 ) -> None:
-    own = StepConv(incoming, outgoing, 3, **how)  # type: ignore[arg-type]
-    plain = nn.Conv1d(incoming, outgoing, 3, **how)  # type: ignore[arg-type]
+    own = StepConv(incoming, outgoing, **{"kernel_size": 3, **how})  # type: ignore[arg-type]
+    plain = nn.Conv1d(incoming, outgoing, **{"kernel_size": 3, **how})  # type: ignore[arg-type]
     plain.load_state_dict(own.state_dict())
     steps = torch.randn(5, 9, incoming, requires_grad=True)
     turned = steps.detach().transpose(1, 2).clone().requires_grad_()

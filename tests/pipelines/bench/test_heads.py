@@ -40,6 +40,15 @@ def test_the_parameters_are_the_reports(report):
     assert convlstm == {gates + norm + classifier}
 
 
+def test_the_convlstm_of_the_reports_figure_is_a_preset(tmp_path):
+    asked = {"lengths": (1,), "outputs": (50,), "device": "cpu", "seconds": 0.0, "out": tmp_path}
+    lstm, convlstm = bench_heads(HeadBench(**asked, preset="seed-strided")).rows
+    assert (lstm.head, convlstm.head) == ("lstm", "convlstm:seed-strided")
+    assert convlstm.parameters == 4 * 50 * (16 * (1280 + 50) + 1) + 2 * 50 + 13 * 51
+    with pytest.raises(RequestError, match="preset 'ava' has no head 'convlstm'"):
+        bench_heads(HeadBench(**asked, preset="ava"))
+
+
 def test_what_is_written_is_what_is_reported(report):
     table, whole, picture = map(Path, report.files)
     rows = list(csv.DictReader(table.read_text().splitlines()))

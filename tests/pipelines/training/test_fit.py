@@ -191,6 +191,12 @@ def test_options_as_words_are_the_same_request(config):
     assert again.config.options == {"dropout": 0.25}
 
 
+def test_a_run_from_before_a_head_had_an_option_is_the_same_request(config):
+    now = fit_head(config).config
+    assert now.model_copy(update={"options": {}}).asks_the_same(now)
+    assert not now.model_copy(update={"options": {"dropout": 0.25}}).asks_the_same(now)
+
+
 def test_corrected_labels_make_another_run(config, labelled_store):
     fit_head(config)
     splits = ["train"] * 60 + ["val"] * 30 + ["test"] * 10
