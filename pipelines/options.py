@@ -173,6 +173,16 @@ class Precision(Options):
     )
 
 
+class Engine(Options):
+    """What runs a network."""
+
+    engine: str = option(
+        "Run the network by this library; openvino needs egofeat[openvino], and runs on a CPU.",
+        default="torch",
+        choices=("torch", "openvino"),
+    )
+
+
 class Decoder(Options):
     """What reads frames of files."""
 

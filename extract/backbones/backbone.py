@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from egofeat.device import exact
 from egofeat.errors import RequestError
+from egofeat.extract.backbones.engine import Compiled
 from egofeat.extract.backbones.precision import DTYPES
 from egofeat.extract.weights import Weights
 
@@ -98,6 +99,8 @@ class Backbone:
     """The record of the published weights, or None for a user's file and random ones."""
     device: torch.device
     precision: str
+    compiled: Compiled | None = None
+    """The module as another engine than PyTorch runs it."""
     _outlines: dict[tuple[int, int], Outline] = field(default_factory=dict, compare=False)
     """Of (size, frames)."""
 
@@ -117,11 +120,21 @@ class Backbone:
             float32 `{tap: [B, C]}`, `[B, C, h, w]` of images, `[B, t, C, h, w]` of clips:
             time comes before channels, as heads read it.
         """
+        outputs = self.compiled(batch) if self.compiled else self._by_torch(batch)
+        return {tap: _time_first(output.float()) for tap, output in outputs.items()}
+
+    @property
+    def engine(self) -> str:
+        """What runs the module, as it stands in a recipe."""
+        return "openvino" if self.compiled else "torch"
+
+    def _by_torch(self, batch: Tensor) -> dict[str, Tensor]:
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
-        batch = batch.to(self.device, DTYPES[self.precision], memory_format=layout)
+        dtype = torch.float32 if self.compiled else DTYPES[self.precision]
+        batch = batch.to(self.device, dtype, memory_format=layout)
         with torch.inference_mode(), exact(tf32=self.precision == "tf32"):
             outputs: dict[str, Tensor] = self.module(batch)
-            return {tap: _time_first(output.float()) for tap, output in outputs.items()}
+            return outputs
 
     def frames_seen(self, tap: str, frames: int) -> tuple[int, ...]:
         """Which of the frames of a clip a tap is made of: all, but for pathways that skip some."""
@@ -171,7 +184,7 @@ class Backbone:
         """
         channels = self.spec.channels
         if self.spec.clip is None and "torch._dynamo" not in sys.modules:
-            outputs = self(torch.zeros(1, channels, size, size))
+            outputs = self._by_torch(torch.zeros(1, channels, size, size))
             return {tap: tuple(output.shape[1:]) for tap, output in outputs.items()}
         sides = (frames, size, size) if self.spec.clip else (size, size)
         blank = torch.empty(1, channels, *sides, device="meta")

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from egofeat.extract.backbones.backbone import Backbone, check_taps
+from egofeat.extract.backbones.engine import Compiled, check_engine
 from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.precision import DTYPES, check_precision
 from egofeat.extract.backbones.registry import find_backbone
@@ -19,6 +20,7 @@ def load(
     taps: Sequence[str] = (),
     device: str | torch.device = "cpu",
     precision: str = "float32",
+    engine: str = "torch",
     note: Callable[[str], None] = lambda _: None,
     *,
     runs_here: bool = True,
@@ -33,21 +35,25 @@ def load(
         taps: outputs to keep; none means the backbone's default tap.
         device: where it runs.
         precision: `float32`, `tf32`, `fp16` or `bf16`.
+        engine: `torch`, or `openvino` on a CPU.
         note: told, in one line, when weights are downloaded, the sha256 of published ones for
             which none is published when they are first used, and that a processor is slow at
             the precision.
         runs_here: False where the network only tells its shapes, and workers run it: their
-            devices need the precision.
+            devices need the precision and the engine.
 
     Raises:
-        RequestError: an unknown backbone, tap or precision, or one that the device has not.
+        RequestError: an unknown backbone, tap, precision or engine, or one that the device has
+            not.
         WeightsError: weights that are absent, altered or of another network.
     """
     spec, build = find_backbone(name)
     weights = str(weights)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
     device = torch.device(device)
-    check_precision(precision, device if runs_here else None, note)
+    by_torch = engine == "torch"
+    check_precision(precision, device if runs_here and by_torch else None, note)
+    check_engine(engine, precision, device if runs_here else None)
     published: Weights | None = None
     if spec.parameters == 0:
         identity = "none"
@@ -59,7 +65,9 @@ def load(
         published, identity = given.published, given.identity
         module = given.build(partial(build, chosen))
     layout = torch.channels_last_3d if spec.clip else torch.channels_last
-    module = module.to(device, DTYPES[precision]).to(memory_format=layout)
+    # OpenVINO rounds the weights itself.
+    dtype = DTYPES[precision] if by_torch else torch.float32
+    module = module.to(device, dtype).to(memory_format=layout)
     return Backbone(
         spec=spec,
         module=module,
@@ -67,4 +75,5 @@ def load(
         published=published,
         device=device,
         precision=precision,
+        compiled=None if by_torch else Compiled(module, spec.name, precision),
     )

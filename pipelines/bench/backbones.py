@@ -15,6 +15,7 @@ from egofeat.device import choose_device
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import count_parameters, multiply_adds
+from egofeat.extract.backbones.engine import engine_version
 from egofeat.extract.weights import Weights
 from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.pictures import Point, scatter
@@ -173,7 +174,10 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
             if row.reason:
                 console.note(f"{name}: {row.reason}")
             progress(1)
-    report = BackbonesReport(machine=machine(device), precision=config.precision, rows=tuple(rows))
+    on = machine(device)
+    if config.engine != "torch":
+        on += f", {engine_version(config.engine)}"
+    report = BackbonesReport(machine=on, precision=config.precision, rows=tuple(rows))
     with style.also(config.figures):
         return report.written(config.out / "backbones", _pictures(rows, config.out))
 

@@ -8,6 +8,7 @@ from egofeat.pipelines.options import (
     Backbones,
     Batch,
     ClipFrames,
+    Engine,
     Figures,
     Out,
     Precision,
@@ -27,7 +28,17 @@ class _Report(Out, Figures, panel="Report"):
 
 
 class BackboneBench(
-    Backbones, Weights, Precision, Batch, Views, Size, ClipFrames, _Report, Device, panel="Networks"
+    Backbones,
+    Weights,
+    Precision,
+    Engine,
+    Batch,
+    Views,
+    Size,
+    ClipFrames,
+    _Report,
+    Device,
+    panel="Networks",
 ):
     """Everything that a person can choose about the benchmark of backbones."""
 

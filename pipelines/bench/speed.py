@@ -78,7 +78,9 @@ def measure(config: BackboneBench) -> Iterator[Speed]:
         EgofeatError: the smallest batch does not fit, or the backbone cannot be loaded.
     """
     device = torch.device(config.device)
-    backbone = load(config.backbones[0], config.weights, (), device, config.precision)
+    backbone = load(
+        config.backbones[0], config.weights, (), device, config.precision, config.engine
+    )
     spec = backbone.spec
     size = config.size or spec.size
     sides = (config.clip_frames or spec.clip.frames, size, size) if spec.clip else (size, size)

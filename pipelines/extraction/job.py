@@ -90,6 +90,7 @@ class Job:
             roi=persons.align if persons else None,
             dtype=numbers.dtype,
             precision=backbone.precision,
+            engine=backbone.engine,
             decoder=numbers.decoder,
             package=backbone.spec.package,
         )
@@ -148,6 +149,7 @@ def plan_job(
         taps=choose_maps(spec, config.roi) if config.roi else config.taps,
         device=choose_device(config.device),
         precision=config.precision,
+        engine=config.engine,
         note=console.note,
         runs_here=not config.has_crew,
     )
@@ -204,13 +206,19 @@ def plan_again(
         taps=tuple(recipe.taps),
         device=choose_device(device),
         precision=recipe.precision,
+        engine=recipe.engine,
         note=console.note,
     )
     return Job.of(
         backbone,
         recipe.plan,
         transform_today(backbone, recipe.transform),
-        Numbers(dtype=recipe.dtype, precision=recipe.precision, decoder=recipe.decoder),
+        Numbers(
+            dtype=recipe.dtype,
+            precision=recipe.precision,
+            engine=recipe.engine,
+            decoder=recipe.decoder,
+        ),
         dataset=dataset,
         segments=segments,
         storage=storage,

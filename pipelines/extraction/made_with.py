@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from egofeat.device import device_name
+from egofeat.extract.backbones.engine import engine_version
 from egofeat.extract.flow import library_of
 from egofeat.extract.video import decoder_version
 from egofeat.recipe import Recipe
@@ -20,6 +21,8 @@ def made_with(recipe: Recipe, device: torch.device, called: Mapping[str, str]) -
         called: what the weights, and the boxes, were called.
     """
     made = {**versions(), **called}
+    if recipe.engine != "torch":
+        made["engine"] = engine_version(recipe.engine)
     made["decoder"] = decoder_version(recipe.decoder)
     made["device"] = device_name(device)
     motion = recipe.transform.motion

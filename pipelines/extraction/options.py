@@ -13,6 +13,7 @@ from egofeat.pipelines.options import (
     Data,
     Decoder,
     Detected,
+    Engine,
     FrameRate,
     FromManifest,
     Network,
@@ -24,7 +25,7 @@ from egofeat.pipelines.options import (
 )
 
 
-class Numbers(Precision, Decoder, panel="Store"):
+class Numbers(Precision, Engine, Decoder, panel="Store"):
     """What numbers are computed in and kept as, and what decodes the frames."""
 
     dtype: str = option(

@@ -73,6 +73,7 @@ class StoreOrder:
             taps=recipe.roi.maps if recipe.roi else tuple(recipe.taps),
             device=choose_device(device),
             precision=recipe.precision,
+            engine=recipe.engine,
             note=console.note,
         )
         if backbone.weights != recipe.weights:

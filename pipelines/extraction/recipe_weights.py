@@ -59,6 +59,7 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
         taps=taps,
         device=choose_device(device),
         precision=recipe.precision,
+        engine=recipe.engine,
         note=console.note,
     )
     if backbone.weights != recipe.weights:

@@ -56,6 +56,7 @@ def swap(
         compress=description.compress,
         dtype=recipe.dtype,
         precision=recipe.precision,
+        engine=recipe.engine,
         decoder=recipe.decoder,
         device=config.device,
     )

@@ -42,6 +42,8 @@ class Recipe:
     """`float16` or `float32`, as stored."""
     precision: str = "float32"
     """Arithmetic of the network: `float32`, `tf32`, `fp16` or `bf16`."""
+    engine: str = "torch"
+    """What runs the network: `torch` or `openvino`."""
     decoder: str = "pyav"
     package: str = ""
     """Name and version of the package that adds the backbone; empty of egofeat's own."""
@@ -120,6 +122,8 @@ class Recipe:
         return {
             **{name: value for name, value in vars(self).items() if name in _PLAIN},
             **({"package": self.package} if self.package else {}),
+            # Where it is another than all had before there were several.
+            **({"engine": self.engine} if self.engine != "torch" else {}),
             "transform": transform,
             "plan": self.plan.to_dict(),
             "taps": {tap: list(shape) for tap, shape in self.taps.items()},
@@ -165,7 +169,7 @@ def _read(form: Mapping[str, Any]) -> dict[str, Any]:
 
     read = parse(RecipeText, json.dumps(form, allow_nan=False))
     roi = read.transform.pop("roi", None)
-    fields = {name: getattr(read, name) for name in (*_PLAIN, "package", "taps")}
+    fields = {name: getattr(read, name) for name in (*_PLAIN, "engine", "package", "taps")}
     fields["backbone"] = FromFile(read.backbone)
     fields["plan"] = _part("plan", plan_of, read.plan)
     fields["transform"] = _part("transform", Transform.from_dict, read.transform)

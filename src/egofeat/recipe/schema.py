@@ -22,5 +22,6 @@ class RecipeText(BaseModel):
     ]
     dtype: Literal["float16", "float32"]
     precision: Literal["float32", "tf32", "fp16", "bf16"]
+    engine: Literal["torch", "openvino"] = "torch"
     decoder: str
     package: str = ""

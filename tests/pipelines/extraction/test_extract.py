@@ -4,6 +4,7 @@ import json
 import math
 import os
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,24 @@ def test_what_makes_the_numbers_makes_another_store(dataset, config):
     ]
     stores = {extract.run(replace(config, **change), few).store for change in changes}
     assert len(stores) == len(changes)
+
+
+@pytest.mark.skipif(not find_spec("openvino"), reason="OpenVINO is not installed")
+def test_another_engine_is_another_store_of_the_same_features(dataset, config):
+    config = replace(config, dtype="float32")
+    first, second = (
+        open_store(extract.run(replace(config, engine=engine), dataset).store, "gap")
+        for engine in ("torch", "openvino")
+    )
+    assert first.path != second.path
+    assert "engine" not in first.recipe.to_dict()
+    assert second.recipe.engine == "openvino"
+    described = json.loads((second.path / "store.json").read_text())
+    assert described["recipe"]["engine"] == "openvino"
+    assert described["made_with"]["engine"].startswith("openvino 20")
+    assert second.ids.tolist() == first.ids.tolist()
+    for one in first.ids:
+        assert np.abs(second[one] - first[one]).max() <= 1e-5 * np.abs(first[one]).max()
 
 
 def test_a_stop_past_the_end_is_recorded_as_clipped(videos, config):

@@ -1,0 +1,192 @@
+"""What runs a network: PyTorch, or OpenVINO, which is faster in float32 on a CPU."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from egofeat.device import is_out_of_memory
+from egofeat.errors import EgofeatError, RequestError
+
+ENGINES = ("torch", "openvino")
+_HINTS = {"float32": "f32", "fp16": "f16", "bf16": "bf16"}
+"""Precision to OpenVINO's name of it."""
+_CAPABILITIES = {"fp16": "FP16", "bf16": "BF16"}
+"""Precision to what OpenVINO calls a processor that has its arithmetic."""
+_NEAR = {"float32": 1e-3, "fp16": 0.1, "bf16": 0.3}
+"""Precision to the share of a tap's norm that tells rounding from a mistake."""
+
+
+def check_engine(engine: str, precision: str, device: torch.device | None) -> None:
+    """Refuse an engine that is not there, or does not run here.
+
+    Args:
+        engine: one of `ENGINES`.
+        precision: of the network.
+        device: where it runs; None is not known.
+
+    Raises:
+        RequestError: in one sentence, with what can be used instead.
+    """
+    if engine not in ENGINES:
+        raise RequestError(f"there is no engine '{engine}': choose {' or '.join(ENGINES)}")
+    if engine == "torch" or device is None:
+        return
+    if device.type != "cpu":
+        raise RequestError(
+            f"`engine` openvino runs networks on the processor, and `device` is {device}: give "
+            "`device` cpu, or `engine` torch"
+        )
+    asked = _CAPABILITIES.get(precision)
+    has = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision not in _HINTS or (asked and asked not in has):
+        raise RequestError(
+            f"OpenVINO has no {precision} arithmetic on this processor: give `precision` float32, "
+            "or `engine` torch"
+        )
+
+
+def engine_version(engine: str) -> str:
+    """The engine and its version, for the record.
+
+    Raises:
+        RequestError: it is not installed.
+    """
+    if engine == "torch":
+        return f"torch {torch.__version__}"
+    _openvino()
+    return f"openvino {metadata.version('openvino')}"
+
+
+_SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]
+
+
+class Compiled:
+    """A network that OpenVINO compiles for each shape of batch, when one first comes.
+
+    What it makes of that first batch is compared with what PyTorch makes of it.
+
+    Args:
+        module: in float32 on the CPU; maps a batch to a dict of taps.
+        name: of the network, for sentences.
+        precision: `float32`, or `fp16` or `bf16` where the processor has it.
+    """
+
+    def __init__(self, module: nn.Module, name: str, precision: str) -> None:
+        self._module = module
+        self._name = name
+        self._precision = precision
+        self._taps: tuple[str, ...] = ()
+        """In the order of the outputs."""
+        self._requests: dict[tuple[int, ...], Any] = {}
+        """Shape of a batch to who infers it."""
+
+    def __call__(self, batch: Tensor) -> dict[str, Tensor]:
+        """Run a float32 batch, `[B, C, H, W]` or `[B, C, T, H, W]`, as the module would.
+
+        Raises:
+            RequestError: OpenVINO cannot run the network, or gives other numbers.
+        """
+        batch = batch.contiguous()
+        shape = tuple(batch.shape)
+        if shape in self._requests:
+            return self._infer(self._requests[shape], batch)
+        try:
+            request, expected = self._compile(batch)
+            outputs = self._infer(request, batch)
+        except Exception as error:  # its failures have no common kind
+            if isinstance(error, EgofeatError) or is_out_of_memory(error):
+                raise
+            reason = str(error).strip().splitlines()[-1]
+            raise RequestError(
+                f"OpenVINO cannot run {self._name} ({reason}): use `engine` torch"
+            ) from None
+        for tap, right in expected.items():
+            if (outputs[tap] - right).norm() > _NEAR[self._precision] * right.norm():
+                raise RequestError(
+                    f"OpenVINO gives other values of the tap {tap} of {self._name} than PyTorch: "
+                    "use `engine` torch"
+                )
+        self._requests[shape] = request
+        return outputs
+
+    def _infer(self, request: Any, batch: Tensor) -> dict[str, Tensor]:
+        results = request.infer([batch.numpy()], share_inputs=True)
+        return {tap: torch.from_numpy(results[place]) for place, tap in enumerate(self._taps)}
+
+    def _compile(self, batch: Tensor) -> tuple[Any, dict[str, Tensor]]:
+        """Who infers batches of this shape, and what PyTorch makes of this one."""
+        expected: dict[str, Tensor] = {}
+
+        def run(views: Tensor) -> tuple[Tensor, ...]:
+            outputs = self._module(views)
+            expected.update(outputs)
+            return tuple(outputs.values())
+
+        with torch.no_grad(), _FixedShapes(), warnings.catch_warnings(action="ignore"):
+            trace: Callable[..., Any] = torch.jit.trace
+            model = _converted(trace(run, batch, check_trace=False))
+        self._taps = tuple(expected)
+        model.reshape(list(batch.shape))
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            # Processes that share a machine would all be bound to its first cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        compiled = _openvino().Core().compile_model(model, "CPU", settings)
+        return compiled.create_infer_request(), expected
+
+
+class _FixedShapes(TorchFunctionMode):
+    """Sizes are numbers where a network is traced: what it computes from them is constant."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in (_SHAPE, Tensor.size):
+            return int(result) if isinstance(result, Tensor) else tuple(map(int, result))
+        return result
+
+
+def _converted(traced: Any) -> Any:
+    """OpenVINO's own `convert_model` does the same, and tells its makers of it."""
+    _openvino()
+    from openvino.frontend import FrontEndManager  # noqa: PLC0415
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, graph_element=None)  # which `frontend` holds not
+    return frontend.convert(frontend.load(decoder))
+
+
+def _openvino() -> Any:
+    """The library; importing it alone would send word to its makers, but for what stands here.
+
+    Raises:
+        RequestError: it is not installed.
+    """
+    name = "openvino_telemetry"
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # as if it were not installed
+    try:
+        import openvino  # noqa: PLC0415
+    except ImportError:
+        raise RequestError(
+            "`engine` openvino needs OpenVINO, which is not installed: "
+            "pip install egofeat[openvino]"
+        ) from None
+    finally:
+        if sys.modules[name] is None:
+            del sys.modules[name]
+    return openvino
