@@ -29,7 +29,7 @@ def settings_of(config: RunConfig) -> dict[str, str]:
         **config.options,
         "normalize": config.normalize,
         "init": config.init.sha256[:12] if config.init else None,
-        **vars(config.splits),
+        **{name: of for name, of in vars(config.splits).items() if name != "val_groups"},
         **{name: of for name, of in vars(config.trainer).items() if name not in _ASIDE},
     }
     recipes = [dict(leaves(one.recipe.to_dict())) for one in sources]

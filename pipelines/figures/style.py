@@ -76,21 +76,33 @@ def note(sheet: Figure, words: str) -> None:
 
 @contextmanager
 def also(form: str) -> Iterator[None]:
-    """Write every figure as pdf or svg too, beside the PNG; `png` adds nothing."""
-    before = _also.set(form)
+    """Write every figure as pdf or svg too, beside the PNG; `png` adds nothing.
+
+    Where figures are `undrawn`, they stay so.
+    """
+    before = _also.set(form if _also.get() else "")
     try:
         yield
     finally:
         _also.reset(before)
 
 
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Write no figures: where many runs are made, nobody looks at those of each."""
+    with also(""):
+        yield
+
+
 def save(sheet: Figure, out: Path) -> Path:
-    """Write the sheet as a PNG, and as `also` says; folders above it are made.
+    """Write the sheet as a PNG, and as `also` says, or not at all; folders above it are made.
 
     Of letters that the font has not, and of control characters, there is a box or a code.
 
     Raises StoreError where the disk refuses.
     """
+    if not _also.get():
+        return out
     out.parent.mkdir(parents=True, exist_ok=True)
     for text in sheet.findobj(Text):
         text.set_text(console.printable(text.get_text()))

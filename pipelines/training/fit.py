@@ -44,6 +44,7 @@ def fit_head(
     *,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
     shown: bool = False,
+    rows: TrainingRows | None = None,
 ) -> Fitted:
     """Train a head and leave its run folder.
 
@@ -56,6 +57,7 @@ def fit_head(
             are counted): epoch, iteration, lr, train/loss, val/loss, `val/<target>/top1` and
             `val/<target>/mean_class_accuracy`, or `val/<target>/mAP` of several classes a row.
         shown: whether a bar and lines of figures tell a person how it goes.
+        rows: those of the config, where they are open already.
 
     Raises:
         RequestError: unknown head, option, target or split, or a folder of another run.
@@ -65,11 +67,12 @@ def fit_head(
     """
     trainer = config.trainer or trainer_config(config.preset)
     options = resolve_options(config.head, config.preset, config.options)
-    rows = TrainingRows.open(config, options, trainer.seed)
+    if rows is None:
+        rows = TrainingRows.open(config, options, trainer.seed)
+        rows.tell_missing()
     check_labels(trainer, rows.labels)
     asked = describe(config, options, trainer, rows)
-    _check_head(asked)
-    rows.tell_missing()
+    check_head(asked)
     with claim(config.out, asked) as path, style.also(config.figures):
         folder = RunFolder(path)
         if folder.metrics.exists():
@@ -118,7 +121,7 @@ def withdraw(folder: RunFolder) -> None:
         path.unlink()
 
 
-def _check_head(asked: RunConfig) -> None:
+def check_head(asked: RunConfig) -> None:
     """Refuse a head that cannot be, or not here, before anything is written.
 
     Raises:

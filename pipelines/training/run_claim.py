@@ -43,7 +43,7 @@ def claim(out: Path | None, config: RunConfig) -> Iterator[Path]:
     for path in _candidates(out, config):
         if not _fits(path, config):
             continue
-        with _locked(path / _LOCK) as held:
+        with locked(path / _LOCK) as held:
             if not held and (out is not None or _is_same(path, config)):
                 raise RequestError(
                     f"another process is training in {path}: wait for it, or name another folder "
@@ -104,7 +104,7 @@ def _chosen(config: RunConfig) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Hold a lock file, which goes when it is let go; False where another process has it."""
     file = _open_locked(path)
     try:

@@ -1,5 +1,6 @@
 """config.yaml of a run: what was asked, what it was trained on, and how the training went."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -228,6 +229,11 @@ class RunConfig(_Part):
     def asks_the_same(self, other: Self) -> bool:
         """Whether another is of the same training, wherever its files lie and however it went."""
         return self._request() == other._request()
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal sha256 of what `asks_the_same` compares."""
+        return hashlib.sha256(self._request().model_dump_json().encode()).hexdigest()
 
     def _request(self) -> Self:
         sources = tuple(source.model_copy(update={"store": ""}) for source in self.sources)

@@ -82,7 +82,7 @@ def load_manifest(path: Path) -> Manifest:
         ManifestError: the file is absent, no YAML, or an entry is not as its format demands.
 
     """
-    document = _document(path, _parse(path))
+    document = _document(path, read_yaml(path))
     entries = {name: _entry(path, name, raw) for name, raw in document.datasets.items()}
     if document.default is not None and document.default not in entries:
         raise ManifestError(
@@ -122,7 +122,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return node
 
 
-def _parse(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says; no mapping in it may say a key twice.
+
+    Raises:
+        ManifestError: it is absent, or no YAML; the sentence tells the line.
+
+    """
     try:
         return yaml.load(read_text(path), _UniqueKeyLoader)
     except yaml.MarkedYAMLError as error:

@@ -75,7 +75,7 @@ def read_saved(path: Path, kinds: Sequence[type[Options]]) -> dict[str, Any]:
             )
         one = options[name]
         if value is not None:
-            given[one.name] = _read(path, name, one, value)
+            given[one.name] = read_plain(path, name, one, value)
         if one.option.imports and one.name in given:
             said = given[one.name]
             given[one.name] = (
@@ -84,7 +84,18 @@ def read_saved(path: Path, kinds: Sequence[type[Options]]) -> dict[str, Any]:
     return given
 
 
-def _read(path: Path, name: str, one: Declared, value: Any) -> Any:
+def read_plain(path: Path | str, name: str, one: Declared, value: Any) -> Any:
+    """What stands in a file, as the field has it.
+
+    Args:
+        path: of the file, or where in it, for the sentence.
+        name: that the file gives the option.
+        one: the option.
+        value: plain, or text as it is typed.
+
+    Raises:
+        RequestError: it cannot be so.
+    """
     if isinstance(value, str) and (one.option.read or get_origin(one.hint) is tuple):
         return read_value(one, [value] if one.option.repeated else value)
     if one.option.repeated and isinstance(value, list) and {type(text) for text in value} == {str}:

@@ -19,6 +19,7 @@ LITTLE = {
     "roi": ["--weights=random", "--size=64", "--workers=1"],
     "persons": ["--weights=random", "--workers=1"],
     "fit-head": ["--epochs=1"],
+    "sweep": ["--set=epochs=1"],
     "bench heads": ["--lengths=5", "--outputs=50", "--seconds=0"],
     "visualize kernels": ["--weights=random"],
     "visualize maps": ["--weights=random"],

@@ -49,6 +49,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "docs/heads.md": (_EPIC, "egofeat extract --backbone i3d --dataset epic --split train,val"),
     "docs/runs.md": (_EPIC, "egofeat fit-head linear --store features/epic --out runs/first"),
     "docs/store.md": (_EPIC,),
+    "docs/sweep.md": ("egofeat extract --dataset demo --out demo/features",),
 }
 """What a page takes for granted: done by another page before."""
 

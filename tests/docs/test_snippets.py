@@ -8,6 +8,7 @@ from tests.docs.blocks import PAGES, blocks
 from tests.docs.giving import give
 
 from egofeat.manifest import load_manifest
+from egofeat.pipelines.sweeping.study import read_study
 
 _EPIC = "egofeat extract --backbone mobilenetv2 --dataset epic --split train,val"
 FIRST = {
@@ -15,6 +16,7 @@ FIRST = {
     "docs/extending.md": (),
     "docs/heads.md": (),
     "docs/python.md": (),
+    "docs/sweep.md": ("egofeat extract --manifest mine.yaml",),
     "docs/store.md": (
         _EPIC,
         f"{_EPIC} --format zarr --out zarr",
@@ -46,6 +48,9 @@ def test_manifests_are_read(page: str, number: int, here: Path) -> None:
     if "version:" not in text:
         text = f"version: 1\ndatasets:\n{text}"
     (here / "m.yaml").write_text(text)
+    if "heads:" in text:
+        assert read_study(here / "m.yaml")
+        return
     for name in yaml.safe_load(text)["datasets"]:
         dataset = load_manifest(here / "m.yaml").dataset(name)
         assert all(media.path.exists() for media in dataset.media.values()), name

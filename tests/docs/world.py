@@ -6,6 +6,7 @@ and `home/`, which is `~`.
 
 import io
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def make_world(folder: Path) -> None:
     write(folder / "data_manifest.yaml", uncommented((ROOT / "data_manifest.yaml").read_text()))
     home = folder / "home"
     make_demo(folder / "demo/data")
+    shutil.copytree(ROOT / "studies", folder / "studies")
     make_epic(home)
     make_ava(home / "AVA")
     make_egtea(home / "EGTEA")

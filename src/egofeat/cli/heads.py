@@ -12,6 +12,8 @@ from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.comparing.options import CompareConfig, EnsembleConfig, RunsConfig
 from egofeat.pipelines.demo.options import DemoConfig
 from egofeat.pipelines.exporting.options import ChallengeConfig
+from egofeat.pipelines.options import Trial
+from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 
 PANEL = "Heads"
@@ -54,6 +56,21 @@ def evaluate(asked: EvaluateConfig) -> Report:
 
     judged = judge(**vars(asked))
     return Printed(judged.to_dict() | {"run": str(asked.run)}, judged.lines())
+
+
+@command("sweep", PANEL, resumes=True)
+def sweep(asked: SweepConfig, trial: Trial) -> Report:
+    """Train many heads on many features with several seeds, and compare them in one table.
+
+    What is done is not done again: after an interruption, give the same command.
+    """
+    if trial.dry_run:
+        from egofeat.pipelines.sweeping.forecast import forecast
+
+        return forecast(asked)
+    from egofeat.pipelines.sweeping.sweep import sweep as do
+
+    return do(asked)
 
 
 @command("runs", PANEL, saved=False)

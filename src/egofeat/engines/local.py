@@ -88,7 +88,7 @@ class _Process(Worker):
 def _main(says: Connection, work: Work, seat: Seat) -> None:
     """What the process does; its last word is why it could not, or that it is over."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: who started it says when
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with interruptible():
         try:
             says.send(carry_out(work, seat))
@@ -96,7 +96,8 @@ def _main(says: Connection, work: Work, seat: Seat) -> None:
             os._exit(128 + signal.SIGTERM)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait, in a thread of its own, for the end of the process that started this one, and end."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,0 +1,66 @@
+"""What a clip's features cost: the network's parameters and multiply-adds, and bytes kept."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from egofeat.errors import RequestError
+from egofeat.extract.backbones import find_backbone
+from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.pipelines.training.run_config import Source
+from egofeat.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of the features that a head reads of one clip; None where it cannot be counted."""
+
+    backbone_parameters: int | None
+    """Of the networks, each with its classifier."""
+    multiply_adds: int | None
+    """Of the networks down to their taps, of all frames, views and crops."""
+    clip_bytes: int
+    """Kept of the taps, uncompressed."""
+
+
+def cost_of(sources: Sequence[Source]) -> Cost:
+    """What features of some sources cost, of one clip."""
+    counted = [_of_network(one.recipe.only(one.tap), one.tap) for one in sources]
+    parameters = {
+        one.recipe.backbone: found[0] for one, found in zip(sources, counted, strict=True)
+    }
+    return Cost(
+        backbone_parameters=_sum(list(parameters.values())),
+        multiply_adds=_sum([found[1] for found in counted]),
+        clip_bytes=sum(one.recipe.only(one.tap).row_bytes for one in sources),
+    )
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+_counted: dict[str, tuple[int | None, int | None]] = {}
+
+
+def _of_network(recipe: Recipe, tap: str) -> tuple[int | None, int | None]:
+    """Parameters, and multiply-adds a clip; None of networks that are a package's, or none."""
+    if recipe.store_name not in _counted:
+        _counted[recipe.store_name] = _count(recipe, tap)
+    return _counted[recipe.store_name]
+
+
+def _count(recipe: Recipe, tap: str) -> tuple[int | None, int | None]:
+    try:
+        spec, build = find_backbone(recipe.backbone)
+    except RequestError:  # of a package that is not installed here
+        return None, None
+    if spec.parameters is None or tap not in spec.taps:
+        return spec.parameters, None
+    clip = spec.clip and replace(spec.clip, frames=recipe.plan.view_frames)
+    seen = replace(spec, size=recipe.transform.crop, clip=clip)
+    views = recipe.plan.views * recipe.transform.crops
+    with suppress(RuntimeError):  # a size that the network cannot take as it is counted
+        return spec.parameters, views * multiply_adds(seen, build, (tap,))
+    return spec.parameters, None

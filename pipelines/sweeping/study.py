@@ -1,0 +1,144 @@
+"""The study file: a strict mapping; what is wrong in it is one sentence with its line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from egofeat.adapters.entry import Strict, describe, folder_name, takes
+from egofeat.adapters.files import read_text
+from egofeat.errors import RequestError
+from egofeat.manifest import read_yaml
+from egofeat.pipelines.options import DEFAULT_MANIFEST
+from egofeat.words import shortened
+
+Line = dict[str, Any]
+"""Options by name as they are typed; a list is a choice, and each of its values is tried."""
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
+_MOST_SEEDS = 1000
+
+
+class StudySplits(Strict):
+    """Which splits train, choose and judge."""
+
+    train: str = "train"
+    validation: str = "val"
+    """Chooses the epoch, and what `search` looks for."""
+    test: str | None = None
+    """The table is of it; None: of the validation split."""
+    published: str | None = None
+    validation_from_train: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _apart(self) -> "StudySplits":
+        if self.test in (self.train, self.validation):
+            raise ValueError(f"`test` is '{self.test}', which trains or chooses: name another")
+        if self.validation_from_train and self.test is None:
+            raise ValueError("`validation_from_train` differs by seed: name a `test` split too")
+        return self
+
+
+class Study(Strict):
+    """What is to be compared."""
+
+    version: Literal[1] = Field(description="the version of the study's format, 1")
+    name: Annotated[str, AfterValidator(folder_name)] = Field(description="a name of its own")
+    dataset: str | None = None
+    """Entry of the manifest, for features that are extracted."""
+    manifest: str = str(DEFAULT_MANIFEST)
+    features: list[Line] = Field(
+        description="a list such as [{backbone: mobilenetv2}]", min_length=1, max_length=1000
+    )
+    heads: list[Line] = Field(
+        description="a list such as [{head: linear}]", min_length=1, max_length=1000
+    )
+    common: Line = Field(default_factory=dict)
+    """What all heads have, unless their line says otherwise."""
+    seeds: Annotated[
+        Annotated[int, Field(ge=1, le=_MOST_SEEDS)]
+        | Annotated[list[_Seed], Field(min_length=1, max_length=_MOST_SEEDS)],
+        takes("how many, or a list of seeds"),
+    ] = 1
+    splits: StudySplits = StudySplits()
+    search: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    figure: str | None = None
+    """Metric of the table."""
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, each once."""
+        return tuple(
+            range(self.seeds) if isinstance(self.seeds, int) else dict.fromkeys(self.seeds)
+        )
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where in which file the parts of a study stand, for sentences."""
+
+    path: Path | None
+    """None of a study that was given by options."""
+    text: str = ""
+
+    def of(self, *loc: str | int) -> str:
+        """`study.yaml, line 7`, of the deepest part of `loc` that there is."""
+        if self.path is None:
+            return "the sweep"
+        node: Any = yaml.compose(self.text, yaml.SafeLoader)
+        for key in loc:
+            below = _below(node, key)
+            if below is None:
+                break
+            node = below
+        return f"{self.path}, line {node.start_mark.line + 1}"
+
+
+def _below(node: Any, key: str | int) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for name, value in node.value if name.value == str(key)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key]
+    return None
+
+
+def read_study(path: Path) -> tuple[Study, Places]:
+    """Read and validate a study file; its lines are read when they are multiplied.
+
+    Raises:
+        RequestError: it is absent, no YAML, or not what a study must be.
+    """
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise RequestError(
+            f"{path} is no study: begin it with `version: 1`, `name:`, `features:` and `heads:`"
+        )
+    places = Places(path, read_text(path))
+    return _validated(raw, places), places
+
+
+def study_of(heads: Sequence[str], stores: Sequence[Path], tap: str | None) -> tuple[Study, Places]:
+    """The study that options ask for: each of some heads on each of some stores.
+
+    Raises:
+        RequestError: a store has a name that no folder can have.
+    """
+    taps = {} if tap is None else {"tap": [one.strip() for one in tap.split(",")]}
+    raw: Mapping[str, Any] = {
+        "version": 1,
+        "name": "-".join(dict.fromkeys(heads)).replace(":", ".")[:100],
+        "features": [{"store": str(store), **taps} for store in stores],
+        "heads": [{"head": list(heads)}],
+    }
+    places = Places(None)
+    return _validated(raw, places), places
+
+
+def _validated(raw: Mapping[str, Any], places: Places) -> Study:
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        loc = error.errors(include_url=False)[0]["loc"]
+        raise RequestError(f"{places.of(*loc)}: {shortened(describe(error))}") from None

@@ -1,0 +1,242 @@
+"""Many heads, seeds and features by one call: the same as single trainings, however it is done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.pipelines.sweeping.conftest import COMMON, rows_of, table_of, weights_of
+
+from egofeat.cli.command import show
+from egofeat.errors import RequestError
+from egofeat.heads import TrainerConfig
+from egofeat.heads.linear import LinearHead
+from egofeat.pipelines.sweeping import fitting
+from egofeat.pipelines.sweeping.options import SweepConfig
+from egofeat.pipelines.sweeping.sweep import sweep
+from egofeat.pipelines.training.evaluate import evaluate
+from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.options import FitConfig
+
+
+def test_a_sweep_is_its_single_trainings_in_one_table(study, tmp_path):
+    config = study(splits={"test": "test"})
+    found = sweep(config)
+    rows = rows_of(config.out)
+    assert [(row["head"], row["seed"]) for row in rows] == [
+        ("linear", "0"),
+        ("lstm", "0"),
+        ("linear", "1"),
+        ("lstm", "1"),
+    ]
+    store = Path(yaml.safe_load(config.study.read_text())["features"][0]["store"])
+    trainer = TrainerConfig(**COMMON, seed=1)
+    alone = fit_head(FitConfig(head="lstm", store=store, out=tmp_path / "alone", trainer=trainer))
+    assert (tmp_path / "alone/head.safetensors").read_bytes() == (
+        Path(rows[3]["run"]) / "head.safetensors"
+    ).read_bytes()
+    assert float(rows[3]["val/verb/top1"]) == alone.evaluation.metrics["verb/top1"]
+    judged = evaluate(alone.path, "test").metrics["verb/top1"]
+    assert float(rows[3]["test/verb/top1"]) == judged
+    assert found.exit_code == 0
+    assert found.comparison.split == "test"
+    lstm = next(line for line in found.comparison.lines_ if line.configuration == "lstm")
+    assert lstm.mean == pytest.approx((judged + float(rows[1]["test/verb/top1"])) / 2)
+
+
+def test_what_is_done_is_neither_trained_nor_evaluated_again(study, monkeypatch):
+    config = study(splits={"test": "test"})
+    sweep(config)
+    before = weights_of(config.out), table_of(config.out), rows_of(config.out)
+
+    def refuse(*_, **__):
+        raise AssertionError("done already")
+
+    monkeypatch.setattr(fitting, "fit_head", refuse)
+    monkeypatch.setattr(fitting, "evaluate_run", refuse)
+    sweep(config)
+    assert before == (weights_of(config.out), table_of(config.out), rows_of(config.out))
+
+
+class EndedError(Exception):
+    """As a process that is ended."""
+
+
+def test_one_that_ends_between_fits_or_inside_goes_on_to_the_same_table(
+    study, tmp_path, monkeypatch
+):
+    whole = study(asked={"out": tmp_path / "whole"}, splits={"test": "test"})
+    sweep(whole)
+    config = study(splits={"test": "test"})
+    trained = []
+
+    def fit(*args, **more):
+        def on_epoch(record):
+            trained.append(record)
+            if len(trained) in (2, 7):
+                raise EndedError
+
+        return fit_head(*args, on_epoch=on_epoch, **more)
+
+    monkeypatch.setattr(fitting, "fit_head", fit)
+    monkeypatch.setattr(fitting, "evaluate_run", lambda *_: (_ for _ in ()).throw(EndedError))
+    with pytest.raises(EndedError):
+        sweep(config)
+    with pytest.raises(EndedError):
+        sweep(config)  # the first is trained, and not judged on the test split
+    monkeypatch.undo()
+    monkeypatch.setattr(fitting, "fit_head", fit)
+    with pytest.raises(EndedError):
+        sweep(config)
+    monkeypatch.undo()
+    sweep(config)
+    assert weights_of(config.out) == weights_of(whole.out)
+    same = {"run", "runs"}
+    for read in (rows_of, table_of):
+        for one, other in zip(read(config.out), read(whole.out), strict=True):
+            assert {n: v for n, v in one.items() if n not in same} == {
+                n: v for n, v in other.items() if n not in same
+            }
+    assert not list(config.out.glob("runs/*/checkpoint*"))
+
+
+@pytest.mark.slow
+def test_one_that_is_killed_goes_on_to_the_same_table(study, tmp_path):
+    config = study(common={"epochs": 40, "lr": 0.01, "patience": 0}, seeds=3)
+    sweep(
+        study(
+            asked={"out": tmp_path / "whole"},
+            common={"epochs": 40, "lr": 0.01, "patience": 0},
+            seeds=3,
+        )
+    )
+    words = [sys.executable, "-m", "egofeat", "sweep", str(config.study), "--out", str(config.out)]
+    child = subprocess.Popen(words, stderr=subprocess.PIPE)
+    while not list(config.out.glob("runs/*/history.csv")) and child.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stderr.close()
+    assert not (config.out / "results.csv").exists()
+    sweep(config)
+    assert weights_of(config.out) == weights_of(tmp_path / "whole")
+
+
+def test_a_fit_that_fails_is_a_row_with_its_reason_and_the_others_go_on(study, capsys):
+    config = study(heads=[{"head": "linear", "lr": [0.02, 1e30]}, {"head": "lstm"}])
+    found = sweep(config)
+    assert found.exit_code == 1
+    failed = [row for row in rows_of(config.out) if row["failure"]]
+    assert len(failed) == 2
+    assert all("diverged" in row["failure"] or "finite" in row["failure"] for row in failed)
+    assert [len(line.runs) for line in found.comparison.lines_] == [2, 2]
+    with pytest.raises(BaseException):  # noqa: B017 - exit code 1
+        show(found, as_json=True)
+    assert len(json.loads(capsys.readouterr().out)["failed"]) == 2
+
+
+def test_memory_that_is_not_there_is_a_reason(study, monkeypatch):
+    def embed(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(LinearHead, "embed", embed)
+    found = sweep(study())
+    assert {why for _, why in found.failed} == {
+        "there was not enough memory: choose smaller options"
+    }
+    assert [line.configuration for line in found.comparison.lines_] == ["lstm"]
+
+
+def test_processes_side_by_side_do_the_same(study, tmp_path):
+    sweep(study(asked={"out": tmp_path / "whole"}))
+    config = study(asked={"jobs": 2})
+    assert sweep(config).exit_code == 0
+    assert weights_of(config.out) == weights_of(tmp_path / "whole")
+
+
+def test_a_process_that_dies_is_a_reason(study, monkeypatch, tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom egofeat.heads.linear import LinearHead\n\n\n"
+        "class Deadly(LinearHead):\n"
+        "    def embed(self, x):\n        os._exit(9)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
+    monkeypatch.setenv("EGOFEAT_TRUST", "deadly")
+    config = study(heads=[{"head": ["deadly:Deadly", "linear"]}], asked={"jobs": 2})
+    found = sweep(config)
+    assert [why.split(",")[0] for _, why in found.failed] == [
+        "its process ended with exit status 9"
+    ] * 2
+    assert [len(line.runs) for line in found.comparison.lines_] == [2]
+
+
+def test_the_search_is_made_on_validation_with_the_first_seed(study):
+    config = study(
+        heads=[{"head": "linear"}, {"head": "lstm", "lr": 0.02}],
+        common={"epochs": 3},
+        search={"lr": [1e-6, 0.02, "2e-2"], "weight_decay": [0, 1e-3]},
+        splits={"test": "test"},
+        seeds=[3, 5],
+    )
+    found = sweep(config)
+    rows = rows_of(config.out)
+    linear = [row for row in rows if row["head"] == "linear"]
+    tried = [row for row in linear if row["seed"] == "3"]
+    assert len(tried) == 4
+    best = max(tried, key=lambda row: float(row["val/verb/top1"]))
+    chosen = next(row for row in tried if row["chosen"] == "True")
+    assert chosen == best
+    assert chosen["lr"] == "0.02"
+    other = next(row for row in linear if row["seed"] == "5")
+    assert (other["lr"], other["chosen"]) == ("0.02", "True")
+    assert sum(row["chosen"] == "True" for row in linear) == 2
+    by_head = {one.configuration.split()[0].strip(","): one.tried for one in found.spent}
+    assert by_head == {"linear": 4, "lstm": 2}
+    assert all(len(line.runs) == 2 for line in found.comparison.lines_)
+
+
+def test_a_baseline_is_what_the_others_are_tested_to(study):
+    found = sweep(study(heads=[{"head": "linear", "baseline": True, "lr": 1e-6}, {"head": "lstm"}]))
+    assert found.comparison.reference.startswith("linear")
+
+
+def test_what_cannot_be_compared_is_told_and_its_rows_are_kept(study):
+    config = study(figure="noun/top1")
+    found = sweep(config)
+    assert found.comparison is None
+    assert "noun/top1" in found.uncompared
+    assert len(rows_of(config.out)) == 4
+    assert any(found.uncompared in str(line) for line in found.lines())
+
+
+def test_heads_on_stores_need_no_file(judged_store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = judged_store()
+    config = SweepConfig(
+        store=(store,),
+        head=("linear", "lstm"),
+        seeds=2,
+        settings={"epochs": "1", "lr": "1e-3,2e-3"},
+    )
+    with pytest.raises(RequestError, match="lr"):
+        sweep(config)
+    found = sweep(SweepConfig(store=(store,), head=("linear",), settings={"epochs": "1"}))
+    assert found.folder == "sweeps/linear"
+    assert len(found.rows) == 1
+
+
+def test_two_sweeps_of_one_folder_do_not_meet(study):
+    config = study()
+
+    def again(_):
+        with pytest.raises(RequestError, match="another process is sweeping"):
+            sweep(config)
+
+    sweep(config, on_fit=again)
