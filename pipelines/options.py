@@ -264,6 +264,14 @@ class Tap(Options):
     tap: str | None = option("Read this tap of the store.", default=None, default_is="the only one")
 
 
+class Preset(Options):
+    """How a head is built."""
+
+    preset: str | None = option(
+        "Build and train the head as published.", default=None, known="egofeat.heads.names:PRESETS"
+    )
+
+
 class VideoFile(Options, panel="Video"):
     """Which video."""
 

@@ -12,6 +12,7 @@ from egofeat.pipelines.options import (
     Figures,
     Out,
     Precision,
+    Preset,
     Size,
     Views,
     Weights,
@@ -58,7 +59,7 @@ class BackboneBench(
     )
 
 
-class HeadBench(_Report, Device, panel="Heads"):
+class HeadBench(Preset, _Report, Device, panel="Heads"):
     """Everything that a person can choose about the benchmark of heads."""
 
     lengths: tuple[int, ...] = option(
@@ -72,8 +73,4 @@ class HeadBench(_Report, Device, panel="Heads"):
         default=(50, 100, 200, 300),
         least=1,
     )
-    preset: str | None = option(
-        "Build convlstm by this preset, such as seed-strided.",
-        default=None,
-        known="egofeat.heads.names:PRESETS",
-    )
+    preset: str | None = inherited("Build convlstm by this preset, such as seed-strided.")

@@ -9,7 +9,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig, idle
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.options import Device, Options, inherited, option
-from egofeat.pipelines.options import ChosenOut, Figures, StoreWeights, Tap, Top, Views
+from egofeat.pipelines.options import ChosenOut, Figures, Preset, StoreWeights, Tap, Top, Views
 
 Places = Path | Sequence[Path]
 """One store, or several of one data set, which are joined by segment."""
@@ -23,7 +23,7 @@ def _read_option(text: str) -> tuple[str, str]:
     return name, value
 
 
-class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
+class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
     """Everything that a person can choose about a training."""
 
     head: str = option(
@@ -54,9 +54,7 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
         flag="--target",
         default_is="verb and noun, else all labelled",
     )
-    preset: str | None = option(
-        "Build and train the head as published.", default=None, known="egofeat.heads.names:PRESETS"
-    )
+    preset: str | None = inherited()
     options: Mapping[str, Any] = option(
         "Set an option of the head, such as hidden=128; can be repeated. `egofeat fit-head "
         "HEAD --help` lists them.",
@@ -87,6 +85,21 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
         below=1,
     )
     """Whole groups of the training split become `val_split`; 0 takes the split as it is."""
+    train_fraction: float = option(
+        "Train on this part of the training segments, such as 0.33, drawn by --seed: whole "
+        "segments, of any group.",
+        default=1.0,
+        above=0,
+        most=1,
+    )
+    where: tuple[str, ...] = option(
+        "Train and validate only on segments of this group, video or class, such as group=P01 or "
+        "verb=open; * stands for anything. Repeat it: one key for either, two keys for both.",
+        default=(),
+        repeated=True,
+        metavar="KEY=VALUE",
+    )
+    """The head keeps the outputs of all classes; other splits stay whole."""
     out: Path | None = inherited("Write the run to this folder.", default_is="runs/DATASET-HEAD")
     """When that is another run's, with what is different: see `run_claim`."""
     trainer: TrainerConfig | None = None
@@ -150,6 +163,7 @@ class FitConfig(Tap, Figures, ChosenOut, panel="Head and data"):
             "train_split": splits["train"],
             "val_split": splits["val"],
             "val_from_train": splits["val_from_train"],
+            **{name: splits[name] for name in ("where", "train_fraction") if name in splits},
         }
 
     @classmethod

@@ -93,13 +93,15 @@ def _named(config: RunConfig) -> dict[str, str]:
         "backbone": "+".join(one.recipe.backbone for one in sources),
         "tap": "+".join(one.tap for one in sources),
         "targets": "+".join(config.targets),
+        "where": "+".join(config.splits.where) or "all",
         "normalize": "normalized" if config.normalize else "raw",
         "digest": "+".join(one.digest[:8] for one in sources),
     }
 
 
 def _chosen(config: RunConfig) -> dict[str, str]:
-    chosen: dict[str, Any] = {**config.all_options, **vars(config.trainer)}
+    part = {"train_fraction": config.splits.train_fraction}
+    chosen: dict[str, Any] = {**config.all_options, **part, **vars(config.trainer)}
     return {name: f"{name}{of}" for name, of in chosen.items() if name not in _NO_MATTER}
 
 

@@ -18,6 +18,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
 )
 
 from egofeat.errors import EgofeatError, RequestError, StoreError, WeightsError
@@ -101,6 +103,20 @@ class Splits(_Part):
     """Part of the training split's groups that validates."""
     val_groups: tuple[str, ...] = ()
     """These groups."""
+    where: tuple[str, ...] = ()
+    """`KEY=VALUE`, each: rows that train and validate."""
+    train_fraction: float = 1.0
+    """Part of the training rows that trains, drawn by the trainer's seed."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, said: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As config.yaml has it: as it was before rows could be chosen, where all are taken."""
+        kept: dict[str, Any] = said(self)
+        if not self.where:
+            del kept["where"]
+        if self.train_fraction == 1:
+            del kept["train_fraction"]
+        return kept
 
 
 class File(_Part):

@@ -1,8 +1,8 @@
 """The rows that a run reads: its stores, where they lie now, divided as the run divides them.
 
 Other splits than a store's own are for rows in memory, and the store stays as it is: another of the
-published splits, or a validation part for a data set that has none, whole groups of its training
-split.
+published splits, a validation part for a data set that has none, whole groups of its training
+split, or fewer rows.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
+from egofeat.pipelines.training.chosen_rows import keep_where, thin_out
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import Run
 from egofeat.pipelines.training.run_config import Source, Splits
@@ -78,7 +79,7 @@ def open_run_rows(run: Run, store: Places | None = None, check: Check | None = N
         (check or _check_features)(run, source, stores[-1])
     rows = join(stores, others=int(run.config.options.get("others") or 0))
     tell_left_out(rows)
-    rows = divide(rows, run.config.splits)
+    rows = divide(rows, run.config.splits, run.config.trainer.seed)
     _check_classes(run, rows)
     return rows
 
@@ -105,15 +106,25 @@ def _check_classes(run: Run, rows: Rows) -> None:
             )
 
 
-def divide(rows: Rows, splits: Splits) -> Rows:
+def divide(rows: Rows, splits: Splits, seed: int) -> Rows:
     """Divide rows as a run does.
 
+    Args:
+        rows: as their stores have them.
+        splits: of the run.
+        seed: of its trainer, which draws a part of the training rows.
+
     Raises:
-        RequestError: the data set has no such published split, or a validation split of its own.
+        RequestError: the data set has no such published split, or a validation split of its own, or
+            nothing of what is to be kept.
     """
     if splits.published is not None:
         rows = _by_published(rows, splits.published)
-    return _hold_out(rows, splits) if splits.val_groups else rows
+    if splits.where:
+        rows = keep_where(rows, splits)
+    if splits.val_groups:
+        rows = _hold_out(rows, splits)
+    return thin_out(rows, splits, seed) if splits.train_fraction < 1 else rows
 
 
 def _by_published(rows: Rows, name: str) -> Rows:

@@ -52,7 +52,7 @@ class TrainingRows:
         Args:
             config: what a person asks.
             options: the head's, all of them.
-            seed: decides which groups validate.
+            seed: decides which groups validate, and which part of the rows trains.
 
         Raises:
             RequestError: no such tap, target or split, nothing to learn from or to validate on, or
@@ -70,13 +70,15 @@ class TrainingRows:
             val=config.val_split,
             published=config.published_split,
             val_from_train=config.val_from_train,
+            where=config.where,
         )
-        store = divide(opened, splits)
+        store = divide(opened, splits, seed)
         targets = choose_targets(store, config.targets)
         if splits.val_from_train:
             groups = _choose_groups(store, splits, targets, seed)
             splits = splits.model_copy(update={"val_groups": groups})
-            store = divide(opened, splits)
+        splits = splits.model_copy(update={"train_fraction": config.train_fraction})
+        store = divide(opened, splits, seed)
         train = labelled_rows(store, splits.train, targets)
         val = labelled_rows(store, splits.val, targets)
         check_taught(store, train, splits.train, targets)
