@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from egofeat.segments import Segment, Segments, Texts
 from egofeat.store import Key
@@ -88,8 +89,11 @@ def _by_video(segments: Segments) -> tuple[Segments, list[int]]:
 
 def _ranks(names: Texts) -> NDArray[np.int64]:
     """`[rows]` place of each name among the different ones, in order."""
-    rank = {name: place for place, name in enumerate(sorted(set(names.tolist())))}
-    return np.array([rank[name] for name in names.tolist()], np.int64)
+    firsts = np.flatnonzero(np.append(True, names[1:] != names[:-1])[: len(names)])
+    runs = names[firsts].tolist()
+    rank = {name: place for place, name in enumerate(sorted(set(runs)))}
+    ranks = np.array([rank[name] for name in runs], np.int64)
+    return np.repeat(ranks, np.diff(firsts, append=len(names)))
 
 
 def shards_in(batches: Iterable[Batch]) -> list[Shard]:
@@ -138,6 +142,17 @@ def rest_of(shard: Shard, done: Set[Key], skipped: Set[Key] = frozenset()) -> Sh
 def shard_of(number: int, segments: Sequence[Segment]) -> Shard:
     """The shard that publishes these segments; its name says which they are."""
     columns = Segments.of(segments)
-    identity = "\n".join(f"{id_}\t{start!r}\t{stop!r}" for id_, start, stop in columns.keys)
+    lines = zip(
+        columns.ids.tolist(), _written(columns.starts), _written(columns.stops), strict=True
+    )
+    identity = "\n".join(map("\t".join, lines))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return Shard(number, columns, f"{number:05d}-{digest}")
+
+
+def _written(times: NDArray[np.float64]) -> list[str]:
+    """`repr` of each, in a third of its time where none has an exponent and none is infinite."""
+    text = to_json(times.tolist()).decode()
+    if any(sign in text for sign in ("e", "0.0000", "n")):
+        return list(map(repr, times.tolist()))
+    return text[1:-1].split(",") if len(times) else []

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.adapters.files import Table, confined, read_lines
+from egofeat.adapters.files import confined, read_lines
+from egofeat.adapters.reading.columns import Column
+from egofeat.adapters.reading.table import Table
 from egofeat.adapters.reading.times import parse_intervals, parse_time
 from egofeat.errors import ManifestError
 
@@ -39,14 +41,16 @@ def test_what_is_no_time(text):
 
 
 def test_intervals_are_half_open_and_not_empty():
-    begins, ends = parse_intervals(["", "1:00", "3"], ["", "61.5", "4"], "here")
+    begins, ends = parse_intervals(
+        Column.of(["", "1:00", "3"]), Column.of(["", "61.5", "4"]), "here"
+    )
     assert begins.tolist() == [0.0, 60.0, 3.0]
     assert ends.tolist() == [math.inf, 61.5, 4.0]
     for start, stop in (("2", "2"), ("3", "2"), ("", "0")):
         with pytest.raises(ManifestError, match=r"here: the stop '.' is not after the start"):
-            parse_intervals([start], [stop], "here")
+            parse_intervals(Column.of([start]), Column.of([stop]), "here")
     with pytest.raises(ManifestError, match="here: 'soon' is no time"):
-        parse_intervals(["soon"], [""], "here")
+        parse_intervals(Column.of(["soon"]), Column.of([""]), "here")
 
 
 PARTS = st.sampled_from(["a", "b.mp4", "..", ".", "", "/", "\\", "...", "~", "c d", "..x", "\0"])

@@ -1,9 +1,20 @@
 """The cut into shards: every segment once, the same however often work was interrupted."""
 
+import hashlib
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.extract.shards import MAX_ROWS, cut, key_of, part, rest_of, shards_in, without
+from egofeat.extract.shards import (
+    MAX_ROWS,
+    cut,
+    key_of,
+    part,
+    rest_of,
+    shard_of,
+    shards_in,
+    without,
+)
 from egofeat.segments import Segment
 
 
@@ -90,3 +101,11 @@ def test_what_others_publish_meanwhile_leaves_what_a_plan_made_then_would_have(s
     planned = shards_in(without(batches, after, failed))
     named = [(shard.name, list(shard.segments)) for shard in planned]
     assert [(rest.name, list(rest.segments)) for rest in rests if rest] == named
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.floats(0, 1e300), st.floats(0)), max_size=5))
+def test_a_name_tells_ids_and_times_as_python_writes_them(keys):
+    segments = [Segment(id_, "v", start, stop) for id_, start, stop in keys]
+    text = "\n".join(f"{id_}\t{start!r}\t{stop!r}" for id_, start, stop in keys)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert shard_of(3, segments).name == f"00003-{digest[:8]}"

@@ -224,7 +224,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
             Segment,
             id=texts,
             video=texts,
-            start=st.floats(0, 1e6),
+            start=st.floats(0, 1e6) | st.floats(0, 1e300),
             stop=st.floats(0, exclude_min=True),
             split=texts,
             labels=st.dictionaries(st.sampled_from(["verb", "noun"]), st.integers(0, 1)),
@@ -242,6 +242,10 @@ def test_annotations_survive_their_file(tmp_path_factory, segments, tail):
     written = Table.of_dataset(dataset)
     write_segments(dataset, folder, "1of1")
     np.testing.assert_equal(vars(read_segments(folder)), vars(written))
+    content = (folder / "segments.json").read_bytes().decode()
+    members = {name: of for name, of in json.loads(content).items() if name != "sha256"}
+    plain = json.dumps(members, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    assert content.startswith(plain.removesuffix("}"))
 
 
 def test_annotations_of_a_large_data_set_are_quick(tmp_path):

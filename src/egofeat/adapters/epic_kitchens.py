@@ -4,7 +4,7 @@ Targets are `verb` (97) and `noun` (300), and their categories `verb_category` (
 `noun_category` (21), numbered in the order in which the class files first name them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from re import ASCII, fullmatch
@@ -16,7 +16,9 @@ from pydantic import AfterValidator, Field
 
 from egofeat.adapters.entry import Entry, FirstFrame, folder_name
 from egofeat.adapters.epic_media import Frames, fps_of, locate_media
-from egofeat.adapters.files import Rows, Table, refuse_duplicates, whole_number, whole_numbers
+from egofeat.adapters.files import refuse_duplicates, whole_number, whole_numbers
+from egofeat.adapters.reading.columns import Column
+from egofeat.adapters.reading.table import Rows, Table
 from egofeat.adapters.reading.times import parse_intervals
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segments, texts
@@ -113,36 +115,35 @@ def _segments(
 ) -> Iterator[Segments]:
     """Segments of a file, some at a time; frame numbers are kept whatever `frames` says."""
     labelled = [] if split == "test" else ["verb_class", "noun_class"]
-    targets = [name for target in taxonomy for name in (target, f"{target}_category")]
     groups: dict[str, str] = {}
-    labels: dict[tuple[str, ...], list[int]] = {}
+    known: dict[str, dict[str, int]] = {target: {} for target in taxonomy}
 
     def take(rows: Rows) -> Segments:
         ids, videos, starts, stops, first, last, *classes = rows.columns
-        for video in set(videos).difference(groups):
+        for video in set(videos.cells).difference(groups):
             if not fullmatch(r"P\d\d_\d{2,3}", video, ASCII):
                 raise ManifestError(
                     f"{rows.place}: the video {quoted(video)} is not like P01_01 or P01_101: "
                     "correct the id"
                 )
             groups[video] = video[:3]
-        begins = whole_numbers(first, "start_frame", rows.place)
-        ends = whole_numbers(last, "stop_frame", rows.place)
+        begins = first.spread(whole_numbers(first.cells, "start_frame", rows.place))
+        ends = last.spread(whole_numbers(last.cells, "stop_frame", rows.place))
         if frames == "videos":
             interval = parse_intervals(starts, stops, rows.place)
         else:
             interval = _intervals(begins, ends, videos, rows.place)
-        cells = list(zip(*classes, strict=True))
-        for pair in set(cells).difference(labels):
-            labels[pair] = _labels(taxonomy, pair, rows.place)
-        columns = np.array([labels[pair] for pair in cells], np.int64).T
+        labels: dict[str, NDArray[np.int64]] = {}
+        for (target, of), column in zip(taxonomy.items(), classes, strict=False):
+            indices = _classes(column, target, len(of.names), known[target], rows.place)
+            labels |= {target: indices, f"{target}_category": np.array(of.category_of)[indices]}
         return Segments(
-            texts(ids),
-            texts(videos),
+            ids.spread(texts(ids.cells)),
+            videos.spread(texts(videos.cells)),
             *interval,
-            texts([split] * len(ids)),
-            texts(groups[video] for video in videos),
-            dict(zip(targets, columns, strict=False)),
+            np.full(len(ids), split, np.object_),
+            videos.spread(texts(groups[video] for video in videos.cells)),
+            labels,
             np.stack([begins, ends], axis=1),
         )
 
@@ -150,7 +151,7 @@ def _segments(
 
 
 def _intervals(
-    first: NDArray[np.int64], last: NDArray[np.int64], videos: Sequence[str], place: str
+    first: NDArray[np.int64], last: NDArray[np.int64], videos: Column, place: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Seconds from frame 1 for frame numbers `[first, last)` that count from 1, of rows."""
     for row in np.flatnonzero((first < 1) | (first >= last))[:1]:
@@ -158,17 +159,17 @@ def _intervals(
             f"{place}: the frames {first[row]} to {last[row]} are not a stretch that starts at 1 "
             "or later: correct them or remove the row"
         )
-    fps = np.array([fps_of(video) for video in videos])
+    fps = videos.spread(np.array([fps_of(video) for video in videos.cells]))
     return (first - 1) / fps, (last - 1) / fps
 
 
-def _labels(taxonomy: Mapping[str, _Taxonomy], cells: Sequence[str], place: str) -> list[int]:
-    """Class of each target, and its category, of a row's class cells."""
-    found = []
-    for (target, classes), text in zip(taxonomy.items(), cells, strict=True):
-        index = _class(text, target, len(classes.names), place)
-        found += [index, classes.category_of[index]]
-    return found
+def _classes(
+    column: Column, target: str, classes: int, known: dict[str, int], place: str
+) -> NDArray[np.int64]:
+    """Class of each row; of each different cell it is worked out once."""
+    for text in set(column.cells).difference(known):
+        known[text] = _class(text, target, classes, place)
+    return column.spread(np.array([known[text] for text in column.cells], np.int64))
 
 
 def _class(text: str, target: str, classes: int, place: str) -> int:

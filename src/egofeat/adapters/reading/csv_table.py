@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from egofeat.adapters.entry import Entry, FirstFrame, Rate, Strict, expand, takes
-from egofeat.adapters.files import Rows, Table, confined, read_lines, refuse_duplicates
+from egofeat.adapters.files import confined, read_lines, refuse_duplicates
+from egofeat.adapters.reading.columns import Column
+from egofeat.adapters.reading.table import Rows, Table
 from egofeat.adapters.reading.times import parse_intervals
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.errors import ManifestError
@@ -120,53 +122,50 @@ class _Taking:
 
     def __call__(self, rows: Rows) -> Segments:
         """The segments of some rows."""
-        size = len(rows.lines)
         found = dict(zip(self.keys, rows.columns, strict=False))
+        blank = Column.same("", len(rows.lines))
         videos = self._named(found["video"], rows.place)
-        blank = [""] * size
         interval = parse_intervals(found.get("start", blank), found.get("stop", blank), rows.place)
-        timed = "start" in found or "stop" in found
+        timed = interval if "start" in found or "stop" in found else ()
         return Segments(
-            _ids(found.get("id", blank), videos, *interval, timed),
-            texts(videos),
+            _ids(found.get("id", blank), videos, timed),
+            videos.spread(texts(videos.cells)),
             *interval,
-            self._share(found.get("split", ["train"] * size)),
+            self._share(found.get("split", Column.same("train", len(blank)))),
             self._share(found.get("group", blank)),
             {
-                target: np.array([known.setdefault(c, len(known)) for c in column], np.int64)
+                target: column.spread(
+                    np.array([known.setdefault(c, len(known)) for c in column.cells], np.int64)
+                )
                 for (target, known), column in zip(
                     self.cells.items(), rows.columns[len(self.keys) :], strict=True
                 )
             },
         )
 
-    def _share(self, cells: Sequence[str]) -> Texts:
-        return texts(self._shared.setdefault(text, text) for text in cells)
+    def _share(self, column: Column) -> Texts:
+        return column.spread(texts(self._shared.setdefault(text, text) for text in column.cells))
 
-    def _named(self, names: Sequence[str], place: str) -> list[str]:
-        for name in set(names).difference(self._videos):
+    def _named(self, names: Column, place: str) -> Column:
+        for name in set(names.cells).difference(self._videos):
             try:
                 self._videos[name] = PurePosixPath(confined(name)).as_posix()
             except ManifestError as error:
                 raise ManifestError(f"{place}: {error}") from None
-        return [self._videos[name] for name in names]
+        return replace(names, cells=[self._videos[name] for name in names.cells])
 
 
-def _ids(
-    given: Sequence[str],
-    videos: Sequence[str],
-    starts: NDArray[np.float64],
-    stops: NDArray[np.float64],
-    timed: bool,
-) -> Texts:
+def _ids(given: Column, videos: Column, interval: Sequence[NDArray[np.float64]]) -> Texts:
     """Ids as they are given; else the name of the video, and where rows have times, these."""
-    if all(given):
-        return texts(given)
-    stems = {video: PurePosixPath(video).with_suffix("").as_posix() for video in set(videos)}
-    if not timed:
-        return texts(id_ or stems[video] for id_, video in zip(given, videos, strict=True))
-    columns = zip(given, videos, starts.tolist(), stops.tolist(), strict=True)
-    return texts(id_ or f"{stems[v]}@{start:.3f}-{stop:.3f}" for id_, v, start, stop in columns)
+    ids = given.spread(texts(given.cells))
+    if all(given.cells):
+        return ids
+    stem_of = {v: PurePosixPath(v).with_suffix("").as_posix() for v in set(videos.cells)}
+    made = videos.spread(texts(stem_of[video] for video in videos.cells))
+    for sign, times in zip("@-", interval, strict=False):
+        different, places = np.unique(times, return_inverse=True)
+        made = made + texts(f"{sign}{time:.3f}" for time in different.tolist())[places]
+    return np.where(ids == "", made, ids)
 
 
 def _indices(

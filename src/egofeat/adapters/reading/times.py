@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.adapters.reading.columns import Column
 from egofeat.errors import ManifestError
 from egofeat.words import quoted
 
@@ -40,9 +41,9 @@ def parse_time(text: str) -> float:
 
 
 def parse_intervals(
-    starts: Sequence[str], stops: Sequence[str], place: str
+    starts: Column, stops: Column, place: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Half-open `[start, stop)` in seconds, of columns of cells, the first of which are at `place`.
+    """Half-open `[start, stop)` in seconds, of columns whose first row is at `place`.
 
     An empty cell means the video's begin or end.
 
@@ -51,7 +52,8 @@ def parse_intervals(
 
     """
     try:
-        begins, ends = parse_times(starts, 0.0), parse_times(stops, math.inf)
+        begins = starts.spread(parse_times(starts.cells, 0.0))
+        ends = stops.spread(parse_times(stops.cells, math.inf))
     except ValueError as error:
         raise ManifestError(f"{place}: {error}") from None
     for row in np.flatnonzero(ends <= begins)[:1]:
@@ -63,7 +65,7 @@ def parse_intervals(
 
 
 def parse_times(texts: Sequence[str], empty: float) -> NDArray[np.float64]:
-    """`parse_time` of each cell of a column, `empty` of one that is empty."""
+    """`parse_time` of each cell, `empty` of one that is empty."""
     joined = "".join(texts)
     times = None
     with suppress(ValueError):
