@@ -19,36 +19,19 @@ import time
 from pathlib import Path
 from typing import IO
 
-import made
 import numpy as np
 import torch
-from made import SHAPE
+from made import CLASSES, SHAPE, write_rows
 from ratios import machine, options
 
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head
 from egofeat.heads.training.trainer import Examples, train
-from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import SegmentStore, open_store
 
-CLASSES = {"verb": 97, "noun": 300}
 HEADS = "conv1d:seed,linear,attention_pool,conv1d,lstm,transformer,stam"
 MAPS, OF_MAPS = (8, 96, 8, 8), 8
 """Of `stam`, which gets one row of so many."""
-A_SHARD = 128
-
-
-def write(folder: Path, rows: int) -> Path:
-    """Write a store of rows like features after ReLU6."""
-    rng = np.random.default_rng(0)
-    segments = [Segment(f"s{row}", "v", row, row + 1.0, split="train") for row in range(rows)]
-    parts = [segments[first : first + A_SHARD] for first in range(0, rows, A_SHARD)]
-    features = (
-        np.maximum(rng.standard_normal((len(part), *SHAPE), np.float32), 0).astype(np.float16)
-        for part in parts
-    )
-    dataset = Dataset("bench", {"v": Media(folder / "v.mp4")}, tuple(segments), classes={})
-    return made.write_store(folder, dataset, zip(parts, features, strict=True))
 
 
 def epoch(store: SegmentStore, validation: int, name: str, batch: int) -> tuple[float, float]:
@@ -108,7 +91,7 @@ def main() -> None:
         raise SystemExit("--of is missing: name a checkout of the code of before")
     checkouts = (Path(asked.of).resolve(), Path(__file__).resolve().parents[1])
     with tempfile.TemporaryDirectory() as folder:
-        place = write(Path(folder), asked.rows + asked.validation)
+        place = write_rows(Path(folder), asked.rows + asked.validation)
         workers = [started(checkout, place, asked.validation) for checkout in checkouts]
         print(f"{machine()}, {asked.rows} + {asked.validation} rows, load {os.getloadavg()[0]:.1f}")
         print("\n| head | batch | before | after | ratio | CPU before | CPU after | ratio |")

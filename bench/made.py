@@ -14,6 +14,9 @@ from egofeat.store import ShardRows, StoreWriter
 
 SHAPE = (20, 1280)
 """A row of features: 20 frames of MobileNetV2."""
+CLASSES = {"verb": 97, "noun": 300}
+"""Of EPIC-KITCHENS-100."""
+A_SHARD = 128
 
 
 def film(path: Path, frames: int = 300, width: int = 456, height: int = 256) -> Path:
@@ -75,3 +78,16 @@ def write_store(
         writer.write_shard(f"{number:05}", rows)
     writer.close()
     return writer.path
+
+
+def write_rows(folder: Path, rows: int) -> Path:
+    """Write a store of rows like features after ReLU6."""
+    rng = np.random.default_rng(0)
+    segments = [Segment(f"s{row}", "v", row, row + 1.0, split="train") for row in range(rows)]
+    parts = [segments[first : first + A_SHARD] for first in range(0, rows, A_SHARD)]
+    features = (
+        np.maximum(rng.standard_normal((len(part), *SHAPE), np.float32), 0).astype(np.float16)
+        for part in parts
+    )
+    dataset = Dataset("bench", {"v": Media(folder / "v.mp4")}, tuple(segments), classes={})
+    return write_store(folder, dataset, zip(parts, features, strict=True))

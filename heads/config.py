@@ -54,7 +54,13 @@ class Length(Seed, panel="Training"):
         default="shuffle",
         choices=("shuffle", "balanced"),
     )
-    seed: int = inherited("Draw weights and the order of rows with this seed.")
+    seed: int = inherited("Draw weights and dropout with this seed.")
+    data_seed: int | None = option(
+        "Draw the order of rows, and the groups of --val-from-train, with this seed.",
+        default=None,
+        default_is="--seed",
+        least=0,
+    )
 
 
 class Optimizer(Options, panel="Optimizer"):
@@ -195,6 +201,11 @@ class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
                 "`class_weights` and `sampling` balanced both make up for rare classes, which "
                 "would count twice: leave one out"
             )
+
+    @property
+    def order_seed(self) -> int:
+        """What the order of rows is drawn with, and the groups that validate."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     @property
     def unit(self) -> str:

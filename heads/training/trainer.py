@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egofeat.device import choose_device
-from egofeat.errors import EgofeatError, RequestError
-from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
+from egofeat.errors import RequestError
+from egofeat.heads.checkpoint import Progress
 from egofeat.heads.config import TrainerConfig
-from egofeat.heads.gaze import taught
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import target_metrics
 from egofeat.heads.measures.precision import autocast, check_precision
 from egofeat.heads.training.feed import Features, Feed, as_features, row_bytes, should_hold
-from egofeat.heads.training.history import History
 from egofeat.heads.training.losses import Criterion, Labels, class_counts
-from egofeat.heads.training.optim import make_optimizer
-from egofeat.heads.training.sampling import BatchOrder, dropout_seed
+from egofeat.heads.training.replicas import Batch, DivergedError, InTurn, Replica, Trainee
+from egofeat.heads.training.sampling import BatchOrder
 from egofeat.heads.training.schedules import count_plateaus, rate_factor
 
 EVALUATION_BYTES = 64 << 20
 """Float32 bytes of a batch that needs no gradient."""
 FIGURES = ("top1", "mean_class_accuracy", "mAP")
 """Of a target, those that the history holds."""
-
-
-class DivergedError(EgofeatError):
-    """The loss is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -87,41 +81,48 @@ def train(
         RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
             has no meaning for the labels.
     """
-    trainer = _Trainer(head, examples, config)
-    progress, records = Progress(), None
-    if checkpoint is not None:
-        records = History(history or checkpoint.with_suffix(".csv"), trainer.order.per_epoch)
-        if checkpoint.exists():
-            progress, extent = load_checkpoint(checkpoint, *trainer.state)
-            progress.history = records.resume(extent)
+    replica = Replica(head, config.seed, checkpoint, history, on_epoch)
+    train_together([replica], examples, config)
+    if replica.failed:
+        raise replica.failed
+    return replica.progress
+
+
+def train_together(replicas: Sequence[Replica], examples: Examples, config: TrainerConfig) -> None:
+    """Train heads of one build on the same batches, each of which is read once.
+
+    Each comes to what it would alone, with `data_seed` as it is here: it stops, fails and goes on
+    by itself.
+
+    Args:
+        replicas: the heads and their seeds; afterwards, how each of them went.
+        examples: what they learn from.
+        config: how; its own seed says the order of rows, where there is no `data_seed`.
+
+    Raises:
+        EgofeatError, RequestError: as `train`, but for a loss that is not finite.
+    """
+    trainer = _Trainer(replicas[0].head, examples, config)
+    trainees = [Trainee(replica, config, trainer.device) for replica in replicas]
+    for trainee in trainees:
+        trainee.resume(trainer.order.per_epoch)
     with torch.random.fork_rng([trainer.device] if trainer.device.type == "cuda" else []):
-        while not trainer.finished(progress):
-            began = time.monotonic()
-            trainer.round(progress)
-            progress.seconds += time.monotonic() - began
-            if checkpoint is not None and records is not None:
-                records.append(progress.history[-1])
-                save_checkpoint(checkpoint, *trainer.state, progress, records.extent)
-            on_epoch(progress.history[-1])
-    if progress.best:
-        head.load_state_dict(progress.best)
-    head.eval()
-    return progress
+        while left := [one for one in trainees if not trainer.finished(one.replica)]:
+            # After a kill between their checkpoints some are one evaluation ahead.
+            reached = min(one.progress.iteration for one in left)
+            trainer.round([one for one in left if one.progress.iteration == reached])
+    for trainee in trainees:
+        trainee.finish()
 
 
 class _Trainer:
-    """Head, optimiser, loss and feeds of one training."""
+    """Loss, feeds and order of one training, or of several on the same batches."""
 
     def __init__(self, head: Head, examples: Examples, config: TrainerConfig) -> None:
         self.config = config
         self.device = choose_device(config.device)
         check_precision(config.amp, self.device, head)
         check_labels(config, examples.labels)
-        self.head = head.to(self.device)
-        self.optimizer = make_optimizer(
-            config.optimizer, head, lr=config.lr, weight_decay=config.weight_decay, l2=config.l2
-        )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
         training = {target: values[examples.train] for target, values in examples.labels.items()}
         self.criterion = make_criterion(head, training, config).to(self.device)
         features = as_features(examples.features)
@@ -138,85 +139,98 @@ class _Trainer:
         gaze = examples.gaze if config.gaze_weight else None
         self.gaze = None if gaze is None else torch.from_numpy(gaze).to(self.device)
         self.order = BatchOrder(
-            config.sampling, training, seed=config.seed, batch_size=config.batch_size
+            config.sampling, training, seed=config.order_seed, batch_size=config.batch_size
         )
         self.decay = config.decay(self.order.per_epoch)
         self.length = config.iterations or config.epochs * self.order.per_epoch
 
-    @property
-    def state(self) -> tuple[Head, torch.optim.Optimizer, torch.amp.GradScaler]:
-        """What a checkpoint keeps."""
-        return self.head, self.optimizer, self.scaler
-
-    def finished(self, progress: Progress) -> bool:
-        """Whether the last iteration is done, or patience at its end."""
-        patience = self.config.patience
+    def finished(self, replica: Replica) -> bool:
+        """Whether the last iteration is done, or patience at its end, or the loss not finite."""
+        patience, progress = self.config.patience, replica.progress
         waited = len(progress.history) - progress.best_round
-        return progress.iteration >= self.length or (0 < patience <= waited)
+        at_end = progress.iteration >= self.length or (0 < patience <= waited)
+        return at_end or replica.failed is not None
 
-    def round(self, progress: Progress) -> None:
-        """Train to the next evaluation, validate, and write both into the progress."""
-        number, start = len(progress.history) + 1, progress.iteration
+    def round(self, trainees: Sequence[Trainee]) -> None:
+        """Train to the next evaluation, validate, and write both into the progress of each."""
+        began, start = time.monotonic(), trainees[0].progress.iteration
         stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
-        values = [self._monitored(record) for record in progress.history]
-        plateaus = count_plateaus(values, self.config.lr_patience)
-        torch.manual_seed(dropout_seed(self.config.seed, number))
-        record = {
-            "epoch": stop / self.order.per_epoch,
-            "iteration": float(stop),
-            "lr": self._rate(stop, plateaus),
-            "train/loss": self._train(start, stop, plateaus),
-            **self._validate(),
-        }
-        if not (math.isfinite(record["train/loss"]) and math.isfinite(record["val/loss"])):
-            unit = self.config.unit
-            clip = self.config.clip_norm
-            limit = f"`clip_norm` ({clip:g})" if clip else "clip the gradients with `clip_norm` 1"
-            more = "" if self.config.amp == "off" else f", or leave `amp` {self.config.amp} out"
-            raise DivergedError(
-                f"the loss is not finite in {unit} {record[unit]:.0f}: "
-                f"lower `lr` ({self.config.lr:g}), or {limit}{more}"
-            )
-        value = self._monitored(record)
-        if not progress.best or value > progress.best_value:
-            progress.best_round, progress.best_value = number, value
-            state = self.head.state_dict()
-            progress.best = {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
+        plateaus = [self._plateaus(one.progress) for one in trainees]
+        group = InTurn(trainees)
+        losses = self._train(group, start, stop, plateaus)
+        records = [
+            {
+                "epoch": stop / self.order.per_epoch,
+                "iteration": float(stop),
+                "lr": self._rate(stop, passed),
+                "train/loss": loss,
+                **figures,
+            }
+            for loss, passed, figures in zip(losses, plateaus, self._validate(group), strict=True)
+        ]
+        seconds = (time.monotonic() - began) / len(trainees)
+        for trainee, record in zip(trainees, records, strict=True):
+            trainee.replica.failed = self._diverged(record)
+            if not trainee.replica.failed:
+                self._add(trainee, record, seconds)
+                trainee.keep()
+
+    def _diverged(self, record: Mapping[str, float]) -> DivergedError | None:
+        """Why a training cannot go on."""
+        if math.isfinite(record["train/loss"]) and math.isfinite(record["val/loss"]):
+            return None
+        unit = self.config.unit
+        clip = self.config.clip_norm
+        limit = f"`clip_norm` ({clip:g})" if clip else "clip the gradients with `clip_norm` 1"
+        more = "" if self.config.amp == "off" else f", or leave `amp` {self.config.amp} out"
+        return DivergedError(
+            f"the loss is not finite in {unit} {record[unit]:.0f}: "
+            f"lower `lr` ({self.config.lr:g}), or {limit}{more}"
+        )
+
+    def _add(self, trainee: Trainee, record: dict[str, float], seconds: float) -> None:
+        """Add a record to the progress, and the weights if they are the best."""
+        progress, value = trainee.progress, self._monitored(record)
+        progress.seconds += seconds
         progress.history.append(record)
+        if not progress.best or value > progress.best_value:
+            progress.best_round, progress.best_value = len(progress.history), value
+            state = trainee.head.state_dict()
+            progress.best = {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
+
+    def _plateaus(self, progress: Progress) -> int:
+        values = [self._monitored(record) for record in progress.history]
+        return count_plateaus(values, self.config.lr_patience)
 
     def _rate(self, iteration: int, plateaus: int) -> float:
         """Return the learning rate of an iteration, from 1."""
         step = iteration if self.config.iterations else -(-iteration // self.order.per_epoch)
         return self.config.lr * rate_factor(self.config.schedule, self.decay, step, plateaus)
 
-    def _train(self, start: int, stop: int, plateaus: int) -> float:
-        """Train on the batches `[start, stop)`; returns the mean loss of a row."""
-        config = self.config
+    def _train(self, group: InTurn, start: int, stop: int, plateaus: Sequence[int]) -> list[float]:
+        """Train on the batches `[start, stop)`; returns the mean loss of a row, of each."""
         batches = self.order.span(start, stop)
-        self.head.train()
-        total = torch.zeros((), device=self.device)
+        group.train()
+        total = torch.zeros(len(plateaus), device=self.device)
         for iteration, (features, places) in enumerate(self.feed.gather(batches), start + 1):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._rate(iteration, plateaus)
             labels = {target: values[places] for target, values in self.train_labels.items()}
             points = None if self.gaze is None else self.gaze[places]
-            with autocast(config.amp, self.device):
-                logits, divergence = taught(self.head, features, points, config.gaze_sigma)
-            loss = self.criterion(logits, labels)
-            self.optimizer.zero_grad(set_to_none=True)
-            both = loss + config.gaze_weight * divergence
-            torch.autograd.backward(self.scaler.scale(both))
-            if config.clip_norm:
-                self.scaler.unscale_(self.optimizer)
-                nn.utils.clip_grad_norm_(self.head.parameters(), config.clip_norm)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-            total += loss.detach() * len(places)
-        return float(total) / sum(map(len, batches))
+            rates = [self._rate(iteration, passed) for passed in plateaus]
+            losses = group.step(Batch(features, labels, points), self.criterion, rates)
+            total += losses * len(places)
+        return [float(of) / sum(map(len, batches)) for of in total]
 
-    def _validate(self) -> dict[str, float]:
-        self.head.eval()
-        logits = pass_over(self.validation, self.head, self.config.amp)
+    def _validate(self, group: InTurn) -> list[dict[str, float]]:
+        """Return loss and figures on the validation rows, of each."""
+        group.eval()
+        logits = pass_over(self.validation, group.logits, self.config.amp)
+        count = next(iter(logits.values())).shape[1]
+        return [
+            self._judge({target: of[:, one].contiguous() for target, of in logits.items()})
+            for one in range(count)
+        ]
+
+    def _judge(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
         on_device = {target: values.to(self.device) for target, values in logits.items()}
         record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
         for target, values in logits.items():

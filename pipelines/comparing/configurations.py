@@ -1,4 +1,4 @@
-"""Runs that differ by nothing but their seed, taken together."""
+"""Runs that differ by nothing but their seeds, taken together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import Finished, Scores, read_scores
-from egofeat.pipelines.comparing.settings import SEED, labels
+from egofeat.pipelines.comparing.settings import SEED, SEEDS, labels
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,16 @@ def configurations(runs: Sequence[Finished]) -> list[Configuration]:
     """Take runs together, in the order of the first of each; of one seed twice, the first."""
     alike: dict[tuple[tuple[str, str], ...], list[Finished]] = {}
     for run in runs:
-        key = tuple((name, of) for name, of in run.settings.items() if name != SEED)
+        key = tuple((name, of) for name, of in run.settings.items() if name not in SEEDS)
         seeds = alike.setdefault(key, [])
-        if same := [one for one in seeds if one.settings[SEED] == run.settings[SEED]]:
+        if same := [one for one in seeds if _seeds(one) == _seeds(run)]:
             console.note(f"{run.path} is the same training as {same[0].path}: it counts once")
         else:
             seeds.append(run)
     groups = [sorted(group, key=lambda run: int(run.settings[SEED])) for group in alike.values()]
     names = labels([dict(key) for key in alike])
     return [Configuration(name, tuple(of)) for name, of in zip(names, groups, strict=True)]
+
+
+def _seeds(run: Finished) -> list[str]:
+    return [run.settings[name] for name in SEEDS]

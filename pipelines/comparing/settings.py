@@ -6,6 +6,8 @@ from typing import Any
 from egofeat.pipelines.training.run_config import RunConfig
 
 SEED = "seed"
+SEEDS = (SEED, "data_seed")
+"""What runs of one configuration differ by."""
 _FIRST = ("head", "preset", "features", "fuse", "targets")
 """What people call a run by, before anything else."""
 _ASIDE = ("device", "device_cache")

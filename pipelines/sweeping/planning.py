@@ -59,7 +59,7 @@ class OpenedRows:
     def of(self, config: FitConfig) -> TrainingRows:
         """The rows that a training has; see `TrainingRows.open`."""
         options = resolve_options(config.head, config.preset, config.options)
-        seed = trainer_of(config).seed
+        seed = trainer_of(config).order_seed
         key = (
             *(config.store, config.tap, config.targets, config.train_split, config.val_split),
             *(config.published_split, config.val_from_train, seed if config.val_from_train else 0),

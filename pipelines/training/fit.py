@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from math import inf
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from egofeat.errors import RequestError
 from egofeat.heads.measures.precision import check_precision
 from egofeat.heads.registry import reads, resolve_options
 from egofeat.heads.training.losses import class_counts
-from egofeat.heads.training.recipes import trainer_config
-from egofeat.heads.training.trainer import DivergedError, check_labels
+from egofeat.heads.training.replicas import DivergedError
+from egofeat.heads.training.trainer import Examples, check_labels
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import instances_per_class
 from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.evaluation import Evaluation
-from egofeat.pipelines.training.members import fit_members
+from egofeat.pipelines.training.members import Begun, fit_members
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.published_heads import start_from
 from egofeat.pipelines.training.run import Run, RunFolder, load_run, write_run
@@ -37,6 +38,15 @@ class Fitted(Run):
     """A run that was trained, and how good it is on the validation split."""
 
     evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diverged:
+    """A seed whose training came to nothing."""
+
+    seed: int
+    path: Path
+    error: DivergedError
 
 
 def fit_head(
@@ -60,55 +70,91 @@ def fit_head(
         rows: those of the config, where they are open already.
 
     Raises:
-        RequestError: unknown head, option, target or split, or a folder of another run.
+        RequestError: unknown head, option, target or split, or a folder of another run; or several
+            seeds, of which `fit_seeds` makes a run each.
         StoreError: the store cannot be read.
         WeightsError: the published weights cannot be read.
         EgofeatError: the training failed.
     """
-    trainer = config.trainer or trainer_config(config.preset)
-    options = resolve_options(config.head, config.preset, config.options)
-    if rows is None:
-        rows = TrainingRows.open(config, options, trainer.seed)
-        rows.tell_missing()
-    check_labels(trainer, rows.labels)
-    asked = describe(config, options, trainer, rows)
-    check_head(asked)
-    with claim(config.out, asked) as path, style.also(config.figures):
-        folder = RunFolder(path)
-        if folder.metrics.exists():
-            run = load_run(path)
-            console.note(f"{path} is trained already: it is only evaluated again")
-            rows.trained_on.write(path)
-        else:
-            run = _train(folder, asked, rows, on_epoch, shown)
-        evaluation = evaluate_run(run, rows.store, asked.splits.val)
-        for checkpoint in path.glob("checkpoint*.safetensors"):
-            checkpoint.unlink()
-    return Fitted(**vars(run), evaluation=evaluation)
+    if config.seeds > 1:
+        raise RequestError(
+            f"`seeds` {config.seeds} makes several runs: call fit_seeds of "
+            "egofeat.pipelines.training.seeds, or leave `seeds` out"
+        )
+    (fitted,) = fit_each(config, on_epoch, shown, rows)
+    if isinstance(fitted, Diverged):
+        raise fitted.error
+    return fitted
 
 
-def _train(
-    folder: RunFolder,
-    asked: RunConfig,
-    rows: TrainingRows,
+def fit_each(
+    config: FitConfig,
     on_epoch: Callable[[Mapping[str, float]], None],
     shown: bool,
-) -> Run:
-    """Train, or go on, in a folder that is this training's own."""
+    rows: TrainingRows | None = None,
+) -> list[Fitted | Diverged]:
+    """Train a head with each seed that is asked for, all on the same batches.
+
+    Arguments and errors are those of `fit_head`, but that a training whose loss is not finite ends
+    alone.
+    """
+    trainers = config.trainers()
+    options = resolve_options(config.head, config.preset, config.options)
+    if rows is None:
+        rows = TrainingRows.open(config, options, trainers[0].order_seed)
+        rows.tell_missing()
+    check_labels(trainers[0], rows.labels)
+    asked = [describe(config, options, trainer, rows) for trainer in trainers]
+    check_head(asked[0])
+    with ExitStack() as stack:
+        stack.enter_context(style.also(config.figures))
+        examples = cache(partial(_examples, rows, asked[0]))
+        runs = [
+            _begin(stack.enter_context(claim(out, one)), one, rows, examples)
+            for out, one in zip(config.outs(), asked, strict=True)
+        ]
+        if left := [run for run in runs if isinstance(run, Begun)]:
+            fit_members(left, examples(), on_epoch, config.head if shown else None)
+        pairs = zip(runs, asked, strict=True)
+        return [_end(run, of, rows) for run, of in pairs]
+
+
+def _examples(rows: TrainingRows, asked: RunConfig) -> list[Examples]:
+    return rows.examples(asked.make_head(), asked.trainer)
+
+
+def _begin(
+    path: Path, asked: RunConfig, rows: TrainingRows, examples: Callable[[], object]
+) -> Run | Begun:
+    """Make a fresh head in a folder that is this training's own; or load what is trained there."""
+    folder = RunFolder(path)
+    if folder.metrics.exists():
+        run = load_run(path)
+        console.note(f"{path} is trained already: it is only evaluated again")
+        rows.trained_on.write(path)
+        return run
     head = asked.make_head()
     if asked.init is not None:
         start_from(head, Path(asked.init.file))
-    examples = rows.examples(head, asked.trainer)
-    write_config(folder.path, asked)
-    rows.trained_on.write(folder.path)
-    try:
-        shown_as = asked.head if shown else None
-        training = fit_members(head, examples, asked.trainer, folder, on_epoch, shown_as)
-    except DivergedError:
-        withdraw(folder)
-        raise
-    draw_instances(rows, folder.path)
-    return write_run(folder.path, asked, head, training, rows.coverage)
+    examples()  # are refused before anything is written
+    write_config(path, asked)
+    rows.trained_on.write(path)
+    return Begun(head, asked.trainer, folder)
+
+
+def _end(run: Run | Begun, asked: RunConfig, rows: TrainingRows) -> Fitted | Diverged:
+    """Write a trained head, and evaluate it."""
+    if isinstance(run, Begun):
+        folder = run.folder
+        if run.failed:
+            withdraw(folder)
+            return Diverged(seed=asked.trainer.seed, path=folder.path, error=run.failed)
+        draw_instances(rows, folder.path)
+        run = write_run(folder.path, asked, run.head, run.trained, rows.coverage)
+    evaluation = evaluate_run(run, rows.store, asked.splits.val)
+    for checkpoint in run.path.glob("checkpoint*.safetensors"):
+        checkpoint.unlink()
+    return Fitted(**vars(run), evaluation=evaluation)
 
 
 def withdraw(folder: RunFolder) -> None:

@@ -1,8 +1,9 @@
-"""The heads of a run: each standardised and trained to its end, its history written and drawn."""
+"""The heads of runs: each standardised and trained to its end, its history written and drawn."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import torch
 
@@ -12,7 +13,8 @@ from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
 from egofeat.heads.training.feed import as_features, channel_statistics
-from egofeat.heads.training.trainer import Examples, predict, train
+from egofeat.heads.training.replicas import DivergedError, Replica
+from egofeat.heads.training.trainer import Examples, predict, train_together
 from egofeat.pipelines.figures.runs import loss_curves
 from egofeat.pipelines.training.run import RunFolder
 from egofeat.pipelines.training.run_config import Training
@@ -22,80 +24,118 @@ from egofeat.store import PersonRows
 FIGURES_EVERY_S = 2.0
 """Seconds between lines of figures while a head trains, at least."""
 
+Tell = Callable[[Mapping[str, float]], None]
+"""Told the history record of each evaluation."""
+
+
+@dataclass
+class Begun:
+    """A run whose heads are in training, alone or beside those of other seeds."""
+
+    head: Head | AveragedHeads
+    """With fresh weights; then trained."""
+    config: TrainerConfig
+    folder: RunFolder
+    trained: list[Training] = field(default_factory=list)
+    """How that of each of its heads went."""
+    failed: DivergedError | None = None
+    """Why there is no more to come."""
+
 
 def fit_members(
-    head: Head | AveragedHeads,
+    runs: Sequence[Begun],
     examples: Sequence[Examples],
-    config: TrainerConfig,
-    folder: RunFolder,
-    on_epoch: Callable[[Mapping[str, float]], None],
+    on_epoch: Tell,
     shown_as: str | None = None,
-) -> list[Training]:
-    """Train a run's head, or each of several and then their weights if these are learnt.
+) -> None:
+    """Train the head of some runs, or each of several and then their weights if these are learnt.
 
     Args:
-        head: with fresh weights.
-        examples: what each head learns from: the same rows.
-        config: how.
-        folder: of the run.
+        runs: which differ by their seed alone.
+        examples: what each head of a run learns from: the same rows.
         on_epoch: told the history record of each evaluation.
         shown_as: what a bar and lines of figures call the head; None shows nothing.
     """
-    members = head.members
-    training = []
-    for number, (member, of_member) in enumerate(zip(members, examples, strict=True), start=1):
-        name = f"-{number}" if len(members) > 1 else ""
-        shown = shown_as and f"{shown_as} {number} of {len(members)}" if name else shown_as
-        training.append(fit_member(member, of_member, config, folder, name, on_epoch, shown))
-    if isinstance(head, WeightedHeads):
-        pairs = zip(members, examples, strict=True)
-        parts = [predict(member, of.features, of.train) for member, of in pairs]
-        head.fit(parts, examples[0].labels_of(examples[0].train, torch.device("cpu")))
-    return training
+    several = len(examples) > 1
+    for number, of_member in enumerate(examples, start=1):
+        shown = shown_as and f"{shown_as} {number} of {len(examples)}" if several else shown_as
+        left = [run for run in runs if not run.failed]
+        if left:
+            fit_member(left, number - 1, of_member, on_epoch, shown)
+    for run in runs:
+        if isinstance(run.head, WeightedHeads) and not run.failed:
+            pairs = zip(run.head.members, examples, strict=True)
+            parts = [predict(member, of.features, of.train) for member, of in pairs]
+            run.head.fit(parts, examples[0].labels_of(examples[0].train, torch.device("cpu")))
 
 
 def fit_member(
-    head: Head,
+    runs: Sequence[Begun],
+    number: int,
     examples: Examples,
-    config: TrainerConfig,
-    folder: RunFolder,
-    member: str,
-    on_epoch: Callable[[Mapping[str, float]], None],
+    on_epoch: Tell,
     shown_as: str | None = None,
-) -> Training:
-    """Train a run's head, or one of several, from where its checkpoint is; leave its history.
+) -> None:
+    """Train a head of each run from where its checkpoint is; leave its history.
 
-    A training of no epochs has none. The head ends with the weights of its best epoch; the
-    arguments are those of `fit_members`, and `member` is empty or which of several it is, as
-    `RunFolder` has it.
+    A training of no epochs has none. The heads end with the weights of their best epoch; the
+    arguments are those of `fit_members`, and `number` is which of several heads it is, from 0.
     """
-    if isinstance(head.standardise, Standardise):
+    heads = [run.head.members[number] for run in runs]
+    member = f"-{number + 1}" if len(runs[0].head.members) > 1 else ""
+    standardise(heads, examples)
+    config = runs[0].config
+    with ExitStack() as stack:
+        seen = [on_epoch] * len(runs)
+        if shown_as:
+            length = config.length * len(runs)
+            move = stack.enter_context(
+                console.progress(f"training {shown_as}", length, f"{config.unit}s")
+            )
+            names = [f"seed {run.config.seed}, " if len(runs) > 1 else "" for run in runs]
+            seen = watched(on_epoch, config, move, names)
+        replicas = []
+        for head, run, tell in zip(heads, runs, seen, strict=True):
+            history = run.folder.history(member)
+            forget(history)
+            checkpoint = run.folder.checkpoint(member)
+            replicas.append(Replica(head, run.config.seed, checkpoint, history, tell))
+        train_together(replicas, examples, config)
+    for run, replica in zip(runs, replicas, strict=True):
+        run.failed = replica.failed
+        if not run.failed:
+            said = f"seed {run.config.seed} " if len(runs) > 1 else ""
+            run.trained.append(ended(replica.progress, run, member, said if shown_as else None))
+
+
+def standardise(heads: Sequence[Head], examples: Examples) -> None:
+    """Give heads that standardise the figures of the training rows."""
+    if isinstance(heads[0].standardise, Standardise):
         features = examples.features
         if isinstance(features, PersonRows):  # nobody is all zeros
             features = features.alone
         mean, std = channel_statistics(as_features(features), examples.train)
-        head.standardise.mean.copy_(torch.from_numpy(mean))
-        head.standardise.std.copy_(torch.from_numpy(std))
-    history = folder.history(member)
-    forget(history)
-    with ExitStack() as stack:
-        seen = on_epoch
-        if shown_as:
-            bar = console.progress(f"training {shown_as}", config.length, f"{config.unit}s")
-            seen = watched(on_epoch, config, stack.enter_context(bar))
-        progress = train(
-            head,
-            examples,
-            config,
-            checkpoint=folder.checkpoint(member),
-            history=history,
-            on_epoch=seen,
-        )
-    if shown_as and (stopped := stopped_early(progress, config)):
-        console.note(stopped)
+        for head in heads:
+            assert isinstance(head.standardise, Standardise)
+            head.standardise.mean.copy_(torch.from_numpy(mean))
+            head.standardise.std.copy_(torch.from_numpy(std))
+
+
+def ended(progress: Progress, run: Begun, member: str, said: str | None) -> Training:
+    """Draw a training that has come to its end, and sum it up.
+
+    Args:
+        progress: of one head.
+        run: which is its.
+        member: which of several heads it is, as `RunFolder` has it.
+        said: begins the line that says whether patience ended it; None says nothing.
+    """
+    if said is not None and (stopped := stopped_early(progress, run.config)):
+        console.note(f"{said}{stopped}")
     if progress.history:
+        history = run.folder.history(member)
         remember(history)
-        loss_curves(history, folder.losses(member))
+        loss_curves(history, run.folder.losses(member))
     epochs = [0.0, *(record["epoch"] for record in progress.history)]
     return Training(
         best_epoch=epochs[progress.best_round],
@@ -105,24 +145,34 @@ def fit_member(
 
 
 def watched(
-    on_epoch: Callable[[Mapping[str, float]], None],
-    config: TrainerConfig,
-    move: Callable[[int], None],
-) -> Callable[[Mapping[str, float]], None]:
-    """Tell a bar how far each evaluation's record is from the one before, and say its figures."""
-    done, spoke = 0, -FIGURES_EVERY_S
+    on_epoch: Tell, config: TrainerConfig, move: Callable[[int], None], names: Sequence[str]
+) -> list[Tell]:
+    """Tell a bar how far each evaluation's record is from the one before, and say its figures.
 
-    def seen(record: Mapping[str, float]) -> None:
-        nonlocal done, spoke
-        on_epoch(record)
-        now = int(record[config.unit])
-        move(now - done)
-        done = now
-        if time.monotonic() - spoke >= FIGURES_EVERY_S:
-            console.note(f"{config.unit} {now}/{config.length}: {figures_of(record)}")
-            spoke = time.monotonic()
+    Args:
+        on_epoch: is told first.
+        config: of the trainings.
+        move: moves the bar.
+        names: what the line of figures of each training begins with.
+    """
+    spoke = -FIGURES_EVERY_S
 
-    return seen
+    def of_one(name: str) -> Tell:
+        done = 0
+
+        def seen(record: Mapping[str, float]) -> None:
+            nonlocal done, spoke
+            on_epoch(record)
+            now = int(record[config.unit])
+            move(now - done)
+            done = now
+            if time.monotonic() - spoke >= FIGURES_EVERY_S:
+                console.note(f"{name}{config.unit} {now}/{config.length}: {figures_of(record)}")
+                spoke = time.monotonic()
+
+        return seen
+
+    return [of_one(name) for name in names]
 
 
 def figures_of(record: Mapping[str, float]) -> str:

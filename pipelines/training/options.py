@@ -1,7 +1,7 @@
 """What a person can choose about training a head, and about a trained one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from egofeat.heads.training.recipes import trainer_config
 from egofeat.options import Device, Options, inherited, option
 from egofeat.pipelines.options import ChosenOut, Figures, Preset, StoreWeights, Tap, Top, Views
 
+MOST_SEEDS = 1000
 Places = Path | Sequence[Path]
 """One store, or several of one data set, which are joined by segment."""
 
@@ -102,6 +103,12 @@ class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
     """The head keeps the outputs of all classes; other splits stay whole."""
     out: Path | None = inherited("Write the run to this folder.", default_is="runs/DATASET-HEAD")
     """When that is another run's, with what is different: see `run_claim`."""
+    seeds: int = option(
+        "Train with so many seeds at once, from --seed on, on the same batches: a run each.",
+        default=1,
+        least=1,
+        most=MOST_SEEDS,
+    )
     trainer: TrainerConfig | None = None
     """None takes the preset's own, or the defaults."""
 
@@ -119,6 +126,22 @@ class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
                 "a published classifier reads features as they are: leave `normalize` out, or "
                 "`init`"
             )
+
+    def trainers(self) -> list[TrainerConfig]:
+        """How the head is trained with each seed, as each alone would be told."""
+        first = self.trainer or trainer_config(self.preset)
+        order = first.order_seed
+        seeds = range(first.seed, first.seed + self.seeds)
+        told = [first.data_seed if seed == first.seed else order for seed in seeds]
+        return [
+            replace(first, seed=seed, data_seed=of) for seed, of in zip(seeds, told, strict=True)
+        ]
+
+    def outs(self) -> list[Path | None]:
+        """The folder named for the run of each seed: of several, one in it for each."""
+        if self.out is None or self.seeds == 1:
+            return [self.out] * self.seeds
+        return [self.out / f"seed{trainer.seed}" for trainer in self.trainers()]
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

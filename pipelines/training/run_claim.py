@@ -81,8 +81,8 @@ def _differences(there: RunConfig, config: RunConfig) -> Iterator[str]:
     for words in (_named, _chosen):
         known, own = words(there), words(config)
         for name, word in own.items():
-            # The digest says what no other word has said of the features.
-            if word != known.get(name) and not (name == "digest" and told):
+            # These say what no other word has said.
+            if word != known.get(name) and not (name in ("digest", "data_seed") and told):
                 yield re.sub(r"[^\w.+-]+", "_", word)[:_LONGEST_WORD]
                 told = True
 

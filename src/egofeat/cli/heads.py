@@ -42,7 +42,10 @@ def fit_head(asked: FitConfig) -> Report:
     `egofeat fit-head HEAD --help` also lists the options of a head.
     """
     from egofeat.pipelines.training.fit import fit_head as fit
+    from egofeat.pipelines.training.seeds import fit_seeds
 
+    if asked.seeds > 1:
+        return fit_seeds(asked, shown=True)
     run = fit(asked, shown=True)
     found = run.evaluation.to_dict() | {"run": str(run.path), "parameters": run.parameters}
     said = f"{asked.head}, {run.parameters:,} parameters: {run.path}"

@@ -1,0 +1,184 @@
+"""Heads that are trained on the same batches: each has a seed, an optimiser and a progress."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from egofeat.errors import EgofeatError
+from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
+from egofeat.heads.config import TrainerConfig
+from egofeat.heads.gaze import taught
+from egofeat.heads.head import Head
+from egofeat.heads.measures.precision import autocast
+from egofeat.heads.training.history import History
+from egofeat.heads.training.losses import Criterion
+from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.training.sampling import dropout_seed
+
+
+class DivergedError(EgofeatError):
+    """The loss is no longer finite."""
+
+
+@dataclass
+class Replica:
+    """A head to be trained, alone or beside others; afterwards, how that went."""
+
+    head: Head
+    """With its fresh weights."""
+    seed: int
+    """Of dropout."""
+    checkpoint: Path | None = None
+    """File that holds the state after each evaluation; if it is there, training goes on from it."""
+    history: Path | None = None
+    """File that each evaluation's record is added to, where there is a checkpoint; None is the
+    checkpoint's name with the ending `.csv`."""
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None
+    """Told the history record of each evaluation, one an epoch unless iterations are counted."""
+    progress: Progress = field(default_factory=Progress)
+    failed: DivergedError | None = None
+    """Why it ended before its time; the others went on."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that all replicas learn from at once."""
+
+    features: Tensor
+    """`[B, *row_shape]` float32."""
+    labels: Mapping[str, Tensor]
+    """Target to `[B]`, or `[B,classes]`."""
+    points: Tensor | None
+    """Of gaze, `[B,T,3]`."""
+
+
+class Trainee:
+    """What a replica's training has in its hands."""
+
+    def __init__(self, replica: Replica, config: TrainerConfig, device: torch.device) -> None:
+        self.replica = replica
+        self.config = config
+        self.device = device
+        self.head = replica.head.to(device)
+        self.optimizer = make_optimizer(
+            config.optimizer,
+            self.head,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            l2=config.l2,
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
+        self._records: History | None = None
+        self._noise: list[Tensor] = []
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return self.replica.progress
+
+    def resume(self, per_epoch: int) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Args:
+            per_epoch: iterations of an epoch.
+
+        Raises:
+            EgofeatError: it is not this head's, or its history is not there.
+        """
+        path = self.replica.checkpoint
+        if path is None:
+            return
+        self._records = History(self.replica.history or path.with_suffix(".csv"), per_epoch)
+        if path.exists():
+            state = (self.head, self.optimizer, self.scaler)
+            self.replica.progress, extent = load_checkpoint(path, *state)
+            self.replica.progress.history = self._records.resume(extent)
+
+    def keep(self) -> None:
+        """Write the last record and the state after it, if there is a checkpoint; tell of it."""
+        record, path = self.progress.history[-1], self.replica.checkpoint
+        if path is not None and self._records is not None:
+            self._records.append(record)
+            state = (self.head, self.optimizer, self.scaler)
+            save_checkpoint(path, *state, self.progress, self._records.extent)
+        self.replica.on_epoch(record)
+
+    def finish(self) -> None:
+        """Take the weights of the best evaluation."""
+        if self.progress.best:
+            self.head.load_state_dict(self.progress.best)
+        self.head.eval()
+
+    def seed_noise(self) -> None:
+        """Begin the random numbers of the next part of the training."""
+        torch.manual_seed(dropout_seed(self.replica.seed, len(self.progress.history) + 1))
+        self._noise = self._drawn()
+
+    @contextmanager
+    def noise(self) -> Iterator[None]:
+        """Draw from this replica's random numbers, where others have drawn from theirs."""
+        torch.set_rng_state(self._noise[0])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._noise[1], self.device)
+        yield
+        self._noise = self._drawn()
+
+    def _drawn(self) -> list[Tensor]:
+        on_gpu = self.device.type == "cuda"
+        gpu = [torch.cuda.get_rng_state(self.device)] if on_gpu else []
+        return [torch.get_rng_state(), *gpu]
+
+    def step(self, batch: Batch, criterion: Criterion, rate: float) -> Tensor:
+        """Learn from a batch; returns the loss, a scalar."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(config.amp, self.device):
+            logits, divergence = taught(self.head, batch.features, batch.points, config.gaze_sigma)
+        loss = criterion(logits, batch.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        both = loss + config.gaze_weight * divergence
+        torch.autograd.backward(self.scaler.scale(both))
+        if config.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.head.parameters(), config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+
+class InTurn:
+    """Trainees that learn from a batch one after the other."""
+
+    def __init__(self, trainees: Sequence[Trainee]) -> None:
+        self._trainees = trainees
+
+    def train(self) -> None:
+        """Begin a part of the training, with the random numbers of each."""
+        for trainee in self._trainees:
+            trainee.head.train()
+            trainee.seed_noise()
+
+    def step(self, batch: Batch, criterion: Criterion, rates: Sequence[float]) -> Tensor:
+        """Learn from a batch at a rate each; returns the losses `[K]`."""
+        if len(self._trainees) == 1:  # its random numbers are torch's own
+            return self._trainees[0].step(batch, criterion, rates[0])[None]
+        losses = []
+        for trainee, rate in zip(self._trainees, rates, strict=True):
+            with trainee.noise():
+                losses.append(trainee.step(batch, criterion, rate))
+        return torch.stack(losses)
+
+    def eval(self) -> None:
+        """End a part of the training."""
+        for trainee in self._trainees:
+            trainee.head.eval()
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        """Target to `[B,K,classes]`."""
+        each = [trainee.head(features) for trainee in self._trainees]
+        return {t: torch.stack([logits[t] for logits in each], dim=1) for t in each[0]}
