@@ -74,3 +74,26 @@ class HeadBench(Preset, _Report, Device, panel="Heads"):
         least=1,
     )
     preset: str | None = inherited("Build convlstm by this preset, such as seed-strided.")
+
+
+class StorageBench(Weights, _Report, Device, panel="Storage"):
+    """Everything that a person can choose about the storage study."""
+
+    segments: tuple[int, ...] = option(
+        "Write and load these many segments of 20 frames, separated by commas.",
+        default=(2, 4, 8),
+        least=1,
+    )
+    film: Path | None = option(
+        "Take the segments from this video.",
+        default=None,
+        flag="--video",
+        default_is="a drawn one",
+    )
+    compress: str = option(
+        "Compress with this, beside files that are not.", default="gzip", choices=("gzip", "lzf")
+    )
+    weights: str = inherited(
+        "Make features with these weights of mobilenetv2: random, default, or a file.",
+        default="random",
+    )

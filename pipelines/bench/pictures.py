@@ -1,4 +1,4 @@
-"""Pictures of the benchmarks: accuracy against cost, and heads over the sequence's length.
+"""Pictures of the benchmarks: accuracy against cost, heads over length, storage over segments.
 
 Every function writes one PNG and returns its path; folders above it are made.
 """
@@ -140,4 +140,38 @@ def heads_over_length(
         axes.legend(fontsize=8, frameon=False, loc="upper left")
     seen = f"vectors of 1280 (lstm), maps of 1280×8×8 ({of_maps})"
     style.note(figure, f"inference of one segment; {seen}")
+    return style.save(figure, out)
+
+
+def storage_over_segments(
+    curves: Mapping[str, Sequence[tuple[int, int, int, float]]], out: Path
+) -> Path:
+    """Draw disk, memory and time to load over the number of segments, a panel each.
+
+    Args:
+        curves: kind to (segments, bytes on disk, bytes in memory, milliseconds), of one or more
+            numbers of segments.
+        out: PNG to write.
+    """
+    figure = style.figure(12.6, 4.6)
+    panels = (("disk", "MB"), ("memory", "MB"), ("time to load", "ms"))
+    colours = {kind.split(",")[0]: None for kind in curves}
+    for place, (title, unit) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, 3, place)
+        style.style(axes, title, "segments of 20 frames", unit)
+        axes.set_yscale("log")
+        for kind, curve in curves.items():
+            number = list(colours).index(kind.split(",")[0])
+            axes.plot(
+                [point[0] for point in curve],
+                [point[place] / (1e6 if unit == "MB" else 1) for point in curve],
+                color=style.COLOURS[number % len(style.COLOURS)],
+                marker=_MARKERS[number % len(_MARKERS)],
+                linestyle="--" if "," in kind else "-",
+                markersize=4.5,
+                label=kind if place == 1 else None,
+            )
+        axes.set_xlim(0, None)
+        style.few_ticks(axes.yaxis, lambda value: f"{value:g}")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return style.save(figure, out)

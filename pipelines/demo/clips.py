@@ -157,7 +157,7 @@ def draw_demo(
     videos.mkdir(parents=True, exist_ok=True)
 
     def draw(session: Session) -> None:
-        replace_file(videos / session.video, _encoded(session))
+        replace_file(videos / session.video, encoded(session))
 
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(draw, sessions):
@@ -177,7 +177,8 @@ def _table(sessions: list[Session]) -> str:
     return text.getvalue()
 
 
-def _encoded(session: Session) -> bytes:
+def encoded(session: Session) -> bytes:
+    """The film of a session, an MP4 file."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         # One thread gives the same bytes everywhere; two videos are drawn at a time.

@@ -21,6 +21,7 @@ LITTLE = {
     "fit-head": ["--epochs=1"],
     "sweep": ["--set=epochs=1"],
     "bench heads": ["--lengths=5", "--outputs=50", "--seconds=0"],
+    "bench storage": ["--segments=1", "--seconds=0"],
     "visualize kernels": ["--weights=random"],
     "visualize maps": ["--weights=random"],
     "visualize activation-maximisation": ["--weights=random", "--steps=1"],

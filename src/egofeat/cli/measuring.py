@@ -1,9 +1,9 @@
-"""The practical analysis: `bench backbones` and `bench heads`."""
+"""The practical analysis: `bench backbones`, `bench heads`, `bench storage`."""
 
 import typer
 
 from egofeat.cli.command import Report, app, command
-from egofeat.pipelines.bench.options import BackboneBench, HeadBench
+from egofeat.pipelines.bench.options import BackboneBench, HeadBench, StorageBench
 
 bench = typer.Typer(
     help="Measure what backbones and heads cost on this machine.",
@@ -38,3 +38,14 @@ def heads(asked: HeadBench) -> Report:
     from egofeat.pipelines.bench.heads import bench_heads
 
     return bench_heads(asked)
+
+
+@command("storage", on=bench)
+def storage(asked: StorageBench) -> Report:
+    """Measure disk, memory and load time of frames and features, compressed or not.
+
+    Writes `storage.csv`, `storage.json` and `storage.png`.
+    """
+    from egofeat.pipelines.bench.storage import bench_storage
+
+    return bench_storage(asked)
