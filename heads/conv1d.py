@@ -108,7 +108,7 @@ class SeedConv1dHead(Head):
     """ConvNet1D as the seed built it: no padding, 20 steps to 4 to 1, then flattened.
 
     The last convolution spans all steps that the blocks leave: 4 of four blocks, and the whole
-    segment of none, which is the seed's one wide level.
+    segment of none, which is the seed's one wide level. `tanh` bounds what it gives.
 
     Raises:
         RequestError: the segments are not of 20 frames, or the blocks leave none of them.
@@ -123,6 +123,7 @@ class SeedConv1dHead(Head):
         width: Count = 100,
         blocks: Blocks = 4,
         kernel: Count = 3,
+        tanh: bool = False,
         dropout: Rate = 0.5,
     ) -> None:
         left = SEED_FRAMES - 2 * blocks * (kernel - 1)
@@ -139,7 +140,8 @@ class SeedConv1dHead(Head):
                 nn.LeakyReLU(0.01),
             ]
             incoming = filters
-        layers += [StepConv(incoming, width, left), StepNorm(width), nn.LeakyReLU(0.01)]
+        layers += [StepConv(incoming, width, left), *([nn.Tanh()] if tanh else [])]
+        layers += [StepNorm(width), nn.LeakyReLU(0.01)]
         self.tower = nn.Sequential(*layers)
 
     def embed(self, features: Tensor) -> Tensor:

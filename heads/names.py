@@ -54,13 +54,20 @@ PRESETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
             {"filters": 8, "kernel": 4, "stride": 4, "pool": "max"},
         ),
     },
+    "seed-flow": {
+        "flow_attention": (
+            "egofeat.heads.flow_attention:SeedFlowAttentionHead",
+            {"width": 128, "tanh": True, "weights": "curved"},
+        ),
+    },
     "stam-egtea": {"stam": ("egofeat.heads.stam:StamHead", {})},
     "stam-egtea-ranger": {"stam": ("egofeat.heads.stam:StamHead", {})},
     "stam-egtea-expanded": {"stam": ("egofeat.heads.stam:StamHead", {"depth": 2})},
     "ava": {"roi": ("egofeat.heads.roi:RoiHead", {})},
 }
 """Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions,
-`seed-strided` the ConvLSTM that its text describes and its tables do not have.
+`seed-strided` the ConvLSTM that its text describes and its tables do not have,
+`seed-flow` the network behind flow as attention in the code beside it.
 
 How the presets train is in `egofeat.heads.training.recipes`; the `stam-egtea` ones differ in that,
 but that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's

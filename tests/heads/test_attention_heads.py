@@ -6,7 +6,7 @@ import torch
 
 from egofeat.errors import RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, train
-from egofeat.heads.flow_attention import flow_weights
+from egofeat.heads.flow_attention import curved_weights, flow_weights
 from egofeat.heads.fusion import (
     AveragedHeads,
     Concatenated,
@@ -14,6 +14,7 @@ from egofeat.heads.fusion import (
     concatenate,
     concatenated_shape,
 )
+from egofeat.heads.head import Standardise
 
 
 def accuracy(head, examples, target):
@@ -76,6 +77,32 @@ def test_flow_weighs_places_from_a_half_to_one():
     ]
     assert torch.allclose(flow_weights(3 * grid + 7), flow_weights(grid))
     assert (flow_weights(torch.ones(2, 3, 4, 4)) == 0.5).all()
+
+
+def test_a_curve_takes_a_pixel_for_still_and_five_for_the_most():
+    motion = torch.tensor([0.0, 0.1, 1.0, 1.8, 2.0, 2.4, 5.0, 60.0])
+    parts = (motion / 800**0.5).double().clamp(max=1)
+    bent = ((-0.006 / (parts**2 + 1e-5)).exp() + parts**0.3) / 2
+    weights = curved_weights(motion.view(1, 1, 1, -1)).flatten()
+    assert torch.allclose(weights, (bent + bent).clamp(0.5, 1).float())
+    assert weights[:3].tolist() == [0.5, 0.5, 0.5]
+    assert 0.5 < weights[3] < weights[4] < weights[5] < 1
+    assert weights[6:].tolist() == [1, 1]
+
+
+def test_a_curve_sees_pixels_however_features_are_standardised():
+    torch.manual_seed(0)
+    options = {"weights": "curved"}
+    head = build_head("flow_attention", (3, 5, 4, 4), {"v": 2}, **options).eval()
+    features = 4 * torch.rand(2, 3, 5, 4, 4)
+    before = head.prepare(features)
+    head.standardise = Standardise(5)
+    head.standardise.std.copy_(torch.tensor([1.0, 1, 1, 1, 9]))
+    head.standardise.mean.copy_(torch.tensor([0.0, 0, 0, 0, 2]))
+    assert torch.equal(head.prepare(features), before)
+    expected = features[:, :, :-1] * curved_weights(features[:, :, -1])[:, :, None]
+    assert torch.equal(before, expected)
+    assert torch.equal(head.prepare(features.unflatten(1, (1, 3))), before)
 
 
 @pytest.mark.parametrize(("preset", "steps"), [(None, 3), ("seed", 20)])

@@ -31,6 +31,9 @@ VERBS, BOTH = {"verb": 13}, {"verb": 97, "noun": 300}
         ("convlstm", (20, 1280, 8, 8), VERBS, "seed-strided", {}, 659_621),
         # 4,256,200 of the cell, the report's 4.2 M.
         ("convlstm", (20, 1280, 8, 8), VERBS, "seed-strided", {"filters": 50}, 4_256_963),
+        ("flow_attention", (20, 1281, 8, 8), BOTH, "seed", {}, 399_309),
+        ("flow_attention", (20, 1281, 8, 8), BOTH, "seed-flow", {}, 417_677),
+        ("flow_attention", (20, 1281, 8, 8), {"verb": 13, "noun": 21}, "seed-flow", {}, 370_850),
         # One wide level: 100·(20·1280 + 1), 2·100 of its norm, 397·(100 + 1).
         ("conv1d", (20, 1280), BOTH, "seed", {"blocks": 0}, 2_600_397),
         # Two blocks of kernel 4 take 12 steps and leave 8: 10·(4·1280 + 1) + 3·10·(4·10 + 1),
@@ -159,6 +162,8 @@ STRIDED = {"kernel": 4, "stride": 4, "pool": "max"}
         ("conv1d", None, {"blocks": 0}),
         ("conv1d", "seed", {"blocks": 0}),
         ("conv1d", "seed", {"blocks": 1, "kernel": 6}),
+        ("flow_attention", "seed-flow", {}),
+        ("flow_attention", None, {"weights": "curved", "kernel": 2}),
         *(("stam", None, {"between": name, "depth": 2}) for name in BETWEEN),
     ],
 )
