@@ -32,11 +32,10 @@ import numpy as np
 from ratios import machine, options
 
 from egofeat.extract import shards, stretches
-from egofeat.extract.decoding import Pass, passes_over
 from egofeat.extract.shards import cut, part, shards_in
 from egofeat.extract.stretches import Wanted, divide
 from egofeat.extract.threads import Openings
-from egofeat.extract.units import Unit, all_units
+from egofeat.extract.units import Pass, Unit, all_units, passes_over
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe import Uniform

@@ -13,16 +13,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from made import films
 from ratios import machine, options, seconds
 
-from egofeat.extract.batches import Batches
-from egofeat.extract.decoding import Lane, Pass, Pixels, decode, decode_all, passes_over
+from egofeat.extract.assembly import Claim
+from egofeat.extract.batches.running import Batches
+from egofeat.extract.decoding import Lane, Pixels, decode, decode_all
 from egofeat.extract.extractor import WAITING_FRAMES
 from egofeat.extract.task import Task
 from egofeat.extract.threads import decoding_threads
-from egofeat.extract.units import all_units
+from egofeat.extract.units import Pass, all_units, passes_over
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job
@@ -50,10 +50,13 @@ def main() -> None:
             fresh = replace(config, out=root / f"features{len(loop)}")
             loop.append(run(fresh, dataset).seconds)
 
+        task = Task(backbone=job.backbone, recipe=job.recipe, sink=Memory("gap"))
+
         def decoding() -> None:
             with decode_all(
                 units,
                 lanes,
+                [Batches(task, lambda _: []).filling],
                 decoder=config.decoder,
                 workers=decoding_threads(),
                 waiting_frames=WAITING_FRAMES,
@@ -62,12 +65,11 @@ def main() -> None:
                 for _ in events:
                     pass
 
-        task = Task(backbone=job.backbone, recipe=job.recipe, sink=Memory("gap"))
-
         def network() -> None:
-            batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
+            batches = Batches(task, lambda keys: [Claim([]) for _ in keys])
             for frame in frames:
-                list(batches.add((frame.video, frame.view), frame.frames_FKHWC))
+                for batch in batches.filling.place((frame.video, frame.view), frame.frames):
+                    list(batches.run(batch))
             list(batches.finish())
 
         variants = {"extraction": extraction, "decoding": decoding, "network": network}

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,11 +25,13 @@ import numpy as np
 import torch
 from ratios import machine, options
 
-from egofeat.device import choose_device, is_out_of_memory
+from egofeat.device import Room, choose_device, is_out_of_memory
 from egofeat.errors import RequestError
+from egofeat.extract.assembly import Features
 from egofeat.extract.backbones import Backbone, load
 from egofeat.extract.backbones.precision import DTYPES
-from egofeat.extract.batches import Batches
+from egofeat.extract.batches.filling import Filling
+from egofeat.extract.batches.running import Batches
 from egofeat.extract.decoding import Lane, decode_all
 from egofeat.extract.persons import load as load_detector
 from egofeat.extract.task import Task
@@ -217,12 +219,18 @@ def _through(task: Task, batches: int) -> dict[int, dict[str, Any]]:
     plan, side = task.recipe.plan, task.recipe.transform.crop
     shape = (plan.view_frames, 1, side, side, 3)
     pool = [np.random.default_rng(k).integers(0, 255, shape, np.uint8) for k in range(16)]
-    loop = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
-    found: dict[int, dict[str, Any]] = {}
+    of_keys: Any = list  # a view is claimed by its key
+    loop, found = Batches(task, of_keys), dict[int, dict[str, Any]]()
+
+    def keep(ready: Iterable[tuple[Any, Features]]) -> None:
+        for keys, features in ready:
+            for row, (_, (number,)) in enumerate(keys):
+                found[number] = {tap: values[row] for tap, values in features.items()}
+
     for number in range(batches * task.views_a_batch):
-        for (_, view), features in loop.add(("v", (number,)), pool[number % len(pool)]):
-            found[view[0]] = features
-    found |= {view[0]: features for (_, view), features in loop.finish()}
+        for batch in loop.filling.place(("v", (number,)), [*pool[number % len(pool)]]):
+            keep(loop.run(batch))
+    keep(loop.finish())
     return found
 
 
@@ -255,9 +263,16 @@ def extraction(bench: Bench) -> Answers:
             job = plan_job(config, dataset)
             lanes = [Lane(job.recipe.plan, job.recipe.transform)]
             units = all_units(dataset.segments, [job.segment_bytes], dataset.media)
+            fillings = [Filling(Room(bench.device, 256), pinned=bench.device.type == "cuda")]
             threads, began = decoding_threads(), time.perf_counter()
             with decode_all(
-                units, lanes, decoder="pyav", workers=threads, waiting_frames=512, turns=False
+                units,
+                lanes,
+                fillings,
+                decoder="pyav",
+                workers=threads,
+                waiting_frames=512,
+                turns=False,
             ) as events:
                 for _ in events:
                     pass

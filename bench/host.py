@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ratios import machine, options
 from torch import Tensor
 
-from egofeat.extract import batches
+from egofeat.extract.batches import running
 from egofeat.extract.extractor import extract
 from egofeat.extract.task import Task
 from egofeat.extract.units import all_units
@@ -98,7 +98,7 @@ def main() -> None:
     asked = options(__doc__, segments=400, size=256, batch=256, repeats=3)
     torch.set_num_threads(1)
     # What a GPU does itself, and the network's.
-    setattr(batches, "normalise", lambda transform, frames: frames)  # noqa: B010
+    setattr(running, "normalise", lambda transform, frames: frames)  # noqa: B010
     print(machine())
     print(f"µs a view of {asked.size} pixels: launching thread, decoding thread")
     plans: dict[str, Plan] = {"frame": Uniform(20), "clip of 32": Clips(1, 32, 2, 30.0)}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from egofeat.boxes import Boxes
 from egofeat.console import Advance
 from egofeat.errors import MediaError
+from egofeat.extract.batches.filling import ViewKey
 from egofeat.extract.decoding import Stamp
 from egofeat.extract.lost_windows import LostWindows
 from egofeat.extract.rooms import Room, room
@@ -25,8 +26,8 @@ from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 
 Features = dict[str, NDArray[np.float32]]
-"""Tap name to one view's features, `[crops, …]`; of persons `[boxes, …]`, those of all rows that
-want the view."""
+"""Tap name to the features of a batch, `[views × crops, …]`; of persons `[boxes, …]`, view by view
+those of all rows that want it."""
 
 
 @dataclass(eq=False)
@@ -36,17 +37,37 @@ class _Row:
     segment: Segment
     plan: FramePlan
     stamp: Stamp
-    places: dict[View, list[int]]
-    """View to its places in the row."""
+    views: int
+    """Different ones."""
     missing: int
-    """Different views that have not come yet."""
+    """Of them, those that have not come yet."""
     boxes: Boxes | None
     """Of a plan by boxes: those of this segment, which are its rows."""
     taps: dict[str, Room] = field(default_factory=dict)
     """Tap name to `[views, crops, …]`, as it is stored."""
     lost: LostWindows = field(default_factory=LostWindows)
-    told: float = 0.0
-    """How much of this segment was told to be done."""
+
+    @property
+    def done(self) -> float:
+        """How much of it has come."""
+        return 1 - self.missing / self.views
+
+
+Place = tuple[_Row, list[int]]
+"""A row that wants a view, and where in it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who is given a view's features: those who want it when it is handed to the network."""
+
+    places: list[Place]
+
+    @property
+    def boxes(self) -> NDArray[np.float32]:
+        """Of all rows, `[n, 4]`, one row's after the other's."""
+        corners = [row.boxes.corners for row, _ in self.places if row.boxes is not None]
+        return np.concatenate([np.empty((0, 4), np.float32), *corners])
 
 
 @dataclass
@@ -83,6 +104,7 @@ class Assembly:
         progress: Advance,
     ) -> None:
         self._dtype = np.dtype(dtype)
+        self._most = float(np.finfo(self._dtype).max)
         self._flat = flat
         self._boxes = boxes
         self._scratch = scratch
@@ -95,8 +117,12 @@ class Assembly:
         self._open: dict[str, _OpenShard] = {}
         self._rows: dict[str, _Row] = {}
         """Segment id to its row, while views are missing."""
-        self._wanting: dict[tuple[str, View], list[_Row]] = {}
-        """Video and view to the rows that want it."""
+        self._wanting: dict[ViewKey, list[Place]] = {}
+        """A view to who wants it, until it is claimed."""
+        self._told = 0.0
+        """Segments that came to be done and of which `progress` was not told yet."""
+        self._windows = 0
+        """The same of windows."""
         self.completed = 0
 
     def expect(self, shard: Shard) -> None:
@@ -109,46 +135,55 @@ class Assembly:
         for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)
         boxes = None if self._boxes is None else self._boxes[segment.id]
-        row = _Row(segment, plan, stamp, places, missing=len(places), boxes=boxes)
+        row = _Row(segment, plan, stamp, len(places), len(places), boxes)
         self._rows[segment.id] = row
-        for view in places:
-            self._wanting.setdefault((segment.video, view), []).append(row)
+        for view, of_view in places.items():
+            self._wanting.setdefault((segment.video, view), []).append((row, of_view))
 
-    def boxes_in(self, video: str, view: View) -> NDArray[np.float32]:
-        """Boxes of every segment that wants a view, `[n, 4]`, one segment's after the other's."""
-        rows = self._wanting.get((video, view), ())
-        corners = [row.boxes.corners for row in rows if row.boxes is not None]
-        return np.concatenate([np.empty((0, 4), np.float32), *corners])
+    def claim(self, keys: Iterable[ViewKey]) -> list[Claim]:
+        """Hand views to the network, which nobody can want any more."""
+        return [Claim(self._wanting.pop(key, [])) for key in keys]
 
-    def add(self, video: str, view: View, features: Features) -> None:
-        """Take the features of one view, for every segment that wants it."""
-        if (video, view) in self._wanting and (reason := self._unstorable(features)):
-            self.lose(video, [view], reason)
-        first = 0
-        for row in self._wanting.pop((video, view), ()):
-            own = slice(None)
-            if row.boxes is not None:
-                own = slice(first, first + len(row.boxes))
-                first = own.stop
-            for tap, of_view in features.items():
-                values = of_view[own]
-                if tap not in row.taps:
-                    shape = (len(row.plan.indices), *values.shape)
-                    row.taps[tap] = room(shape, self._dtype, self._scratch)
-                row.taps[tap].put(row.places[view], values)
-            self._go_on(row, view)
+    def add(self, claims: Sequence[Claim], features: Features) -> None:
+        """Take the features of a batch of claimed views, for every segment that wanted them."""
+        sound = self._unstorable(features) is None
+        crops = 0 if self._boxes is not None else len(next(iter(features.values()))) // len(claims)
+        stop = 0
+        for claim in claims:
+            first, stop = stop, stop + crops
+            for place in claim.places:
+                if (boxes := place[0].boxes) is not None:
+                    first, stop = stop, stop + len(boxes)
+                of_view = {tap: values[first:stop] for tap, values in features.items()}
+                if not sound and (reason := self._unstorable(of_view)):
+                    self._lose([place], reason)
+                elif self._is_missing(place[0]):
+                    self._put(place, of_view)
+        self._tell()
+
+    def _put(self, place: Place, of_view: Features) -> None:
+        row, places = place
+        for tap, values in of_view.items():
+            if tap not in row.taps:
+                shape = (len(row.plan.indices), *values.shape)
+                row.taps[tap] = room(shape, self._dtype, self._scratch)
+            row.taps[tap].put(places, values)
+        self._go_on(place)
 
     def lose(self, video: str, views: Iterable[View], reason: str) -> None:
         """Give views up: of windows these alone, else the segments that want them."""
         for view in views:
-            rows = self._wanting.get((video, view), [])
-            if not self._of_windows:
-                self.fail([row.segment for row in rows], reason)
-                continue
-            self._wanting.pop((video, view), None)
-            for row in rows:
-                row.lost.add(row.places[view], reason)
-                self._go_on(row, view)
+            self._lose(self._wanting.pop((video, view), []), reason)
+        self._tell()
+
+    def _lose(self, places: Sequence[Place], reason: str) -> None:
+        missing = [place for place in places if self._is_missing(place[0])]
+        if not self._of_windows:
+            self.fail([row.segment for row, _ in missing], reason)
+            return
+        for row, of_view in missing:
+            row.lost.add(of_view, reason)
+            self._go_on((row, of_view))
 
     def fail(self, segments: Sequence[Segment], reason: str, cause: str = MediaError.cause) -> None:
         """Give segments up: record why, and let their shards be published without them.
@@ -162,12 +197,13 @@ class Assembly:
                 self.completed -= 1
             elif row := self._rows.pop(segment.id, None):
                 self._let_go(row)
-                self._progress(-row.told)
+                self._told -= row.done
         for segment in given_up:  # none of them is among the rows any more
             opened = self._opened(segment)
             if segment.id in opened.missing:
-                self._progress(1)
+                self._told += 1
                 self._settle(opened, segment)
+        self._tell()
 
     def publish_whole(self) -> None:
         """Publish what is complete of shards that are not, so that it need not be made again.
@@ -182,12 +218,12 @@ class Assembly:
                 with suppress(Exception):
                     self._publish(part, _shard_rows(opened, self._flat))
 
-    def _go_on(self, row: _Row, view: View) -> None:
+    def _go_on(self, place: Place) -> None:
         """A view of a row has come or is lost."""
+        row, places = place
         row.missing -= 1
-        share = 1 / len(row.places)
-        row.told += share
-        self._progress(share, len(row.places[view]) if self._of_windows else 0)
+        self._told += 1 / row.views
+        self._windows += len(places) if self._of_windows else 0
         if row.missing:
             return
         if reason := row.lost.reason_of_all(len(row.plan.indices)):
@@ -203,20 +239,30 @@ class Assembly:
         opened.rows[row.segment.id] = row
         self._settle(opened, row.segment)
 
+    def _tell(self) -> None:
+        if self._told or self._windows:
+            told, windows = self._told, self._windows
+            self._told, self._windows = 0.0, 0
+            self._progress(told, windows)
+
+    def _is_missing(self, row: _Row) -> bool:
+        """Whether it has neither come nor failed."""
+        return self._rows.get(row.segment.id) is row
+
     def _let_go(self, row: _Row) -> None:
-        for view in row.places:
-            wanting = self._wanting.get((row.segment.video, view), [])
-            if row in wanting:
-                wanting.remove(row)
-            if not wanting:
-                self._wanting.pop((row.segment.video, view), None)
+        for view in set(row.plan.views):
+            key = (row.segment.video, view)
+            wanting = [place for place in self._wanting.pop(key, []) if place[0] is not row]
+            if wanting:
+                self._wanting[key] = wanting
 
     def _unstorable(self, features: Features) -> str | None:
         for tap, values in features.items():
-            largest = float(np.abs(values).max())
+            # The largest of what is not a number is none either.
+            largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
             if not np.isfinite(largest):
                 return f"the backbone gave a value at tap {tap} that is not a finite number"
-            if largest > float(np.finfo(self._dtype).max):
+            if largest > self._most:
                 return (
                     f"tap {tap} reaches {largest:.6g}, more than float16 holds: use `dtype` float32"
                 )
@@ -224,8 +270,9 @@ class Assembly:
 
     def _opened(self, segment: Segment) -> _OpenShard:
         shard = self._shard_of[segment.id]
-        ids = {one.id for one in shard.segments}
-        return self._open.setdefault(shard.name, _OpenShard(shard, ids))
+        if shard.name not in self._open:
+            self._open[shard.name] = _OpenShard(shard, {one.id for one in shard.segments})
+        return self._open[shard.name]
 
     def _settle(self, opened: _OpenShard, segment: Segment) -> None:
         opened.missing.discard(segment.id)

@@ -1,15 +1,14 @@
 """Videos to prepared views, by several threads, each with one stretch of a video at a time.
 
 One pass over a video serves all its segments and every network that wants it: a frame is
-decoded once, resized once for all that want it alike, and a view is sent once. A long video is
-divided into stretches that threads decode side by side, each from the key frame before it. What
-cannot be read becomes a `Failed` for exactly the segments that needed it, or a `Lost` for the
-windows, and the rest goes on.
+decoded once, resized once for all that want it alike, and a view is written once, into the batch
+that it belongs to. A long video is divided into stretches that threads decode side by side, each
+from the key frame before it. What cannot be read becomes a `Failed` for exactly the segments that
+needed it, or a `Lost` for the windows, and the rest goes on.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, UnreadableMediaError
+from egofeat.extract.batches.filling import Batch, Filling, Frames
 from egofeat.extract.flow import on_cpu
 from egofeat.extract.stretches import Planned, Wanted, divide
 from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import prepare
-from egofeat.extract.units import Unit
+from egofeat.extract.units import Pass, Unit, passes_over
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.extract.video.files import stamp_of
 from egofeat.extract.views import ViewBuilder
-from egofeat.recipe import Plan, Transform, View, Windows
+from egofeat.recipe import FramePlan, Plan, Transform, View, Windows
 from egofeat.segments import Media, Segment
 
 
@@ -35,21 +35,6 @@ class Lane:
 
     plan: Plan
     transform: Transform
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One decode of one video, for all its wanted segments of a unit."""
-
-    unit: Unit
-    video: str
-    segments: tuple[tuple[Segment, ...], ...]
-    """`[lanes]` segments that each lane wants."""
-
-    @property
-    def media(self) -> Media | FrameSource:
-        """Where it is; or opened already, for many passes: then it stays open."""
-        return self.unit.media[self.video]
 
 
 Stamp = tuple[int, int, int, int]
@@ -88,12 +73,20 @@ class Opened:
 
 @dataclass(frozen=True)
 class Pixels:
-    """One prepared view, `[frames, crops, size, size, channels]`: uint8, or float32 of motion."""
+    """One prepared view."""
 
     lane: int
     video: str
     view: View
-    frames_FKHWC: NDArray[np.generic]
+    frames: Frames
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A batch of which every view is there."""
+
+    lane: int
+    batch: Batch
 
 
 @dataclass(frozen=True)
@@ -126,7 +119,10 @@ class Decoded:
     """`[lanes]` frames that each took of them."""
 
 
-Event = Begun | Opened | Pixels | Failed | Lost | Decoded
+Read = Begun | Opened | Pixels | Failed | Lost | Decoded
+"""What comes of a video."""
+Event = Begun | Opened | Filled | Failed | Lost | Decoded
+"""What comes of many."""
 
 
 def decode(
@@ -134,7 +130,7 @@ def decode(
     lanes: Sequence[Lane],
     decoder: str,
     further: Callable[[Sequence[Stretch]], object],
-) -> Iterator[Event]:
+) -> Iterator[Read]:
     """Read one video: its plans and its first stretch; or another stretch.
 
     Args:
@@ -171,7 +167,7 @@ def decode(
 
 def _decode_stretch(
     stretch: Stretch, source: FrameSource, lanes: Sequence[Lane], failed: Sequence[Failed] = ()
-) -> Iterator[Event]:
+) -> Iterator[Read]:
     """Each wanted view once, in order of its last frame.
 
     A frame that is damaged costs who wants it. Where the disk fails or the file changes while it is
@@ -268,12 +264,24 @@ class _LaneUnderWay:
         self.builder = ViewBuilder(wanted.views)
 
     def add(
-        self, index: int, frame_KHWC: NDArray[np.uint8]
-    ) -> Iterator[tuple[View, NDArray[np.generic]]]:
+        self, video: str, index: int, frame_KHWC: NDArray[np.uint8]
+    ) -> Iterator[Pixels | Failed | Lost]:
         """Take the next prepared frame; yields views that are whole, or their motion."""
         self.decoded += 1
-        for view, frames_FKHWC in self.builder.add(index, frame_KHWC):
-            yield view, self._move(view, frames_FKHWC) if self._move else frames_FKHWC
+        for view, frames in self.builder.add(index, frame_KHWC):
+            if any(frame.shape != frame_KHWC.shape for frame in frames):
+                yield from self._unlike(video, view)
+            elif self._move:
+                yield Pixels(self.number, video, view, [*self._move(view, np.stack(frames))])
+            else:
+                yield Pixels(self.number, video, view, frames)
+
+    def _unlike(self, video: str, view: View) -> Iterator[Failed | Lost]:
+        reason = f"{video} changes its frame size between frames {min(view)} and {max(view)}"
+        if self._windows:
+            yield Lost(self.number, video, (view,), reason)
+        else:
+            yield from self._fail(lambda plan: view in plan.views, reason)
 
     def give_up(self, video: str, index: int, error: MediaError) -> Iterator[Failed | Lost]:
         """Let go of the segments, or of the windows, that want a frame which cannot be read."""
@@ -282,19 +290,24 @@ class _LaneUnderWay:
                 self.builder.give_up(views)
                 yield Lost(self.number, video, tuple(views), str(error))
             return
+        yield from self._fail(lambda plan: index in plan.indices, str(error), error.cause)
+
+    def _fail(
+        self, lacks: Callable[[FramePlan], bool], reason: str, cause: str = MediaError.cause
+    ) -> Iterator[Failed]:
+        """Let go of segments, and of the views that nobody else wants."""
         lost: list[Planned] = []
         kept: list[Planned] = []
         for segment, plan in self._wanting:
-            (lost if index in plan.indices else kept).append((segment, plan))
+            (lost if lacks(plan) else kept).append((segment, plan))
         self._wanting = kept
         still = {view for _, plan in kept for view in plan.views}
         self.builder.give_up(v for _, plan in lost for v in plan.views if v not in still)
         if lost:
-            segments = tuple(segment for segment, _ in lost)
-            yield Failed(self.number, segments, str(error), error.cause)
+            yield Failed(self.number, tuple(segment for segment, _ in lost), reason, cause)
 
 
-def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> Iterator[Event]:
+def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> Iterator[Read]:
     """Views of one video as they become whole; raises what is not the fault of one frame."""
     reached = -1
     decoded = 0
@@ -322,7 +335,7 @@ def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> It
 
 def _prepared(
     video: str, index: int, frame_HWC: NDArray[np.uint8], lanes: Sequence[_LaneUnderWay]
-) -> Iterator[Pixels]:
+) -> Iterator[Pixels | Failed | Lost]:
     """Prepare a frame once for all lanes that want it alike."""
     shared: dict[object, NDArray[np.uint8]] = {}
     for lane in lanes:
@@ -330,14 +343,14 @@ def _prepared(
             pixels = lane.transform.pixels
             if pixels not in shared:
                 shared[pixels] = prepare(lane.transform, frame_HWC)
-            for view, frames in lane.add(index, shared[pixels]):
-                yield Pixels(lane.number, video, view, frames)
+            yield from lane.add(video, index, shared[pixels])
 
 
 @contextmanager
 def decode_all(
     units: Iterable[Unit],
     lanes: Sequence[Lane],
+    fillings: Sequence[Filling],
     *,
     decoder: str,
     workers: int,
@@ -347,36 +360,43 @@ def decode_all(
     """Decode many units in `workers` threads; events of one stretch stay in order.
 
     The next unit is taken when a thread has nothing else to decode. At most `waiting_frames`
-    prepared frames wait, and as many are in the consumer's hands, however long the videos are;
-    `turns` has the threads rest while it works. Leaving it stops the threads.
+    frames of batches that are filled wait, and as many are in the consumer's hands, however long
+    the videos are; `turns` has the threads rest while it works. Leaving it stops the threads.
+
+    Args:
+        units: asked for one by one.
+        lanes: who takes what.
+        fillings: `[lanes]` where each has its views written. What is left there belongs to no
+            `Filled`: it is taken when all events have come.
+        decoder: one of `DECODERS`.
+        workers: threads.
+        waiting_frames: each crop of one counted.
+        turns: whether threads rest while the consumer works.
     """
 
     def work(
         one: Pass | Stretch, further: Callable[[Sequence[Stretch]], object]
-    ) -> Iterator[Event]:
+    ) -> Iterator[Event | None]:
         torch.set_num_threads(1)  # a resize is too small to share out
-        yield from decode(one, lanes, decoder, further)
+        for event in decode(one, lanes, decoder, further):
+            if isinstance(event, Pixels):
+                yield None
+                filled = fillings[event.lane].place((event.video, event.view), event.frames)
+                yield from (Filled(event.lane, batch) for batch in filled)
+            else:
+                yield event
 
-    def frames_in(event: Event) -> int:  # each crop of one counted
-        return math.prod(event.frames_FKHWC.shape[:2]) if isinstance(event, Pixels) else 1
+    def frames_in(event: Event) -> int:
+        return event.batch.frames if isinstance(event, Filled) else 1
 
     passes: Iterator[Pass | Stretch] = (one for unit in units for one in passes_over(unit))
     network_threads = torch.get_num_threads()
+    all_events: AbstractContextManager[Iterator[Event]] = in_threads(
+        passes, work, threads=workers, waiting=waiting_frames, weigh=frames_in, turns=turns
+    )
     try:
-        with in_threads(
-            passes, work, threads=workers, waiting=waiting_frames, weigh=frames_in, turns=turns
-        ) as events:
+        with all_events as events:
             yield events
     finally:
         # What a thread sets for itself is also what threads begun later start from.
         torch.set_num_threads(network_threads)
-
-
-def passes_over(unit: Unit) -> list[Pass]:
-    """One pass a video of a unit, videos by name."""
-    videos: dict[str, tuple[list[Segment], ...]] = {}
-    for lane, segments in enumerate(unit.segments):
-        for segment in segments:
-            lanes = videos.setdefault(segment.video, tuple([] for _ in unit.shards))
-            lanes[lane].append(segment)
-    return [Pass(unit, video, tuple(map(tuple, lanes))) for video, lanes in sorted(videos.items())]

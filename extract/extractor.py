@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 from egofeat import console
 from egofeat.extract.assembly import Assembly
-from egofeat.extract.batches import Batches
+from egofeat.extract.batches.running import Batches
 from egofeat.extract.decoding import (
     Begun,
     Decoded,
+    Event,
     Failed,
+    Filled,
     Lane,
     Lost,
     Opened,
-    Pixels,
     decode_all,
 )
 from egofeat.extract.shards import Shard
@@ -32,7 +33,7 @@ from egofeat.extract.units import Unit
 from egofeat.store import ShardRows
 
 WAITING_FRAMES = 64
-"""Prepared frames that wait for the network: 13 MB at 256 pixels."""
+"""Prepared frames of whole batches that wait for the network: 13 MB at 256 pixels."""
 
 
 @dataclass(frozen=True)
@@ -82,37 +83,49 @@ def extract(
     What is whole when it is interrupted, or ends with an error, is published before that is raised.
     """
     began = time.perf_counter()
-    reading = decode_all(
-        units,
-        [Lane(task.recipe.plan, task.recipe.transform) for task in tasks],
-        decoder=decoder,
-        workers=workers,
-        waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in tasks)),
-        turns=tasks[0].backbone.device.type == "cpu",
-    )
-    frames = 0
-    with ThreadPoolExecutor(max_workers=1) as disk, reading as events:
+    with ThreadPoolExecutor(max_workers=1) as disk:
         ledger = _Ledger(done)
         under_way = [_TaskUnderWay(task, disk, progress, ledger.settle) for task in tasks]
-        try:
-            for event in events:
-                if isinstance(event, Begun):
-                    if ledger.open(event.unit):
-                        for task, shard in zip(under_way, event.unit.shards, strict=True):
-                            task.expect(shard)
-                elif isinstance(event, Decoded):
-                    frames += event.frames
-                    decoded(event.frames)
-                    for task, of_lane in zip(under_way, event.by_lane, strict=True):
-                        task.frames += of_lane
-                else:
-                    under_way[event.lane].take(event)
-            tallies = tuple(task.finish() for task in under_way)
-        except BaseException:
-            for task in under_way:
-                task.save()
-            raise
+        with decode_all(
+            units,
+            [Lane(task.recipe.plan, task.recipe.transform) for task in tasks],
+            [task.filling for task in under_way],
+            decoder=decoder,
+            workers=workers,
+            waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in tasks)),
+            turns=tasks[0].backbone.device.type == "cpu",
+        ) as events:
+            try:
+                frames = _take_all(events, under_way, ledger, decoded)
+                tallies = tuple(task.finish() for task in under_way)
+            except BaseException:
+                for task in under_way:
+                    task.save()
+                raise
     return Tally(frames, time.perf_counter() - began, tallies)
+
+
+def _take_all(
+    events: Iterable[Event],
+    under_way: Sequence["_TaskUnderWay"],
+    ledger: "_Ledger",
+    decoded: Callable[[int], None],
+) -> int:
+    """Give each task what is its; returns the number of frames that were decoded."""
+    frames = 0
+    for event in events:
+        if isinstance(event, Begun):
+            if ledger.open(event.unit):
+                for task, shard in zip(under_way, event.unit.shards, strict=True):
+                    task.expect(shard)
+        elif isinstance(event, Decoded):
+            frames += event.frames
+            decoded(event.frames)
+            for task, of_lane in zip(under_way, event.by_lane, strict=True):
+                task.frames += of_lane
+        else:
+            under_way[event.lane].take(event)
+    return frames
 
 
 class _Ledger:
@@ -167,7 +180,8 @@ class _TaskUnderWay:
             task.sink.record_failures,
             progress,
         )
-        self._batches = Batches(task, self._assembly.boxes_in)
+        self._batches = Batches(task, self._assembly.claim)
+        self.filling = self._batches.filling
         self.frames = 0
 
     def expect(self, shard: Shard | None) -> None:
@@ -175,7 +189,7 @@ class _TaskUnderWay:
         if shard:
             self._assembly.expect(shard)
 
-    def take(self, event: Opened | Failed | Lost | Pixels) -> None:
+    def take(self, event: Opened | Failed | Lost | Filled) -> None:
         """Go on with what was decoded."""
         match event:
             case Opened(_, plans, stamp):
@@ -185,14 +199,14 @@ class _TaskUnderWay:
                 self._assembly.fail(segments, reason, cause)
             case Lost(_, video, views, reason):
                 self._assembly.lose(video, views, reason)
-            case Pixels(_, video, view, frames_FKHWC):
-                for key, features in self._batches.add((video, view), frames_FKHWC):
-                    self._assembly.add(*key, features)
+            case Filled(_, batch):
+                for claims, features in self._batches.run(batch):
+                    self._assembly.add(claims, features)
 
     def finish(self) -> TaskTally:
         """Run what waits for a batch, and wait until every shard is on disk."""
-        for key, features in self._batches.finish():
-            self._assembly.add(*key, features)
+        for claims, features in self._batches.finish():
+            self._assembly.add(claims, features)
         self._publisher.finish()
         return TaskTally(self._assembly.completed, self.frames, self._batches.views)
 

@@ -25,7 +25,7 @@ def decoding_threads() -> int:
 @contextmanager
 def in_threads(
     tasks: Iterable[Task],
-    work: Callable[[Task, Callable[[Iterable[Task]], None]], Iterator[Event]],
+    work: Callable[[Task, Callable[[Iterable[Task]], None]], Iterator[Event | None]],
     *,
     threads: int,
     waiting: int,
@@ -41,6 +41,7 @@ def in_threads(
         tasks: taken in order, each by the next thread that is free, when it is free.
         work: what a thread does with a task; it may call its second argument with further tasks,
             for any thread, which come before those that nobody has begun; once, even with none.
+            Where it yields None it has no event, and rests as it would with one.
         threads: how many.
         waiting: how much waits at most for the consumer, as events are weighed, beside what it
             took in one go.
@@ -54,7 +55,8 @@ def in_threads(
         try:
             for task in agenda:
                 for event in work(task, agenda.add):
-                    if not handover.put(event, weigh(event)):
+                    wanted = handover.rest() if event is None else handover.put(event, weigh(event))
+                    if not wanted:
                         return
         except BaseException as error:  # a defect: raised again where the caller can see it
             handover.put(error)
@@ -222,6 +224,13 @@ class Handover(Generic[Item]):
             self._weight += weight
             self._changed.notify_all()
             return not self._closed
+
+    def rest(self) -> bool:
+        """Wait until a maker may go on; False when nobody wants anything any more."""
+        if not self._may_make():
+            with self._changed:
+                self._changed.wait_for(self._may_make)
+        return not self._closed
 
     def finish(self) -> None:
         """Say that one maker is done."""

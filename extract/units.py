@@ -97,3 +97,28 @@ def units_of(
         is_again = any(key in again for key in whole.keys)
         units.append(Unit(name, tuple(of_tasks), of_unit, is_again))
     return sorted(units, key=lambda unit: unit.cost, reverse=True)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One decode of one video, for all its wanted segments of a unit."""
+
+    unit: Unit
+    video: str
+    segments: tuple[tuple[Segment, ...], ...]
+    """`[lanes]` segments that each lane wants."""
+
+    @property
+    def media(self) -> Media | FrameSource:
+        """Where it is; or opened already, for many passes: then it stays open."""
+        return self.unit.media[self.video]
+
+
+def passes_over(unit: Unit) -> list[Pass]:
+    """One pass a video of a unit, videos by name."""
+    videos: dict[str, tuple[list[Segment], ...]] = {}
+    for lane, segments in enumerate(unit.segments):
+        for segment in segments:
+            lanes = videos.setdefault(segment.video, tuple([] for _ in unit.shards))
+            lanes[lane].append(segment)
+    return [Pass(unit, video, tuple(map(tuple, lanes))) for video, lanes in sorted(videos.items())]

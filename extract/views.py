@@ -53,13 +53,13 @@ class ViewBuilder:
         """Frames that wait for others of their view."""
         return len(self._frames)
 
-    def add(self, index: int, frame: NDArray[np.uint8]) -> Iterator[tuple[View, NDArray[np.uint8]]]:
-        """Take the next frame, `[crops, S, S, 3]`; yields whole views `[F, crops, S, S, 3]`."""
+    def add(
+        self, index: int, frame: NDArray[np.uint8]
+    ) -> Iterator[tuple[View, list[NDArray[np.uint8]]]]:
+        """Take the next frame, `[crops, S, S, 3]`; yields the frames of whole views, in order."""
         self._frames[index] = frame
         for view in self._ending.pop(index, ()):
-            # Of a view of one frame a copy would take longer than all else here.
-            alone = len(view) == 1
-            yield view, frame[None] if alone else np.stack([self._frames[one] for one in view])
+            yield view, [self._frames[one] for one in view]
             self._let_go(view)
 
     def _let_go(self, view: View) -> None:

@@ -10,7 +10,8 @@ import torch
 from egofeat.device import exact
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Backbone
-from egofeat.extract.batches import Batches
+from egofeat.extract.batches import filling
+from egofeat.extract.batches.running import Batches
 from egofeat.extract.persons import Detector
 from egofeat.extract.task import Task
 from egofeat.pipelines.extraction import extract
@@ -51,6 +52,10 @@ class Machine:
                 for copy in self.waits:
                     copy()
 
+        def pinned(shape, *, dtype, pin_memory):
+            assert pin_memory
+            return torch.full(shape, 255, dtype=dtype)
+
         def to(tensor, where=None, *words, non_blocking=False, **options):
             if where == "cpu" and non_blocking:
                 host = torch.full_like(tensor, torch.nan)
@@ -64,6 +69,7 @@ class Machine:
         monkeypatch.setattr(torch.cuda, "device", Entered)
         monkeypatch.setattr(torch.cuda, "Event", Event)
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+        monkeypatch.setattr(torch, "empty", pinned)
         monkeypatch.setattr(torch.Tensor, "to", to)
 
 
@@ -85,16 +91,18 @@ def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
         taps={"gap": (1, 3)},
         dtype="float32",
     )
-    task = Task(backbone=backbone, recipe=recipe, sink=Memory("gap"), batch_size=2)
-    batches = Batches(task, lambda video, view: np.empty((0, 4), np.float32))
+    task = Task(backbone=backbone, recipe=recipe, sink=Memory("gap"), batch_size=3)
+    batches = Batches(task, list)  # a view is claimed by its key
+    monkeypatch.setattr(filling, "BLOCK_BYTES", 2 * 4 * 4 * 3)  # of two of a batch's three views
     made = []
     for number in range(7):
-        frame = np.full((1, 1, 4, 4, 3), number, np.uint8)
-        made += batches.add(("v", (number,)), frame)
+        frame = np.full((1, 4, 4, 3), number, np.uint8)
+        for batch in batches.filling.place(("v", (number,)), [frame]):
+            made += batches.run(batch)
     made += batches.finish()
-    assert [view for (_, view), _ in made] == [(number,) for number in range(7)]
-    for (_, (number,)), features in made:
-        np.testing.assert_allclose(features["gap"], number / 255, rtol=1e-6)
+    assert [view for keys, _ in made for _, view in keys] == [(number,) for number in range(7)]
+    found = np.concatenate([features["gap"] for _, features in made])
+    np.testing.assert_allclose(found, np.arange(7)[:, None] / 255 * np.ones(3), rtol=1e-6)
 
 
 FULL = [

@@ -13,7 +13,7 @@ from torchvision.ops import roi_align
 from egofeat.boxes import Boxes, boxes_digest, key_frame_id
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import load
-from egofeat.extract.batches import Batches
+from egofeat.extract.batches import filling
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.in_memory import PersonFeatures
@@ -21,7 +21,7 @@ from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Dataset, Media, Segment
-from egofeat.store import open_persons, open_store, verify
+from egofeat.store import open_persons, open_store, progress_of, verify
 
 PEOPLE = {
     "wide": {"0000": [[0.0, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0]], "0001": [[0.2, 0.2, 0.3, 0.8]]},
@@ -326,15 +326,15 @@ def test_the_digest_is_of_boxes_and_scores_alone():
     assert boxes_digest(boxes) != boxes_digest({"a_1": Boxes.of([[0, 0, 1, 1]], [0.5])})
 
 
-def test_frames_of_many_sizes_wait_for_two_batches_at_most(config, dataset, videos, monkeypatch):
-    waiting = []
-    add = Batches.add
+def test_frames_of_many_sizes_give_what_each_gives_alone(config, dataset, monkeypatch):
+    padded = []
+    pad = torch.nn.functional.pad
 
-    def counted(self, key, frames):
-        yield from add(self, key, frames)
-        waiting.append(sum(map(len, self._waiting.values())))
+    def counted(tensor, sides):
+        padded.append(sides[-1])
+        return pad(tensor, sides)
 
-    monkeypatch.setattr(Batches, "add", counted)
+    monkeypatch.setattr(filling.F, "pad", counted)
     media, segments, boxes = {}, [], {}
     for number in range(12):
         folder = config.out.parent / f"film{number}"
@@ -347,13 +347,38 @@ def test_frames_of_many_sizes_wait_for_two_batches_at_most(config, dataset, vide
         boxes[id_] = Boxes.of([[0.1, 0.1, 0.9, 0.9]], actions=[[0]])
     many = replace(dataset, media=media, segments=tuple(segments), boxes=boxes)
     alone = extract.run(replace(config, batch_size=1, out=config.out / "alone"), many)
-    waiting.clear()
+    padded.clear()
     together = extract.run(replace(config, batch_size=3), many)
     assert together.extracted == 12
-    assert max(waiting) == 6
+    assert padded == [2] * 12
     ours, theirs = open_store(together.store, "roi"), open_store(alone.store, "roi")
     for id_ in theirs.ids:
         assert relative(ours[id_], theirs[id_]) < 1e-4
+
+
+def test_a_clip_across_a_change_of_size_fails_and_no_other(config, dataset):
+    folder = config.out.parent / "images"
+    folder.mkdir()
+    for number in range(60):
+        picture = np.full((64, 64 + 32 * (number > 29), 3), 4 * number, np.uint8)
+        Image.fromarray(picture).save(folder / f"frame_{number:03d}.png")
+    boxes = {
+        key_frame_id("of_two", str(k)): Boxes.of([[0, 0, 1, 1]], actions=[[]]) for k in range(6)
+    }
+    segments = [Segment(id_, "of_two", k, k + 1.0) for k, id_ in enumerate(boxes)]
+    media = dataset.media | {"of_two": Media(folder, fps=10.0)}
+    both = replace(
+        dataset,
+        media=media,
+        segments=(*dataset.segments, *segments),
+        boxes=dataset.boxes | boxes,
+    )
+    report = extract.run(replace(config, backbone="slowfast_4x16_r50", taps=("roi",)), both)
+    told = {one.id: one.reason for one in progress_of(Path(report.store)).failures}
+    changing = [
+        id_ for id_, reason in told.items() if "of_two changes its frame size between" in reason
+    ]
+    assert changing == [segments[k].id for k in (2, 3, 4)]
 
 
 def test_a_frame_that_cannot_be_read_fails_all_who_want_it(config, dataset):

@@ -1,0 +1,1 @@
+"""Batches of views: filled by the decoding threads, run through the network."""

@@ -1,0 +1,133 @@
+"""Batches of views through a network, each of one fixed shape for the size of its frames.
+
+One that is not full is padded, so that a feature never depends on its neighbours.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from egofeat import console
+from egofeat.device import Room
+from egofeat.extract.assembly import Claim, Features
+from egofeat.extract.batches.filling import Batch, Filling, ViewKey
+from egofeat.extract.flow import on_device
+from egofeat.extract.pooling import pool_maps
+from egofeat.extract.roi import pool, regions
+from egofeat.extract.task import Task
+from egofeat.extract.transforms import normalise
+
+
+class Batches:
+    """Batches in, features out.
+
+    One batch is always under way on a GPU: what it gives is copied back beside the next one's
+    work, and taken only when that has been handed to the device. Where the memory of the device
+    runs out, batches are halved.
+
+    Args:
+        task: what is done with views.
+        claim: who wants the features of views, asked when they are handed to the network.
+    """
+
+    def __init__(self, task: Task, claim: Callable[[Iterable[ViewKey]], list[Claim]]) -> None:
+        self._backbone = task.backbone
+        self._device = task.backbone.device
+        self._transform = task.recipe.transform
+        self._persons = task.persons
+        self._room = Room(self._device, task.views_a_batch, console.note)
+        self._is_clip = task.backbone.spec.clip is not None
+        motion = self._transform.motion
+        self._move = on_device(motion, self._device) if motion else None
+        self._claim = claim
+        self._under_way: _UnderWay | None = None
+        self.filling = Filling(self._room, pinned=self._device.type == "cuda")
+        """Where views are written."""
+        self.views = 0
+        """Run through the network, each crop of one counted."""
+
+    def run(self, batch: Batch) -> Iterator[tuple[list[Claim], Features]]:
+        """Run a batch of `filling`; yields the features that are ready by now."""
+        self.views += len(batch.keys) * batch.shape[1]
+        claims, first = self._claim(batch.keys), 0
+        while first < len(claims):
+            size = self._room.size
+            now = claims[first : first + size]
+            launched = self._room.run(size, partial(self._launch, batch, first, size, now))
+            if launched is not None:
+                first += size
+                yield from self._ready(launched)
+
+    def finish(self) -> Iterator[tuple[list[Claim], Features]]:
+        """Run what is left in `filling`; yields all features that have not come out."""
+        for batch in self.filling.rest():
+            yield from self.run(batch)
+        yield from self._ready(None)
+
+    def _ready(self, launched: "_UnderWay | None") -> Iterator[tuple[list[Claim], Features]]:
+        before, self._under_way = self._under_way, launched
+        if before:
+            yield before.claims, before.features()
+            if launched is None or launched.batch is not before.batch:
+                self.filling.release(before.batch)
+
+    def _launch(self, batch: Batch, first: int, size: int, claims: list[Claim]) -> "_UnderWay":
+        """Hand rows of a batch to the device, without waiting for what it gives."""
+        views_NFKHWC = batch.on(self._device, first, size)
+        if self._persons is None:
+            outputs = self._outputs(views_NFKHWC)
+            rows = len(claims) * batch.shape[1]
+        else:
+            # What they are is sent ahead: a copy after the network would wait for it.
+            boxes = [torch.from_numpy(claim.boxes) for claim in claims]
+            height, width = views_NFKHWC.shape[3:5]
+            places = self._to_device(regions((height, width), boxes))
+            pooled = pool(self._persons.align, self._outputs(views_NFKHWC), places)
+            outputs = {tap: pooled[tap] for tap in self._persons.taps}
+            rows = len(places)
+        if self._device.type != "cuda":
+            return _UnderWay(batch, claims, outputs, rows, None)
+        outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
+        # Recorded on the current device, which `Room.run` has made the network's.
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done.record()
+        return _UnderWay(batch, claims, outputs, rows, done)
+
+    def _to_device(self, values: Tensor) -> Tensor:
+        """Only from pinned memory, and back into it, do copies not hold up this thread."""
+        if self._device.type != "cuda":
+            return values
+        return values.pin_memory().to(self._device, non_blocking=True)
+
+    def _outputs(self, views_NFKHWC: Tensor) -> dict[str, Tensor]:
+        """What is kept of each crop of each view by itself, `[N × crops, …]`."""
+        if self._move:
+            views_NFKHWC = self._move(views_NFKHWC)
+        clips = views_NFKHWC.transpose(1, 2).flatten(0, 1)  # […, F, H, W, C], F 1 of images
+        transform = self._transform
+        outputs = self._backbone(normalise(transform, clips if self._is_clip else clips[:, 0]))
+        return {
+            tap: pool_maps(output, transform.pool_grid, transform.pool_time)
+            for tap, output in outputs.items()
+        }
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A batch that the device has; its features are on the host once `done` has passed."""
+
+    batch: Batch
+    """Whose memory nobody else is given while the device may copy from it."""
+    claims: list[Claim]
+    outputs: dict[str, Tensor]
+    rows: int
+    """Of the outputs, without those of padding."""
+    done: torch.cuda.Event | None
+
+    def features(self) -> Features:
+        if self.done:
+            self.done.synchronize()
+        return {tap: output.numpy()[: self.rows] for tap, output in self.outputs.items()}
