@@ -7,7 +7,6 @@ that question alone. Answers so far stand in `OUT/gpu.json`, what was printed in
 Nothing is downloaded. `--device cpu --tiny` tries the script itself where there is no GPU.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -20,10 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import made
 import numpy as np
 import torch
-from ratios import machine, options
+from av.codec.hwaccel import HWAccel, hwdevices_available
+from ratios import ask_apart, options
 
 from egofeat.device import Room, choose_device, is_out_of_memory
 from egofeat.errors import RequestError
@@ -170,7 +171,7 @@ def _graph_of(backbone: Backbone, views: torch.Tensor) -> torch.cuda.CUDAGraph:
 
 def training(bench: Bench) -> Answers:
     """Microseconds an iteration, at the size of EPIC-KITCHENS-100 rows, held on the device."""
-    rows, iterations = (600, 20) if bench.tiny else (16_000, 400)
+    rows, steps = (600, 20) if bench.tiny else (16_000, 400)
     chance = np.random.default_rng(0)
     features = np.maximum(chance.standard_normal((rows, *made.SHAPE), np.float32), 0)
     labels = {t: chance.integers(0, n, rows) for t, n in {"verb": 97, "noun": 300}.items()}
@@ -184,10 +185,7 @@ def training(bench: Bench) -> Answers:
         ("lstm", None, 32),
     ):
         config = TrainerConfig(
-            batch_size=batch,
-            device=str(bench.device),
-            iterations=2 * iterations,
-            eval_every=iterations,
+            batch_size=batch, device=str(bench.device), iterations=2 * steps, eval_every=steps
         )
         head = build_head(name, made.SHAPE, {"verb": 97, "noun": 300}, preset)
         stamps: list[float] = []
@@ -197,19 +195,17 @@ def training(bench: Bench) -> Answers:
 
         train(head, examples, config, on_epoch=stamp)
         key = f"{name} {preset or 'default'} {batch}"
-        answers[key] = {"us_an_iteration": 1e6 * (stamps[1] - stamps[0]) / iterations}
+        answers[key] = {"us_an_iteration": 1e6 * (stamps[1] - stamps[0]) / steps}
     return answers
 
 
+def _config(bench: Bench, name: str, **rest: Any) -> ExtractConfig:
+    size, device = 64 if bench.tiny else None, str(bench.device)
+    return ExtractConfig(backbone=name, weights="random", device=device, size=size, **rest)
+
+
 def _task(bench: Bench, name: str, precision: str = "float32") -> Task:
-    config = ExtractConfig(
-        backbone=name,
-        weights="random",
-        device=str(bench.device),
-        precision=precision,
-        size=64 if bench.tiny else None,
-    )
-    job = plan_job(config, Dataset("none", {}, (), {}))
+    job = plan_job(_config(bench, name, precision=precision), Dataset("none", {}, (), {}))
     memory = Memory(job.backbone.spec.default_tap)
     return Task(backbone=job.backbone, recipe=job.recipe, sink=memory)
 
@@ -253,13 +249,7 @@ def extraction(bench: Bench) -> Answers:
         root = Path(name)
         dataset = made.films(root, 2 if bench.tiny else 32, (0.0, 3.0, 6.0), 3.0)
         for backbone in bench.networks[:2]:
-            config = ExtractConfig(
-                backbone=backbone,
-                weights="random",
-                device=str(bench.device),
-                out=root / backbone,
-                size=64 if bench.tiny else None,
-            )
+            config = _config(bench, backbone, out=root / backbone)
             job = plan_job(config, dataset)
             lanes = [Lane(job.recipe.plan, job.recipe.transform)]
             units = all_units(dataset.segments, [job.segment_bytes], dataset.media)
@@ -295,9 +285,6 @@ def extraction(bench: Bench) -> Answers:
 
 def nvdec(bench: Bench) -> Answers:
     """Whether the card decodes by FFmpeg, how fast in one thread, and to which pictures."""
-    import av  # noqa: PLC0415
-    from av.codec.hwaccel import HWAccel, hwdevices_available  # noqa: PLC0415
-
     answers: Answers = {"known": hwdevices_available()}
     with tempfile.TemporaryDirectory() as name:
         frames = 60 if bench.tiny else 300
@@ -358,47 +345,20 @@ def second(bench: Bench) -> Answers:
     }
 
 
-def ask(question: str, asked: argparse.Namespace, limit: float) -> Answers:
-    """One question in a process of its own."""
-    words = [sys.executable, __file__, "--question", question, "--out", asked.out]
-    words += ["--device", asked.device, *(["--tiny"] if asked.tiny else [])]
-    began = time.monotonic()
-    with Path(asked.out, f"{question}.txt").open("w+") as said:
-        try:
-            done = subprocess.run(words, check=False, stdout=said, stderr=said, timeout=limit)
-        except subprocess.TimeoutExpired:
-            return {"stopped after": limit}
-        said.seek(0)
-        lines = said.read().splitlines()
-    seconds = round(time.monotonic() - began, 1)
-    if done.returncode:
-        return {"seconds": seconds, "failed": lines[-1:]}
-    return {"seconds": seconds, **json.loads(lines[-1])}
-
-
 def main() -> None:
-    asked = options(
-        __doc__,
-        out="gpu-check",
-        seconds=460.0,
-        only="",
-        device="cuda",
-        tiny=False,
-        question="",
-    )
+    defaults = {"out": "gpu-check", "seconds": 460.0, "only": "", "device": "cuda", "question": ""}
+    asked = options(__doc__, tiny=False, **defaults)
     if asked.question:
         bench = Bench(choose_device(asked.device), tiny=asked.tiny)
         print(json.dumps(globals()[asked.question](bench), default=str))
         return
-    until = time.monotonic() + asked.seconds
-    Path(asked.out).mkdir(parents=True, exist_ok=True)
-    answers: Answers = {"machine": machine()}
-    for question, limit in SECONDS.items():
-        if not asked.only or question in asked.only.split(","):
-            left = min(limit * (3 if asked.device == "cpu" else 1), until - time.monotonic())
-            answers[question] = ask(question, asked, left) if left > 5 else "no time left"
-            Path(asked.out, "gpu.json").write_text(json.dumps(answers, indent=1))
-            print(question, json.dumps(answers[question]), flush=True)
+    words = ["--out", asked.out, "--device", asked.device, *(["--tiny"] if asked.tiny else [])]
+    limits = {
+        question: limit * (3 if asked.device == "cpu" else 1)
+        for question, limit in SECONDS.items()
+        if not asked.only or question in asked.only.split(",")
+    }
+    ask_apart(__file__, words, limits, asked.seconds, Path(asked.out) / "gpu.json")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""What the scripts share: options, ratios measured in one run, private memory."""
+"""What the scripts share: options, ratios of one run, private memory, questions apart."""
 
 import argparse
+import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -104,3 +107,40 @@ def watched(every: float, pid: int = os.getpid()) -> Iterator[Peak]:
     finally:
         done.set()
         watcher.join()
+
+
+def ask_apart(
+    script: str, words: Sequence[str], limits: Mapping[str, float], seconds: float, out: Path
+) -> None:
+    """Have a script answer questions one by one, each in a process of its own with a time limit.
+
+    Args:
+        script: prints an answer as JSON, in its last line, where it is given `--question NAME`.
+        words: its other options.
+        limits: question to seconds.
+        seconds: of all together.
+        out: file of the answers so far; what is printed stands beside it, in `QUESTION.txt`.
+    """
+    until = time.monotonic() + seconds
+    out.parent.mkdir(parents=True, exist_ok=True)
+    answers: dict[str, Any] = {"machine": machine()}
+    for question, limit in limits.items():
+        left = min(limit, until - time.monotonic())
+        command = [sys.executable, script, "--question", question, *words]
+        said = out.with_name(f"{question}.txt")
+        answers[question] = _answer(command, left, said) if left > 5 else "no time left"
+        out.write_text(json.dumps(answers, indent=1))
+        print(question, json.dumps(answers[question]), flush=True)
+
+
+def _answer(command: Sequence[str], limit: float, said: Path) -> dict[str, Any]:
+    began = time.monotonic()
+    with said.open("w") as file:
+        try:
+            done = subprocess.run(command, check=False, stdout=file, stderr=file, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return {"stopped after": limit}
+    lines, taken = said.read_text().splitlines(), round(time.monotonic() - began, 1)
+    if done.returncode:
+        return {"seconds": taken, "failed": lines[-1:]}
+    return {"seconds": taken, **json.loads(lines[-1])}
