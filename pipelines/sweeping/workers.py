@@ -98,5 +98,6 @@ def _main(connection: Connection, test: str | None, threads: int) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     rows = OpenedRows()
-    while True:
-        connection.send(carry_out(connection.recv(), test, rows))
+    with suppress(EOFError, BrokenPipeError):  # who started it is gone
+        while True:
+            connection.send(carry_out(connection.recv(), test, rows))
