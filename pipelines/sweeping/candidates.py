@@ -16,7 +16,16 @@ from egofeat.pipelines.sweeping.study import Line, Places, Study
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.words import nearest, quoted
 
-_STUDY_SAYS = ("store", "tap", "out", "seed", "train_split", "val_split", "published_split")
+_STUDY_SAYS = (
+    "store",
+    "tap",
+    "out",
+    "seed",
+    "train_split",
+    "val_split",
+    "published_split",
+    "seeds",
+)
 _OWN = ("head", "features", "tap", "join", "option", "baseline")
 """Keys of a line that are read here; the others are options of `egofeat fit-head`."""
 _HEAD = known([one for one in declared(FitConfig) if one.name == "head"])

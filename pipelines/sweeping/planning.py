@@ -17,7 +17,7 @@ from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.study import Study, read_study, study_of
 from egofeat.pipelines.training.fit import check_head
 from egofeat.pipelines.training.options import FitConfig
-from egofeat.pipelines.training.run_config import RunConfig, Splits
+from egofeat.pipelines.training.run_config import File, RunConfig, Splits
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
 from egofeat.segments import Dataset
 
@@ -60,10 +60,11 @@ class OpenedRows:
         """The rows that a training has; see `TrainingRows.open`."""
         options = resolve_options(config.head, config.preset, config.options)
         seed = trainer_of(config).order_seed
+        drawn = config.val_from_train > 0 or config.train_fraction < 1
         key = (
             *(config.store, config.tap, config.targets, config.train_split, config.val_split),
-            *(config.published_split, config.val_from_train, seed if config.val_from_train else 0),
-            *(options.get("others"), reads(config.head, config.preset)),
+            *(config.published_split, config.val_from_train, config.train_fraction, config.where),
+            *(drawn and seed, options.get("others"), reads(config.head, config.preset)),
         )
         return self._open(_Reading(key, config, options, seed))
 
@@ -150,8 +151,14 @@ def _before(config: FitConfig, candidate: Candidate, dataset: Dataset) -> RunCon
         options=resolve_options(config.head, config.preset, config.options),
         normalize=config.normalize,
         classes={target: dataset.classes[target] for target in targets},
-        splits=Splits(train=config.train_split, val=config.val_split),
+        splits=Splits(
+            train=config.train_split,
+            val=config.val_split,
+            where=config.where,
+            train_fraction=config.train_fraction,
+        ),
         trainer=trainer_of(config),
+        init=None if config.init is None else File.of(config.init),
         fuse="features" if single else config.fuse,
         sources=tuple(one.source for one in candidate.features),
     )

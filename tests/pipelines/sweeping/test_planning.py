@@ -110,6 +110,7 @@ def test_nothing_that_fits_is_refused(study):
         ({"heads": [{"head": "linear", "tap": "map"}]}, "no features have tap 'map'"),
         ({"heads": [{"head": "linear", "features": "i3d/*"}]}, "there are no features 'i3d/\\*'"),
         ({"heads": [{"head": "linear", "seed": 3}]}, "unknown key 'seed'"),
+        ({"heads": [{"head": "linear", "seeds": 3}]}, "unknown key 'seeds'"),
         ({"heads": "linear"}, "line 5: key 'heads'"),
         ({"features": [{"tap": "gap"}]}, "names no features"),
         ({"features": [{"store": "nowhere"}]}, r"line \d+: there is no feature store at nowhere"),

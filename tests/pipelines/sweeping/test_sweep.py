@@ -207,6 +207,15 @@ def test_a_baseline_is_what_the_others_are_tested_to(study):
     assert found.comparison.reference.startswith("linear")
 
 
+def test_each_part_of_the_rows_is_its_own_line(study):
+    config = study(heads=[{"head": "linear", "train_fraction": [0.3, 1.0]}])
+    found = sweep(config)
+    said = [line.configuration for line in found.comparison.lines_]
+    assert sorted(said) == ["linear train fraction 0.3", "linear train fraction 1"]
+    assert [len(line.runs) for line in found.comparison.lines_] == [2, 2]
+    assert len(set(weights_of(config.out).values())) == 4
+
+
 def test_what_cannot_be_compared_is_told_and_its_rows_are_kept(study):
     config = study(figure="noun/top1")
     found = sweep(config)
