@@ -108,6 +108,8 @@ def fit_each(
     check_head(asked[0])
     with ExitStack() as stack:
         stack.enter_context(style.also(config.figures))
+        if config.out and config.seeds > 1:
+            stack.callback(_remove_empty, config.out)
         examples = cache(partial(_examples, rows, asked[0]))
         runs = [
             _begin(stack.enter_context(claim(out, one)), one, rows, examples)
@@ -117,6 +119,12 @@ def fit_each(
             fit_members(left, examples(), on_epoch, config.head if shown else None)
         pairs = zip(runs, asked, strict=True)
         return [_end(run, of, rows) for run, of in pairs]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Of seeds that came to nothing, nothing stays."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _examples(rows: TrainingRows, asked: RunConfig) -> list[Examples]:

@@ -65,7 +65,8 @@ class Seeds:
             yield f"{_words(name)} {100 * mean(values):.1f}{spread} %"
 
     def _main_of(self, run: Fitted) -> dict[str, float]:
-        return {name: run.evaluation.metrics[name] for name in self.figures}
+        names = [name for name in self.figures if not name.endswith("mean_class_accuracy")]
+        return {name: run.evaluation.metrics[name] for name in names}
 
 
 def _words(name: str) -> str:

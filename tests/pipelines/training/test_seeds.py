@@ -9,7 +9,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from egofeat.errors import RequestError
+from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.training import members
 from egofeat.pipelines.training.fit import FitConfig, fit_head
@@ -121,6 +121,13 @@ def test_one_that_diverges_leaves_the_others_alone(config, monkeypatch):
     assert "seed 4 has no run: the loss is not finite" in "\n".join(seeds.lines())
     assert not (config.out / "seed4" / "config.yaml").exists()
     assert all(np.isfinite(figures(run.path)).all() for run in seeds.runs)
+
+
+def test_where_all_diverge_nothing_stays(config):
+    spoilt = replace(QUICK, lr=1e30, clip_norm=0)
+    with pytest.raises(EgofeatError, match="the loss is not finite in epoch 1"):
+        fit_seeds(replace(config, trainer=spoilt, head="linear", options={}))
+    assert not config.out.exists()
 
 
 def test_groups_that_validate_follow_the_seed_of_the_data(config):
