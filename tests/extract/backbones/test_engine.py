@@ -105,6 +105,13 @@ def test_what_it_cannot_run_is_said(module, sentence):
         Compiled(module, "own", "float32")(torch.randn(1, 3, 8, 8))
 
 
+def test_what_is_no_number_is_another_value(monkeypatch):
+    module = Chance()
+    monkeypatch.setattr(Compiled, "_infer", lambda *_: {"gap": torch.full((1, 3, 8, 8), torch.nan)})
+    with pytest.raises(RequestError, match="gives other values"):
+        Compiled(module, "own", "float32")(torch.randn(1, 3, 8, 8))
+
+
 def test_what_is_not_there_is_refused(monkeypatch):
     for wrong, sentence in (
         ({"engine": "onnx"}, "there is no engine 'onnx': choose torch or openvino"),
