@@ -31,7 +31,7 @@ from egofeat.extract.video import open_video
 from egofeat.pipelines.bench.options import StorageBench
 from egofeat.pipelines.bench.pictures import storage_over_segments
 from egofeat.pipelines.bench.tables import BenchReport, figure, machine, table
-from egofeat.pipelines.demo.clips import encoded, plan_sessions
+from egofeat.pipelines.drawn.clips import encoded, plan_sessions
 from egofeat.pipelines.figures import style
 from egofeat.recipe.transform import Transform, squash
 from egofeat.segments import Media

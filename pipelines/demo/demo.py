@@ -20,7 +20,7 @@ from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.bench.tables import table
-from egofeat.pipelines.demo.clips import draw_demo, plan_sessions
+from egofeat.pipelines.drawn.clips import draw_demo, plan_sessions
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.reports import ExtractReport

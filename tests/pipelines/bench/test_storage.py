@@ -8,7 +8,7 @@ from PIL import Image
 from egofeat.errors import RequestError
 from egofeat.pipelines.bench.options import StorageBench
 from egofeat.pipelines.bench.storage import bench_storage
-from egofeat.pipelines.demo.clips import encoded, plan_sessions
+from egofeat.pipelines.drawn.clips import encoded, plan_sessions
 
 pytestmark = pytest.mark.drawn
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.demo.clips import (
+from egofeat.pipelines.drawn.clips import (
     FPS,
     NOUNS,
     PAIRS,

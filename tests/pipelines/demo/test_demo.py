@@ -10,8 +10,8 @@ import pytest
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.manifest import load_manifest
-from egofeat.pipelines.demo import clips as demo_clips
 from egofeat.pipelines.demo import demo
+from egofeat.pipelines.drawn import clips as demo_clips
 from egofeat.segments import Dataset, Segment
 from egofeat.store import open_store
 

@@ -1,0 +1,1 @@
+"""Films that are drawn, for whoever has none at hand."""
