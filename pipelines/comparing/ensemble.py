@@ -19,6 +19,7 @@ from egofeat.pipelines.training.evaluate import (
     draw_confusions,
     measure,
     predict_split,
+    write_classes,
     write_predictions,
 )
 from egofeat.pipelines.training.evaluation import Evaluation, write_evaluation
@@ -91,6 +92,7 @@ def ensemble(asked: EnsembleConfig) -> Ensembled:
         alone={str(run.path): of for run, of in zip(runs, alone, strict=True)},
     )
     write_predictions(asked.out / "predictions.npz", first.store, predicted)
+    write_classes(together, predicted, "")
     write_evaluation(evaluation, "")
     return evaluation
 

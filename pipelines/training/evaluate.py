@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ from torch import Tensor
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.fusion import WeightedHeads
+from egofeat.heads.measures.classes import ByClass, by_class
 from egofeat.heads.measures.metrics import collapse_warning, metrics
 from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import confusion_matrix
+from egofeat.pipelines.training.class_tables import class_table, confusion_table
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
 from egofeat.pipelines.training.evaluation import Evaluation, write_arrays, write_evaluation
 from egofeat.pipelines.training.gaze import gaze_figures
 from egofeat.pipelines.training.options import Places
 from egofeat.pipelines.training.run import Run, load_run
+from egofeat.pipelines.training.run_files import write_file
 from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
 from egofeat.pipelines.training.targets import coverage, split_names
 from egofeat.pipelines.training.trained_on import judge
@@ -99,6 +103,7 @@ def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) 
         views=views,
     )
     write_predictions(run.path / f"predictions{suffix}.npz", store, predicted)
+    write_classes(run, predicted, suffix)
     write_evaluation(evaluation, suffix)
     return evaluation
 
@@ -114,6 +119,15 @@ class Predicted:
     """The same of the run, its heads fused."""
     labels: dict[str, Tensor]
     """Target to labels, `[rows]` (-1: none) or `[rows,classes]`."""
+
+    @cached_property
+    def classes(self) -> dict[str, ByClass]:
+        """Of each target that has labels, how well each class is found."""
+        return {
+            target: by_class(logits, self.labels[target])
+            for target, logits in self.logits.items()
+            if (self.labels[target] >= 0).any()
+        }
 
     def warnings(self) -> Iterator[str]:
         """Yield of which targets the head knows few classes."""
@@ -164,7 +178,11 @@ def measure(
     unseen = torch.from_numpy(np.isin(store.groups[predicted.rows], sorted(store.unseen)))
 
     def figures_of(logits: Mapping[str, Tensor]) -> dict[str, float]:
-        return dict(metrics(logits, predicted.labels, tail=store.tail, unseen=unseen))
+        figures = dict(metrics(logits, predicted.labels, tail=store.tail, unseen=unseen))
+        for target, of in logits.items():
+            macro = by_class(of, predicted.labels[target]).macro()
+            figures |= {f"{target}/{name}": value for name, value in macro.items()}
+        return figures
 
     figures = figures_of(predicted.logits)
     if not figures:
@@ -188,6 +206,14 @@ def draw_confusions(run: Run, predicted: Predicted, split: str, suffix: str) -> 
         if (truth >= 0).any():
             picture = run.path / f"confusion-{target}{suffix}.png"
             yield confusion_matrix(truth, best, names, picture, f"{target}, {split}")
+
+
+def write_classes(run: Run, predicted: Predicted, suffix: str) -> None:
+    """Write what is true of each class, and how many segments of which were taken for which."""
+    for target, classes in predicted.classes.items():
+        names = run.config.classes[target]
+        write_file(run.path / f"classes-{target}{suffix}.csv", class_table(classes, names))
+        write_file(run.path / f"confusion-{target}{suffix}.csv", confusion_table(classes, names))
 
 
 def write_predictions(path: Path, store: Rows, predicted: Predicted) -> None:

@@ -18,7 +18,7 @@ from egofeat.store.files import PREFIX, is_of_the_living
 
 _KEPT = (
     *("head.safetensors", "history*.csv", "metrics*.json", "predictions*.npz", "detections*.csv"),
-    TRAINED_ON,
+    *("classes-*.csv", "confusion-*.csv", TRAINED_ON),
 )
 _AGAIN = "run `egofeat evaluate` again, or of the head and its history `egofeat fit-head` into "
 _AGAIN += "another folder"

@@ -19,7 +19,8 @@ def test_a_run_of_before_is_read_by_every_command(head, tmp_path):
     folder = shutil.copytree(GOLDEN, tmp_path / "golden")
     stores = [folder / "store"] * (2 if head == "linear" else 1)
     assert [*verify(folder / head), *verify(folder / "store")] == []
-    assert evaluate(folder / head, store=stores, device="cpu").metrics == EXPECTED[head]["metrics"]
+    metrics = evaluate(folder / head, store=stores, device="cpu").metrics
+    assert EXPECTED[head]["metrics"].items() <= metrics.items()
     assert verify(folder / head) == []
     (seen,) = predict(folder / head, [folder / "0.mp4"], device="cpu").predictions
     guesses = {guess.name: guess.probability for guess in seen.targets["verb"]}

@@ -1,5 +1,6 @@
 """A run on other splits and in other places; the challenge's file."""
 
+import csv
 import json
 import resource
 import shutil
@@ -17,6 +18,7 @@ from egofeat.pipelines.exporting.epic_challenge import export_challenge, write_c
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.run import load_run, save_head
+from egofeat.pipelines.training.verify_run import verify_run
 from egofeat.store import open_store
 
 QUICK = TrainerConfig(epochs=6, lr=0.02, device="cpu")
@@ -47,6 +49,29 @@ def test_another_split_stands_beside_the_validation(run):
     names = {path.name for path in run.path.iterdir()}
     assert {"metrics-train.json", "predictions-train.npz", "confusion-verb-train.png"} <= names
     assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_classes_are_told_apart_in_tables(run):
+    def rows(name):
+        with (run.path / name).open(newline="") as file:
+            return list(csv.reader(file))
+
+    headings, *lines = rows("classes-verb.csv")
+    assert headings[:4] == ["class", "instances", "predicted", "precision"]
+    assert [line[0] for line in lines] == ["take", "put", "cut"]
+    assert sum(int(line[1]) for line in lines) == sum(int(line[2]) for line in lines) == 30
+    figures = run.evaluation.metrics
+    recall = np.mean([float(line[4]) for line in lines])
+    assert recall == pytest.approx(figures["verb/mean_class_accuracy"], abs=1e-6)
+    f1 = np.mean([float(line[5]) for line in lines])
+    assert f1 == pytest.approx(figures["verb/macro_F1"], abs=1e-6)
+    names, *counts = rows("confusion-verb.csv")
+    assert names == ["true \\ predicted", *(line[0] for line in counts)]
+    matrix = np.array([line[1:] for line in counts], int)
+    assert np.trace(matrix) / matrix.sum() == pytest.approx(figures["verb/top1"])
+    evaluate(run.path, "train", device="cpu")
+    assert len(rows("classes-noun-train.csv")) == 4
+    assert verify_run(run.path) == []
 
 
 def test_what_cannot_be_evaluated_is_one_sentence(run, verb_noun_store, tmp_path):

@@ -38,7 +38,8 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
     run = fit_head(replace(config, targets=()), on_epoch=seen.append)
     names = {path.name for path in run.path.iterdir()}
     pictures = {f"{kind}-{t}.png" for kind in ("confusion", "instances") for t in ("verb", "noun")}
-    assert names == pictures | {
+    tables = {f"{kind}-{t}.csv" for kind in ("confusion", "classes") for t in ("verb", "noun")}
+    assert names == pictures | tables | {
         "SHA256SUMS",
         "loss.png",
         "config.yaml",

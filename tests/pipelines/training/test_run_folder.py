@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parents[2] / "golden/runs_without_schema"
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")
 COVERED = (
     *("config.yaml", "head.safetensors", "history.csv", "metrics.json", "predictions.npz"),
-    "trained-on.json",
+    *("classes-verb.csv", "confusion-verb.csv", "trained-on.json"),
 )
 
 
@@ -56,7 +56,10 @@ def test_every_file_of_a_run_has_its_digest(run, config):
         subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=run, check=True)
     evaluate(run, "train")
     fit_head(config)
-    assert {*sums(run)} == {*COVERED, "metrics-train.json", "predictions-train.npz"}
+    assert {*sums(run)} == {
+        *(*COVERED, "metrics-train.json", "predictions-train.npz"),
+        *("classes-verb-train.csv", "confusion-verb-train.csv"),
+    }
     assert not [path for path in run.iterdir() if path.name.startswith(".")]
 
 
