@@ -45,4 +45,6 @@ pathlib.Path("data_manifest.yaml").write_text(
 PY
 "$work/venv/bin/egofeat" extract --weights random --size 64 --frames 4
 "$work/venv/bin/egofeat" fit-head lstm --epochs 2
+"$work/venv/bin/egofeat" report runs --out page.html
+grep -q "function matrix" page.html
 echo "the wheel works"

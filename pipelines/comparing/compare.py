@@ -112,14 +112,14 @@ class Comparison:
 
 
 def compare(asked: CompareConfig) -> Comparison:
-    """Compare runs by a figure, on the clips that all were judged on.
+    """Compare runs by a figure, on the clips that all were judged on, and write what was found.
 
     Raises:
         RequestError: no such runs or figure, or no clip in common.
         StoreError: the disk refuses.
     """
     found = find_finished(asked.runs, asked.split)
-    baseline = asked.baseline and read_finished(asked.baseline, asked.split)
+    baseline = read_finished(asked.baseline, asked.split) if asked.baseline else None
     if baseline and baseline.path.resolve() not in {one.path.resolve() for one in found}:
         found.append(baseline)
     if unfinished := [str(one.path) for one in found if not one.metrics]:
@@ -128,25 +128,57 @@ def compare(asked: CompareConfig) -> Comparison:
             f"finish it, or give egofeat evaluate {unfinished[0]}"
             f"{f' --split {asked.split}' if asked.split else ''}"
         )
-    figure = asked.figure or main_figure(found)
+    with style.also(asked.figures):
+        return _written(compare_runs(found, asked.figure, asked.split, baseline), asked.out)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, and of what it is."""
+
+    comparison: Comparison
+    ranked: Sequence[Configuration]
+    """In the order of its lines."""
+    scores: Sequence[Scores] | None
+    """Of each, on the clips that all were judged on; None of a figure that is no mean over them."""
+
+
+def compare_runs(
+    found: Sequence[Finished],
+    figure: str | None = None,
+    split: str | None = None,
+    baseline: Finished | None = None,
+) -> Compared:
+    """Compare runs that have metrics, and write nothing.
+
+    Args:
+        found: the runs.
+        figure: a metric; None takes the main one that all have.
+        split: on which they were evaluated; None means that which each was validated on.
+        baseline: one of the runs, to whose configuration differences are tested; None: the best.
+
+    Raises:
+        RequestError: no such figure, other classes, or no clip in common.
+    """
+    figure = figure or main_figure(found)
     if figure is None:
         raise RequestError(
             f"runs {found[0].path} and {found[-1].path} have no main metric in common: compare "
             "runs on one data set, or name a metric of all with `figure`"
         )
-    _refuse_other_classes(found, figure.split("/")[0])
+    refuse_other_classes(found, figure.split("/")[0])
     ranked = sorted(configurations(found), key=lambda of: -of.mean(figure))
     reference = ranked[0]
     if baseline:
         here = baseline.path.resolve()
         reference = next(of for of in ranked if here in {one.path.resolve() for one in of.runs})
-    scores = _in_common(ranked, figure, asked.split)
-    together = [of.together(figure, asked.split) if len(of.runs) > 1 else None for of in ranked]
+    scores = _in_common(ranked, figure, split)
+    together = [of.together(figure, split) if len(of.runs) > 1 else None for of in ranked]
     lines = _lines(ranked, figure, scores, together, ranked.index(reference))
     first = next(iter(scores or []), None)
     comparison = Comparison(
         figure=figure,
-        split=asked.split or found[0].config.splits.val,
+        split=split or found[0].config.splits.val,
         clips=None if first is None else len(first.ids),
         sessions=None if first is None else len(np.unique(first.sessions)),
         reference=reference.label,
@@ -154,11 +186,15 @@ def compare(asked: CompareConfig) -> Comparison:
         disagreements=tuple(_disagreements(ranked, scores or [])),
         files=(),
     )
-    with style.also(asked.figures):
-        return _written(comparison, ranked, scores, asked.out)
+    return Compared(comparison, ranked, scores)
 
 
-def _refuse_other_classes(runs: Sequence[Finished], target: str) -> None:
+def refuse_other_classes(runs: Sequence[Finished], target: str) -> None:
+    """Refuse runs whose heads tell other classes of a target apart.
+
+    Raises:
+        RequestError: it names two of them.
+    """
     parts = ("verb", "noun") if target == "action" else (target,)
     for run in runs[1:]:
         if any(run.config.classes.get(p) != runs[0].config.classes.get(p) for p in parts):
@@ -232,13 +268,9 @@ def _disagreements(
         yield ranked[0].label, of.label, int((first & ~second).sum()), int((second & ~first).sum())
 
 
-def _written(
-    comparison: Comparison,
-    ranked: Sequence[Configuration],
-    scores: Sequence[Scores] | None,
-    out: Path,
-) -> Comparison:
+def _written(compared: Compared, out: Path) -> Comparison:
     """Write tables and pictures."""
+    comparison, ranked, scores = compared.comparison, compared.ranked, compared.scores
     out.mkdir(parents=True, exist_ok=True)
     names = [of.label for of in ranked]
     histories = {of.label: [RunFolder(run.path).history() for run in of.runs] for of in ranked}

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -182,7 +182,23 @@ def read_scores(runs: Sequence[Finished], figure: str, split: str | None = None)
             raise RequestError(f"run {run.path} has no figure {figure}: {known}")
     if not kind.removeprefix("top").isdigit() or "/" in target:
         return None
-    said = [_Said.read(run, target, split) for run in runs]
+    said = read_answers(runs, target, split)
+    right = _hits(said.logits, said.truth, int(kind.removeprefix("top")))
+    return Scores(ids=said.ids, sessions=said.sessions, right=right)
+
+
+def read_answers(runs: Sequence[Finished], target: str, split: str | None = None) -> "Answers":
+    """What a run says of each clip, or several by the logarithm of their mean softmax.
+
+    Args:
+        runs: of one data set and one split.
+        target: of theirs, or `action`.
+        split: as `read_finished`.
+
+    Raises:
+        RequestError: as `read_scores`.
+    """
+    said = [Answers.read(run, target, split) for run in runs]
     for run, one in zip(runs[1:], said[1:], strict=True):
         if not np.array_equal(one.ids, said[0].ids):
             raise RequestError(
@@ -193,12 +209,11 @@ def read_scores(runs: Sequence[Finished], figure: str, split: str | None = None)
         mean_of_views(torch.stack([one.logits[part] for one in said], dim=1))
         for part in range(len(said[0].logits))
     ]
-    right = _hits(logits, said[0].truth, int(kind.removeprefix("top")))
-    return Scores(ids=said[0].ids, sessions=said[0].sessions, right=right)
+    return replace(said[0], logits=logits)
 
 
 @dataclass(frozen=True)
-class _Said:
+class Answers:
     """What a run says of the clips that are annotated with a target, in the order of their ids."""
 
     ids: NDArray[np.str_]
@@ -210,6 +225,7 @@ class _Said:
 
     @classmethod
     def read(cls, run: Finished, target: str, split: str | None) -> Self:
+        """Those of a run; RequestError where there are none."""
         file = run.path / f"predictions{_suffix(run.config, split)}.npz"
         try:
             with np.load(file, allow_pickle=False) as arrays:

@@ -29,7 +29,7 @@ def loss_curves(history: Path, out: Path) -> Path:
 
     Raises RequestError for a history without an epoch.
     """
-    columns = _columns(history)
+    columns = read_history(history)
     epochs, losses = columns["epoch"], columns.get("val/loss", np.array([math.nan]))
     best = None if np.isnan(losses).all() else int(np.nanargmin(losses))
     panels = {
@@ -55,7 +55,7 @@ def loss_curves(history: Path, out: Path) -> Path:
     return style.save(figure, out)
 
 
-def _columns(history: Path) -> dict[str, NDArray[np.float64]]:
+def read_history(history: Path) -> dict[str, NDArray[np.float64]]:
     """The columns that are drawn, losses as they are and scores in per cent."""
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -164,7 +164,7 @@ def curves(histories: Mapping[str, Sequence[Path]], figure: str, out: Path) -> P
         The picture; None where there is nothing to draw.
     """
     known = {
-        name: [_columns(path) for path in paths if path.exists()]
+        name: [read_history(path) for path in paths if path.exists()]
         for name, paths in histories.items()
     }
     there = dict.fromkeys(name for runs in known.values() for of in runs for name in of)

@@ -13,6 +13,7 @@ from egofeat.pipelines.comparing.options import CompareConfig, EnsembleConfig, R
 from egofeat.pipelines.demo.options import DemoConfig
 from egofeat.pipelines.exporting.options import ChallengeConfig
 from egofeat.pipelines.options import Trial
+from egofeat.pipelines.reporting.options import ReportConfig
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 
@@ -93,6 +94,17 @@ def compare(asked: CompareConfig) -> Report:
     from egofeat.pipelines.comparing.compare import compare as judge
 
     return judge(asked)
+
+
+@command("report", PANEL)
+def report(asked: ReportConfig) -> Report:
+    """Show runs on one HTML page: tables, curves, costs, confusion matrices, worst clips.
+
+    The page fetches nothing: it opens from the file, in any browser.
+    """
+    from egofeat.pipelines.reporting.report import report as write
+
+    return write(asked)
 
 
 @command("ensemble", PANEL)

@@ -1,0 +1,1 @@
+"""Runs on one page that a browser opens from a file."""

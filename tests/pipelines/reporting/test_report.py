@@ -1,0 +1,148 @@
+"""What the page holds, of whatever runs."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from egofeat.errors import RequestError
+from egofeat.pipelines.comparing.compare import compare
+from egofeat.pipelines.comparing.finished import read_finished
+from egofeat.pipelines.comparing.options import CompareConfig
+from egofeat.pipelines.reporting import report as module
+from egofeat.pipelines.reporting.curves import _MOST_POINTS, _evenly
+from egofeat.pipelines.reporting.options import ReportConfig
+from egofeat.pipelines.reporting.page import as_json, page
+from egofeat.pipelines.reporting.report import report
+
+
+def data_of(out):
+    text = out.read_text()
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    return json.loads(found)
+
+
+def test_it_holds_the_comparison_and_what_each_run_said(written, study, tmp_path):
+    out, found = written(figure="verb/top1")
+    data = data_of(out)
+    best, other = data["configurations"]
+    table = compare(CompareConfig(runs=(study,), figure="verb/top1", out=tmp_path / "out"))
+    for shown, line in zip(data["configurations"], table.lines_, strict=True):
+        assert shown["label"] == line.configuration
+        for name in ("mean", "deviation", "low", "high", "p", "together", "parameters"):
+            assert shown[name] == getattr(line, name)
+    assert (found.configurations, found.runs) == (2, 3)
+    assert [len(line) for line in (best["curves"]["val/loss"], other["curves"]["val/loss"])] == [
+        2,
+        1,
+    ]
+    assert best["curves"]["val/verb/top1"][0][0] == [1, 2, 3, 4, 5, 6]
+    run = read_finished(study / "<img src=x onerror=alert(1)> lstm & 0")
+    assert other["metrics"] == dict(run.metrics)
+    verb = other["targets"]["verb"]
+    assert verb["macro"]["F1"] == pytest.approx(run.metrics["verb/macro_F1"])
+    assert verb["macro"]["accuracy"] == pytest.approx(run.metrics["verb/top1"])
+    cells = sum(count for row, column, count in verb["cells"] if row == column)
+    assert cells / sum(verb["instances"]) == pytest.approx(run.metrics["verb/top1"])
+    assert sum(data["taught"]["verb"]) == 60
+
+
+def test_the_worst_clips_are_those_that_it_is_sure_of_and_wrong(written, study):
+    out, _ = written()
+    verb = data_of(out)["configurations"][-1]["targets"]["verb"]
+    with np.load(study / "<img src=x onerror=alert(1)> lstm & 0" / "predictions.npz") as said:
+        chances = torch.from_numpy(said["logits_verb"]).double().softmax(1).numpy()
+        truth, ids = said["labels_verb"], said["ids"].tolist()
+    wrong = [row for row in range(len(ids)) if chances[row].argmax() != truth[row]]
+    sure = sorted(wrong, key=lambda row: -chances[row].max())[:6]
+    assert [clip["id"] for clip in verb["sure"]] == [ids[row] for row in sure]
+    first = verb["sure"][0]
+    assert first["p"] == pytest.approx(chances[sure[0]].max(), abs=1e-4)
+    assert first["q"] == pytest.approx(chances[sure[0], truth[sure[0]]], abs=1e-4)
+    assert not {clip["id"] for clip in verb["sure"]} & {clip["id"] for clip in verb["unlikely"]}
+    assert len(verb["unlikely"]) == min(6, len(wrong) - len(sure))
+
+
+def test_frames_are_those_of_the_clip(written, encoder, number_of, tmp_path):
+    film = tmp_path / "film.mp4"  # a frame a second, and a clip for each
+    encoder(film, frames=100, pts=range(0, 1000, 10), unit=Fraction(1, 10)).rename(
+        tmp_path / "video_0"
+    )
+    (tmp_path / "clips.csv").write_text("video,start,stop,verb\nvideo_0,0,1,a\nvideo_1,0,1,a\n")
+    entry = {"format": "csv", "media": str(tmp_path), "annotations": str(tmp_path / "clips.csv")}
+    entry["columns"] = {"labels": {"verb": "verb"}, "video": "video"}
+    entry["columns"] |= {"start": "start", "stop": "stop"}
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text(yaml.safe_dump({"version": 1, "datasets": {"toy": entry}}))
+    out, found = written(manifest=manifest)
+    data = data_of(out)
+    assert found.clips_with_frames == len(data["images"]) > 0
+    for id_, pictures in data["images"].items():
+        kind, _, content = pictures[0].partition(",")
+        assert kind == "data:image/jpeg;base64"
+        frame = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+        assert number_of(frame) == int(id_.rpartition("_")[2])
+    assert all("video_1" in why for why in data["unseen"].values())
+    assert any("video_1" in note for note in found.notes)
+
+
+def test_without_videos_it_says_so(written):
+    out, found = written()
+    data = data_of(out)
+    assert not data["images"]
+    assert "none.yaml" in next(iter(data["unseen"].values()))
+    assert len([note for note in found.notes if "clips without frames" in note]) == 1
+    _, found = written(clips=0)
+    assert found.notes == ()
+
+
+def test_runs_without_metrics_are_left_out_and_said(written, study):
+    (study / "<img src=x onerror=alert(1)> linear & 1" / "metrics.json").unlink()
+    out, found = written()
+    assert found.runs == 2
+    assert "linear & 1 is left out" in found.notes[0]
+    assert data_of(out)["notes"] == [found.notes[0]]
+    with pytest.raises(RequestError, match="none of 3 runs has metrics of test: give egofeat eval"):
+        written(split="test")
+    with pytest.raises(RequestError, match="is a folder: name a file with `out`"):
+        report(ReportConfig(runs=(study,), out=study))
+
+
+def test_nothing_in_the_data_is_markup():
+    text = as_json({"</script>": "<!-- & <script> \u2028 \ud800"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"</script>": "<!-- & <script> \u2028 \ud800"}
+    assert b"<title>&lt;/title&gt;&quot;" in page('</title>"', {})
+
+
+def test_a_page_on_fifty_runs_is_below_five_megabytes(written, study, monkeypatch):
+    one = study / "<img src=x onerror=alert(1)> lstm & 0"
+    for number in range(47):
+        copy = shutil.copytree(one, study / f"{number}")
+        (copy / "SHA256SUMS").unlink()
+        text = (copy / "config.yaml").read_text()
+        (copy / "config.yaml").write_text(text.replace("lr: 1.0e-06", f"lr: {number + 1}.0e-06"))
+    monkeypatch.setattr("egofeat.pipelines.comparing.statistics.DRAWS", 100)
+    out, found = written(clips=100)
+    assert found.runs == 49, "lr 1.0e-06 is there already"
+    assert out.stat().st_size == found.bytes < 5_000_000
+    monkeypatch.setattr(module, "_MOST_DETAILS", 40_000)
+    out, found = written()
+    detailed = ["targets" in of for of in data_of(out)["configurations"]]
+    assert detailed == sorted(detailed, reverse=True)
+    shown = sum(detailed)
+    assert 0 < shown < 48
+    assert f"shown of the {shown} best configurations" in found.notes[0]
+
+
+def test_long_histories_are_thinned_to_their_ends():
+    places = _evenly(1000)
+    assert (places[0], places[-1], len(places)) == (0, 999, _MOST_POINTS)
