@@ -28,7 +28,7 @@ from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset
-from egofeat.store import Key, StoreWriter
+from egofeat.store import Failure, Key, StoreWriter
 from egofeat.store.files import WORK, Strangers, remove_leftovers
 
 __all__ = ["forecast", "forecast_jobs", "run", "run_jobs", "worker_name"]
@@ -134,9 +134,12 @@ def _extract(
         unit, step = "videos", "windows"
     show = partial(console.progress, "extracting", total, unit, step)
     if engine:
-        return work_together(shares, writers, units, board, engine, compute, show)
-    with show() as progress:
-        return _work_alone(shares, writers, units, board, compute, progress)
+        tally = work_together(shares, writers, units, board, engine, compute, show)
+    else:
+        with show() as progress:
+            tally = _work_alone(shares, writers, units, board, compute, progress)
+    keep_rates(shares, tally, compute)
+    return tally
 
 
 def _work_alone(
@@ -163,7 +166,6 @@ def _work_alone(
     tally = no_tally(len(shares))
     for done in session.work({unit.name: partial(_itself, unit) for unit in units}, progress):
         tally = both(tally, done)
-    keep_rates(shares, tally)
     return tally
 
 
@@ -188,16 +190,17 @@ def _take_over(
 
 
 def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
-    wanted = set(share.wanted.keys)
-    ids = {id_ for id_, _, _ in wanted}
-    failures = [f for f in writer.failures() if (f.id in ids if f.windows else f.key in wanted)]
+    there = writer.done() if share.left else share.progress.done
+    failures = _failures_of(share, writer.failures(there))
+    count = len(share.wanted)
+    present = count if share.complete else sum(map(there.__contains__, share.wanted.keys))
     failed = sum(not failure.windows for failure in failures)
     return ExtractReport(
         store=str(writer.path),
-        segments=len(wanted),
+        segments=count,
         splits=share.splits,
         extracted=done.extracted,
-        skipped=len(wanted & writer.done()) - done.extracted,
+        skipped=present - done.extracted,
         failed=failed,
         lost_windows=sum(failure.windows for failure in failures),
         failures=sum_up(failures, share.job.dataset.media),
@@ -210,6 +213,14 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
         unit=share.job.unit,
         idle=share.idle,
     )
+
+
+def _failures_of(share: Share, failures: Sequence[Failure]) -> list[Failure]:
+    """Those of segments of a share."""
+    if not failures:  # of a million segments, the sets below are large
+        return []
+    keys, ids = set(share.wanted.keys), set(share.wanted.ids.tolist())
+    return [one for one in failures if (one.id in ids if one.windows else one.key in keys)]
 
 
 def _writer(job: Job, worker: str, compute: Compute) -> StoreWriter:

@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from egofeat.device import device_name
-from egofeat.extract.extractor import Tally
+from egofeat.device import choose_device, device_name
+from egofeat.extract.extractor import Tally, TaskTally
+from egofeat.pipelines.crew import settled
 from egofeat.pipelines.extraction.disk_room import (
     bytes_at_most,
     bytes_left,
@@ -35,6 +36,7 @@ _RATES = ".rates.jsonl"
 
 def forecast(config: ExtractConfig, dataset: Dataset | None = None) -> Forecast:
     """What `run` would do; see `plan_job`."""
+    config = settled(config)
     return forecast_jobs([plan_job(config, dataset)], config).stores[0]
 
 
@@ -45,7 +47,8 @@ def forecast_jobs(jobs: Sequence[Job], compute: Compute) -> JointForecast:
     for places in together(jobs):
         shares = shares_of([jobs[place] for place in places], compute)
         of_store |= {
-            place: _forecast(share, shares) for place, share in zip(places, shares, strict=True)
+            place: _forecast(share, shares, compute)
+            for place, share in zip(places, shares, strict=True)
         }
         for place, share in zip(places, shares, strict=True):
             if share.compress is None:  # what is compressed may still fit
@@ -67,7 +70,7 @@ class _Amount:
     bytes_needed: int
 
 
-def _forecast(share: Share, together: Sequence[Share]) -> Forecast:
+def _forecast(share: Share, together: Sequence[Share], compute: Compute) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
     amount = _amount(share)
     wanted = share.wanted
@@ -79,7 +82,7 @@ def _forecast(share: Share, together: Sequence[Share]) -> Forecast:
         bytes_present = job.rows_of(there) * row_bytes
         of_missing = wanted.where(key in missing for key in wanted.keys)
         bytes_missing = job.rows_of(of_missing) * row_bytes
-    rate = _rate_of(share, together)
+    rate = _rate_of(share, together, compute)
     to_extract, keys = share.to_extract, set(wanted.keys)
     return Forecast(
         store=str(job.store),
@@ -131,6 +134,7 @@ class Rate(BaseModel):
     """Its name, of backbone and recipe."""
     backbone: str
     device: str
+    """Of several workers: what each runs on, or what their engine was given."""
     sharing: list[str] = Field(validation_alias=AliasChoices("sharing", "company"))
     """Backbones that shared the decode, itself among them, sorted; `company` in older files."""
     views: int = Field(gt=0)
@@ -138,21 +142,29 @@ class Rate(BaseModel):
     seconds: float = Field(gt=0, allow_inf_nan=False)
 
 
-def keep_rates(shares: Sequence[Share], tally: Tally) -> None:
+def keep_rates(shares: Sequence[Share], tally: Tally, compute: Compute) -> None:
     """Add what a run measured, for the next forecast: a disk that refuses it is no failure."""
     for share, done in zip(shares, tally.tasks, strict=True):
-        if done.views:
-            measured = {"views": done.views, "seconds": max(tally.seconds, 1e-6)}
-            rate = Rate.model_validate(_circumstances(share, shares) | measured)
+        if views := _views(share, done):
+            measured = {"views": views, "seconds": max(tally.seconds, 1e-6)}
+            rate = Rate.model_validate(_circumstances(share, shares, compute) | measured)
             path = share.job.storage.out / _RATES
             with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write(rate.model_dump_json() + "\n")
 
 
-def _rate_of(share: Share, together: Sequence[Share]) -> Rate | None:
+def _views(share: Share, done: TaskTally) -> int:
+    """Views that a run made: workers that died did not tell theirs, but left what they made."""
+    recipe = share.job.recipe
+    if isinstance(recipe.plan, Windows):
+        return done.views
+    return max(done.views, done.extracted * recipe.plan.views * recipe.transform.crops)
+
+
+def _rate_of(share: Share, together: Sequence[Share], compute: Compute) -> Rate | None:
     """The longest measurement that says most: of the store itself, else of its backbone."""
     rates = []
-    asked = _circumstances(share, together)
+    asked = _circumstances(share, together, compute)
     store = asked.pop("store")
     path = share.job.storage.out / _RATES
     with contextlib.suppress(OSError):
@@ -164,11 +176,19 @@ def _rate_of(share: Share, together: Sequence[Share]) -> Rate | None:
     return max(own or alike, key=lambda rate: rate.views, default=None)
 
 
-def _circumstances(share: Share, together: Sequence[Share]) -> dict[str, Any]:
+def _circumstances(share: Share, together: Sequence[Share], compute: Compute) -> dict[str, Any]:
     """What the time that a store takes depends on."""
     return {
         "store": share.job.recipe.store_name,
         "backbone": share.job.recipe.backbone,
-        "device": device_name(share.job.backbone.device),
+        "device": _workers(compute) or device_name(share.job.backbone.device),
         "sharing": sorted(one.job.recipe.backbone for one in together if one.left),
     }
+
+
+def _workers(compute: Compute) -> str:
+    """Which workers share the work; empty where this process does it alone."""
+    if compute.ray or compute.slurm:
+        return f"ray {compute.ray}" if compute.ray else f"slurm {compute.slurm}"
+    count = Counter(device_name(choose_device(device)) for device in compute.devices)
+    return ", ".join(f"{number} × {name}" for name, number in count.items())

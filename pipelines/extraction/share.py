@@ -51,6 +51,11 @@ class Share:
         return segments_of(self.left)
 
     @property
+    def complete(self) -> bool:
+        """Whether all of it is there."""
+        return not (self.left or self.missing or self.progress.failures)
+
+    @property
     def idle(self) -> str:
         """Why the share is empty though others are not; empty where it is not."""
         number, parts = self.part
@@ -129,7 +134,7 @@ def _share(
         parts_with_work=min(compute.part[1], len(whole)),
         compress=compress,
         progress=progress,
-        left=without(batches, done, damaged | set(without_media.keys)),
+        left=without(batches, done, damaged | set(without_media.keys)) if open_ else [],
         missing=[
             Failure(s.id, s.video, s.start, s.stop, absent[s.video], MissingMediaError.cause)
             for s in without_media

@@ -48,12 +48,11 @@ def progress_of(store: Path, tell: Tell = bool) -> Progress:
     if not begun(store):
         return Progress()
     shards = shards_of(store, Description.read(store))
-    keys = list(shards.keys)
-    done = set(keys)
-    stamps: dict[Key, Stamp] = dict(zip(keys, _stamps(shards), strict=True))
+    stamps: dict[Key, Stamp] = dict(zip(shards.keys, _stamps(shards), strict=True))
+    done = set(stamps)  # of a dict, without working out the keys' hashes again
     if not shards.by_shard["stamps"].all():
         known = np.repeat(shards.by_shard["stamps"], shards.by_shard["count"]).tolist()
-        stamps = {key: stamps[key] for key in itertools.compress(keys, known)}
+        stamps = {key: stamps[key] for key in itertools.compress(shards.keys, known)}
     return Progress(done, all_failures(store, done, None, tell), stamps)
 
 

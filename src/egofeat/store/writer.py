@@ -190,9 +190,13 @@ class StoreWriter:
             self._forget_lost_windows(set(rows.ids))
         return path
 
-    def failures(self) -> list[Failure]:
-        """List what any worker could not read, is still wanted, and has not been read since."""
-        return all_failures(self.path, self.done(), self._wanted)
+    def failures(self, done: Collection[Key] | None = None) -> list[Failure]:
+        """List what any worker could not read, is still wanted, and has not been read since.
+
+        Args:
+            done: what `done` gives, where it was asked for already.
+        """
+        return all_failures(self.path, self.done() if done is None else done, self._wanted)
 
     def record_failures(self, failures: Iterable[Failure]) -> None:
         """Note segments that cannot be read; on the disk when this returns.

@@ -84,6 +84,9 @@ def test_workers_make_what_one_process_makes_but_for_what_kills_them(
         report = extract.run(replace(config, **workers), dataset)
     said = capfd.readouterr().err
     assert (report.extracted, report.failed) == (350, 70), said
+    other = replace(config, frames=3)
+    assert extract.forecast(replace(other, **workers), dataset).seconds
+    assert extract.forecast(replace(other, device="cpu"), dataset).seconds is None
     failures = progress_of(Path(report.store)).failures
     assert {(one.video, one.cause) for one in failures} == {("deadly", "damaged")}
     assert {one.reason for one in failures if "2 workers died" not in one.reason} == set()

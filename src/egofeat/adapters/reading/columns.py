@@ -94,9 +94,10 @@ def read_columns(content: bytes, at: Sequence[int], width: int) -> Iterator[list
 
 
 def _column(coded: Any) -> Column:
-    """From a dictionary-coded column of pyarrow."""
-    cells = coded.dictionary.to_numpy(zero_copy_only=False).tolist()
-    return Column(list(map(str.strip, cells)), coded.indices.to_numpy())
+    """From a dictionary-coded column of pyarrow, whose `to_numpy` would load pandas."""
+    indices = coded.indices
+    places = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset)
+    return Column(list(map(str.strip, coded.dictionary.to_pylist())), places)
 
 
 def _is_plain(content: bytes) -> bool:
