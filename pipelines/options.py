@@ -301,6 +301,12 @@ class Top(Options):
     top: int = option("Name this many classes.", default=5, least=1)
 
 
+class Split(Options):
+    """Which segments."""
+
+    split: str | None = option("Take this split.", default=None, default_is="the validation split")
+
+
 class FrameRate(Options):
     """How fast frames follow each other."""
 

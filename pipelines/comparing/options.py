@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from egofeat.errors import RequestError
-from egofeat.options import Device, Options, inherited, option
-from egofeat.pipelines.options import Figures, Out, Tap
+from egofeat.options import Device, inherited, option
+from egofeat.pipelines.options import Figures, Out, Split, Tap
 
 
 def _read_filter(text: str) -> tuple[str, str]:
@@ -16,7 +16,7 @@ def _read_filter(text: str) -> tuple[str, str]:
     return name, value
 
 
-class RunsConfig(Options, panel="Runs"):
+class RunsConfig(Split, panel="Runs"):
     """Which runs to list, and how."""
 
     folders: tuple[Path, ...] = option(
@@ -38,10 +38,34 @@ class RunsConfig(Options, panel="Runs"):
         default=None,
         default_is="by name",
     )
-    split: str | None = option(
-        "Show the metrics of this split.",
+    split: str | None = inherited(
+        "Show the metrics of this split.", default_is="each run's validation split"
+    )
+
+
+class SeveralRuns(Split):
+    """Which runs, judged on which split."""
+
+    runs: tuple[Path, ...] = option(
+        "Compare these runs, or those in these folders; runs that differ only by their seed are "
+        "averaged.",
+        argument=True,
+        repeated=True,
+        metavar="RUN",
+    )
+
+
+class Comparison(SeveralRuns):
+    """By what runs are compared, and to which."""
+
+    split: str | None = inherited("Compare on this split, which each run was evaluated on.")
+    figure: str | None = option(
+        "Compare by this metric, such as verb/top1.",
         default=None,
-        default_is="each run's validation split",
+        default_is="the top-1 of actions, else of the first target",
+    )
+    baseline: Path | None = option(
+        "Test the differences to this run.", default=None, default_is="the best"
     )
 
 
@@ -55,42 +79,17 @@ class CompareFeaturesConfig(Tap, Out, panel="Comparison"):
     out: Path = inherited("Write features.csv, a line a segment, here.", default=Path("comparison"))
 
 
-class EnsembleConfig(Out, Figures, Device, panel="Ensemble"):
+class EnsembleConfig(SeveralRuns, Out, Figures, Device, panel="Ensemble"):
     """Which runs to take together."""
 
-    runs: tuple[Path, ...] = option(
-        "Average these runs, or those in these folders.",
-        argument=True,
-        repeated=True,
-        metavar="RUN",
-    )
-    split: str | None = option(
-        "Evaluate on this split.", default=None, default_is="the first run's validation split"
+    runs: tuple[Path, ...] = inherited("Average these runs, or those in these folders.")
+    split: str | None = inherited(
+        "Evaluate on this split.", default_is="the first run's validation split"
     )
     out: Path = inherited("Write metrics and predictions to this folder.", default=Path("ensemble"))
 
 
-class CompareConfig(Out, Figures, panel="Comparison"):
+class CompareConfig(Comparison, Out, Figures, panel="Comparison"):
     """Which runs to compare, and by what."""
 
-    runs: tuple[Path, ...] = option(
-        "Compare these runs, or those in these folders; runs that differ only by their seed are "
-        "averaged.",
-        argument=True,
-        repeated=True,
-        metavar="RUN",
-    )
-    figure: str | None = option(
-        "Compare by this metric, such as verb/top1.",
-        default=None,
-        default_is="the top-1 of actions, else of the first target",
-    )
-    split: str | None = option(
-        "Compare on this split, which each run was evaluated on.",
-        default=None,
-        default_is="the validation split",
-    )
-    baseline: Path | None = option(
-        "Test the differences to this run.", default=None, default_is="the best"
-    )
     out: Path = inherited("Write tables and pictures to this folder.", default=Path("comparison"))

@@ -9,7 +9,16 @@ from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig, idle
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.options import Device, Options, inherited, option
-from egofeat.pipelines.options import ChosenOut, Figures, Preset, StoreWeights, Tap, Top, Views
+from egofeat.pipelines.options import (
+    ChosenOut,
+    Figures,
+    Preset,
+    Split,
+    StoreWeights,
+    Tap,
+    Top,
+    Views,
+)
 
 MOST_SEEDS = 1000
 Places = Path | Sequence[Path]
@@ -225,12 +234,10 @@ class RunStores(RunFolder, panel="Run"):
     )
 
 
-class EvaluateConfig(RunStores, Views, Figures, Device, panel="Evaluation"):
+class EvaluateConfig(RunStores, Views, Split, Figures, Device, panel="Evaluation"):
     """What a person can choose about an evaluation."""
 
-    split: str | None = option(
-        "Evaluate on this split.", default=None, default_is="the validation split"
-    )
+    split: str | None = inherited("Evaluate on this split.")
     views: tuple[int, int] | None = inherited(
         "Average the softmax over the store's clips x crops, such as 10x3; there may be more "
         "than in training.",
