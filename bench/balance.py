@@ -32,9 +32,9 @@ import numpy as np
 from ratios import machine, options
 
 from egofeat.extract import shards, stretches
+from egofeat.extract.decoding.stretches import Wanted, divide
+from egofeat.extract.decoding.threads import Openings
 from egofeat.extract.shards import cut, part, shards_in
-from egofeat.extract.stretches import Wanted, divide
-from egofeat.extract.threads import Openings
 from egofeat.extract.units import Pass, Unit, all_units, passes_over
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.options import ExtractConfig

@@ -18,10 +18,12 @@ from ratios import machine, options, seconds
 
 from egofeat.extract.assembly import Claim
 from egofeat.extract.batches.running import Batches
-from egofeat.extract.decoding import Lane, Pixels, decode, decode_all
+from egofeat.extract.decoding.events import Lane, Pixels
+from egofeat.extract.decoding.reading import decode
+from egofeat.extract.decoding.threads import decoding_threads
+from egofeat.extract.decoding.together import decode_all
 from egofeat.extract.extractor import WAITING_FRAMES
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import Pass, all_units, passes_over
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory

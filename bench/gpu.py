@@ -33,10 +33,11 @@ from egofeat.extract.backbones import Backbone, load
 from egofeat.extract.backbones.precision import DTYPES
 from egofeat.extract.batches.filling import Filling
 from egofeat.extract.batches.running import Batches
-from egofeat.extract.decoding import Lane, decode_all
+from egofeat.extract.decoding.events import Lane
+from egofeat.extract.decoding.threads import decoding_threads
+from egofeat.extract.decoding.together import decode_all
 from egofeat.extract.persons import load as load_detector
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import all_units
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head

@@ -17,7 +17,7 @@ from egofeat.boxes import Boxes
 from egofeat.console import Advance
 from egofeat.errors import MediaError
 from egofeat.extract.batches.filling import ViewKey
-from egofeat.extract.decoding import Stamp
+from egofeat.extract.decoding.events import Stamp
 from egofeat.extract.lost_windows import LostWindows
 from egofeat.extract.rooms import Room, room
 from egofeat.extract.shards import Shard, shard_of

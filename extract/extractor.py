@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from egofeat import console
 from egofeat.extract.assembly import Assembly
 from egofeat.extract.batches.running import Batches
-from egofeat.extract.decoding import (
+from egofeat.extract.decoding.events import (
     Begun,
     Decoded,
     Event,
@@ -25,8 +25,8 @@ from egofeat.extract.decoding import (
     Lane,
     Lost,
     Opened,
-    decode_all,
 )
+from egofeat.extract.decoding.together import decode_all
 from egofeat.extract.shards import Shard
 from egofeat.extract.task import Sink, Task
 from egofeat.extract.units import Unit

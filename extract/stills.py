@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import key_frame_id
 from egofeat.errors import MediaError
-from egofeat.extract.threads import in_threads
+from egofeat.extract.decoding.threads import in_threads
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media

@@ -13,7 +13,7 @@ from egofeat.engines.local import Processes, end_if_started_again
 from egofeat.engines.on_ray import Actors
 from egofeat.engines.on_slurm import NUMBERS, Array
 from egofeat.errors import RequestError
-from egofeat.extract.threads import decoding_threads
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.pipelines.options import Compute
 
 _Asked = TypeVar("_Asked", bound=Compute)

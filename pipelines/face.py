@@ -9,9 +9,9 @@ from typing import Any, overload
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, RequestError
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import extract
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import all_units
 from egofeat.heads.config import TrainerConfig
 from egofeat.options import Options

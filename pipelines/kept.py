@@ -6,7 +6,7 @@ from pathlib import Path
 
 from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.pipelines.training import CONFIG
+from egofeat.pipelines.runs import CONFIG
 from egofeat.store import Problem, StoreSummary, open_store
 from egofeat.store import verify as verify_store
 from egofeat.store.description import NAME as STORE_JSON
@@ -49,7 +49,7 @@ def verify(path: Path) -> list[Problem]:
     """Check one store or one run; see `egofeat.store.verify` and `verify_run`."""
     if (path / STORE_JSON).exists():
         return [*verify_store(path), *_without_segments(path)]
-    from egofeat.pipelines.training.verify_run import verify_run  # noqa: PLC0415  torch is slow to import
+    from egofeat.pipelines.runs.verify import verify_run  # noqa: PLC0415  torch is slow to import
 
     return verify_run(path)
 

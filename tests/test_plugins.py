@@ -15,7 +15,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.heads import HEADS, build_head
 from egofeat.pipelines.plugins import plugins as listed
-from egofeat.pipelines.training.run import load_run
+from egofeat.pipelines.runs.run import load_run
 from egofeat.plugins import FromFile
 from egofeat.recipe import Recipe
 

@@ -10,7 +10,7 @@ from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.overlays import PersonRecogniser, StretchRecogniser
 from egofeat.pipelines.annotated.video import Written, check_place, write_annotated
-from egofeat.pipelines.training.run import load_run
+from egofeat.pipelines.runs.run import load_run
 
 
 @dataclass(frozen=True, kw_only=True)

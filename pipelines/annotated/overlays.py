@@ -19,13 +19,13 @@ from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
 from egofeat.pipelines.annotated.video import TimedTags
 from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched, make_features
+from egofeat.pipelines.runs.run import Run
 from egofeat.pipelines.training.predict import (
     guesses_of,
     logits_of,
     makers_of,
     weights_of_sources,
 )
-from egofeat.pipelines.training.run import Run
 from egofeat.segments import Segment
 from egofeat.store.reading.persons import with_neighbours
 

@@ -27,7 +27,7 @@ from egofeat.pipelines.comparing.runs import duration, heading
 from egofeat.pipelines.comparing.statistics import FEWEST, holm, interval, p_of_difference
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.runs import accuracies, curves
-from egofeat.pipelines.training.run import RunFolder
+from egofeat.pipelines.runs.run import RunFolder
 from egofeat.store.files import replace_file
 from egofeat.words import counted
 

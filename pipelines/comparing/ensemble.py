@@ -13,7 +13,11 @@ from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import find_paths
 from egofeat.pipelines.comparing.options import EnsembleConfig
 from egofeat.pipelines.figures import style
-from egofeat.pipelines.training import CONFIG
+from egofeat.pipelines.runs import CONFIG
+from egofeat.pipelines.runs.rows import open_run_store
+from egofeat.pipelines.runs.run import Run, load_run
+from egofeat.pipelines.runs.targets import coverage
+from egofeat.pipelines.runs.trained_on import judge
 from egofeat.pipelines.training.evaluate import (
     Predicted,
     draw_confusions,
@@ -23,10 +27,6 @@ from egofeat.pipelines.training.evaluate import (
     write_predictions,
 )
 from egofeat.pipelines.training.evaluation import Evaluation, write_evaluation
-from egofeat.pipelines.training.run import Run, load_run
-from egofeat.pipelines.training.run_rows import open_run_store
-from egofeat.pipelines.training.targets import coverage
-from egofeat.pipelines.training.trained_on import judge
 from egofeat.pipelines.training.views import mean_of_views
 from egofeat.store import Rows
 from egofeat.words import counted

@@ -17,8 +17,8 @@ from egofeat.errors import RequestError
 from egofeat.heads.measures.metrics import best_classes, top_pairs
 from egofeat.pipelines.comparing.settings import settings_of
 from egofeat.pipelines.kept import find_runs
-from egofeat.pipelines.training.run_config import RunConfig, Training, read_config
-from egofeat.pipelines.training.run_files import compare
+from egofeat.pipelines.runs.config import RunConfig, Training, read_config
+from egofeat.pipelines.runs.files import compare
 from egofeat.pipelines.training.views import mean_of_views
 from egofeat.store.bounded import read_bounded
 from egofeat.words import nearest

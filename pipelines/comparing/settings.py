@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from egofeat.pipelines.training.run_config import RunConfig
+from egofeat.pipelines.runs.config import RunConfig
 
 SEED = "seed"
 SEEDS = (SEED, "data_seed")

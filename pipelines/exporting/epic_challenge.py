@@ -15,11 +15,11 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
+from egofeat.pipelines.runs import Places
+from egofeat.pipelines.runs.rows import open_run_store
+from egofeat.pipelines.runs.run import load_run
+from egofeat.pipelines.runs.targets import Coverage, coverage
 from egofeat.pipelines.training.evaluate import predict_split, split_rows
-from egofeat.pipelines.training.options import Places
-from egofeat.pipelines.training.run import load_run
-from egofeat.pipelines.training.run_rows import open_run_store
-from egofeat.pipelines.training.targets import Coverage, coverage
 from egofeat.store.files import replacing, sync
 
 CLASSES = {"verb": 97, "noun": 300}

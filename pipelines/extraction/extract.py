@@ -9,10 +9,10 @@ from egofeat import console
 from egofeat.device import choose_device, device_name
 from egofeat.engines.board import Board, tidy
 from egofeat.engines.presence import LEASE_S
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import Tally, TaskTally
 from egofeat.extract.shards import shards_in
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import Unit, units_of
 from egofeat.pipelines.crew import engine_of, settled
 from egofeat.pipelines.extraction.by_workers import work_together

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.errors import MediaError
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import extract
 from egofeat.extract.roi import Persons
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import all_units
 from egofeat.extract.video import FrameSource, open_video
 from egofeat.extract.video.pyav_source import PyavSource

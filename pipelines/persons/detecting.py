@@ -9,9 +9,9 @@ from egofeat import console
 from egofeat.boxes import Boxes, stamp_of
 from egofeat.engines.board import Board
 from egofeat.engines.turns import WHY, take_turns
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Finished, Stills, Unread, Wanted, read_all
-from egofeat.extract.threads import decoding_threads
 from egofeat.pipelines.persons.box_folder import BoxFolder, Looked
 from egofeat.pipelines.persons.job import is_left
 from egofeat.pipelines.persons.options import PersonsConfig

@@ -8,9 +8,9 @@ import torch
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.extract.backbones.backbone import Spec
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import extract
 from egofeat.extract.task import Task
-from egofeat.extract.threads import decoding_threads
 from egofeat.extract.units import all_units
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job

@@ -8,8 +8,8 @@ from egofeat.errors import EgofeatError
 from egofeat.extract.backbones.cost import multiply_adds
 from egofeat.extract.backbones.registry import find_backbone
 from egofeat.pipelines.comparing.finished import Finished
-from egofeat.pipelines.training import CONFIG
-from egofeat.pipelines.training.run_config import Source
+from egofeat.pipelines.runs import CONFIG
+from egofeat.pipelines.runs.config import Source
 from egofeat.store.description import Description
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import find_backbone
 from egofeat.extract.backbones.cost import multiply_adds
-from egofeat.pipelines.training.run_config import Source
+from egofeat.pipelines.runs.config import Source
 from egofeat.recipe import Recipe
 
 

@@ -13,10 +13,10 @@ from egofeat.pipelines.extraction.job import Job, plan_job, read_dataset
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.extraction.reports import JointReport
 from egofeat.pipelines.options import Compute, Data
+from egofeat.pipelines.runs.config import Source
 from egofeat.pipelines.sweeping.choices import known, multiply, read_values, told
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.study import Line, Places, Study
-from egofeat.pipelines.training.run_config import Source
 from egofeat.segments import Dataset
 from egofeat.store.description import Description
 from egofeat.store.reading.opening import find_store

@@ -7,13 +7,13 @@ from typing import Any
 
 from egofeat.errors import EgofeatError
 from egofeat.pipelines.figures import style
+from egofeat.pipelines.runs.config import RunConfig, read_config
+from egofeat.pipelines.runs.run import Run, RunFolder, load_run
 from egofeat.pipelines.sweeping.candidates import Candidate
 from egofeat.pipelines.sweeping.planning import OpenedRows, Plan, place_of
 from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.fit import fit_head
 from egofeat.pipelines.training.options import FitConfig
-from egofeat.pipelines.training.run import Run, RunFolder, load_run
-from egofeat.pipelines.training.run_config import RunConfig, read_config
 
 
 @dataclass(frozen=True, kw_only=True)

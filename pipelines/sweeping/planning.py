@@ -11,13 +11,13 @@ from egofeat.heads.config import TrainerConfig
 from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads, resolve_options
 from egofeat.names import check_name
+from egofeat.pipelines.runs.config import File, RunConfig, Splits
 from egofeat.pipelines.sweeping.candidates import Candidate, candidates
 from egofeat.pipelines.sweeping.features import Features, plan_features
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.study import Study, read_study, study_of
 from egofeat.pipelines.training.fit import check_head
 from egofeat.pipelines.training.options import FitConfig
-from egofeat.pipelines.training.run_config import File, RunConfig, Splits
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
 from egofeat.segments import Dataset
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import Finished, main_figure, read_finished
+from egofeat.pipelines.runs.claim import locked
 from egofeat.pipelines.sweeping.fitting import Fit, make_fit
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.planning import Plan, plan_sweep, trainer_of
 from egofeat.pipelines.sweeping.report import Swept, report
 from egofeat.pipelines.sweeping.workers import one_by_one, side_by_side
-from egofeat.pipelines.training.run_claim import locked
 from egofeat.store.files import replace_file
 
 

@@ -19,16 +19,16 @@ from egofeat.heads.measures.metrics import collapse_warning, metrics
 from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import confusion_matrix
+from egofeat.pipelines.runs import Places
+from egofeat.pipelines.runs.files import write_file
+from egofeat.pipelines.runs.rows import open_run_rows, open_run_store
+from egofeat.pipelines.runs.run import Run, load_run
+from egofeat.pipelines.runs.targets import coverage, split_names
+from egofeat.pipelines.runs.trained_on import judge
 from egofeat.pipelines.training.class_tables import class_table, confusion_table
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
 from egofeat.pipelines.training.evaluation import Evaluation, write_arrays, write_evaluation
 from egofeat.pipelines.training.gaze import gaze_figures
-from egofeat.pipelines.training.options import Places
-from egofeat.pipelines.training.run import Run, load_run
-from egofeat.pipelines.training.run_files import write_file
-from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
-from egofeat.pipelines.training.targets import coverage, split_names
-from egofeat.pipelines.training.trained_on import judge
 from egofeat.pipelines.training.views import Views, predict_views, view_of
 from egofeat.store import PersonRows, Rows
 

@@ -14,16 +14,16 @@ from egofeat.heads.head import Head
 from egofeat.heads.measures.frame_map import Placed, average_precisions, box_recall, mean_precision
 from egofeat.heads.training.trainer import predict
 from egofeat.pipelines.figures.classes import precision_bars
+from egofeat.pipelines.runs.files import write_file
+from egofeat.pipelines.runs.run import Run
+from egofeat.pipelines.runs.targets import coverage, split_names
+from egofeat.pipelines.runs.trained_on import judge
 from egofeat.pipelines.training.evaluation import (
     PersonsEvaluation,
     Precision,
     write_arrays,
     write_evaluation,
 )
-from egofeat.pipelines.training.run import Run
-from egofeat.pipelines.training.run_files import write_file
-from egofeat.pipelines.training.targets import coverage, split_names
-from egofeat.pipelines.training.trained_on import judge
 from egofeat.store import BoxTable, PersonRows
 from egofeat.store.reading.persons import TARGET
 

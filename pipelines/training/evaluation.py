@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.pipelines.training.run_files import write_file
-from egofeat.pipelines.training.targets import Coverage
+from egofeat.pipelines.runs.files import write_file
+from egofeat.pipelines.runs.targets import Coverage
 from egofeat.pipelines.training.views import Views
 
 

@@ -20,16 +20,16 @@ from egofeat.heads.training.replicas import DivergedError
 from egofeat.heads.training.trainer import Examples, check_labels
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import instances_per_class
+from egofeat.pipelines.runs.claim import claim
+from egofeat.pipelines.runs.config import RunConfig, write_config
+from egofeat.pipelines.runs.files import SUMS
+from egofeat.pipelines.runs.run import Run, RunFolder, load_run, write_run
+from egofeat.pipelines.runs.trained_on import NAME as TRAINED_ON
 from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.members import Begun, fit_members
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.published_heads import start_from
-from egofeat.pipelines.training.run import Run, RunFolder, load_run, write_run
-from egofeat.pipelines.training.run_claim import claim
-from egofeat.pipelines.training.run_config import RunConfig, write_config
-from egofeat.pipelines.training.run_files import SUMS
-from egofeat.pipelines.training.trained_on import NAME as TRAINED_ON
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
 
 

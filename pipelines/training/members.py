@@ -16,9 +16,9 @@ from egofeat.heads.training.feed import as_features, channel_statistics
 from egofeat.heads.training.replicas import DivergedError, Replica
 from egofeat.heads.training.trainer import Examples, predict, train_together
 from egofeat.pipelines.figures.runs import loss_curves
-from egofeat.pipelines.training.run import RunFolder
-from egofeat.pipelines.training.run_config import Training
-from egofeat.pipelines.training.run_files import forget, remember
+from egofeat.pipelines.runs.config import Training
+from egofeat.pipelines.runs.files import forget, remember
+from egofeat.pipelines.runs.run import RunFolder
 from egofeat.store import PersonRows
 
 FIGURES_EVERY_S = 2.0

@@ -1,6 +1,6 @@
 """What a person can choose about training a head, and about a trained one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +19,9 @@ from egofeat.pipelines.options import (
     Top,
     Views,
 )
+from egofeat.pipelines.runs import Places
 
 MOST_SEEDS = 1000
-Places = Path | Sequence[Path]
-"""One store, or several of one data set, which are joined by segment."""
 
 
 def _read_option(text: str) -> tuple[str, str]:
@@ -111,7 +110,7 @@ class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
     )
     """The head keeps the outputs of all classes; other splits stay whole."""
     out: Path | None = inherited("Write the run to this folder.", default_is="runs/DATASET-HEAD")
-    """When that is another run's, with what is different: see `run_claim`."""
+    """When that is another run's, with what is different: see `runs.claim`."""
     seeds: int = option(
         "Train with so many seeds at once, from --seed on, on the same batches: a run each.",
         default=1,

@@ -13,8 +13,8 @@ from egofeat.heads.fusion import AveragedHeads, for_members
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import top_pairs
 from egofeat.pipelines.extraction.in_memory import Maker, Memory, make_features
-from egofeat.pipelines.training.run import Run, load_run
-from egofeat.pipelines.training.run_rows import refuse_persons
+from egofeat.pipelines.runs.rows import refuse_persons
+from egofeat.pipelines.runs.run import Run, load_run
 from egofeat.segments import Media, Segment
 
 

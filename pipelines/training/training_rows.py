@@ -17,12 +17,10 @@ from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads
 from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import Examples
-from egofeat.pipelines.training.gaze import teaching_points
-from egofeat.pipelines.training.options import FitConfig
-from egofeat.pipelines.training.run import branches
-from egofeat.pipelines.training.run_config import File, RunConfig, Source, Splits
-from egofeat.pipelines.training.run_rows import choose_groups, divide
-from egofeat.pipelines.training.targets import (
+from egofeat.pipelines.runs.config import File, RunConfig, Source, Splits
+from egofeat.pipelines.runs.rows import choose_groups, divide
+from egofeat.pipelines.runs.run import branches
+from egofeat.pipelines.runs.targets import (
     Coverage,
     check_taught,
     choose_targets,
@@ -30,7 +28,9 @@ from egofeat.pipelines.training.targets import (
     labelled_rows,
     open_places,
 )
-from egofeat.pipelines.training.trained_on import TrainedOn, labels_digest
+from egofeat.pipelines.runs.trained_on import TrainedOn, labels_digest
+from egofeat.pipelines.training.gaze import teaching_points
+from egofeat.pipelines.training.options import FitConfig
 from egofeat.store import Rows
 
 

@@ -17,8 +17,8 @@ from egofeat.errors import RequestError, StoreError
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.training.feed import Features
 from egofeat.heads.training.trainer import predict
-from egofeat.pipelines.training.run import Run
-from egofeat.pipelines.training.run_config import Source
+from egofeat.pipelines.runs.config import Source
+from egofeat.pipelines.runs.run import Run
 from egofeat.recipe import Recipe
 from egofeat.store import FeatureStore
 

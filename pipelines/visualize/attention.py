@@ -19,11 +19,11 @@ from egofeat.heads.fusion import for_members
 from egofeat.heads.gaze import Attentive, gaze_maps
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
+from egofeat.pipelines.runs.config import Source
+from egofeat.pipelines.runs.rows import open_run_store, refuse_persons
+from egofeat.pipelines.runs.run import Run, load_run
 from egofeat.pipelines.training.gaze import attend, points_of
 from egofeat.pipelines.training.predict import features_of
-from egofeat.pipelines.training.run import Run, load_run
-from egofeat.pipelines.training.run_config import Source
-from egofeat.pipelines.training.run_rows import open_run_store, refuse_persons
 from egofeat.pipelines.visualize.options import AttentionConfig
 from egofeat.pipelines.visualize.pictures import Pictures, middles
 from egofeat.recipe import Transform

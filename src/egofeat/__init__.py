@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from egofeat.pipelines.face import evaluate, extract_dataset, features, fit, predict
-    from egofeat.pipelines.training.run import load_run
+    from egofeat.pipelines.runs.run import load_run
     from egofeat.store import open_store
 
 __version__ = version("egofeat")

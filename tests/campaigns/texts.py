@@ -149,7 +149,7 @@ def _open(folder: Path, others: Mapping[str, Path]) -> None:
 
 
 def _load_run(folder: Path, others: Mapping[str, Path]) -> None:
-    from egofeat.pipelines.training.run import load_run
+    from egofeat.pipelines.runs.run import load_run
 
     _beside(folder, others)
     load_run(folder)

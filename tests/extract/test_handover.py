@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from egofeat.extract.threads import Handover, Openings, in_threads
+from egofeat.extract.decoding.threads import Handover, Openings, in_threads
 
 
 def make(handover: Handover[int], items: range, made: list[int]) -> threading.Thread:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.extract.stretches import STRETCH_S, divide
+from egofeat.extract.decoding.stretches import STRETCH_S, divide
 from egofeat.recipe import FramePlan
 from egofeat.segments import Segment
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egofeat.extract.views import ViewBuilder
+from egofeat.extract.decoding.views import ViewBuilder
 
 views = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=6).map(tuple), max_size=12)
 

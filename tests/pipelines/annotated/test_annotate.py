@@ -29,9 +29,9 @@ from egofeat.pipelines.annotated.video import Written
 from egofeat.pipelines.extraction.extract import run as extract
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.predict import predict
-from egofeat.pipelines.training.run import load_run
 from egofeat.recipe import Windows
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, open_persons

@@ -148,7 +148,7 @@ def test_an_error_elsewhere_loses_nothing_that_is_whole(dataset, config, monkeyp
         return open_video(media, decoder)
 
     with monkeypatch.context() as patched:
-        patched.setattr("egofeat.extract.decoding.open_video", broken)
+        patched.setattr("egofeat.extract.decoding.reading.open_video", broken)
         with pytest.raises(ZeroDivisionError):
             extract.run(config, dataset)
     store = the_store(config.out)
@@ -206,7 +206,7 @@ def test_a_video_that_fails_in_the_middle_is_wholly_undone(
         return Failing(source, 30, does) if media.path == mine else source
 
     with monkeypatch.context() as patched:
-        patched.setattr("egofeat.extract.decoding.open_video", failing)
+        patched.setattr("egofeat.extract.decoding.reading.open_video", failing)
         report = extract.run(config, dataset)
     each = 1 if windows else EACH
     assert (report.extracted, report.failed) == (3 * each, each)
@@ -236,7 +236,9 @@ def test_segments_past_the_end_of_a_file_that_grows_are_tried_again(
     dataset = Dataset("mine", {"b": Media(mine)}, segments, {})
     with monkeypatch.context() as patched:
         growing = partial(Failing, at=30, does=file_grows)
-        patched.setattr("egofeat.extract.decoding.open_video", lambda *of: growing(open_video(*of)))
+        patched.setattr(
+            "egofeat.extract.decoding.reading.open_video", lambda *of: growing(open_video(*of))
+        )
         report = extract.run(config, dataset)
     assert {one.cause for one in progress_of(Path(report.store)).failures} == {"unreadable"}
     again = extract.run(config, dataset)

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as image_ops
 
 from egofeat.errors import MediaError, MissingMediaError, RequestError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.stretches import divide
+from egofeat.extract.decoding.stretches import divide
 from egofeat.extract.video import open_video
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.extract.weight_files import read_tensors
@@ -163,10 +163,10 @@ def test_videos_that_threads_share_give_the_same_bits(
         counted.append(len(stretches := divide(*of, **how)))
         return stretches
 
-    monkeypatch.setattr("egofeat.extract.decoding.divide", counting)
+    monkeypatch.setattr("egofeat.extract.decoding.reading.divide", counting)
     whole = extract.run(config, dataset)
-    monkeypatch.setattr("egofeat.extract.stretches.STRETCH_S", 0.1)
-    monkeypatch.setattr("egofeat.extract.stretches.DETOUR", 100.0)
+    monkeypatch.setattr("egofeat.extract.decoding.stretches.STRETCH_S", 0.1)
+    monkeypatch.setattr("egofeat.extract.decoding.stretches.DETOUR", 100.0)
     divided = extract.run(replace(config, out=tmp_path / "divided"), dataset)
     assert bytes_of(Path(whole.store)) == bytes_of(Path(divided.store))
     assert (divided.failed, divided.frames) == (0, whole.frames)
@@ -189,8 +189,8 @@ def test_a_video_that_goes_while_threads_share_it_costs_its_own_segments(
 
     again = PyavSource.again
     monkeypatch.setattr(PyavSource, "again", gone)
-    monkeypatch.setattr("egofeat.extract.stretches.STRETCH_S", 0.1)
-    monkeypatch.setattr("egofeat.extract.stretches.DETOUR", 100.0)
+    monkeypatch.setattr("egofeat.extract.decoding.stretches.STRETCH_S", 0.1)
+    monkeypatch.setattr("egofeat.extract.decoding.stretches.DETOUR", 100.0)
     report = extract.run(config, data_set(films, segments))
     assert (report.extracted, report.failed) == (5, 5)
     failures = progress_of(Path(report.store)).failures
@@ -334,7 +334,7 @@ class Unlucky:
 
 def test_a_damaged_frame_fails_the_segments_that_want_it_alone(dataset, config, monkeypatch):
     monkeypatch.setattr(
-        "egofeat.extract.decoding.open_video",
+        "egofeat.extract.decoding.reading.open_video",
         lambda media, decoder: Unlucky(open_video(media, decoder)),
     )
     wanting = [Segment(f"x{k}", "a", k * 0.2, k * 0.2 + 0.16) for k in range(8)]
@@ -445,7 +445,7 @@ def test_a_defect_in_a_decoder_thread_is_not_swallowed(dataset, config, monkeypa
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("egofeat.extract.decoding.open_video", broken)
+    monkeypatch.setattr("egofeat.extract.decoding.reading.open_video", broken)
     with pytest.raises(ZeroDivisionError):
         extract.run(replace(config, workers=2), dataset)
 

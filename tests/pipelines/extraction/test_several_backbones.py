@@ -217,7 +217,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
         source.scan = stops
         return source
 
-    monkeypatch.setattr("egofeat.extract.decoding.open_video", broken)
+    monkeypatch.setattr("egofeat.extract.decoding.reading.open_video", broken)
     image, clip = both(config)
     jobs = plan_jobs([image, clip], dataset)
     report = extract.run_jobs(jobs, config)

@@ -15,10 +15,10 @@ import torch
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.exporting.epic_challenge import export_challenge, write_challenge
+from egofeat.pipelines.runs.run import load_run, save_head
+from egofeat.pipelines.runs.verify import verify_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import load_run, save_head
-from egofeat.pipelines.training.verify_run import verify_run
 from egofeat.store import open_store
 
 QUICK = TrainerConfig(epochs=6, lr=0.02, device="cpu")

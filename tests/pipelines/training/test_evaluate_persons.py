@@ -13,11 +13,11 @@ from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.heads.measures.frame_map import Placed, average_precisions, mean_precision, overlaps
 from egofeat.heads.roi import RoiHead
+from egofeat.pipelines.runs.config import RunConfig, Source, Splits
+from egofeat.pipelines.runs.run import Run
+from egofeat.pipelines.runs.trained_on import labels_digest
 from egofeat.pipelines.training.evaluate import evaluate, evaluate_run
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import Run
-from egofeat.pipelines.training.run_config import RunConfig, Source, Splits
-from egofeat.pipelines.training.trained_on import labels_digest
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import ShardRows, StoreWriter, open_persons

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
+from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import load_run
 
 QUICK = TrainerConfig(epochs=12, lr=0.02, device="cpu")
 

@@ -14,12 +14,12 @@ from egofeat.heads import TrainerConfig
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.pipelines.exporting.export import ExportConfig, export
 from egofeat.pipelines.exporting.formats import FORMATS
+from egofeat.pipelines.runs.rows import open_run_rows, open_run_store
+from egofeat.pipelines.runs.run import load_run
+from egofeat.pipelines.runs.targets import labelled_rows
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.predict import predict
-from egofeat.pipelines.training.run import load_run
-from egofeat.pipelines.training.run_rows import open_run_rows, open_run_store
-from egofeat.pipelines.training.targets import labelled_rows
 from egofeat.pipelines.visualize.attention import attention
 from egofeat.pipelines.visualize.options import AttentionConfig
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign, Transform

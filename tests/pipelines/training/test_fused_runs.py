@@ -14,9 +14,9 @@ from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.exporting.epic_challenge import export_challenge
+from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import load_run
 from egofeat.recipe import Recipe, Transform, Windows
 from egofeat.segments import Dataset
 from egofeat.store import StoreWriter

@@ -17,9 +17,9 @@ from egofeat.gaze import Gaze
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.extraction.extract import run as extract
 from egofeat.pipelines.extraction.job import ExtractConfig
+from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import load_run
 from egofeat.pipelines.visualize import attention as attention_pictures
 from egofeat.pipelines.visualize.options import AttentionConfig
 from egofeat.recipe import Recipe, Transform, Uniform

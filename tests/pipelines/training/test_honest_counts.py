@@ -11,10 +11,10 @@ from egofeat.cli import app
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.exporting.epic_challenge import export_challenge
+from egofeat.pipelines.runs.config import read_config
+from egofeat.pipelines.runs.trained_on import NAME
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run_config import read_config
-from egofeat.pipelines.training.trained_on import NAME
 
 QUICK = TrainerConfig(epochs=2, lr=0.02, device="cpu")
 CLASSES = {"verb": ("take", "put", "cut")}

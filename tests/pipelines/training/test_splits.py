@@ -9,10 +9,10 @@ import yaml
 
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
+from egofeat.pipelines.runs.config import read_config
+from egofeat.pipelines.runs.rows import choose_groups
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run_config import read_config
-from egofeat.pipelines.training.run_rows import choose_groups
 from egofeat.store import open_store
 
 QUICK = TrainerConfig(iterations=24, eval_every=7, lr=0.02, device="cpu")

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import HEADS, TrainerConfig
+from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import load_run
 from egofeat.recipe import Clips, KeyFrames, Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import ShardRows, StoreWriter, open_store

@@ -17,8 +17,8 @@ from pydantic import BaseModel, PlainSerializer
 
 from egofeat.errors import RequestError
 from egofeat.names import check_name
-from egofeat.pipelines.training.run import Run, RunFolder
-from egofeat.pipelines.training.run_files import compare, write_file
+from egofeat.pipelines.runs.files import compare, write_file
+from egofeat.pipelines.runs.run import Run, RunFolder
 from egofeat.store import Rows
 from egofeat.store.bounded import read_bounded
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError, StoreError
-from egofeat.pipelines.training.chosen_rows import keep_where, thin_out
-from egofeat.pipelines.training.options import Places
-from egofeat.pipelines.training.run import Run
-from egofeat.pipelines.training.run_config import Source, Splits
-from egofeat.pipelines.training.targets import listed, tell_left_out
+from egofeat.pipelines.runs import Places
+from egofeat.pipelines.runs.chosen_rows import keep_where, thin_out
+from egofeat.pipelines.runs.config import Source, Splits
+from egofeat.pipelines.runs.run import Run
+from egofeat.pipelines.runs.targets import listed, tell_left_out
 from egofeat.store import FeatureStore, Rows, Table, join, open_store
 
 Check = Callable[[Run, Source, FeatureStore], None]

@@ -1,44 +1,29 @@
-"""Videos to prepared views, by several threads, each with one stretch of a video at a time.
+"""One video, or a stretch of it, to prepared views.
 
 One pass over a video serves all its segments and every network that wants it: a frame is
-decoded once, resized once for all that want it alike, and a view is written once, into the batch
-that it belongs to. A long video is divided into stretches that threads decode side by side, each
-from the key frame before it. What cannot be read becomes a `Failed` for exactly the segments that
-needed it, or a `Lost` for the windows, and the rest goes on.
+decoded once, and resized once for all that want it alike. A long video is divided into stretches
+that threads decode side by side, each from the key frame before it. What cannot be read becomes a
+`Failed` for exactly the segments that needed it, or a `Lost` for the windows, and the rest goes on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, UnreadableMediaError
-from egofeat.extract.batches.filling import Batch, Filling, Frames
+from egofeat.extract.decoding.events import Begun, Decoded, Failed, Lane, Lost, Opened, Pixels, Read
+from egofeat.extract.decoding.stretches import Planned, Wanted, divide
+from egofeat.extract.decoding.views import ViewBuilder
 from egofeat.extract.flow import on_cpu
-from egofeat.extract.stretches import Planned, Wanted, divide
-from egofeat.extract.threads import in_threads
 from egofeat.extract.transforms import prepare
-from egofeat.extract.units import Pass, Unit, passes_over
+from egofeat.extract.units import Pass
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.extract.video.files import stamp_of
-from egofeat.extract.views import ViewBuilder
-from egofeat.recipe import FramePlan, Plan, Transform, View, Windows
+from egofeat.recipe import FramePlan, Transform, View, Windows
 from egofeat.segments import Media, Segment
-
-
-@dataclass(frozen=True)
-class Lane:
-    """What one network takes of every segment."""
-
-    plan: Plan
-    transform: Transform
-
-
-Stamp = tuple[int, int, int, int]
-"""Of what a video was read from: a row of `ShardRows.media_stamps`."""
 
 
 @dataclass(frozen=True)
@@ -52,77 +37,6 @@ class Stretch:
     """What stood there when it was opened."""
     wanted: tuple[Wanted, ...]
     """`[lanes]` what each takes."""
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A thread has taken a pass: its unit is under way."""
-
-    unit: Unit
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A video was opened: the frames that each readable segment will be made of."""
-
-    lane: int
-    plans: tuple[Planned, ...]
-    stamp: Stamp
-    """Of the video as it was opened."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """One prepared view."""
-
-    lane: int
-    video: str
-    view: View
-    frames: Frames
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A batch of which every view is there."""
-
-    lane: int
-    batch: Batch
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Segments that cannot be read, for one reason; whatever was made of them before is void."""
-
-    lane: int
-    segments: tuple[Segment, ...]
-    reason: str
-    cause: str = MediaError.cause
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Windows of a video that cannot be read, for one reason; its others can."""
-
-    lane: int
-    video: str
-    views: tuple[View, ...]
-    reason: str
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """All of a stretch that is wanted has been decoded."""
-
-    frames: int
-    """Decoded."""
-    by_lane: tuple[int, ...]
-    """`[lanes]` frames that each took of them."""
-
-
-Read = Begun | Opened | Pixels | Failed | Lost | Decoded
-"""What comes of a video."""
-Event = Begun | Opened | Filled | Failed | Lost | Decoded
-"""What comes of many."""
 
 
 def decode(
@@ -344,59 +258,3 @@ def _prepared(
             if pixels not in shared:
                 shared[pixels] = prepare(lane.transform, frame_HWC)
             yield from lane.add(video, index, shared[pixels])
-
-
-@contextmanager
-def decode_all(
-    units: Iterable[Unit],
-    lanes: Sequence[Lane],
-    fillings: Sequence[Filling],
-    *,
-    decoder: str,
-    workers: int,
-    waiting_frames: int,
-    turns: bool,
-) -> Iterator[Iterator[Event]]:
-    """Decode many units in `workers` threads; events of one stretch stay in order.
-
-    The next unit is taken when a thread has nothing else to decode. At most `waiting_frames`
-    frames of batches that are filled wait, and as many are in the consumer's hands, however long
-    the videos are; `turns` has the threads rest while it works. Leaving it stops the threads.
-
-    Args:
-        units: asked for one by one.
-        lanes: who takes what.
-        fillings: `[lanes]` where each has its views written. What is left there belongs to no
-            `Filled`: it is taken when all events have come.
-        decoder: one of `DECODERS`.
-        workers: threads.
-        waiting_frames: each crop of one counted.
-        turns: whether threads rest while the consumer works.
-    """
-
-    def work(
-        one: Pass | Stretch, further: Callable[[Sequence[Stretch]], object]
-    ) -> Iterator[Event | None]:
-        torch.set_num_threads(1)  # a resize is too small to share out
-        for event in decode(one, lanes, decoder, further):
-            if isinstance(event, Pixels):
-                yield None
-                filled = fillings[event.lane].place((event.video, event.view), event.frames)
-                yield from (Filled(event.lane, batch) for batch in filled)
-            else:
-                yield event
-
-    def frames_in(event: Event) -> int:
-        return event.batch.frames if isinstance(event, Filled) else 1
-
-    passes: Iterator[Pass | Stretch] = (one for unit in units for one in passes_over(unit))
-    network_threads = torch.get_num_threads()
-    all_events: AbstractContextManager[Iterator[Event]] = in_threads(
-        passes, work, threads=workers, waiting=waiting_frames, weigh=frames_in, turns=turns
-    )
-    try:
-        with all_events as events:
-            yield events
-    finally:
-        # What a thread sets for itself is also what threads begun later start from.
-        torch.set_num_threads(network_threads)

@@ -18,7 +18,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.fusion import AveragedHeads, Concatenated
 from egofeat.heads.head import Head
 from egofeat.heads.training.feed import Features
-from egofeat.pipelines.training.run_config import (
+from egofeat.pipelines.runs.config import (
     Covered,
     Result,
     RunConfig,
@@ -26,8 +26,8 @@ from egofeat.pipelines.training.run_config import (
     read_config,
     write_config,
 )
-from egofeat.pipelines.training.run_files import compare, write_file
-from egofeat.pipelines.training.targets import Coverage
+from egofeat.pipelines.runs.files import compare, write_file
+from egofeat.pipelines.runs.targets import Coverage
 from egofeat.store import Rows
 from egofeat.store.bounded import read_bounded
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from egofeat.errors import EgofeatError
 from egofeat.heads.checkpoint import read_extent
 from egofeat.heads.training.history import History
-from egofeat.pipelines.training import CONFIG
-from egofeat.pipelines.training.run import RunFolder, load_run
-from egofeat.pipelines.training.run_config import read_config
-from egofeat.pipelines.training.run_files import SUMS, digests
-from egofeat.pipelines.training.trained_on import NAME as TRAINED_ON
+from egofeat.pipelines.runs import CONFIG
+from egofeat.pipelines.runs.config import read_config
+from egofeat.pipelines.runs.files import SUMS, digests
+from egofeat.pipelines.runs.run import RunFolder, load_run
+from egofeat.pipelines.runs.trained_on import NAME as TRAINED_ON
 from egofeat.store import Problem
 from egofeat.store.damage import open_plain
 from egofeat.store.files import PREFIX, is_of_the_living

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads.checkpoint import WORKER
 from egofeat.names import check_name
-from egofeat.pipelines.training.run_config import RunConfig, read_config
+from egofeat.pipelines.runs.config import RunConfig, read_config
 from egofeat.store.files import PREFIX, remove_leftovers
 
 _LOCK = ".lock"

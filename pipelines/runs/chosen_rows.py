@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.training.run_config import Splits
+from egofeat.pipelines.runs.config import Splits
 from egofeat.store import Rows, Table
 from egofeat.words import nearest
 

@@ -13,11 +13,11 @@ import yaml
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
+from egofeat.pipelines.runs.claim import claim
+from egofeat.pipelines.runs.config import read_config
+from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run import load_run
-from egofeat.pipelines.training.run_claim import claim
-from egofeat.pipelines.training.run_config import read_config
 
 GOLDEN = Path(__file__).parents[2] / "golden/runs_without_schema"
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu")

@@ -29,8 +29,8 @@ from egofeat.heads.fusion import AveragedHeads, WeightedHeads, concatenated_shap
 from egofeat.heads.head import Head, Standardise, merge_steps
 from egofeat.heads.names import HEADS
 from egofeat.heads.registry import build_head, head_options
-from egofeat.pipelines.training import CONFIG
-from egofeat.pipelines.training.run_files import SUMS, compare, write_file
+from egofeat.pipelines.runs import CONFIG
+from egofeat.pipelines.runs.files import SUMS, compare, write_file
 from egofeat.plugins import FromFile
 from egofeat.recipe import Recipe
 from egofeat.schema import Count, Name, parse
@@ -190,7 +190,7 @@ class RunConfig(_Part):
     fuse: Annotated[str, Field(pattern=r"\A(features|logits|weighted)\z")] = "features"
     sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=100)]
     labels_digest: str = ""
-    """See `egofeat.pipelines.training.trained_on.labels_digest`."""
+    """See `egofeat.pipelines.runs.trained_on.labels_digest`."""
     result: Result | None = None
     """None of a training that is not finished, or of an earlier egofeat."""
 

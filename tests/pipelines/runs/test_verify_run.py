@@ -11,10 +11,10 @@ from egofeat.cli import app
 from egofeat.errors import NoStoreError, RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.kept import find_kept
+from egofeat.pipelines.runs.config import read_config, write_config
+from egofeat.pipelines.runs.verify import verify_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
-from egofeat.pipelines.training.run_config import read_config, write_config
-from egofeat.pipelines.training.verify_run import verify_run
 from egofeat.store import open_store
 from egofeat.store.reading.opening import find_store
 

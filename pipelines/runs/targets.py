@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.heads.training.losses import Labels
-from egofeat.pipelines.training.options import Places
+from egofeat.pipelines.runs import Places
 from egofeat.store import Rows, open_stores
 
 
