@@ -190,10 +190,8 @@ def _take_over(
 
 
 def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
-    there = writer.done() if share.left else share.progress.done
-    failures = _failures_of(share, writer.failures(there))
+    failures, present = _found(share, writer)
     count = len(share.wanted)
-    present = count if share.complete else sum(map(there.__contains__, share.wanted.keys))
     failed = sum(not failure.windows for failure in failures)
     return ExtractReport(
         store=str(writer.path),
@@ -213,6 +211,15 @@ def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) 
         unit=share.job.unit,
         idle=share.idle,
     )
+
+
+def _found(share: Share, writer: StoreWriter) -> tuple[list[Failure], int]:
+    """What of a share failed, and how many of its segments are there."""
+    if share.complete:
+        return [], len(share.wanted)
+    there = writer.done() if share.left else share.progress.done
+    failures = _failures_of(share, writer.failures(there))
+    return failures, sum(map(there.__contains__, share.wanted.keys))
 
 
 def _failures_of(share: Share, failures: Sequence[Failure]) -> list[Failure]:

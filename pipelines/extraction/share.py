@@ -3,9 +3,11 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError
@@ -110,8 +112,13 @@ def _share(
         console.note(f"{job.store} was begun with `compress` {compress} and keeps it")
     progress = progress_of(job.store, console.note)
     batches = part(whole, *compute.part)
-    wanted = segments_of(batches)
-    media, done = job.dataset.media, progress.done
+    media = job.dataset.media
+    there = _there(batches, progress)
+    if compute.retry_failed:  # windows that a shard lacks are wanted again
+        there = set()
+    begun = _but(batches, there)
+    unsure = segments_of(begun)
+    done = progress.done if unsure else set()
     if compute.retry_failed:  # videos that are there but for windows are tried again whole
         done = done - {(one.id, 0.0, math.inf) for one in progress.failures if one.windows}
     damaged = {
@@ -120,7 +127,7 @@ def _share(
         if not (one.windows or one.cause != "damaged" or compute.retry_failed)
         and not (one.video in media and _is_another(media[one.video], one.file))
     }
-    open_ = wanted.where(key not in done and key not in damaged for key in wanted.keys)
+    open_ = unsure.where(key not in done and key not in damaged for key in unsure.keys)
     for video in dict.fromkeys(open_.videos.tolist()):
         if video not in seen:
             seen.add(video)
@@ -134,26 +141,51 @@ def _share(
         parts_with_work=min(compute.part[1], len(whole)),
         compress=compress,
         progress=progress,
-        left=without(batches, done, damaged | set(without_media.keys)) if open_ else [],
+        left=without(begun, done, damaged | set(without_media.keys)) if open_ else [],
         missing=[
             Failure(s.id, s.video, s.start, s.stop, absent[s.video], MissingMediaError.cause)
             for s in without_media
             if key_of(s) not in progress.done
         ],
-        changed=changed_videos(job, wanted, progress),
+        changed=changed_videos(job, unsure, progress, there),
     )
 
 
-def changed_videos(job: Job, segments: Iterable[Segment], progress: Progress) -> list[str]:
+def _there(batches: Iterable[Batch], progress: Progress) -> Set[str]:
+    """Names of shards that are published as they are cut; none where videos are called anew."""
+    shards = [one for one in shards_in(batches) if progress.holds(one.name, len(one.segments))]
+    names = [one.name for one in shards]
+    videos = Segments.join(one.segments for one in shards).videos
+    return set(names) if np.array_equal(progress.videos(names), videos.astype(np.str_)) else set()
+
+
+def _but(batches: Iterable[Batch], there: Set[str]) -> list[Batch]:
+    """Batches without the shards of some names."""
+    kept = (tuple(s for s in batch.shards if s.name not in there) for batch in batches)
+    return [Batch(shards) for shards in kept if shards]
+
+
+def changed_videos(
+    job: Job, segments: Iterable[Segment], progress: Progress, shards: Collection[str] = ()
+) -> list[str]:
     """Videos of which a segment was read from another file than now stands there, by name.
 
     Or from images that the manifest counts otherwise now.
+
+    Args:
+        job: whose media now stand there.
+        segments: which are looked at.
+        progress: of the store.
+        shards: names of those whose segments are looked at too.
     """
     columns = Segments.of(segments)
-    of_rows = zip(columns.videos.tolist(), map(progress.stamps.get, columns.keys), strict=True)
-    stamps = set(of_rows)
+    found = progress.sources(shards)
+    if columns:
+        stamps = map(progress.stamps.get, columns.keys)
+        pairs = zip(columns.videos.tolist(), stamps, strict=True)
+        found |= {(video, stamp) for video, stamp in pairs if stamp}
     media = job.dataset.media
-    return sorted({video for video, stamp in stamps if stamp and _is_changed(media[video], stamp)})
+    return sorted({video for video, stamp in found if _is_changed(media[video], stamp)})
 
 
 def _is_changed(media: Media, then: Stamp) -> bool:

@@ -1,12 +1,13 @@
 """What a store has already, read without touching it."""
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egofeat.store.description import Description, begun
 from egofeat.store.reading.index import shards_of
@@ -18,21 +19,88 @@ Stamp = tuple[int, int, int, int]
 """Of what a segment was read from: a row of `ShardRows.media_stamps`."""
 
 
-@dataclass(frozen=True)
 class Progress:
-    """How far a store is; of one that has not begun, nothing."""
+    """How far a store is: by its shards' names, or segment by segment where somebody asks.
 
-    done: set[Key] = field(default_factory=set)
-    """Segments in published shards."""
-    failures: list[Failure] = field(default_factory=list)
-    """Of what is not there, and windows lost of what is."""
-    stamps: Mapping[Key, Stamp] = field(default_factory=dict)
-    """Of what segments were read from, where that is known."""
+    Args:
+        shards: of the store; None of one that has not begun.
+    """
+
+    def __init__(self, shards: Shards | None = None) -> None:
+        self._shards = shards
+        self.failures: list[Failure] = []
+        """Of what is not there, and windows lost of what is."""
+
+    @cached_property
+    def done(self) -> set[Key]:
+        """Segments in published shards."""
+        return set(self._read_from)  # of a dict, without working out the keys' hashes again
+
+    @cached_property
+    def stamps(self) -> Mapping[Key, Stamp]:
+        """Of what segments were read from, where that is known."""
+        shards, stamps = self._shards, self._read_from
+        if shards is None or shards.by_shard["stamps"].all():
+            return stamps
+        known = np.repeat(shards.by_shard["stamps"], shards.by_shard["count"]).tolist()
+        return {key: stamps[key] for key in itertools.compress(shards.keys, known)}
 
     @property
     def tried(self) -> frozenset[Key]:
         """Segments that are there, or failed."""
         return frozenset(self.done | {failure.key for failure in self.failures})
+
+    def holds(self, shard: str, segments: int) -> bool:
+        """Whether a shard of a cut is there whole: its name says which segments it has."""
+        return self._counts.get(shard) == segments
+
+    def videos(self, shards: Sequence[str]) -> NDArray[np.str_]:
+        """`[segments]` video of each segment of some shards, shard after shard."""
+        if self._shards is None:
+            return np.empty(0, np.str_)
+        place = {name: number for number, name in enumerate(self._names)}
+        counts = self._shards.by_shard["count"]
+        chosen = np.array([place[name] for name in shards], np.int64)
+        firsts, sizes = (np.cumsum(counts) - counts)[chosen], counts[chosen]
+        # Each shard's first row, and how far a row is from it.
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        found: NDArray[np.str_] = self._shards.by_segment["video"][
+            np.repeat(firsts, sizes) + within
+        ]
+        return found
+
+    def sources(self, shards: Collection[str]) -> set[tuple[str, Stamp]]:
+        """Videos of the segments of some shards, and of what each was read, where that is known."""
+        if self._shards is None:
+            return set()
+        by_shard, by_segment = self._shards.by_shard, self._shards.by_segment
+        wanted = np.array([name in shards for name in self._names], np.bool_) & by_shard["stamps"]
+        rows = np.flatnonzero(np.repeat(wanted, by_shard["count"]))
+        videos, stamps = by_segment["video"][rows], by_segment["stamp"][rows]
+        begins = np.ones(len(rows), np.bool_)
+        begins[1:] = (videos[1:] != videos[:-1]) | (stamps[1:] != stamps[:-1]).any(axis=1)
+        pairs = zip(videos[begins].tolist(), map(tuple, stamps[begins].tolist()), strict=True)
+        return set(pairs)
+
+    @cached_property
+    def _read_from(self) -> dict[Key, Stamp]:
+        if self._shards is None:
+            return {}
+        return dict(zip(self._shards.keys, _stamps(self._shards), strict=True))
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """Of shards, as a cut calls them."""
+        if self._shards is None:
+            return []
+        suffix = self._shards.form.suffix
+        return [name.removesuffix(suffix) for name in self._shards.by_shard["name"].tolist()]
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        if self._shards is None:
+            return {}
+        return dict(zip(self._names, self._shards.by_shard["count"].tolist(), strict=True))
 
 
 def progress_of(store: Path, tell: Tell = bool) -> Progress:
@@ -47,13 +115,10 @@ def progress_of(store: Path, tell: Tell = bool) -> Progress:
     """
     if not begun(store):
         return Progress()
-    shards = shards_of(store, Description.read(store))
-    stamps: dict[Key, Stamp] = dict(zip(shards.keys, _stamps(shards), strict=True))
-    done = set(stamps)  # of a dict, without working out the keys' hashes again
-    if not shards.by_shard["stamps"].all():
-        known = np.repeat(shards.by_shard["stamps"], shards.by_shard["count"]).tolist()
-        stamps = {key: stamps[key] for key in itertools.compress(shards.keys, known)}
-    return Progress(done, all_failures(store, done, None, tell), stamps)
+    progress = Progress(shards_of(store, Description.read(store)))
+    if any(store.glob("failures-*.jsonl")):
+        progress.failures = all_failures(store, progress.done, None, tell)
+    return progress
 
 
 def _stamps(shards: Shards) -> Iterator[Stamp]:

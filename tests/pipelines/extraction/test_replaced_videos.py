@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from egofeat.extract import shards
 from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.store import StoreWriter, is_superseded, open_store, verify
+from egofeat.store.progress import Progress
 
 SMALL = ExtractConfig(weights="random", frames=3, size=32, device="cpu", workers=1)
 ON_CPU = ReextractConfig(device="cpu", workers=1)
@@ -69,6 +71,41 @@ def test_a_replaced_video_is_told_and_made_anew(project, encoder, form):
     assert {id_: open_store(aside)[id_].tolist() for id_ in before} == {
         id_: values.tolist() for id_, values in before.items()
     }
+
+
+def test_segments_that_are_of_another_video_now_are_told(project):
+    """Their ids and times, and so the names of their shards, are the same."""
+    (project / "rows.csv").write_text("video,id\n" + "".join(f"{v}.mp4,s{v}\n" for v in VIDEOS))
+    for name in VIDEOS:
+        clip(name).rename(project / f"{name}.mp4")
+    (project / "data_manifest.yaml").write_text(
+        "version: 1\ndatasets:\n  mine: {format: csv, media: ., annotations: rows.csv}\n"
+    )
+    extract.run(SMALL)
+    assert extract.run(SMALL).changed_videos == []
+    swapped = (project / "rows.csv").read_text().replace("a.mp4,sa", "b.mp4,sa")
+    (project / "rows.csv").write_text(swapped.replace("b.mp4,sb", "a.mp4,sb"))
+    assert extract.run(SMALL).changed_videos == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize("form", ["hdf5", "zarr"])
+def test_what_is_there_is_told_by_the_names_of_shards(project, monkeypatch, form):
+    """A million segments are not asked for one by one where nothing is left."""
+    config = replace(SMALL, format=form)
+    extract.run(config)
+
+    def asked(_):
+        raise AssertionError("each segment was asked for")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "_read_from", property(asked))
+        again = extract.run(config)
+        assert (again.extracted, again.skipped, again.changed_videos) == (0, 4, [])
+        os.utime(clip("c"), (1, 1))
+        assert [Path(name).stem for name in extract.run(config).changed_videos] == ["c"]
+    shard = sorted((Path(again.store) / "shards").iterdir())[0]
+    shutil.rmtree(shard) if shard.is_dir() else shard.unlink()
+    assert extract.run(config).extracted == 1
 
 
 def test_what_was_never_a_file_and_what_is_gone_is_no_false_alarm(project, monkeypatch):
