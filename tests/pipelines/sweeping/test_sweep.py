@@ -167,7 +167,7 @@ def test_a_process_that_dies_is_a_reason(study, monkeypatch, tmp_path):
         "    def embed(self, x):\n        os._exit(9)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("EGOFEAT_TRUST", "deadly")
     config = study(heads=[{"head": ["deadly:Deadly", "linear"]}], asked={"jobs": 2})
     found = sweep(config)
