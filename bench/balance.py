@@ -31,7 +31,8 @@ import made
 import numpy as np
 from ratios import machine, options
 
-from egofeat.extract import shards, stretches
+from egofeat.extract import shards
+from egofeat.extract.decoding import stretches
 from egofeat.extract.decoding.stretches import Wanted, divide
 from egofeat.extract.decoding.threads import Openings
 from egofeat.extract.shards import cut, part, shards_in

@@ -136,8 +136,9 @@ def test_an_interruption_while_a_file_is_read_is_not_lost(
 ) -> None:
     def interrupt(number: int) -> None:
         if number == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     disk.seen = 0
     disk.failing = staticmethod(interrupt)
     with pytest.raises(KeyboardInterrupt):
