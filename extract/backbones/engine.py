@@ -1,8 +1,10 @@
 """What runs a network: PyTorch, or OpenVINO, which is faster in float32 on a CPU."""
 
+import ctypes
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -141,8 +143,37 @@ class Compiled:
             # Processes that share a machine would all be bound to its first cores.
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = _openvino().Core().compile_model(model, "CPU", settings)
-        return compiled.create_infer_request(), expected
+        with _own_signal_stack():
+            compiled = _openvino().Core().compile_model(model, "CPU", settings)
+            return compiled.create_infer_request(), expected
+
+
+class _SignalStack(ctypes.Structure):
+    """`stack_t` of Linux."""
+
+    _fields_ = (
+        ("start", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("size", ctypes.c_size_t),
+    )
+
+
+@contextmanager
+def _own_signal_stack() -> Iterator[None]:
+    """Keep where this thread handles signals.
+
+    OpenVINO names memory of its own for that when it compiles, and frees it with the network: a
+    later Ctrl-C would end the process by a segmentation fault.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before, library = _SignalStack(), ctypes.CDLL(None)
+    library.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        library.sigaltstack(ctypes.byref(before), None)
 
 
 class _FixedShapes(TorchFunctionMode):

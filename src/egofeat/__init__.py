@@ -25,7 +25,7 @@ __all__ = [
     "predict",
 ]
 
-_PLACES = {"open_store": "store", "load_run": "pipelines.training.run"}
+_PLACES = {"open_store": "store", "load_run": "pipelines.runs.run"}
 
 
 def __getattr__(name: str) -> Any:

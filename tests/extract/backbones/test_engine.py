@@ -1,5 +1,6 @@
 """OpenVINO against PyTorch: the same taps, alone or beside others, or one sentence."""
 
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -134,3 +135,31 @@ def test_half_precision_is_near_where_the_processor_has_it(precision, within):
     batch = views("mobilenetv2", 4, 96)
     exact, near = load("mobilenetv2")(batch)["gap"], backbone(batch)["gap"]
     assert 0 < (near - exact).norm() < within * exact.norm()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a stack for signals is Linux's")
+def test_a_signal_is_handled_where_it_was_before():
+    """OpenVINO's own place for that goes with the network, and a Ctrl-C would end the process."""
+    code = (
+        "import ctypes, gc, signal, torch\n"
+        "from egofeat.extract.backbones.loading import load\n"
+        "stack, libc = (ctypes.c_long * 3)(), ctypes.CDLL(None)\n"
+        "def place():\n"
+        "    libc.sigaltstack(None, stack)\n"
+        "    return stack[0]\n"
+        "before = place()\n"
+        "network = load('mobilenetv2', 'random', engine='openvino')\n"
+        "for views in (1, 2):\n"
+        "    network(torch.zeros(views, 3, 32, 32))\n"
+        "    assert place() == before\n"
+        "del network\n"
+        "gc.collect()\n"
+        "try:\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    words = [sys.executable, "-X", "faulthandler", "-c", code]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"interrupted\n"), done.stderr.decode()
