@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from egofeat.extract.backbones.backbone import Backbone, check_taps
+from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
 from egofeat.extract.backbones.engine import Compiled, check_engine
 from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.precision import DTYPES, check_precision
@@ -48,22 +49,12 @@ def load(
         WeightsError: weights that are absent, altered or of another network.
     """
     spec, build = find_backbone(name)
-    weights = str(weights)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
     device = torch.device(device)
     by_torch = engine == "torch"
     check_precision(precision, device if runs_here and by_torch else None, note)
     check_engine(engine, precision, device if runs_here else None)
-    published: Weights | None = None
-    if spec.parameters == 0:
-        identity = "none"
-        module = build(chosen, None, 0)
-    elif weights == "default" and spec.module and not spec.weights:
-        module, identity = as_made(spec.module, chosen)
-    else:
-        given = choose_weights(weights, spec.weights, spec.name, note)
-        published, identity = given.published, given.identity
-        module = given.build(partial(build, chosen))
+    module, identity, published = _weighted(spec, build, str(weights), chosen, note)
     layout = torch.channels_last_3d if spec.clip else torch.channels_last
     # OpenVINO rounds the weights itself.
     dtype = DTYPES[precision] if by_torch else torch.float32
@@ -77,3 +68,15 @@ def load(
         precision=precision,
         compiled=None if by_torch else Compiled(module, spec.name, precision),
     )
+
+
+def _weighted(
+    spec: Spec, build: Builder, weights: str, taps: tuple[str, ...], note: Callable[[str], None]
+) -> tuple[nn.Module, str, Weights | None]:
+    """The network with its weights, what they are, and their record if they are published."""
+    if spec.parameters == 0:
+        return build(taps, None, 0), "none", None
+    if weights == "default" and spec.module and not spec.weights:
+        return *as_made(spec.module, taps), None
+    given = choose_weights(weights, spec.weights, spec.name, note)
+    return given.build(partial(build, taps)), given.identity, given.published
