@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from egofeat.errors import EgofeatError
+from egofeat.pipelines.comparing.settings import said
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.runs.config import RunConfig, read_config
 from egofeat.pipelines.runs.run import Run, RunFolder, load_run
@@ -39,7 +40,7 @@ class Fit:
     @property
     def label(self) -> str:
         """For people."""
-        tried = "".join(f", {name} {value:g}" for name, value in self.tried.items())
+        tried = "".join(f", {name} {said(value)}" for name, value in self.tried.items())
         return f"{self.candidate.label}{tried}, seed {self.seed}"
 
     def done(self, test: str | None) -> bool:

@@ -177,6 +177,14 @@ def test_a_process_that_dies_is_a_reason(study, monkeypatch, tmp_path):
     assert [len(line.runs) for line in found.comparison.lines_] == [2]
 
 
+def test_words_are_searched_for_as_numbers_are(study, capsys):
+    config = study(heads=[{"head": "linear"}], search={"optimizer": ["adam", "sgd"]})
+    assert not sweep(config).failed
+    said = capsys.readouterr().err
+    assert "optimizer sgd, seed 0: verb top-1" in said.replace("verb/top1", "verb top-1")
+    assert {row["optimizer"] for row in rows_of(config.out)} == {"adam", "sgd"}
+
+
 def test_the_search_is_made_on_validation_with_the_first_seed(study):
     config = study(
         heads=[{"head": "linear"}, {"head": "lstm", "lr": 0.02}],
