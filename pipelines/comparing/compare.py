@@ -18,9 +18,8 @@ from egofeat.pipelines.comparing.configurations import Configuration, configurat
 from egofeat.pipelines.comparing.finished import (
     Finished,
     Scores,
-    find_finished,
+    find_beside,
     main_figure,
-    read_finished,
 )
 from egofeat.pipelines.comparing.options import CompareConfig
 from egofeat.pipelines.comparing.runs import duration, heading
@@ -118,10 +117,7 @@ def compare(asked: CompareConfig) -> Comparison:
         RequestError: no such runs or figure, or no clip in common.
         StoreError: the disk refuses.
     """
-    found = find_finished(asked.runs, asked.split)
-    baseline = read_finished(asked.baseline, asked.split) if asked.baseline else None
-    if baseline and baseline.path.resolve() not in {one.path.resolve() for one in found}:
-        found.append(baseline)
+    found, baseline = find_beside(asked.runs, asked.baseline, asked.split)
     if unfinished := [str(one.path) for one in found if not one.metrics]:
         raise RequestError(
             f"run {unfinished[0]} has no metrics of {asked.split or 'its validation split'}: "

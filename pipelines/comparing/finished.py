@@ -112,6 +112,23 @@ def find_finished(paths: Sequence[Path], split: str | None = None) -> list[Finis
     return [read_finished(path, split) for path in find_paths(paths)]
 
 
+def find_beside(
+    paths: Sequence[Path], baseline: Path | None, split: str | None
+) -> tuple[list[Finished], Finished | None]:
+    """As `find_finished`, and the run that differences are to, which is one of them.
+
+    Raises:
+        RequestError: as `find_finished`.
+    """
+    found = find_finished(paths, split)
+    if baseline is None:
+        return found, None
+    beside = read_finished(baseline, split)
+    if beside.path.resolve() not in {one.path.resolve() for one in found}:
+        found.append(beside)
+    return found, beside
+
+
 def find_paths(paths: Sequence[Path]) -> list[Path]:
     """Folders of the runs at some paths, each once.
 

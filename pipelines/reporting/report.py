@@ -8,7 +8,7 @@ from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.compare import compare_runs
 from egofeat.pipelines.comparing.configurations import Configuration
-from egofeat.pipelines.comparing.finished import Finished, find_finished, read_finished
+from egofeat.pipelines.comparing.finished import Finished, find_beside
 from egofeat.pipelines.reporting.content import find_segments, overview
 from egofeat.pipelines.reporting.details import details
 from egofeat.pipelines.reporting.options import ReportConfig
@@ -49,10 +49,7 @@ def report(asked: ReportConfig) -> Reported:
     """
     if asked.out.is_dir():
         raise RequestError(f"{asked.out} is a folder: name a file with `out`")
-    found = find_finished(asked.runs, asked.split)
-    baseline = read_finished(asked.baseline, asked.split) if asked.baseline else None
-    if baseline and baseline.path.resolve() not in {one.path.resolve() for one in found}:
-        found.append(baseline)
+    found, baseline = find_beside(asked.runs, asked.baseline, asked.split)
     judged = [one for one in found if one.metrics]
     if not judged:
         raise RequestError(
