@@ -1,13 +1,17 @@
-"""What a clip's features cost: the network's parameters and multiply-adds, and bytes kept."""
+"""What a clip costs: the network's parameters and multiply-adds, bytes kept, the head's."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import find_backbone
+from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import multiply_adds
-from egofeat.pipelines.runs.config import Source
+from egofeat.heads.fusion import for_members
+from egofeat.pipelines.runs.config import RunConfig, Source
 from egofeat.recipe import Recipe
 
 
@@ -53,14 +57,36 @@ def _of_network(recipe: Recipe, tap: str) -> tuple[int | None, int | None]:
 
 def _count(recipe: Recipe, tap: str) -> tuple[int | None, int | None]:
     try:
-        spec, build = find_backbone(recipe.backbone)
+        seen, views = seen_by(recipe)
     except RequestError:  # of a package that is not installed here
         return None, None
-    if spec.parameters is None or tap not in spec.taps:
-        return spec.parameters, None
+    if seen.parameters is None or tap not in seen.taps:
+        return seen.parameters, None
+    _, build = find_backbone(recipe.backbone)
+    with suppress(RuntimeError):  # a size that the network cannot take as it is counted
+        return seen.parameters, views * multiply_adds(seen, build, (tap,))
+    return seen.parameters, None
+
+
+def seen_by(recipe: Recipe) -> tuple[Spec, int]:
+    """A recipe's network, of the size and frames that it is given, and views of a clip.
+
+    Raises:
+        RequestError: its package is not installed.
+    """
+    spec, _ = find_backbone(recipe.backbone)
     clip = spec.clip and replace(spec.clip, frames=recipe.plan.view_frames)
     seen = replace(spec, size=recipe.transform.crop, clip=clip)
-    views = recipe.plan.views * recipe.transform.crops
-    with suppress(RuntimeError):  # a size that the network cannot take as it is counted
-        return spec.parameters, views * multiply_adds(seen, build, (tap,))
-    return spec.parameters, None
+    return seen, recipe.plan.views * recipe.transform.crops
+
+
+def of_head(asked: RunConfig) -> int | None:
+    """Multiply-adds of a head for one clip; None of one that cannot be run without numbers."""
+    with suppress(RuntimeError), torch.device("meta"), torch.no_grad():
+        head = asked.make_head().eval()
+        features = for_members(head, [torch.zeros(1, *one.shape) for one in asked.sources])
+        with FlopCounterMode(display=False) as counter:
+            head(features[0] if len(head.members) == 1 else features)
+        operations: int = counter.get_total_flops()
+        return operations // 2
+    return None

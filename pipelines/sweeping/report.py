@@ -1,34 +1,21 @@
 """What a sweep found: the table of `egofeat compare`, what each line of it costs, what failed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.pipelines.bench.tables import known, operations, table
 from egofeat.pipelines.comparing.compare import Comparison, compare
 from egofeat.pipelines.comparing.options import CompareConfig
-from egofeat.pipelines.sweeping.costs import Cost, cost_of
 from egofeat.pipelines.sweeping.fitting import Fit
 from egofeat.pipelines.sweeping.planning import Plan
 from egofeat.pipelines.sweeping.results import rows_of, write_results
+from egofeat.pipelines.sweeping.spending import Spent, spent_on, table_of, write_table
+from egofeat.pipelines.sweeping.timings import Timings
 from egofeat.words import counted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What a line of the table costs."""
-
-    configuration: str
-    tried: int
-    """Choices of the search that it is the best of on the validation split; 1: none was made."""
-    cost: Cost
-    per_giga: float | None
-    """The figure, in per cent, by 10⁹ multiply-adds of the networks a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +32,8 @@ class Swept:
     """Why it cannot be; empty where it is."""
     spent: tuple[Spent, ...]
     """In the order of the comparison."""
+    measured_on: str
+    """Machine of the milliseconds."""
     left_out: tuple[tuple[str, str], ...]
     """What did not fit, and why."""
     failed: tuple[tuple[str, str], ...]
@@ -65,16 +54,16 @@ class Swept:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        lines = {one.configuration: asdict(one) for one in self.spent}
+        lines = {one.configuration: one.to_dict() for one in self.spent}
         none: dict[str, Any] = {"configurations": [], "uncompared": self.uncompared}
         found = self.comparison.to_dict() if self.comparison else none
-        for line in found["configurations"]:
-            own = lines[line["configuration"]]
-            line |= {"tried": own["tried"], **own["cost"], "percent_per_giga": own["per_giga"]}
+        of_all = [line | lines[line["configuration"]] for line in found["configurations"]]
         return {
             "name": self.name,
             "folder": self.folder,
+            "measured_on": self.measured_on,
             **found,
+            "configurations": of_all,
             "rows": list(self.rows),
             "left_out": [{"what": what, "reason": why} for what, why in self.left_out],
             "failed": [{"what": what, "reason": why} for what, why in self.failed],
@@ -86,10 +75,8 @@ class Swept:
         if self.comparison:
             *said, _ = self.comparison.lines()
             yield from said
-            yield table(
-                ["head", "tried", "backbone", "multiply-adds", "kept a clip", "% by G"],
-                map(_cells, self.spent),
-            )
+            yield table_of(self.spent)
+            yield f"a clip in ms: networks and heads alone, {self.measured_on}"
         if self.uncompared:
             yield f"there is no table: {self.uncompared}"
         for what, why in self.left_out:
@@ -99,17 +86,6 @@ class Swept:
         if self.failed:
             yield self.failures_line()
         yield f"files: {', '.join(self.files)}"
-
-
-def _cells(one: Spent) -> list[str]:
-    return [
-        one.configuration,
-        str(one.tried),
-        known(one.cost.backbone_parameters, operations),
-        known(one.cost.multiply_adds, operations),
-        console.size(one.cost.clip_bytes),
-        known(one.per_giga, lambda of: f"{of:.3g}"),
-    ]
 
 
 def report(plan: Plan, fits: Sequence[Fit]) -> Swept:
@@ -129,15 +105,14 @@ def report(plan: Plan, fits: Sequence[Fit]) -> Swept:
         except RequestError as error:  # of heads that tell other things apart, or no such figure
             uncompared = str(error)
     by_run = {str(fit.path): fit for fit in good}
+    timings = Timings(plan.out / "timings.json", plan.features.compute.device)
     spent = []
     for line in comparison.lines_ if comparison else ():
         fit = by_run[line.runs[0]]
         assert fit.asked is not None, "what is in the table was trained"
-        cost = cost_of(fit.asked.sources)
-        per_giga = 100 * line.mean / (cost.multiply_adds / 1e9) if cost.multiply_adds else None
-        tried = len(fit.candidate.grid)
-        label = line.configuration
-        spent.append(Spent(configuration=label, tried=tried, cost=cost, per_giga=per_giga))
+        spent.append(spent_on(line, fit.asked, len(fit.candidate.grid), timings))
+    if comparison:
+        files.append(write_table(comparison, spent, plan.out / "table.csv"))
     return Swept(
         name=plan.study.name,
         folder=str(plan.out),
@@ -145,6 +120,7 @@ def report(plan: Plan, fits: Sequence[Fit]) -> Swept:
         comparison=comparison,
         uncompared=uncompared,
         spent=tuple(spent),
+        measured_on=timings.machine,
         left_out=plan.left_out,
         failed=tuple((fit.label, fit.failure) for fit in fits if fit.failure),
         files=(*map(str, files), *(comparison.files if comparison else ())),

@@ -1,5 +1,6 @@
 """Many heads, seeds and features by one call: the same as single trainings, however it is done."""
 
+import csv
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ from tests.pipelines.sweeping.conftest import COMMON, rows_of, table_of, weights
 
 from egofeat.cli.command import show
 from egofeat.errors import RequestError
+from egofeat.extract.backbones import find_backbone, load
 from egofeat.heads import TrainerConfig
 from egofeat.heads.linear import LinearHead
-from egofeat.pipelines.sweeping import fitting
+from egofeat.pipelines.sweeping import costs, fitting, timings
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.sweep import sweep
 from egofeat.pipelines.training.evaluate import evaluate
@@ -208,6 +210,33 @@ def test_the_search_is_made_on_validation_with_the_first_seed(study):
     by_head = {one.configuration.split()[0].strip(","): one.tried for one in found.spent}
     assert by_head == {"linear": 4, "lstm": 2}
     assert all(len(line.runs) == 2 for line in found.comparison.lines_)
+
+
+def test_what_a_line_costs_is_counted_and_measured_once(study, monkeypatch):
+    # The store's network is none that there is: here it is one.
+    monkeypatch.setattr(costs, "_counted", {})
+    monkeypatch.setattr(costs, "find_backbone", lambda _: find_backbone("mobilenetv2"))
+    monkeypatch.setattr(timings, "load", lambda _, *more: load("mobilenetv2", *more))
+    config = study(heads=[{"head": "linear"}], seeds=1)
+    found = sweep(config)
+    with (config.out / "table.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["head_multiply_adds"] == "18"  # 6 values, 3 verbs
+    percent = 100 * float(row["mean"])
+    work = int(row["multiply_adds"]) + 18
+    weights = int(row["backbone_parameters"]) + 6 * 3 + 3
+    assert float(row["percent_per_giga"]) == pytest.approx(percent / work * 1e9)
+    assert float(row["percent_per_million"]) == pytest.approx(percent / weights * 1e6)
+    assert float(row["features_ms"]) > float(row["head_ms"]) > 0
+    assert found.to_dict()["configurations"][0]["head_ms"] == float(row["head_ms"])
+    before = (config.out / "table.csv").read_bytes()
+    monkeypatch.setattr(timings, "median_seconds", lambda *_: 1.0)
+    sweep(config)
+    assert (config.out / "table.csv").read_bytes() == before
+    (config.out / "timings.json").write_text('{"machine": "another", "ms": {}}')
+    sweep(config)
+    with (config.out / "table.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["head_ms"] == "1000.0"
 
 
 def test_a_baseline_is_what_the_others_are_tested_to(study):
