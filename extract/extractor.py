@@ -92,7 +92,7 @@ def extract(
             [task.filling for task in under_way],
             decoder=decoder,
             workers=workers,
-            waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in tasks)),
+            waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in under_way)),
             turns=tasks[0].backbone.device.type == "cpu",
         ) as events:
             try:
@@ -182,6 +182,7 @@ class _TaskUnderWay:
         )
         self._batches = Batches(task, self._assembly.claim)
         self.filling = self._batches.filling
+        self.frames_a_batch = self._batches.frames_a_batch
         self.frames = 0
 
     def expect(self, shard: Shard | None) -> None:

@@ -1,6 +1,7 @@
 """One backbone's part of an extraction: what is to be done, and where what it gives goes."""
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ pixels run at half the pace of batches of 4, in which MobileNetV2's largest take
 CPU_FRAMES = 64
 """Frames a batch at most: beyond it nothing is gained, and more of the last batch is padding."""
 GPU_FRAMES = 256
-"""Frames a batch; a clip counts all of its own."""
+"""Frames a batch, until the device was asked; a clip counts all of its own."""
 
 
 class Sink(Protocol):
@@ -44,7 +45,7 @@ class Task:
     sink: Sink
     batch_size: int | None = None
     """Views that the network runs at once, or fewer where there is no room for so many; it changes
-    nothing beyond rounding. None: what suits the device."""
+    nothing beyond rounding. None: what suits the device, see `grows`."""
     persons: Persons | None = None
     """Of a plan by boxes: whose features are kept."""
 
@@ -54,8 +55,14 @@ class Task:
         if self.batch_size:
             return self.batch_size
         if self.backbone.device.type == "cuda":
-            return max(1, GPU_FRAMES // self._frames_a_view)
+            return max(1, GPU_FRAMES // self.frames_a_view)
         return self._views_on_cpu
+
+    @property
+    def grows(self) -> bool:
+        """Whether the device is asked how many views it takes; motion is computed in few."""
+        free = self.batch_size is None and self.recipe.transform.motion is None
+        return free and self.backbone.device.type == "cuda"
 
     @functools.cached_property
     def _views_on_cpu(self) -> int:
@@ -68,10 +75,18 @@ class Task:
         return 1 << (views.bit_length() - 1)
 
     @property
-    def frames_a_batch(self) -> int:
-        """Prepared frames of a whole batch, each crop of one counted."""
-        return self.views_a_batch * self._frames_a_view
+    def frames_a_view(self) -> int:
+        """Prepared frames, each crop of one counted."""
+        return self.recipe.plan.view_frames * self.recipe.transform.crops
 
     @property
-    def _frames_a_view(self) -> int:
-        return self.recipe.plan.view_frames * self.recipe.transform.crops
+    def view_shape(self) -> tuple[int, int, int, int, int]:
+        """`[F, K, S, S, 3]` of colours, if they are cut to a square."""
+        transform = self.recipe.transform
+        side = transform.crop
+        return (self.recipe.plan.view_frames, transform.crops, side, side, 3)
+
+    @property
+    def bytes_a_view(self) -> int:
+        """Of a view in uint8."""
+        return math.prod(self.view_shape)

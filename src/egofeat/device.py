@@ -46,6 +46,12 @@ def current(device: torch.device) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
+def wait_for(device: torch.device) -> None:
+    """Until it has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @contextmanager
 def exact(*, tf32: bool = False) -> Iterator[None]:
     """Float32 to its full precision, by algorithms that do not depend on the clock.

@@ -10,8 +10,8 @@ import torch
 from egofeat.device import exact
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Backbone
-from egofeat.extract.batches import filling
-from egofeat.extract.batches.running import Batches
+from egofeat.extract.batches import filling, growth
+from egofeat.extract.batches.running import TRIALS, Batches
 from egofeat.extract.persons import Detector
 from egofeat.extract.task import Task
 from egofeat.pipelines.extraction import extract
@@ -167,6 +167,81 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_kept(
     assert capsys.readouterr().err.count("has no room for a batch of 8") == 1
     for id_ in expected.ids:
         np.testing.assert_allclose(store[id_], expected[id_], atol=1e-5)
+
+
+@pytest.fixture
+def growing(monkeypatch, tmp_path):
+    """A CPU is asked what it takes, as a GPU is; a larger batch is always worth it."""
+    monkeypatch.setattr(Task, "grows", property(lambda task: task.batch_size is None))
+    monkeypatch.setattr(growth, "WORTH", 0)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+
+
+@pytest.mark.parametrize("error", FULL[:1])
+def test_a_batch_grows_before_the_first_one_and_not_to_what_does_not_fit(
+    dataset, config, monkeypatch, capsys, tmp_path, error, growing
+):
+    alone = replace(config, out=tmp_path / "o", batch_size=32)
+    expected = open_store(extract.run(alone, dataset).store)
+    capsys.readouterr()
+    tried = room_for(monkeypatch, 40, error)
+    store = open_store(extract.run(replace(config, batch_size=None), dataset).store)
+    assert tried == [16] * TRIALS + [32] * TRIALS + [64] + [32]
+    assert "no room" not in capsys.readouterr().err
+    for id_ in expected.ids:
+        assert store[id_].tobytes() == expected[id_].tobytes()
+    assert not list(tmp_path.glob("hub/checkpoints/measured/*"))  # another may have had the memory
+
+
+def test_the_size_that_a_device_takes_is_measured_once(
+    dataset, config, monkeypatch, tmp_path, growing
+):
+    tried = room_for(monkeypatch, 1000, FULL[0])
+    monkeypatch.setattr(growth, "MOST_BYTES", 32 * 32 * 32 * 3)
+    asked = replace(config, batch_size=None)
+    extract.run(asked, dataset)
+    assert tried == [16] * TRIALS + [32] * TRIALS + [32]
+    del tried[:]
+    extract.run(replace(asked, out=tmp_path / "again"), dataset)
+    assert tried == [32]
+    (kept,) = tmp_path.glob("hub/checkpoints/measured/*.json")
+    kept.write_text("{")
+    extract.run(replace(asked, out=tmp_path / "anew"), dataset)
+    assert len(tried) == 1 + 2 * TRIALS + 1
+
+
+@pytest.mark.parametrize(
+    ("paces", "room", "found"),
+    [
+        ([10, 19, 36, 37, 99], True, 4),
+        ([10, 19, 36, 70], False, 8),
+        ([10, 9], True, 1),
+        ([], False, 1),
+        ([1, 2, 4, 8, 16], True, 16),
+    ],
+)
+def test_a_batch_is_doubled_while_more_views_come_out_a_second(paces, room, found):
+    left = iter(paces)
+
+    def seconds(size):
+        if (pace := next(left, None)) is None:
+            raise FULL[0]
+        return size / pace
+
+    assert growth.doubled(1, 16, seconds) == (found, room)
+
+
+@pytest.mark.gpu
+def test_a_gpu_takes_batches_of_its_own_size(dataset, config, tmp_path, monkeypatch, gpu):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    asked = replace(config, device=str(gpu), batch_size=None)
+    first, again, fixed = (
+        open_store(extract.run(replace(asked, out=tmp_path / name, **rest), dataset).store)
+        for name, rest in (("a", {}), ("b", {}), ("c", {"batch_size": 8}))
+    )
+    for id_ in first.ids:
+        assert first[id_].tobytes() == again[id_].tobytes()
+        np.testing.assert_allclose(first[id_], fixed[id_], atol=1e-4)
 
 
 def test_a_network_that_does_not_fit_at_all_is_refused_in_a_sentence(dataset, config, monkeypatch):
