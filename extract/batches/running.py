@@ -16,6 +16,7 @@ from egofeat.device import Room, current, wait_for
 from egofeat.extract.assembly import Claim, Features
 from egofeat.extract.batches.filling import Batch, Filling, ViewKey
 from egofeat.extract.batches.growth import grown
+from egofeat.extract.batches.streams import Done, Streams
 from egofeat.extract.flow import on_device
 from egofeat.extract.pooling import pool_maps
 from egofeat.extract.roi import pool, regions
@@ -46,6 +47,7 @@ class Batches:
         self._is_clip = task.backbone.spec.clip is not None
         motion = self._transform.motion
         self._move = on_device(motion, self._device) if motion else None
+        self._streams = Streams(self._device)
         self._claim = claim
         self._under_way: _UnderWay | None = None
         size = grown(task, partial(self._seconds, task)) if task.grows else task.views_a_batch
@@ -101,25 +103,24 @@ class Batches:
 
     def _launch(self, batch: Batch, first: int, size: int, claims: list[Claim]) -> "_UnderWay":
         """Hand rows of a batch to the device, without waiting for what it gives."""
+        # All is sent ahead of the network: a copy after it would wait for it.
+        views, *places = self._streams.send(partial(self._sent, batch, first, size, claims))
+        outputs = self._outputs(views)
+        rows = len(claims) * batch.shape[1]
+        if self._persons:
+            pooled = pool(self._persons.align, outputs, places[0])
+            outputs = {tap: pooled[tap] for tap in self._persons.taps}
+            rows = len(places[0])
+        return _UnderWay(batch, claims, *self._streams.fetch(outputs), rows)
+
+    def _sent(self, batch: Batch, first: int, size: int, claims: list[Claim]) -> tuple[Tensor, ...]:
+        """Views `[N, F, K, H, W, C]` on the device; of persons also where they are."""
         views_NFKHWC = batch.on(self._device, first, size)
         if self._persons is None:
-            outputs = self._outputs(views_NFKHWC)
-            rows = len(claims) * batch.shape[1]
-        else:
-            # What they are is sent ahead: a copy after the network would wait for it.
-            boxes = [torch.from_numpy(claim.boxes) for claim in claims]
-            height, width = views_NFKHWC.shape[3:5]
-            places = self._to_device(regions((height, width), boxes))
-            pooled = pool(self._persons.align, self._outputs(views_NFKHWC), places)
-            outputs = {tap: pooled[tap] for tap in self._persons.taps}
-            rows = len(places)
-        if self._device.type != "cuda":
-            return _UnderWay(batch, claims, outputs, rows, None)
-        outputs = {tap: out.to("cpu", non_blocking=True) for tap, out in outputs.items()}
-        # Recorded on the current device, which `Room.run` has made the network's.
-        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        done.record()
-        return _UnderWay(batch, claims, outputs, rows, done)
+            return (views_NFKHWC,)
+        height, width = views_NFKHWC.shape[3:5]
+        places = regions((height, width), [torch.from_numpy(claim.boxes) for claim in claims])
+        return views_NFKHWC, self._to_device(places)
 
     def _to_device(self, values: Tensor) -> Tensor:
         """Only from pinned memory, and back into it, do copies not hold up this thread."""
@@ -148,9 +149,9 @@ class _UnderWay:
     """Whose memory nobody else is given while the device may copy from it."""
     claims: list[Claim]
     outputs: dict[str, Tensor]
+    done: Done | None
     rows: int
     """Of the outputs, without those of padding."""
-    done: torch.cuda.Event | None
 
     def features(self) -> Features:
         if self.done:

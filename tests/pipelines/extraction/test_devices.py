@@ -24,11 +24,18 @@ from egofeat.store import open_store
 
 
 class Machine:
-    """Two GPUs that are not there: copies to the host come about when an event is waited for."""
+    """Two GPUs that are not there: copies to the host come about when an event is waited for.
+
+    Nothing may be sent or fetched in the network's own stream, nor without one waiting for the
+    other.
+    """
 
     def __init__(self, monkeypatch) -> None:
         self.device = 0
-        self.copies: dict[int, list] = {0: [], 1: []}
+        self.unwaited: set[object] = set()
+        """Streams in which something was sent that the network's did not wait for."""
+        self.held: list[object] = []
+        """Streams that memory was kept for which belongs to another one."""
         machine, plain_to = self, torch.Tensor.to
 
         class Entered:
@@ -41,12 +48,28 @@ class Machine:
             def __exit__(self, *_):
                 machine.device = self.before
 
+        class Stream:
+            def __init__(self, device=None):
+                assert device == torch.device("cuda", 1)
+                self.copies, self.begins = [], False
+
+            def __enter__(self):
+                machine.stream = self
+
+            def __exit__(self, *_):
+                machine.stream = machine.network
+
+            def wait_stream(self, other):
+                machine.unwaited.discard(other)
+                self.begins = other is machine.network
+
         class Event:
             def __init__(self, **_):
                 self.waits = []
 
             def record(self):
-                self.waits = list(machine.copies[machine.device])
+                assert machine.device == 1
+                self.waits = list(machine.stream.copies)
 
             def synchronize(self):
                 for copy in self.waits:
@@ -58,51 +81,80 @@ class Machine:
 
         def to(tensor, where=None, *words, non_blocking=False, **options):
             if where == "cpu" and non_blocking:
+                assert machine.stream.begins
                 host = torch.full_like(tensor, torch.nan)
-                machine.copies[1].append(lambda: host.copy_(tensor))
+                machine.stream.copies.append(lambda: host.copy_(tensor))
                 return host
             if isinstance(where, torch.device) and where.type == "cuda":
                 assert where.index == machine.device == 1
+                if non_blocking:
+                    assert machine.stream is not machine.network
+                    machine.unwaited.add(machine.stream)
                 return plain_to(tensor, *words, **options) if words or options else tensor.clone()
             return plain_to(tensor, where, *words, **options)
 
+        self.stream = self.network = Stream(torch.device("cuda", 1))
         monkeypatch.setattr(torch.cuda, "device", Entered)
         monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: machine.stream)
+        monkeypatch.setattr(
+            torch.Tensor, "record_stream", lambda tensor, stream: machine.held.append(stream)
+        )
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
         monkeypatch.setattr(torch, "empty", pinned)
         monkeypatch.setattr(torch.Tensor, "to", to)
 
+    def compute(self) -> None:
+        """The network runs on what was sent."""
+        assert not self.unwaited
+        assert self.stream is self.network
 
-def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
-    Machine(monkeypatch)
 
-    def brightest(batch):
-        return {"gap": batch.amax(dim=(2, 3))}
+def check_brightest(monkeypatch, device: torch.device, side: int, views: int, compute) -> None:
+    """Views whose number is their brightness, through a network that gives it back."""
 
     class Network(SimpleNamespace):
-        __call__ = staticmethod(brightest)
+        def __call__(self, batch):
+            compute()
+            return {"gap": batch.amax(dim=(2, 3))}
 
-    backbone = Network(device=torch.device("cuda", 1), spec=SimpleNamespace(clip=None))
     recipe = Recipe(
         backbone="brightest",
         weights="random:0",
         plan=Uniform(1),
-        transform=squash(4, mean=(0.0,) * 3, std=(1.0,) * 3),
+        transform=squash(side, mean=(0.0,) * 3, std=(1.0,) * 3),
         taps={"gap": (1, 3)},
         dtype="float32",
     )
+    backbone = Network(device=device, spec=SimpleNamespace(clip=None))
     task = Task(backbone=backbone, recipe=recipe, sink=Memory("gap"), batch_size=3)
     batches = Batches(task, list)  # a view is claimed by its key
-    monkeypatch.setattr(filling, "BLOCK_BYTES", 2 * 4 * 4 * 3)  # of two of a batch's three views
+    monkeypatch.setattr(filling, "BLOCK_BYTES", 2 * side**2 * 3)  # of two of a batch's three views
     made = []
-    for number in range(7):
-        frame = np.full((1, 4, 4, 3), number, np.uint8)
+    for number in range(views):
+        frame = np.full((1, side, side, 3), number % 256, np.uint8)
         for batch in batches.filling.place(("v", (number,)), [frame]):
             made += batches.run(batch)
     made += batches.finish()
-    assert [view for keys, _ in made for _, view in keys] == [(number,) for number in range(7)]
+    assert [view for keys, _ in made for _, view in keys] == [(number,) for number in range(views)]
     found = np.concatenate([features["gap"] for _, features in made])
-    np.testing.assert_allclose(found, np.arange(7)[:, None] / 255 * np.ones(3), rtol=1e-6)
+    expected = (np.arange(views) % 256)[:, None] / 255 * np.ones(3)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
+    machine = Machine(monkeypatch)
+    check_brightest(monkeypatch, torch.device("cuda", 1), 4, 7, machine.compute)
+    sent, fetched = machine.held[::2], machine.held[1::2]  # three batches
+    assert sent == [machine.network] * 3
+    assert len(set(fetched) | {machine.network}) == 2
+
+
+@pytest.mark.gpu
+def test_streams_of_a_gpu_mix_no_views(monkeypatch, gpu):
+    check_brightest(monkeypatch, torch.device("cuda", 0), 512, 900, lambda: None)
 
 
 FULL = [
