@@ -21,8 +21,8 @@ from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, Numbers, Pixels, Sampling
 from egofeat.pipelines.extraction.reports import ExtractReport
 from egofeat.pipelines.options import Compute
+from egofeat.pipelines.recognition import evaluate as evaluating
 from egofeat.pipelines.recognition import predict as predicting
-from egofeat.pipelines.training import evaluate as evaluating
 from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.fit import Fitted, fit_head
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
@@ -219,7 +219,7 @@ def evaluate(
         views=views,
         device=device,
     )
-    return evaluating.evaluate(**vars(asked))
+    return evaluating.evaluate(asked)
 
 
 def predict(

@@ -6,23 +6,32 @@ imported, which would take longer than to load the network.
 Blocks are counted as Keras counts them: `block0` is the first bottleneck (16 channels),
 `block k` is torchvision's `features[k + 1]`, `block16` has 320 channels; `map` is the last
 convolution, 1280 channels, and `gap` its mean over space. A 256-pixel input gives
-`block12` maps of 96×16×16 and a `map` of 1280×8×8.
+`block12` maps of 96×16×16 and a `map` of 1280×8×8. `logits` are those of the classifier.
 """
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Family, Spec
-from egofeat.extract.backbones.building import fold_batch_norms, freeze, load_strictly, seeded
+from egofeat.extract.backbones.building import (
+    blank,
+    count_classes,
+    fold_batch_norms,
+    freeze,
+    load_strictly,
+    seeded,
+)
+from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.weights import Weights, Wheel
 
+_CLASSIFIER = "classifier.1"
 _STAGES = ("stem", *(f"block{k}" for k in range(17)), "map")
 
 _SPEC = Spec(
     name="mobilenetv2",
-    taps=(*_STAGES, "gap"),
+    taps=(*_STAGES, "gap", "logits"),
+    default_tap="gap",
     parameters=3_504_872,
     size=224,
     squash_size=256,
@@ -59,11 +68,18 @@ _SPEC = Spec(
 
 def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
     """The network up to the deepest tap; torchvision's weights, with or without the classifier."""
-    features = seeded(_features, seed)
-    if state is not None:
-        trunk = {key: t for key, t in state.items() if not key.startswith("classifier.")}
-        load_strictly(nn.ModuleDict({"features": features}), trunk, _SPEC.name)
-    return TappedFeatures(fold_batch_norms(freeze(features)), taps)
+    if state is None:
+        network = seeded(_layers, seed)
+    else:
+        classes = count_classes(state, f"{_CLASSIFIER}.weight", "logits" in taps, _SPEC.name)
+        network = blank(lambda: _layers(classes)).to_empty(device="cpu")
+        if classes is None:
+            del network["classifier"]
+        load_strictly(network, state, _SPEC.name)
+    folded = fold_batch_norms(freeze(network))
+    assert isinstance(folded, nn.ModuleDict)
+    classifier = folded["classifier"] if "logits" in taps else nn.Identity()
+    return Stages(dict(zip(_STAGES, folded["features"].children(), strict=True)), classifier, taps)
 
 
 _BOTTLENECKS = (
@@ -104,48 +120,22 @@ def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
 
 
-def _features() -> nn.Module:
-    """The convolutional part, drawn as torchvision draws the whole.
-
-    What follows a seed must not change: the classifier's numbers are drawn, and thrown away.
-    """
+def _layers(classes: int | None = None) -> nn.ModuleDict:
+    """All layers, drawn in the order in which torchvision draws them."""
     layers, channels = [_unit(3, 32, 3, 2)], 32
     for expansion, outputs, blocks, stride in _BOTTLENECKS:
         for number in range(blocks):
             layers.append(Bottleneck(channels, outputs, expansion, 1 if number else stride))
             channels = outputs
     features = nn.Sequential(*layers, _unit(channels, 1280, 1))
-    nn.Linear(1280, 1000)
+    linear = nn.Linear(1280, classes or 1000)
     for child in features.modules():
         if isinstance(child, nn.Conv2d):
             nn.init.kaiming_normal_(child.weight, mode="fan_out")
-    nn.init.normal_(torch.empty(1000, 1280), 0, 0.01)
-    return features
-
-
-class TappedFeatures(nn.Module):
-    """`[B, 3, H, W]` to `{tap: [B, C, h, w]}`, and `gap` `[B, 1280]`; stops at the deepest tap."""
-
-    def __init__(self, features: nn.Module, taps: Sequence[str]) -> None:
-        super().__init__()
-        self.taps = tuple(taps)
-        last = len(_STAGES) - 1
-        deepest = last if "gap" in taps else max(_STAGES.index(tap) for tap in taps)
-        self.stages = nn.ModuleDict(
-            dict(zip(_STAGES[: deepest + 1], features.children(), strict=False))
-        )
-
-    def forward(self, batch_BCHW: Tensor) -> dict[str, Tensor]:
-        """Run the stages in order and keep what was asked for."""
-        outputs = {}
-        hidden = batch_BCHW
-        for name, stage in self.stages.items():
-            hidden = stage(hidden)
-            if name in self.taps:
-                outputs[name] = hidden
-        if "gap" in self.taps:
-            outputs["gap"] = hidden.mean(dim=(2, 3), dtype=torch.float32)
-        return {tap: outputs[tap] for tap in self.taps}
+    nn.init.normal_(linear.weight, 0, 0.01)
+    nn.init.zeros_(linear.bias)
+    classifier = nn.Sequential(nn.Dropout(0.2), linear)
+    return nn.ModuleDict({"features": features, "classifier": classifier})
 
 
 FAMILY: Family = {_SPEC.name: (_SPEC, _build)}

@@ -1,4 +1,4 @@
-"""`egofeat annotate`: a video with what a run's head sees written into it."""
+"""`egofeat annotate`: a video with what is seen written into it."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from egofeat.errors import RequestError
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.overlays import PersonRecogniser, StretchRecogniser
+from egofeat.pipelines.annotated.seers import choose_seer
 from egofeat.pipelines.annotated.video import Written, check_place, write_annotated
-from egofeat.pipelines.runs.run import load_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class Annotated:
 def annotate(config: AnnotateConfig) -> Annotated:
     """Write a video with boxes and labels of its persons, or with what is recognised in it.
 
-    A run on a store of persons labels persons, a run on a store of segments labels stretches of
-    the video.
+    A run on a store of persons labels persons, a run on a store of segments, or the classifier of
+    a published network, labels stretches of the video.
 
     Raises:
         RequestError: no such run or one that cannot label a video, options that cannot be, or no
@@ -49,15 +49,15 @@ def annotate(config: AnnotateConfig) -> Annotated:
             not at hand.
         MediaError: the video cannot be read.
     """
-    video, out = config.video, config.out
+    video, out = config.seen, config.out
     check_place(out, video)
     if video.is_dir() or video.suffix == ".tar":
         raise RequestError(f"{video} is no video file: annotate takes no frames by number")
-    run = load_run(config.run)
-    kind = PersonRecogniser if run.config.of_persons else StretchRecogniser
+    seer = choose_seer(config)
+    kind = PersonRecogniser if seer.of_persons else StretchRecogniser
     with ExitStack() as opened:
         source = opened.enter_context(PyavSource(video))
-        recogniser = kind(run, config, source, opened)
+        recogniser = kind(seer, config, source, opened)
         with console.progress("annotating", len(source.times), "frames") as progress:
             written = write_annotated(source, recogniser.timed_tags(), out, progress)
     return Annotated(

@@ -3,17 +3,32 @@
 from dataclasses import MISSING
 from pathlib import Path
 
+from egofeat.errors import RequestError
 from egofeat.options import Device, inherited, option
-from egofeat.pipelines.options import Detected, Every, Out, StoreWeights, Top, VideoFile
-from egofeat.pipelines.training.options import RunFolder
+from egofeat.pipelines.options import Detected, Every, Out, StoreWeights, Top, Views
+from egofeat.pipelines.training.options import OwnClassifier, RunFolder
 
 
 class AnnotateConfig(
-    RunFolder, VideoFile, Out, Every, Detected, Top, StoreWeights, Device, panel="Video"
+    RunFolder,
+    OwnClassifier,
+    Out,
+    Every,
+    Detected,
+    Views,
+    Top,
+    StoreWeights,
+    Device,
+    panel="Video",
 ):
     """Everything that a person can choose about an annotated video."""
 
-    video: Path = inherited(argument=True, metavar="VIDEO")
+    run: Path = inherited(
+        "Folder of a run that fit-head made; with a backbone, the video.", metavar="RUN"
+    )
+    video: Path | None = option(
+        "Video file to read, after a run.", argument=True, metavar="VIDEO", default=None
+    )
     out: Path = inherited("Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(
         "Take persons from this CSV file of detections, or a folder of such files; for a run "
@@ -34,4 +49,25 @@ class AnnotateConfig(
         least=0,
         below=1,
     )
+    views: tuple[int, int] | None = inherited(
+        "With a backbone: average over this many clips (or frames) x crops of each stretch.",
+        default_is="1x1",
+    )
     top: int = inherited("Show at most this many labels per person or target.", default=3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone is None and self.video is None:
+            raise RequestError("no video is named: name one after the run")
+        if self.backbone is not None and self.video is not None:
+            raise RequestError(
+                f"`backbone` sees in place of a run: name one video, not {self.run} and "
+                f"{self.video}"
+            )
+        if self.backbone is None and self.views:
+            raise RequestError("`views` are of a backbone's own classifier: name a `backbone` too")
+
+    @property
+    def seen(self) -> Path:
+        """The video."""
+        return self.video or self.run

@@ -1,4 +1,4 @@
-"""What a run's head sees in one video, stretch after stretch, as what is drawn over its frames."""
+"""What is seen in one video, stretch after stretch, as what is drawn over its frames."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.captions import Label, Tag
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
+from egofeat.pipelines.annotated.seers import Seer
 from egofeat.pipelines.annotated.video import TimedTags
 from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched, make_features
-from egofeat.pipelines.runs.run import Run
-from egofeat.pipelines.training.predict import (
-    guesses_of,
-    logits_of,
-    makers_of,
-    weights_of_sources,
-)
+from egofeat.pipelines.training.predict import guesses_of
 from egofeat.segments import Segment
 from egofeat.store.reading.persons import with_neighbours
 
@@ -34,10 +28,10 @@ STRETCH = 30.0
 
 
 class Recogniser(ABC):
-    """A run's head at work on one video; counts what it has seen so far.
+    """A head or a published classifier at work on one video; counts what it has seen so far.
 
     Args:
-        run: whose head sees.
+        seer: who sees.
         config: what is asked for.
         video: opened.
         opened: closes what is opened beside it.
@@ -47,7 +41,7 @@ class Recogniser(ABC):
 
     def __init__(
         self,
-        run: Run,
+        seer: Seer,
         config: AnnotateConfig,
         video: PyavSource,
         opened: ExitStack,
@@ -55,10 +49,8 @@ class Recogniser(ABC):
         every: float,
         threshold: float,
     ) -> None:
-        self.run, self.stop, self.top = run, video.stop, config.top
+        self.seer, self.stop, self.top = seer, video.stop, config.top
         self.video = opened.enter_context(Watched(video))
-        self.device = choose_device(config.device)
-        self.head = run.head.to(self.device)
         self.every = config.every or every
         self.threshold = threshold if config.threshold is None else config.threshold
         self.moments = self.labels = 0
@@ -72,10 +64,6 @@ class Recogniser(ABC):
     def timed_tags(self) -> Iterator[TimedTags]:
         """What is seen, in the order of time."""
 
-    def logits(self, rows: Sequence[NDArray[Any]]) -> dict[str, Tensor]:
-        """Of the head, for an array `[n, …]` of each store that it was trained on."""
-        return logits_of(self.head, [torch.from_numpy(one) for one in rows], self.device)
-
     def told(self, labels: Sequence[Label]) -> tuple[Label, ...]:
         """Those that are sure enough; they are counted."""
         sure = tuple(label for label in labels if label.score >= self.threshold)
@@ -87,10 +75,10 @@ class PersonRecogniser(Recogniser):
     """Persons at key frames, each with what it does; its tags last around its key frame."""
 
     def __init__(
-        self, run: Run, config: AnnotateConfig, video: PyavSource, opened: ExitStack
+        self, seer: Seer, config: AnnotateConfig, video: PyavSource, opened: ExitStack
     ) -> None:
-        super().__init__(run, config, video, opened, every=1.0, threshold=0.3)
-        self.persons, name = 0, config.video.stem
+        super().__init__(seer, config, video, opened, every=1.0, threshold=0.3)
+        self.persons, name = 0, config.seen.stem
         if config.boxes:
             self._people = read_people(config.boxes, name, video.stop, self.every, config.min_score)
         else:
@@ -98,10 +86,8 @@ class PersonRecogniser(Recogniser):
             # Of its own: the frames that are written are read at the same time.
             alone = opened.enter_context(video.again())
             self._people = detect_people(detector, alone, self.every)
-        (source,) = run.config.sources  # persons are never joined
-        (weights,) = weights_of_sources(run, config.weights or None)
-        self._features = PersonFeatures(source.recipe, source.tap, weights, config.device)
-        self._others = source.shape[0] - 1
+        (maker,) = seer.makers  # persons are never joined
+        self._features = PersonFeatures(maker)
 
     def timed_tags(self) -> Iterator[TimedTags]:
         """See `Recogniser.timed_tags`."""
@@ -128,42 +114,26 @@ class PersonRecogniser(Recogniser):
         As a store of persons is read for heads: each with the others of its key frame, the most
         confident first, zeros where there are fewer.
         """
-        numbers = with_neighbours(np.zeros(len(features), np.int64), sureness, self._others)
+        numbers = with_neighbours(np.zeros(len(features), np.int64), sureness, self.seer.others)
         nobody = np.zeros((1, *features.shape[1:]), features.dtype)
-        logits = self.logits([np.concatenate([features, nobody])[numbers]])
-        of_targets = [logits[target].sigmoid().cpu() for target in self.run.config.classes]
+        logits = self.seer.logits([np.concatenate([features, nobody])[numbers]])
+        of_targets = [logits[target].sigmoid().cpu() for target in self.seer.classes]
         return torch.cat(of_targets, dim=1)
 
     def _labels(self, scores: Tensor) -> tuple[Label, ...]:
         """The highest of the scores `[C]` of one person."""
-        names = [name for names in self.run.config.classes.values() for name in names]
+        names = [name for names in self.seer.classes.values() for name in names]
         best = scores.argsort(descending=True, stable=True)[: self.top].tolist()
         return self.told([Label(names[number], float(scores[number])) for number in best])
 
 
 class StretchRecogniser(Recogniser):
-    """Stretches of video, each with what is recognised in it.
-
-    Raises:
-        RequestError: the run's features cannot be made of stretches, or boxes are given.
-    """
+    """Stretches of video, each with what is recognised in it."""
 
     def __init__(
-        self, run: Run, config: AnnotateConfig, video: PyavSource, opened: ExitStack
+        self, seer: Seer, config: AnnotateConfig, video: PyavSource, opened: ExitStack
     ) -> None:
-        super().__init__(run, config, video, opened, every=3.0, threshold=0.0)
-        for source in run.config.sources:
-            if not (plan := source.recipe.plan).counted:
-                raise RequestError(
-                    f"run {run.path} was trained on features by '{plan.sampling}', which cannot be "
-                    "made of any stretch of a video: name a run on a store of persons, or of "
-                    "segments"
-                )
-        if config.boxes:
-            raise RequestError(
-                f"run {run.path} was trained on segments and knows no persons: leave `boxes` out"
-            )
-        self._makers = makers_of(run, config.weights or None, config.device)
+        super().__init__(seer, config, video, opened, every=3.0, threshold=0.0)
 
     def timed_tags(self) -> Iterator[TimedTags]:
         """See `Recogniser.timed_tags`.
@@ -179,7 +149,7 @@ class StretchRecogniser(Recogniser):
                 Segment(f"{start:.2f} to {end:.2f} s", name, start, end)
                 for start, end in pairwise(edges[first : first + at_once + 1])
             ]
-            memories = make_features(self._makers, segments, {name: self.video})
+            memories = make_features(self.seer.makers, segments, {name: self.video})
             for memory in memories:
                 self.unread.update({one.id: one.reason for one in memory.failures})
             read = [segment for segment in segments if segment.id not in self.unread]
@@ -193,8 +163,8 @@ class StretchRecogniser(Recogniser):
 
     def _labels(self, features: Sequence[NDArray[Any]]) -> tuple[Label, ...]:
         """The most probable classes of each target of one stretch."""
-        logits = self.logits([row[np.newaxis] for row in features])
-        guesses = guesses_of(logits, self.run.config.classes, self.top)
+        logits = self.seer.logits([row[np.newaxis] for row in features])
+        guesses = guesses_of(logits, self.seer.classes, self.top)
         of = {target: f"{target}: " if len(guesses) > 1 else "" for target in guesses}
         return self.told(
             [

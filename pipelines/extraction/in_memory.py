@@ -1,4 +1,4 @@
-"""Features in memory, made as those of a store of a run were."""
+"""Features in memory, made as those of a store are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.errors import MediaError
+from egofeat.extract.backbones import Backbone
 from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import extract
 from egofeat.extract.roi import Persons
@@ -43,24 +44,31 @@ class Memory:
         self.failures += failures
 
 
+@dataclass(frozen=True)
 class Maker:
-    """Makes features as one store of a run has them.
+    """What makes features by a recipe: of a store of a run, or of a published classifier."""
 
-    Args:
-        recipe: of the store.
-        tap: which of its taps.
-        weights: backbone weights file, where the store's were a user's own.
-        device: where to run.
+    recipe: Recipe
+    tap: str
+    """Which of its taps."""
+    backbone: Backbone
+    """With that tap, or with the maps that persons are cut out of."""
 
-    Raises:
-        WeightsError: the backbone's weights are not those of the store.
-    """
+    @classmethod
+    def of_store(cls, recipe: Recipe, tap: str, weights: str | None, device: str) -> Self:
+        """Make features as one store of a run has them.
 
-    def __init__(self, recipe: Recipe, tap: str, weights: str | None, device: str) -> None:
-        self.recipe = recipe
-        self.tap = tap
-        taps = self.recipe.roi.maps if self.recipe.roi else [self.tap]
-        self.backbone = backbone_of(self.recipe, taps, weights, device)
+        Args:
+            recipe: of the store.
+            tap: which of its taps.
+            weights: backbone weights file, where the store's were a user's own.
+            device: where to run.
+
+        Raises:
+            WeightsError: the backbone's weights are not those of the store.
+        """
+        taps = recipe.roi.maps if recipe.roi else [tap]
+        return cls(recipe, tap, backbone_of(recipe, taps, weights, device))
 
 
 class Watched:
@@ -131,24 +139,16 @@ def make_features(
 
 
 class PersonFeatures:
-    """Makes features of persons as a store of persons has them, for any video.
+    """Makes features of persons, for any video.
 
     Args:
-        recipe: of the store.
-        tap: which of its taps.
-        weights: backbone weights file, where the store's were a user's own.
-        device: where to run.
-
-    Raises:
-        WeightsError: the backbone's weights are not those of the store.
+        maker: of persons.
     """
 
-    def __init__(
-        self, recipe: Recipe, tap: str, weights: str | None = None, device: str = "auto"
-    ) -> None:
-        self._maker = Maker(recipe, tap, weights, device)
-        assert recipe.roi  # of a run on persons
-        self._align = recipe.roi
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
+        assert maker.recipe.roi  # of persons
+        self._align = maker.recipe.roi
 
     def at(
         self, media: Watched, boxes: Mapping[float, Boxes]

@@ -1,101 +1,126 @@
-"""`egofeat predict --backbone`: what a published classifier sees in whole videos."""
+"""The classifier that a network was published with, ready to see: what makes views, and names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.extract.backbones.backbone import Spec
-from egofeat.extract.decoding.threads import decoding_threads
-from egofeat.extract.extractor import extract
-from egofeat.extract.task import Task
-from egofeat.extract.units import all_units
-from egofeat.pipelines.extraction.in_memory import Memory
-from egofeat.pipelines.extraction.job import plan_job
+from egofeat.pipelines.extraction.in_memory import Maker
+from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.recognition.class_names import class_names
-from egofeat.pipelines.training.predict import Prediction, Predictions, guesses_of
 from egofeat.pipelines.training.views import mean_of_views
 from egofeat.segments import Dataset, Media, Segment
 
 LOGITS = "logits"
 """Tap of the classifier that a network was published with."""
 TARGET = "class"
+"""What its classes are called."""
 
 
-def recognise(
-    videos: Sequence[Path],
-    backbone: str,
-    *,
-    weights: str = "default",
-    views: tuple[int, int] | None = None,
-    device: str = "auto",
-    top: int = 5,
-) -> Predictions:
-    """Let a network's own classifier name what it sees: the mean softmax over views of a video.
+@dataclass(frozen=True)
+class Published:
+    """A network's own classifier: its job makes the logits of each view."""
 
-    Args:
-        videos: video files.
-        backbone: one of `egofeat backbones` that has the tap `logits`.
-        weights: `default`, the name of published weights, or a file.
-        views: (clips, crops) of a video, of image networks (frames, crops); None takes those of
-            the published accuracy, and of image networks 20 frames.
-        device: where to run.
-        top: classes to name.
+    job: Job
 
-    Raises:
-        RequestError: the backbone has no classifier, random weights, or no known class names.
-        WeightsError: the weights are not to be had.
-    """
-    spec, _ = find_backbone(backbone)
-    _check(spec, weights)
-    names = [str(video) for video in dict.fromkeys(videos)]
-    dataset = Dataset(
+    @classmethod
+    def of(
+        cls,
+        backbone: str,
+        dataset: Dataset | None = None,
+        *,
+        weights: str = "default",
+        views: tuple[int, int] | None = None,
+        **options: Any,
+    ) -> "Published":
+        """A network by its name.
+
+        Args:
+            backbone: one of `egofeat backbones` that has the tap `logits`.
+            dataset: whose segments are wanted; None takes that of the options.
+            weights: `default`, the name of published weights, or a file.
+            views: (clips, crops) of a segment, of image networks (frames, crops); None takes those
+                of the published accuracy, and of image networks 20 frames.
+            options: others of an extraction.
+
+        Raises:
+            RequestError: the backbone has no classifier, or random weights.
+            WeightsError: the weights are not to be had.
+        """
+        spec, _ = find_backbone(backbone)
+        _check(spec, weights)
+        asked = ExtractConfig(**_sampling(spec, weights, views), weights=weights, **options)
+        return cls(plan_job(asked, dataset))
+
+    @property
+    def maker(self) -> Maker:
+        """What makes the logits of views, `[V, classes]` a segment."""
+        return Maker(self.job.recipe, LOGITS, self.job.backbone)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes.
+
+        Raises:
+            RequestError: they are not known here.
+        """
+        return class_names(self.job.recipe.taps[LOGITS][-1], self.job.recipe.backbone)
+
+    @staticmethod
+    def logits(views_NVK: NDArray[Any]) -> Tensor:
+        """Log of the mean softmax over views, `[N, classes]`, of their logits `[N, V, classes]`."""
+        return mean_of_views(torch.from_numpy(views_NVK).float())
+
+
+def whole(media: Mapping[str, Media]) -> Dataset:
+    """A data set of whole videos, by their names."""
+    return Dataset(
         name="videos",
-        media={name: Media(Path(name)) for name in names},
-        segments=tuple(Segment(id=name, video=name) for name in names),
+        media=media,
+        segments=tuple(Segment(id=name, video=name) for name in media),
         classes={},
     )
-    job = plan_job(_config(spec, weights, views, device), dataset)
-    sink = Memory(LOGITS)
-    units = all_units(job.segments, [job.recipe.row_bytes], job.dataset.media)
-    task = Task(backbone=job.backbone, recipe=job.recipe, sink=sink)
-    extract(units, [task], decoder=job.recipe.decoder, workers=decoding_threads())
-    classes = {TARGET: class_names(job.recipe.taps[LOGITS][-1], backbone)}
-    seen = []
-    for name in names:
-        if name in sink.features:
-            logits_VK = torch.from_numpy(sink.features[name]).float()
-            logits = {TARGET: mean_of_views(logits_VK[None])}
-            seen.append(Prediction(name, guesses_of(logits, classes, top)))
-    return Predictions(seen, {one.video: one.reason for one in sink.failures})
 
 
-def _config(spec: Spec, weights: str, views: tuple[int, int] | None, device: str) -> ExtractConfig:
+def _sampling(spec: Spec, weights: str, views: tuple[int, int] | None) -> dict[str, Any]:
     """What makes the views on which the weights were judged, or other views."""
     record = next((one for one in spec.weights if one.name == weights), None)
     record = record or next(iter(spec.weights), None)
     number, crops = views or (record.views if record else (1, 1))
-    return ExtractConfig(
-        backbone=spec.name,
-        weights=weights,
-        taps=(LOGITS,),
-        clips=number if spec.clip else None,
-        frames=number if views and not spec.clip else None,
-        crops=crops,
-        transform="weights",
-        dtype="float32",
-        device=device,
-    )
+    return {
+        "backbone": spec.name,
+        "taps": (LOGITS,),
+        "clips": number if spec.clip else None,
+        "frames": number if views and not spec.clip else None,
+        "crops": crops,
+        "transform": "weights",
+        "dtype": "float32",
+    }
 
 
 def _check(spec: Spec, weights: str) -> None:
     if LOGITS not in spec.taps:
         others = ", ".join(name for name in BACKBONES.own if LOGITS in BACKBONES[name][0].taps)
         raise RequestError(f"backbone {spec.name} has no classifier here: choose one of {others}")
-    if weights == "random":
+    if weights.split(":", maxsplit=1)[0] == "random":
         raise RequestError(
             f"random weights of {spec.name} know no class: give published `weights`, or a file"
         )
+
+
+def one_of(weights: Sequence[str | Path], backbone: str) -> str:
+    """The weights that are named for one network.
+
+    Raises:
+        RequestError: several are.
+    """
+    if len(weights) > 1:
+        raise RequestError(f"{backbone} is one network: give `weights` once")
+    return str(weights[0]) if weights else "default"

@@ -11,8 +11,11 @@ from egofeat.heads.training.recipes import trainer_config
 from egofeat.options import Device, Options, inherited, option
 from egofeat.pipelines.options import (
     ChosenOut,
+    DataSet,
     Figures,
+    FromManifest,
     Preset,
+    SeveralWeights,
     Split,
     StoreWeights,
     Tap,
@@ -221,8 +224,8 @@ class RunFolder(Options, panel="Run"):
     run: Path = option("Folder of a run that fit-head made.", argument=True, metavar="RUN")
 
 
-class RunStores(RunFolder, panel="Run"):
-    """Which trained head, and where its stores are."""
+class StorePlaces(Options, panel="Run"):
+    """Where the stores of a run are."""
 
     store: tuple[Path, ...] | None = option(
         "Read the run's store from this folder, if it was moved; with several stores, repeat "
@@ -233,18 +236,82 @@ class RunStores(RunFolder, panel="Run"):
     )
 
 
-class EvaluateConfig(RunStores, Views, Split, Figures, Device, panel="Evaluation"):
-    """What a person can choose about an evaluation."""
+class RunStores(RunFolder, StorePlaces, panel="Run"):
+    """Which trained head, and where its stores are."""
 
-    split: str | None = inherited("Evaluate on this split.")
-    views: tuple[int, int] | None = inherited(
-        "Average the softmax over the store's clips x crops, such as 10x3; there may be more "
-        "than in training.",
-        default_is="the head sees them together",
+
+class OwnClassifier(Options, panel="Network"):
+    """Whose own classifier is asked."""
+
+    backbone: str | None = option(
+        "Ask this network's own classifier, in place of a run: one of `egofeat backbones` with "
+        "the tap logits.",
+        default=None,
+        imports=True,
     )
 
 
-class PredictConfig(RunFolder, Top, StoreWeights, Views, Device, panel="Prediction"):
+class EvaluateConfig(
+    StorePlaces,
+    OwnClassifier,
+    SeveralWeights,
+    DataSet,
+    FromManifest,
+    Views,
+    Split,
+    Figures,
+    ChosenOut,
+    Device,
+    panel="Evaluation",
+):
+    """What a person can choose about an evaluation."""
+
+    run: Path | None = option(
+        "Folder of a run that fit-head made; none with a backbone.",
+        argument=True,
+        metavar="RUN",
+        default=None,
+    )
+    store: tuple[Path, ...] | None = inherited(
+        "Read the run's store from this folder, if it was moved; with several stores, repeat "
+        "it for each in order. With a backbone, keep its logits there.",
+        default_is="where it was; features",
+    )
+    weights: tuple[str, ...] = inherited(
+        "With a backbone: load these weights, the name of published ones or a file.",
+        default_is="the published",
+    )
+    dataset: str | None = inherited("With a backbone: judge it on this data set of the manifest.")
+    split: str | None = inherited(
+        "Evaluate on this split.", default_is="the validation split; with a backbone, all"
+    )
+    views: tuple[int, int] | None = inherited(
+        "Average the softmax over the store's clips x crops, such as 10x3; there may be more "
+        "than in training.",
+        default_is="the head sees them together; with a backbone, the published",
+    )
+    out: Path | None = inherited(
+        "With a backbone: write figures and predictions to this folder.",
+        default_is="runs/DATASET-BACKBONE",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.run is None and self.backbone is None:
+            raise RequestError(
+                "RUN is missing: give it, or a `backbone` with the `dataset` to judge it on"
+            )
+        if self.run is not None and self.backbone is not None:
+            raise RequestError(
+                f"run {self.run} and `backbone` {self.backbone} exclude each other: leave one out"
+            )
+        if self.run is not None:
+            for name in ("weights", "dataset", "out"):
+                if getattr(self, name):
+                    raise RequestError(f"`{name}` goes with `backbone`: leave it out of a run's")
+
+
+class PredictConfig(RunFolder, OwnClassifier, Top, StoreWeights, Views, Device, panel="Prediction"):
     """What a person can choose about predictions."""
 
     run: Path = inherited(
@@ -252,17 +319,11 @@ class PredictConfig(RunFolder, Top, StoreWeights, Views, Device, panel="Predicti
         metavar="RUN",
     )
     videos: tuple[Path, ...] = option(
-        "Videos; each is taken as one segment.",
+        "Videos, frames, or folders of them; each video is taken as one segment.",
         argument=True,
         repeated=True,
         metavar="VIDEO",
         default=(),
-    )
-    backbone: str | None = option(
-        "Ask this network's own classifier, one of `egofeat backbones` with the tap logits, in "
-        "place of a run.",
-        default=None,
-        imports=True,
     )
     weights: tuple[str, ...] = inherited(
         "Load the backbone's weights from this file, if the store was made with a file of "
@@ -272,6 +333,9 @@ class PredictConfig(RunFolder, Top, StoreWeights, Views, Device, panel="Predicti
     views: tuple[int, int] | None = inherited(
         "With a backbone: average over this many clips (or frames) x crops, such as 10x3.",
         default_is="the published",
+    )
+    fps: float | None = option(
+        "Frames per second of folders and archives of frames.", default=None, above=0, most=1000
     )
 
     def __post_init__(self) -> None:

@@ -1,12 +1,13 @@
 """`egofeat predict`: what a trained head sees in whole videos that are in no data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from egofeat.adapters.videos import find_videos
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.fusion import AveragedHeads, for_members
@@ -66,6 +67,7 @@ def predict(
     weights: str | Sequence[str] | None = None,
     device: str = "auto",
     top: int = 5,
+    fps: float | None = None,
 ) -> Predictions:
     """Extract features as the run's stores did, and let the head name what it sees.
 
@@ -73,11 +75,12 @@ def predict(
 
     Args:
         run: folder that `fit_head` made.
-        videos: video files, each taken as one segment.
+        videos: files, frames, or folders of them; each video is taken as one segment.
         weights: backbone weights file, where the store's were a user's own; of a run on
             several stores, one a store.
         device: where to run.
         top: classes to name a target.
+        fps: frames per second of frames.
 
     Raises:
         RequestError: no such run, one on persons, or more or fewer weights than it has stores.
@@ -85,10 +88,11 @@ def predict(
     """
     loaded = load_run(run)
     refuse_persons(loaded)
-    memories = features_of(loaded, videos, weights, device)
+    media = media_of(videos, fps)
+    memories = features_of(loaded, media, weights, device)
     head = loaded.head.to(choose_device(device))
     seen = []
-    for video in dict.fromkeys(map(str, videos)):
+    for video in media:
         if all(video in memory.features for memory in memories):
             features = [torch.from_numpy(memory.features[video])[None] for memory in memories]
             logits = logits_of(head, features, choose_device(device))
@@ -106,13 +110,21 @@ def logits_of(
         return head.combine([member(block.to(device)) for member, block in pairs])
 
 
+def media_of(paths: Iterable[Path], fps: float | None = None) -> dict[str, Media]:
+    """Videos at paths by their own paths; a folder of videos stands for all of them.
+
+    Raises:
+        RequestError: a folder without videos, or frames without a rate.
+    """
+    return {str(video): of for path in paths for video, of in find_videos(path, fps).items()}
+
+
 def features_of(
-    run: Run, videos: Sequence[Path], weights: str | Sequence[str] | None, device: str
+    run: Run, media: Mapping[str, Media], weights: str | Sequence[str] | None, device: str
 ) -> list[Memory]:
     """Features of whole videos, made as those of each store of a run, in one decode."""
-    segments = [Segment(id=str(path), video=str(path)) for path in dict.fromkeys(videos)]
-    makers = makers_of(run, weights, device)
-    return make_features(makers, segments, {str(v): Media(v) for v in videos})
+    segments = [Segment(id=name, video=name) for name in media]
+    return make_features(makers_of(run, weights, device), segments, media)
 
 
 def makers_of(run: Run, weights: str | Sequence[str] | None, device: str) -> list[Maker]:
@@ -123,7 +135,7 @@ def makers_of(run: Run, weights: str | Sequence[str] | None, device: str) -> lis
         WeightsError: the backbone's weights are not those of the store.
     """
     pairs = zip(run.config.sources, weights_of_sources(run, weights), strict=True)
-    return [Maker(source.recipe, source.tap, named, device) for source, named in pairs]
+    return [Maker.of_store(source.recipe, source.tap, named, device) for source, named in pairs]
 
 
 def weights_of_sources(run: Run, weights: str | Sequence[str] | None) -> Sequence[str | None]:

@@ -129,7 +129,7 @@ def _of_segment(run: Run, segment: str, asked: AttentionConfig) -> list[Looked]:
 
 
 def _of_video(run: Run, video: Path, asked: AttentionConfig) -> list[Looked]:
-    memories = features_of(run, [video], asked.weights, asked.device)
+    memories = features_of(run, {str(video): Media(video)}, asked.weights, asked.device)
     for memory in memories:
         if memory.failures:
             raise RequestError(f"{video} could not be read: {memory.failures[0].reason}")

@@ -55,11 +55,15 @@ def fit_head(asked: FitConfig) -> Report:
 
 @command("evaluate", PANEL)
 def evaluate(asked: EvaluateConfig) -> Report:
-    """Evaluate a trained head on a split: metrics, predictions, confusion matrices."""
-    from egofeat.pipelines.training.evaluate import evaluate as judge
+    """Evaluate a trained head on a split: metrics, predictions, confusion matrices.
 
-    judged = judge(**vars(asked))
-    return Printed(judged.to_dict() | {"run": str(asked.run)}, judged.lines())
+    With --backbone, evaluate the classifier that a network was published with:
+    `egofeat evaluate --backbone i3d --dataset kinetics --views 10x3`.
+    """
+    from egofeat.pipelines.recognition.evaluate import evaluate as judge
+
+    judged = judge(asked)
+    return Printed(judged.to_dict() | {"run": str(judged.run)}, judged.lines())
 
 
 @command("sweep", PANEL, resumes=True)
@@ -135,7 +139,11 @@ def predict(asked: PredictConfig) -> Report:
     gone={"--run": "annotate takes the run first: give egofeat annotate RUN VIDEO --out FILE"},
 )
 def annotate(asked: AnnotateConfig) -> Report:
-    """Draw predictions into a video: persons with their labels, or the recognised actions."""
+    """Draw predictions into a video: persons with their labels, or the recognised actions.
+
+    With --backbone, those of the classifier that a network was published with:
+    `egofeat annotate VIDEO --backbone i3d --out FILE`.
+    """
     from egofeat.pipelines.annotated.annotate import annotate as write
 
     return write(asked)

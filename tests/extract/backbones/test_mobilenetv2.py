@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import tempfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -43,6 +44,12 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert (ours - theirs).abs().max() <= RELATIVE * theirs.abs().max()
 
 
+def load_state(state, tap):
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(state, path := Path(folder) / "own.pth")
+        return load("mobilenetv2", path, [tap])
+
+
 def test_every_tap_equals_torchvision(official, batch):
     spec = spec_of("mobilenetv2")
     ours = load("mobilenetv2", taps=spec.taps)(batch)
@@ -53,6 +60,16 @@ def test_every_tap_equals_torchvision(official, batch):
             hidden = stage(hidden)
             assert_close(ours[name], hidden)
         assert_close(ours["gap"], hidden.mean((2, 3)))
+        assert_close(ours["logits"], official(batch))
+
+
+def test_a_classifier_of_any_classes_is_read_and_one_that_is_absent_is_missed():
+    state = mobilenet_v2(num_classes=7).state_dict()
+    assert load_state(state, "logits").tap_shapes(64) == {"logits": (7,)}
+    trunk = {key: of for key, of in state.items() if not key.startswith("classifier")}
+    assert load_state(trunk, "gap").tap_shapes(64) == {"gap": (1280,)}
+    with pytest.raises(WeightsError, match=r"no classifier \(classifier\.1\.weight\)"):
+        load_state(trunk, "logits")
 
 
 def test_blocks_are_counted_as_keras_counts_them():

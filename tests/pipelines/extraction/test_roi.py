@@ -16,7 +16,7 @@ from egofeat.extract.backbones import load
 from egofeat.extract.batches import filling
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
-from egofeat.pipelines.extraction.in_memory import PersonFeatures
+from egofeat.pipelines.extraction.in_memory import Maker, PersonFeatures
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
 from egofeat.recipe.moments import frames_at
@@ -311,7 +311,7 @@ def test_features_of_persons_in_memory_are_those_of_the_store(config, dataset, v
     store = open_store(report.store, "roi")
     there = {0.0: dataset.boxes["wide_0000"], 0.5: Boxes.of([]), 1.0: dataset.boxes["wide_0001"]}
     there[9.0] = Boxes.of([[0, 0, 1, 1]])
-    maker = PersonFeatures(store.recipe, "roi", device="cpu")
+    maker = PersonFeatures(Maker.of_store(store.recipe, "roi", None, "cpu"))
     made, unread = maker.at(Media(videos / "wide.mp4"), there)
     assert sorted(made) == [0.0, 1.0]
     assert "past the end at 2.000 s" in unread[9.0]
