@@ -10,15 +10,15 @@ from tests.docs.make_options import PAGE, page
 ELSEWHERE = {
     "bench backbones": "tests/pipelines/bench/test_backbones.py: each in a process of its own",
     "demo": "tests/pipelines/demo/test_demo.py, and .ci/run gives it as it stands",
-    **{
-        words: "tests/pipelines/recognition: real published weights"
-        for words in (
+    **dict.fromkeys(
+        (
             "predict --backbone",
             "evaluate --backbone",
             "annotate VIDEO --backbone",
             "annotate kitchen.mp4 --backbone",
-        )
-    },
+        ),
+        "tests/pipelines/recognition: real published weights",
+    ),
     "--init ": "tests/pipelines/training/test_published_heads.py: a file of published weights",
     "--motion raft": "tests/extract/flow/test_methods.py: RAFT's published weights",
     "features/handwash": "docs/results.md: trained on real videos, with real weights",
