@@ -5,17 +5,24 @@ Both read the same float16 features `[rows,20,1280]` and train the same head (pr
 video, as many videos as a group holds read whole and stacked, shuffled within the
 group, trained on before the next group is read. Runs are interleaved; medians.
 
+Then the store on a disk that answers late, so many milliseconds a batch (`--late`): read ahead by
+a thread, as training reads, against read in turn; and the share of the time that training waits.
+
     python bench/epoch.py                   # 8,192 rows, 0.4 GB twice
     python bench/epoch.py --rows 67217      # EPIC-KITCHENS-100, 3.4 GB twice
 """
 
+import os
 import resource
+import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +37,7 @@ from egofeat.heads.registry import build_head
 from egofeat.heads.training.feed import Feed
 from egofeat.heads.training.losses import Criterion, class_counts
 from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.training.sampling import cuts
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import SegmentStore, open_store
 
@@ -73,6 +81,48 @@ def from_store(store: SegmentStore, device: torch.device, cache: bool) -> Callab
             yield features, places.cpu().numpy()
 
     return epoch
+
+
+class Late:
+    """A store on a disk that answers late."""
+
+    def __init__(self, store: SegmentStore, late: float) -> None:
+        self.row_shape, self.dtype, self.nbytes = store.row_shape, store.dtype, store.nbytes
+        self.advise_random = store.advise_random
+        self._store, self._late = store, late
+
+    def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Gather rows, late."""
+        time.sleep(self._late)
+        return self._store.take(rows, out)
+
+
+def compare_late(store: SegmentStore, late: float, repeats: int) -> None:
+    """Train an epoch with batches that are read ahead, and in turn; print both."""
+    source, cpu = Late(store, late), torch.device("cpu")
+    batch = np.empty((33, *store.row_shape), np.float32)
+    shares: list[float] = []
+
+    def ahead(seed: int) -> Batches:
+        feed = Feed(source, np.arange(len(store)), device=cpu, batch_size=32, held=False)
+        began = time.perf_counter()
+        order = np.random.default_rng(seed).permutation(len(store))
+        yield from ((features, places.numpy()) for features, places in feed.batches(order))
+        shares.append(feed.waited / (time.perf_counter() - began))
+
+    def in_turn(seed: int) -> Batches:
+        order = np.random.default_rng(seed).permutation(len(store))
+        for places in np.split(order, cuts(len(order), 32)):
+            yield torch.from_numpy(source.take(places, batch[: len(places)])), places
+
+    ways = {"ahead": ahead, "in turn": in_turn}
+    trainings = {way: partial(train, of, len(store), cpu) for way, of in ways.items()}
+    first, second = seconds(trainings, repeats).values()
+    print(
+        f"{1000 * late:g} ms late a batch: ahead {first:.2f} s, waiting "
+        f"{100 * statistics.median(shares):.1f} % of it, in turn {second:.2f} s, "
+        f"ratio {second / first:.2f}, load {os.getloadavg()[0]:.1f}"
+    )
 
 
 def from_groups(folder: Path, device: torch.device, videos: int) -> Callable[[int], Batches]:
@@ -120,7 +170,7 @@ def read(batches: Callable[[int], Batches]) -> None:
 
 
 def main() -> None:
-    asked = options(__doc__, rows=8192, group=50, repeats=5, device="auto", cache=False)
+    asked = options(__doc__, rows=8192, group=50, repeats=5, late=10.0, device="auto", cache=False)
     device = choose_device(asked.device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -138,6 +188,7 @@ def main() -> None:
                 f"{what}: store {of_store:.2f} s, groups {of_groups:.2f} s, "
                 f"ratio {of_groups / of_store:.2f}"
             )
+        compare_late(store, asked.late / 1000, asked.repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"peak resident memory {peak:.2f} GB (mapped pages and both ways together)")
 

@@ -43,6 +43,8 @@ class Progress:
     """The head's state at the best evaluation, on the CPU."""
     seconds: float = 0.0
     """That training and validation took."""
+    waited: float = 0.0
+    """Of these, seconds that passed while there was no batch."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One record an evaluation: epoch (passes over the rows so far), iteration, lr,
     train/loss, val/loss, `val/<target>/<figure>`."""
@@ -85,6 +87,7 @@ def save_checkpoint(
         "best_round": progress.best_round,
         "best_value": progress.best_value,
         "seconds": progress.seconds,
+        "waited": progress.waited,
         "history": asdict(extent),
         "sha256": _UNKNOWN.decode(),
     }
@@ -127,6 +130,7 @@ def load_checkpoint(
             best_value=facts["best_value"],
             best=_within("best", tensors),
             seconds=facts.get("seconds", 0.0),  # one of before tells none
+            waited=facts.get("waited", 0.0),
         )
         return progress, Extent(**facts["history"])
     except (

@@ -1,6 +1,7 @@
 """Batches of features on the device, from a mapped store or from a copy held there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.heads.head import merge_steps
+from egofeat.heads.training.ahead import Fill, Ring
 from egofeat.heads.training.sampling import cuts
 
 HELD_ON_CPU = 1 << 30
@@ -17,6 +19,9 @@ SHARE_OF_GPU = 0.6
 """Of the free memory, what features may take; the rest is for activations."""
 READ_BLOCK = 16 << 20
 """Bytes that one read takes when rows are passed over once."""
+
+Batches = Generator[tuple[Tensor, Tensor], None, None]
+"""Features `[B, *row_shape]` float32 and their places `[B]` int64."""
 
 
 class Features(Protocol):
@@ -76,9 +81,9 @@ def as_features(source: Features | NDArray[Any]) -> Features:
 class Feed:
     """Some rows of a store as float32 batches `[B, *row_shape]` on a device.
 
-    One buffer serves all batches: a batch is valid until the next one is asked for.
-    Rows of a batch come in ascending order, wherever they are read from, so that a
-    copy on the device and the map give the same bits.
+    A batch is valid until the next one is asked for. Rows that are not held are read ahead by a
+    thread. Rows of a batch come in ascending order, wherever they are read from, so that a copy on
+    the device and the map give the same bits.
     """
 
     def __init__(
@@ -93,14 +98,22 @@ class Feed:
         self.rows = rows
         self._source = source
         self._device = device
-        shape = (min(batch_size, len(rows)) + 1, *source.row_shape)
         self._batch_size = batch_size
-        self._batch = torch.empty(shape, dtype=torch.float32, device=device)
+        size = min(batch_size, len(rows)) + 1
         self._held = self._hold() if held else None
+        stored = torch.from_numpy(np.empty(0, source.dtype)).dtype
+        if self._held is not None or device.type != "cpu":
+            self._batch = torch.empty((size, *source.row_shape), device=device)
         if self._held is not None:
-            self._stored = torch.empty(shape, dtype=self._held.dtype, device=device)
-        elif device.type != "cpu":
-            self._host = np.empty(shape, dtype=source.dtype)
+            self._stored = torch.empty((size, *source.row_shape), dtype=stored, device=device)
+        else:  # half the bytes over a GPU's bus, and widened there
+            read = torch.float32 if device.type == "cpu" else stored
+            self._ring = Ring(size, source.row_shape, read, device)
+
+    @property
+    def waited(self) -> float:
+        """Seconds that training stood still for want of a batch, of all so far."""
+        return 0.0 if self._held is not None else self._ring.waited
 
     def _hold(self) -> Tensor:
         """Copy all rows to the device as stored, a block at a time."""
@@ -111,31 +124,48 @@ class Feed:
             held[start : start + len(block)] = torch.from_numpy(block)
         return held
 
-    def batches(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, order: NDArray[np.int64]) -> Batches:
         """Yield (features, places `[B]` int64 in `rows`) in the order given."""
         return self.gather(np.split(order, cuts(len(order), self._batch_size)))
 
-    def gather(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (features, places `[B]` int64 in `rows`) of each part, in ascending order."""
-        parts = [np.sort(part) for part in parts]
-        for number, places in enumerate(parts):
-            if self._held is None and number + 1 < len(parts):
-                self._source.advise_random(self.rows[parts[number + 1]])
-            index = torch.from_numpy(places).to(self._device)
-            yield self._gather(places, index), index
+    def gather(self, parts: Sequence[NDArray[np.int64]]) -> Batches:
+        """Yield (features, places `[B]` int64 in `rows`) of each part, in ascending order.
 
-    def _gather(self, places: NDArray[np.int64], index: Tensor) -> Tensor:
-        batch = self._batch[: len(places)]
+        Close it when it is not gone through to its end.
+        """
+        parts = [np.sort(part) for part in parts]
+        # To a GPU in one piece: it is waited for once, and not once a batch.
+        order = torch.from_numpy(np.concatenate(parts)).to(self._device)
+        indices = torch.split(order, [len(part) for part in parts])
         if self._held is not None:
-            stored = self._stored[: len(places)]
-            torch.index_select(self._held, 0, index, out=stored)
-            return batch.copy_(stored)
+            for index in indices:
+                yield self._from_held(self._held, index), index
+            return
+        with closing(self._ring.over(parts, self._read(parts))) as read:
+            for index, host in zip(indices, read, strict=True):
+                yield self._on_device(host), index
+
+    def _from_held(self, held: Tensor, index: Tensor) -> Tensor:
+        stored = self._stored[: len(index)]
+        torch.index_select(held, 0, index, out=stored)
+        return self._batch[: len(index)].copy_(stored)
+
+    def _read(self, parts: Sequence[NDArray[np.int64]]) -> Fill:
+        """Read a part after the other, the system told of the one that comes next."""
+        coming = iter(parts[1:])
+
+        def fill(places: NDArray[np.int64], buffer: NDArray[Any]) -> None:
+            if (after := next(coming, None)) is not None:
+                self._source.advise_random(self.rows[after])
+            self._source.take(self.rows[places], out=buffer)
+
+        return fill
+
+    def _on_device(self, host: Tensor) -> Tensor:
         if self._device.type == "cpu":
-            self._source.take(self.rows[places], out=batch.numpy())
-            return batch
-        host = self._host[: len(places)]  # half the bytes over the bus; widened there
-        self._source.take(self.rows[places], out=host)
-        return batch.copy_(torch.from_numpy(host).to(self._device))
+            return host
+        sent = host.to(self._device, non_blocking=True)
+        return self._batch[: len(host)].copy_(sent)
 
 
 def blocks(source: Features, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[Any]]]:

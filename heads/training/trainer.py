@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,7 @@ class _Trainer:
     def round(self, trainees: Sequence[Trainee]) -> None:
         """Train to the next evaluation, validate, and write both into the progress of each."""
         began, start = time.monotonic(), trainees[0].progress.iteration
+        waited = self._waited
         stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
         plateaus = [self._plateaus(one.progress) for one in trainees]
         group = InTurn(trainees)
@@ -169,11 +171,18 @@ class _Trainer:
             for loss, passed, figures in zip(losses, plateaus, self._validate(group), strict=True)
         ]
         seconds = (time.monotonic() - began) / len(trainees)
+        waited = (self._waited - waited) / len(trainees)
         for trainee, record in zip(trainees, records, strict=True):
             trainee.replica.failed = self._diverged(record)
             if not trainee.replica.failed:
-                self._add(trainee, record, seconds)
+                trainee.progress.seconds += seconds
+                trainee.progress.waited += waited
+                self._add(trainee, record)
                 trainee.keep()
+
+    @property
+    def _waited(self) -> float:
+        return self.feed.waited + self.validation.waited
 
     def _diverged(self, record: Mapping[str, float]) -> DivergedError | None:
         """Why a training cannot go on."""
@@ -188,10 +197,9 @@ class _Trainer:
             f"lower `lr` ({self.config.lr:g}), or {limit}{more}"
         )
 
-    def _add(self, trainee: Trainee, record: dict[str, float], seconds: float) -> None:
+    def _add(self, trainee: Trainee, record: dict[str, float]) -> None:
         """Add a record to the progress, and the weights if they are the best."""
         progress, value = trainee.progress, self._monitored(record)
-        progress.seconds += seconds
         progress.history.append(record)
         if not progress.best or value > progress.best_value:
             progress.best_round, progress.best_value = len(progress.history), value
@@ -212,12 +220,13 @@ class _Trainer:
         batches = self.order.span(start, stop)
         group.train()
         total = torch.zeros(len(plateaus), device=self.device)
-        for iteration, (features, places) in enumerate(self.feed.gather(batches), start + 1):
-            labels = {target: values[places] for target, values in self.train_labels.items()}
-            points = None if self.gaze is None else self.gaze[places]
-            rates = [self._rate(iteration, passed) for passed in plateaus]
-            losses = group.step(Batch(features, labels, points), self.criterion, rates)
-            total += losses * len(places)
+        with closing(self.feed.gather(batches)) as gathered:
+            for iteration, (features, places) in enumerate(gathered, start + 1):
+                labels = {target: values[places] for target, values in self.train_labels.items()}
+                points = None if self.gaze is None else self.gaze[places]
+                rates = [self._rate(iteration, passed) for passed in plateaus]
+                losses = group.step(Batch(features, labels, points), self.criterion, rates)
+                total += losses * len(places)
         return [float(of) / sum(map(len, batches)) for of in total]
 
     def _validate(self, group: InTurn) -> list[dict[str, float]]:
@@ -332,8 +341,8 @@ def pass_over(
 ) -> dict[str, Tensor]:
     """Return what is computed of all rows by name, float32 on the CPU, in the feed's order."""
     parts: dict[str, list[Tensor]] = defaultdict(list)
-    with torch.inference_mode():
-        for features, _ in feed.batches(np.arange(len(feed.rows))):
+    with torch.inference_mode(), closing(feed.batches(np.arange(len(feed.rows)))) as batches:
+        for features, _ in batches:
             with autocast(amp, features.device):
                 computed = forward(features)
             for name, values in computed.items():

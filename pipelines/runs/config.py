@@ -146,6 +146,10 @@ class Training(_Part):
     """Trained, to the end of patience or of all."""
     seconds: float
     """That they took."""
+    waiting: float | None = None
+    """Part of these seconds that passed while features were read; None of runs of before."""
+    stopped: str | None = None
+    """Why it ended before its time; None of one that did not, and of runs of before."""
 
 
 class Covered(_Part):

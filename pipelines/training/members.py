@@ -85,16 +85,16 @@ def fit_member(
     member = f"-{number + 1}" if len(runs[0].head.members) > 1 else ""
     standardise(heads, examples)
     config = runs[0].config
+    replicas: list[Replica] = []
     with ExitStack() as stack:
         seen = [on_epoch] * len(runs)
         if shown_as:
-            length = config.length * len(runs)
+            what, length, unit = f"training {shown_as}", config.length * len(runs), config.unit
             move = stack.enter_context(
-                console.progress(f"training {shown_as}", length, f"{config.unit}s")
+                console.progress(what, length, f"{unit}s", more=lambda: waited(replicas))
             )
             names = [f"seed {run.config.seed}, " if len(runs) > 1 else "" for run in runs]
             seen = watched(on_epoch, config, move, names)
-        replicas = []
         for head, run, tell in zip(heads, runs, seen, strict=True):
             history = run.folder.history(member)
             forget(history)
@@ -130,7 +130,8 @@ def ended(progress: Progress, run: Begun, member: str, said: str | None) -> Trai
         member: which of several heads it is, as `RunFolder` has it.
         said: begins the line that says whether patience ended it; None says nothing.
     """
-    if said is not None and (stopped := stopped_early(progress, run.config)):
+    stopped = stopped_early(progress, run.config)
+    if said is not None and stopped:
         console.note(f"{said}{stopped}")
     if progress.history:
         history = run.folder.history(member)
@@ -141,7 +142,16 @@ def ended(progress: Progress, run: Begun, member: str, said: str | None) -> Trai
         best_epoch=epochs[progress.best_round],
         epochs=epochs[-1],
         seconds=round(progress.seconds, 3),
+        waiting=round(progress.waited / progress.seconds, 4) if progress.seconds else None,
+        stopped=stopped,
     )
+
+
+def waited(replicas: Sequence[Replica]) -> str:
+    """Say what part of the time so far training waited for features; nothing below one per cent."""
+    seconds = sum(one.progress.seconds for one in replicas)
+    part = sum(one.progress.waited for one in replicas) / seconds if seconds else 0.0
+    return f"waits {100 * part:.0f} % for data" if part >= 0.01 else ""
 
 
 def watched(

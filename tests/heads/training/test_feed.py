@@ -1,11 +1,16 @@
 """Batches: the same rows, in the same order, wherever they are read from."""
 
+import threading
+import time
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
 
 from egofeat.device import choose_device
-from egofeat.errors import RequestError
+from egofeat.errors import RequestError, StoreError
+from egofeat.heads.training.ahead import RING
 from egofeat.heads.training.feed import Feed, channel_statistics, should_hold
 from egofeat.heads.training.sampling import balanced_odds, epoch_order
 
@@ -34,12 +39,81 @@ def test_held_and_mapped_give_the_same_batches(array_features, dtype):
         assert np.array_equal(features.numpy(), source.array[rows[places]].astype(np.float32))
 
 
-def test_the_next_batch_is_announced_and_one_buffer_serves_all(array_features):
-    source = array_features(np.zeros((8, 2, 2), np.float16))
+def test_batches_are_read_while_the_first_is_learnt_from(array_features):
+    source = array_features(np.arange(40, dtype=np.float32).reshape(20, 2, 1))
+    feed = Feed(source, np.arange(20), device=CPU, batch_size=4, held=False)
+    buffers = set()
+    with closing(feed.batches(np.arange(20))) as batches:
+        for number, (features, places) in enumerate(batches):
+            if number == 0:
+                wait_until(lambda: len(source.taken) == RING)
+                time.sleep(0.05)
+            buffers.add(features.data_ptr())
+            assert len(source.taken) <= number + RING  # none is written over that is in use
+            assert np.array_equal(features.numpy(), source.array[places])
+    assert len(buffers) == RING
+    assert source.advised == [list(range(first, first + 4)) for first in range(4, 20, 4)]
+
+
+def test_time_without_a_batch_is_counted(array_features):
+    source = array_features(np.zeros((8, 2, 1), np.float16))
+    take = source.take
+    source.take = lambda rows, out=None: (time.sleep(0.1), take(rows, out))[1]
     feed = Feed(source, np.arange(8), device=CPU, batch_size=4, held=False)
-    buffers = {features.data_ptr() for features, _ in feed.batches(np.arange(8))}
-    assert len(buffers) == 1
-    assert source.advised == [[4, 5, 6, 7]]
+    for number, _ in enumerate(feed.batches(np.arange(8))):
+        if number == 0:
+            first = feed.waited
+            wait_until(lambda: len(source.taken) == 2)
+    assert first > 0.09
+    assert feed.waited - first < 0.05
+    assert Feed(source, np.arange(8), device=CPU, batch_size=4, held=True).waited == 0
+
+
+def test_what_cannot_be_read_is_raised_at_its_batch(array_features):
+    source = array_features(np.zeros((12, 2, 1), np.float16))
+    take = source.take
+
+    def failing(rows, out):
+        if 8 in rows:
+            raise StoreError("a shard is damaged")
+        return take(rows, out)
+
+    source.take = failing
+    seen = []
+    with pytest.raises(StoreError, match="a shard is damaged"):
+        for _, places in Feed(source, np.arange(12), device=CPU, batch_size=4, held=False).batches(
+            np.arange(12)
+        ):
+            seen.append(places.tolist())
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert not readers()
+
+
+def test_an_interruption_ends_the_reading(array_features):
+    source = array_features(np.zeros((40, 2, 1), np.float16))
+    feed = Feed(source, np.arange(40), device=CPU, batch_size=4, held=False)
+
+    def interrupted():
+        with closing(feed.batches(np.arange(40))) as batches:
+            for _ in batches:
+                assert readers()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not readers()
+    assert len(source.taken) <= RING + 1
+
+
+def readers():
+    return [thread for thread in threading.enumerate() if thread.name == "reading ahead"]
+
+
+def wait_until(true):
+    until = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 @pytest.mark.gpu

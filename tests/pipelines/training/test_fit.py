@@ -76,6 +76,8 @@ def test_a_run_folder_holds_everything_to_do_it_again(config):
     losses = [float(record["val/loss"]) for record in history]
     assert (training["best_epoch"], training["epochs"]) == (1 + losses.index(min(losses)), 12)
     assert training["seconds"] > 0
+    assert 0 <= training["waiting"] < 1
+    assert training["stopped"] is None
 
     with np.load(run.path / "predictions.npz") as predictions:
         assert predictions["ids"].shape == (30,)
@@ -141,8 +143,9 @@ def test_the_config_of_a_run_given_back_asks_for_the_same_run(config):
 
 def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
     soon = replace(config, trainer=replace(QUICK, epochs=50, lr=5.0, patience=2))
-    fit_head(soon, shown=True)
+    (training,) = fit_head(soon, shown=True).config.result.training
     said = capsys.readouterr().err
+    assert f"{training.stopped}\n" in said
     assert "epoch 1/50: loss " in said
     assert ", on validation " in said
     assert ", verb top-1 " in said
