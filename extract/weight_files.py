@@ -6,6 +6,7 @@ only. A Caffe2 pickle never reaches NumPy, whose own unpickling trusts what it i
 down how arrays were to be made, and make those of plain numbers ourselves, from their bytes.
 """
 
+import json
 import math
 import pickle
 import re
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,6 +28,10 @@ from egofeat.errors import WeightsError
 
 _STATE_DICTS = ("model_state", "state_dict")
 """Where training programs keep the state dict, along with the epoch, the optimizer and options."""
+
+
+METADATA = "egofeat"
+"""Key, in a `.safetensors` file that egofeat wrote, of what is known beside tensors, as JSON."""
 
 
 class _RefusedError(Exception):
@@ -73,6 +79,22 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     # DataParallel saves every key behind this prefix.
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What egofeat wrote into a `.safetensors` file beside its tensors; nothing of others.
+
+    `like` is the name of the published weights whose preprocessing the file goes with.
+    """
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "numpy") as file:
+        said = (file.metadata() or {}).get(METADATA, "{}")
+    try:
+        facts = json.loads(said)
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _size_of(path: Path) -> int:

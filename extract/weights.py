@@ -24,15 +24,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from egofeat.errors import WeightsError
-from egofeat.extract.weight_files import read_tensors
+from egofeat.extract.weight_files import read_facts, read_tensors
 
 _TIMEOUT_S = 20
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -254,9 +256,9 @@ class ChosenWeights:
     seed: int = 0
     path: Path | None = None
     published: Weights | None = None
-    """The record that they are of, or that a user's file turns out to be."""
+    """The record that they are of, or that a user's file turns out to be or to be made from."""
 
-    def build(self, make: Callable[[dict[str, Tensor] | None, int], nn.Module]) -> nn.Module:
+    def build(self, make: Callable[[dict[str, Tensor] | None, int], Made]) -> Made:
         """Make a network with them.
 
         Raises:
@@ -301,10 +303,12 @@ def choose_weights(
             f"default, random{names}"
         )
     digest, state = sha256_of(path), read_tensors(path)
+    like = read_facts(path).get("like")
     alike = (
         one
         for one in published
-        if (one.sha256 and digest.startswith(one.sha256))
+        if (like == one.name)
+        or (one.sha256 and digest.startswith(one.sha256))
         or (one.marks and all(mark in state for mark in one.marks))
     )
     return ChosenWeights(

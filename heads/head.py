@@ -36,6 +36,8 @@ class Head(nn.Module, ABC):
     reads: ClassVar[Literal["segments", "persons", "maps+flow"]] = "segments"
     """What rows it takes: `persons` of key frames, `maps+flow` of which the last channel is a grid
     of flow, or any `segments`."""
+    above_tap: ClassVar[bool] = False
+    """Whether it is built for the tap of a backbone, which `build_head` then tells it."""
 
     def __init__(self, width: int, classes: Mapping[str, int], dropout: float) -> None:
         super().__init__()
@@ -57,6 +59,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def embed(self, features: Tensor) -> Tensor:
         """Reduce `[B,T,C]` or `[B,T,C,H,W]` to one vector a segment, `[B,width]`."""
+
+    def slow_parameters(self) -> tuple[Sequence[nn.Parameter], float]:
+        """Parameters that learn at a part of the learning rate, and this part; none of most."""
+        return (), 1.0
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Return target to logits `[B,classes]`."""

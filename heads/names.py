@@ -33,6 +33,8 @@ HEADS: "Registry[Callable[..., Head]]" = Registry(
         "stam": "egofeat.heads.stam:StamHead",
         "flow_attention": "egofeat.heads.flow_attention:FlowAttentionHead",
         "roi": "egofeat.heads.roi:RoiHead",
+        # Made of a network's own blocks, of which heads know nothing.
+        "tail": "egofeat.pipelines.training.tail:TailHead",
     },
     _adopt,
     by_path=True,

@@ -15,6 +15,7 @@ def build_head(
     feature_shape: tuple[int, ...],
     classes: Mapping[str, int],
     preset: str | None = None,
+    of_tap: tuple[str, str] | None = None,
     **options: Any,
 ) -> Head:
     """Build a head with fresh weights.
@@ -24,6 +25,8 @@ def build_head(
         feature_shape: one segment's features, `(T, C)`, `(T, C, H, W)` or `(V, t, C, H, W)`.
         classes: target to its number of classes; one classifier each, in this order.
         preset: a named set of options, `seed` for the published constructions.
+        of_tap: names of the backbone and of its tap that the features are of, for a head of the
+            blocks above it.
         options: the head's own, the keyword-only parameters of its constructor; they win over
             the preset's. Strings are read as what the option is, so that they may come from a
             command line.
@@ -38,7 +41,14 @@ def build_head(
         raise RequestError(f"features are (T, C), (T, C, H, W) or (V, t, C, H, W), not {shape}")
     if not classes or min(classes.values()) < 1:
         raise RequestError(f"a head needs a target and a class or more of each, not {classes}")
-    return build(shape, classes, **resolve_options(name, preset, options))
+    own = resolve_options(name, preset, options)
+    if not getattr(build, "above_tap", False):
+        return build(shape, classes, **own)
+    if of_tap is None:
+        raise RequestError(
+            f"head '{name}' is the blocks above one tap of a backbone: give one store of that tap"
+        )
+    return build(shape, classes, of_tap, **own)
 
 
 def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:

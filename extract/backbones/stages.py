@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
-from egofeat.extract.backbones.backbone import Spec
-from egofeat.extract.backbones.building import fill, fold_batch_norms, freeze
+from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
 
 
 def average(map_BC: Tensor) -> Tensor:
@@ -88,33 +88,82 @@ class Stages(nn.Module):
         return {tap: outputs[tap] for tap in self.taps}
 
 
-def build_chain(
-    spec: Spec,
-    make: Callable[..., nn.Sequential],
-    classifier: str,
-    pairs: Sequence[tuple[str, str]],
-    taps: Sequence[str],
-    state: Mapping[str, Tensor] | None,
-    seed: int,
-    fewest_pixels: int = 1,
-) -> nn.Module:
-    """A frozen video network that is one chain, folded, up to the deepest tap.
+@dataclass(frozen=True)
+class Chain:
+    """A whole network, unfolded, told as a row of stages: it can be cut at any of them.
 
-    Args:
-        spec: its taps are the children of the chain in order: layers, mean, classifier.
-        make: takes `num_classes`; gives a fresh chain.
-        classifier: name of the layer whose weight's first axis counts the classes.
-        pairs: names of (convolution, batch norm) to fold.
-        taps: names out of `spec.taps`.
-        state: in the chain's own layout, with or without the classifier; None gives
-            random weights made from `seed`.
-        seed: of the random weights.
-        fewest_pixels: that a side of the input needs.
-
-    Raises:
-        WeightsError: keys or shapes that are not the chain's, or logits without a classifier.
+    All parts are those of `network`: what is loaded into one of them is in it.
     """
-    network = fill(make, state, seed, classifier, "logits" in taps, spec.name)
-    *layers, pool, logits = fold_batch_norms(freeze(network), pairs).children()
-    named = dict(zip(spec.taps, layers, strict=False))
-    return Stages(named, logits, taps, pool, fewest_pixels)
+
+    network: nn.Module
+    """In its published layout."""
+    stages: Mapping[str, nn.Module]
+    """Tap to what leads to it from the tap before, from the first to the last."""
+    pool: Callable[[Tensor], Tensor]
+    """The last maps `[B, C, ...]` to `[B, C]`."""
+    classify: nn.Module
+    """`[B, C]` to `[B, classes]`."""
+    classifier: str
+    """Name, in the network, of the layer whose weight's first axis counts the classes."""
+
+
+Told = tuple[Mapping[str, nn.Module], Callable[[Tensor], Tensor], nn.Module]
+"""Stages, pool and classifier of a `Chain`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChainBuilder:
+    """Builds a frozen network that is one chain, folded, up to the deepest tap; or the whole."""
+
+    name: str
+    """Of the backbone, for errors."""
+    make: Callable[..., nn.Module]
+    """Takes `num_classes`; gives a fresh network."""
+    tell: Callable[[nn.Module], Told]
+    """The parts of a network that was made."""
+    classifier: str
+    """Name of its last layer."""
+    pairs: Sequence[tuple[str, str]] = ()
+    """Names of (convolution, batch norm) to fold."""
+    fewest_pixels: int = 1
+    """That a side of the input needs."""
+    damped: tuple[type[nn.Module], str] | None = None
+    """Of random weights: blocks whose last batch norm, of this name, is scaled down."""
+    adapt: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
+    """A state dict of another layout, or of an image network, as one of this network."""
+
+    def whole(
+        self, state: Mapping[str, Tensor] | None, seed: int = 0, *, logits: bool = False
+    ) -> Chain:
+        """The whole network with its weights, or random ones made from `seed`.
+
+        Args:
+            state: of the network, with or without the classifier, or what `adapt` takes.
+            seed: of random weights.
+            logits: whether a classifier is needed.
+
+        Raises:
+            WeightsError: keys or shapes that are not the network's, or no classifier that is
+                needed.
+        """
+        own = None if state is None else self.adapt(state)
+        network = fill(self.make, own, seed, self.classifier, logits, self.name)
+        if state is None and self.damped:
+            damp_branches(network, *self.damped)
+        return Chain(network, *self.tell(network), self.classifier)
+
+    def __call__(
+        self, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
+    ) -> nn.Module:
+        """As every `Builder`."""
+        chain = self.whole(state, seed, logits="logits" in taps)
+        freeze(chain.network)
+        folded = fold_batch_norms(nn.ModuleDict(chain.stages), self.pairs)
+        stages = dict(folded.named_children())
+        return Stages(stages, chain.classify, taps, chain.pool, self.fewest_pixels)
+
+
+def in_a_row(taps: Sequence[str], network: nn.Module) -> Told:
+    """The parts of a network whose children are its layers in order, a mean and a classifier."""
+    *layers, pool, classify = network.children()
+    return dict(zip(taps, layers, strict=False)), pool, classify

@@ -79,12 +79,23 @@ def make_optimizer(
         weight_decay: of all weights that are not the classifiers'.
         l2: λ of the penalty λ‖W‖² on the classifiers' weights. Its gradient is 2λW, which
             is what a weight decay of 2λ adds under Adam and SGD; AdamW and Ranger decouple it.
+
+    A group's `part` is what it takes of the learning rate of a step; see `set_rate`.
     """
     classifiers = [layer.weight for layer in head.classifiers if isinstance(layer, nn.Linear)]
     own = {id(weight) for weight in classifiers}
     rest = [p for p in head.parameters() if p.requires_grad and id(p) not in own]
+    slow, part = head.slow_parameters()
+    slowed = {id(weight) for weight in slow}
     groups = [
-        {"params": rest, "weight_decay": weight_decay},
+        {"params": [p for p in rest if id(p) not in slowed], "weight_decay": weight_decay},
         {"params": classifiers, "weight_decay": 2 * l2},
+        {"params": [*slow], "weight_decay": weight_decay, "part": part},
     ]
     return OPTIMIZERS[name]([group for group in groups if group["params"]], lr=lr)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give each group its part of a learning rate; all of it where it says none."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("part", 1.0)

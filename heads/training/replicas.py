@@ -16,7 +16,7 @@ from egofeat.heads.head import Head
 from egofeat.heads.measures.precision import autocast
 from egofeat.heads.training.history import History
 from egofeat.heads.training.losses import Criterion
-from egofeat.heads.training.optim import make_optimizer
+from egofeat.heads.training.optim import make_optimizer, set_rate
 from egofeat.heads.training.sampling import dropout_seed
 
 
@@ -135,8 +135,7 @@ class Trainee:
     def step(self, batch: Batch, criterion: Criterion, rate: float) -> Tensor:
         """Learn from a batch; returns the loss, a scalar."""
         config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         with autocast(config.amp, self.device):
             logits, divergence = taught(self.head, batch.features, batch.points, config.gaze_sigma)
         loss = criterion(logits, batch.labels)

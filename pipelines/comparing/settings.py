@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from egofeat.pipelines.runs.config import RunConfig
+from egofeat.pipelines.runs.config import File, RunConfig
 
 SEED = "seed"
 SEEDS = (SEED, "data_seed")
@@ -30,7 +30,7 @@ def settings_of(config: RunConfig) -> dict[str, str]:
         "dataset": config.dataset,
         **config.options,
         "normalize": config.normalize,
-        "init": config.init.sha256[:12] if config.init else None,
+        "init": config.init.sha256[:12] if isinstance(config.init, File) else config.init,
         **{name: of for name, of in vars(config.splits).items() if name != "val_groups"},
         **{name: of for name, of in vars(config.trainer).items() if name not in _ASIDE},
     }

@@ -4,8 +4,8 @@ from dataclasses import MISSING
 from pathlib import Path
 
 from egofeat.options import Device, inherited, option
-from egofeat.pipelines.options import DataSet, Out, Splits, StoreFolder, Tap
-from egofeat.pipelines.training.options import RunStores
+from egofeat.pipelines.options import ChosenOut, DataSet, Out, Splits, StoreFolder, Tap
+from egofeat.pipelines.training.options import RunFolder, RunStores
 
 
 class ExportConfig(StoreFolder, Out, Tap, Splits, DataSet, panel="Export"):
@@ -29,3 +29,19 @@ class ChallengeConfig(RunStores, Out, Device, panel="Export"):
     out: Path = inherited("Write this zip file.", default=Path("submission.zip"))
     split: str = option("Score the segments of this split; they need no labels.", default="test")
     incomplete: bool = option("Leave out segments without features.", default=False)
+
+
+class WeightsConfig(RunFolder, ChosenOut, panel="Export"):
+    """What a person can choose about exported weights."""
+
+    out: Path | None = inherited(
+        "Write this file, .safetensors.", default_is="weights.safetensors in the run's folder"
+    )
+    target: str | None = option(
+        "Write the classifier of this target.", default=None, default_is="the only one"
+    )
+    weights: Path | None = option(
+        "Load the backbone's weights from this file, if the store was made with a file of yours.",
+        default=None,
+        default_is="those of the store",
+    )

@@ -137,6 +137,17 @@ class File(_Part):
         return cls(file=str(path.resolve()), sha256=sha256_of(path))
 
 
+def init_of(path: Path | None) -> File | Literal["backbone"] | None:
+    """What a head starts from: a file, or the word `backbone`; None is nothing but the seed.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    if path is None:
+        return None
+    return "backbone" if str(path) == "backbone" else File.of(path)
+
+
 class Training(_Part):
     """How the training of one head went."""
 
@@ -189,8 +200,8 @@ class RunConfig(_Part):
     """Target to the names of its classes, in the order of the labels."""
     splits: Splits
     trainer: TrainerConfig
-    init: File | None = None
-    """Published weights that the head started from."""
+    init: File | Literal["backbone"] | None = None
+    """Published weights that the head started from; or those of the backbone of its features."""
     fuse: Annotated[str, Field(pattern=r"\A(features|logits|weighted)\z")] = "features"
     sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=100)]
     labels_digest: str = ""
@@ -223,10 +234,11 @@ class RunConfig(_Part):
         """
         shapes = [source.shape for source in self.sources]
         if self.fuse in _FUSED:
-            return _FUSED[self.fuse](self._fresh_head(merge_steps(shape)) for shape in shapes)
-        return self._fresh_head(concatenated_shape(shapes))
+            return _FUSED[self.fuse](map(self._fresh_head, map(merge_steps, shapes), self.sources))
+        single = self.sources[0] if len(shapes) == 1 else None
+        return self._fresh_head(concatenated_shape(shapes), single)
 
-    def _fresh_head(self, shape: tuple[int, ...]) -> Head:
+    def _fresh_head(self, shape: tuple[int, ...], source: Source | None) -> Head:
         if self.package and (installed := HEADS.package(self.head)) != self.package:
             raise RequestError(
                 f"the run's head {self.head} needs package {self.package}, and "
@@ -235,7 +247,8 @@ class RunConfig(_Part):
         classes = {target: len(names) for target, names in self.classes.items()}
         with torch.random.fork_rng([]):
             torch.manual_seed(self.trainer.seed)
-            head = build_head(self.head, shape, classes, self.preset, **self.options)
+            of_tap = (source.recipe.backbone, source.tap) if source else None
+            head = build_head(self.head, shape, classes, self.preset, of_tap, **self.options)
         if self.normalize:
             head.standardise = Standardise(shape[1])
         return head
@@ -257,7 +270,9 @@ class RunConfig(_Part):
 
     def _request(self) -> Self:
         sources = tuple(source.model_copy(update={"store": ""}) for source in self.sources)
-        init = self.init and self.init.model_copy(update={"file": ""})
+        init = self.init
+        if isinstance(init, File):
+            init = init.model_copy(update={"file": ""})
         of = {"sources": sources, "init": init, "options": self.all_options, "result": None}
         return self.model_copy(update=of)
 

@@ -11,7 +11,7 @@ from egofeat.heads.config import TrainerConfig
 from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads, resolve_options
 from egofeat.names import check_name
-from egofeat.pipelines.runs.config import File, RunConfig, Splits
+from egofeat.pipelines.runs.config import RunConfig, Splits, init_of
 from egofeat.pipelines.sweeping.candidates import Candidate, candidates
 from egofeat.pipelines.sweeping.features import Features, plan_features
 from egofeat.pipelines.sweeping.options import SweepConfig
@@ -158,7 +158,7 @@ def _before(config: FitConfig, candidate: Candidate, dataset: Dataset) -> RunCon
             train_fraction=config.train_fraction,
         ),
         trainer=trainer_of(config),
-        init=None if config.init is None else File.of(config.init),
+        init=init_of(config.init),
         fuse="features" if single else config.fuse,
         sources=tuple(one.source for one in candidate.features),
     )

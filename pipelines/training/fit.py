@@ -29,7 +29,7 @@ from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.members import Begun, fit_members
 from egofeat.pipelines.training.options import FitConfig
-from egofeat.pipelines.training.published_heads import start_from
+from egofeat.pipelines.training.tail import start
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
 
 
@@ -143,7 +143,7 @@ def _begin(
         return run
     head = asked.make_head()
     if asked.init is not None:
-        start_from(head, Path(asked.init.file))
+        start(head, asked)
     examples()  # are refused before anything is written
     write_config(path, asked)
     rows.trained_on.write(path)
@@ -183,6 +183,10 @@ def check_head(asked: RunConfig) -> None:
     """
     _refuse_more_than_memory(asked)
     head = asked.make_head()
+    if asked.normalize and any(member.above_tap for member in head.members):
+        raise RequestError(
+            f"head '{asked.head}' takes maps as its backbone gave them: leave `normalize` out"
+        )
     if reads(asked.head, asked.preset) == "maps+flow":
         _refuse_without_flow(asked)
     check_precision(asked.trainer.amp, choose_device(asked.trainer.device), head)

@@ -76,9 +76,11 @@ class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
         read=_read_option,
     )
     init: Path | None = option(
-        "Load the classifier of a published detection network into roi; --epochs 0 keeps it "
-        "as it is.",
+        "Start roi from the classifier of this published detection network, tail from the blocks "
+        "of this weights file or, with the word backbone, of those that made the features; "
+        "--epochs 0 keeps them as they are.",
         default=None,
+        metavar="FILE|backbone",
     )
     normalize: bool = option("Standardise channels by the training rows.", default=False)
     """The figures are kept in the head's file."""
@@ -192,7 +194,7 @@ class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
             "tap": ",".join(source["tap"] for source in sources),
             "fuse": found.get("fuse"),
             "targets": list(found["classes"]),
-            "init": (found.get("init") or {}).get("file"),
+            "init": init.get("file") if isinstance(init := found.get("init"), dict) else init,
             "published_split": splits["published"],
             "train_split": splits["train"],
             "val_split": splits["val"],

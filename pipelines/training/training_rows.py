@@ -17,7 +17,7 @@ from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads
 from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.trainer import Examples
-from egofeat.pipelines.runs.config import File, RunConfig, Source, Splits
+from egofeat.pipelines.runs.config import RunConfig, Source, Splits, init_of
 from egofeat.pipelines.runs.rows import choose_groups, divide
 from egofeat.pipelines.runs.run import branches
 from egofeat.pipelines.runs.targets import (
@@ -141,7 +141,7 @@ def describe(
             classes={target: tuple(store.classes[target]) for target in rows.labels},
             splits=rows.splits,
             trainer=trainer,
-            init=None if config.init is None else File.of(config.init),
+            init=init_of(config.init),
             fuse=config.fuse if len(store.stores) > 1 else "features",
             sources=Source.of(store),
             labels_digest=labels_digest(store, tuple(rows.labels)),

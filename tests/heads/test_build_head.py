@@ -47,7 +47,7 @@ def test_presets_have_the_published_number_of_parameters(
     assert trainable(build_head(name, shape, classes, preset, **options)) == parameters
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "tail"])
 @pytest.mark.parametrize("frames", [1, 2, 7, 20])
 def test_any_number_of_frames_gives_logits_of_every_target(name, frames):
     head = build_head(name, (frames, 6, 3, 3), {"verb": 4, "a.b": 2, "type": 3})

@@ -88,7 +88,7 @@ def test_averaged_heads_give_the_mean_of_their_logits():
         assert torch.allclose(logits[target], (alone[0] + alone[1]) / 2)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "tail"])
 def test_clips_of_maps_are_one_row_of_steps(name):
     torch.manual_seed(0)
     head = build_head(name, (3, 2, 6, 2, 2), {"verb": 4})
@@ -122,7 +122,7 @@ def test_linear_is_the_average_of_the_logits_of_the_views(clips, crops, maps):
 
 @pytest.mark.parametrize("shape", [(1, 6), (1, 6, 2, 2), (1, 1, 6, 2, 2)])
 @pytest.mark.parametrize("preset", [None, "seed"])
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "tail"])
 def test_one_step_a_segment_trains_or_is_refused(array_features, name, preset, shape):
     if preset and name not in PRESETS[preset]:
         return

@@ -42,7 +42,7 @@ def _networks_are_built_once() -> Iterator[None]:
     build, tap_shapes = ChosenWeights.build, Backbone.tap_shapes
 
     def build_once(chosen: ChosenWeights, make: Any) -> nn.Module:
-        if chosen.state is not None or make.keywords:  # a file's, or a detector's
+        if chosen.state is not None or getattr(make, "keywords", True):  # a file's, a detector's
             return build(chosen, make)
         key = (make.func, *make.args, chosen.seed)
         if key not in _built:

@@ -11,7 +11,7 @@ mean over space is still of the whole map.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from egofeat.extract.backbones.backbone import Clip, Family, Spec
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
-from egofeat.extract.backbones.stages import build_chain
+from egofeat.extract.backbones.stages import ChainBuilder, in_a_row
 from egofeat.extract.weights import Weights
 
 _CONVOLUTIONS = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
@@ -221,18 +221,16 @@ def make_i3d(num_classes: int = KINETICS_CLASSES, channels: int = 3) -> nn.Seque
     return network
 
 
-def _build(
-    spec: Spec, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
-) -> nn.Module:
-    return build_chain(
+FAMILY: Family = {
+    spec.name: (
         spec,
-        functools.partial(make_i3d, channels=spec.channels),
-        "logits.conv3d",
-        [("conv3d", "bn")],
-        taps,
-        state,
-        seed,
+        ChainBuilder(
+            name=spec.name,
+            make=functools.partial(make_i3d, channels=spec.channels),
+            tell=functools.partial(in_a_row, spec.taps),
+            classifier="logits.conv3d",
+            pairs=[("conv3d", "bn")],
+        ),
     )
-
-
-FAMILY: Family = {spec.name: (spec, functools.partial(_build, spec)) for spec in (I3D, I3D_FLOW)}
+    for spec in (I3D, I3D_FLOW)
+}

@@ -14,7 +14,7 @@ alone; those of image weights are left out.
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ from egofeat.extract.backbones.inception.separable import (
     make_separable,
     spec_of,
 )
-from egofeat.extract.backbones.stages import build_chain
+from egofeat.extract.backbones.stages import ChainBuilder, in_a_row
 
 
 def _block(widths: Widths, conv: Conv) -> Branches:
@@ -93,15 +93,28 @@ def make_s3d_v1(num_classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAV
     return make_separable(_LAYERS, flat_layers, BLOCKS["Mixed_5c"].outputs, num_classes)
 
 
-def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
-    if state is not None and is_of_images(state):
-        trunk = {
-            re.sub(r"^\w+", lambda layer: _FROM_GOOGLENET.get(layer[0], layer[0]), key): tensor
-            for key, tensor in state.items()
-            if not key.startswith(("aux1.", "aux2."))
-        }
-        state = inflate(trunk, make_s3d_v1)
-    return build_chain(S3D_V1_TOP_HEAVY, make_s3d_v1, "fc", FOLD, taps, state, seed)
+def _adapt(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The state of the video network out of its own, or out of googlenet's."""
+    if not is_of_images(state):
+        return state
+    trunk = {
+        re.sub(r"^\w+", lambda layer: _FROM_GOOGLENET.get(layer[0], layer[0]), key): tensor
+        for key, tensor in state.items()
+        if not key.startswith(("aux1.", "aux2."))
+    }
+    return inflate(trunk, make_s3d_v1)
 
 
-FAMILY: Family = {S3D_V1_TOP_HEAVY.name: (S3D_V1_TOP_HEAVY, _build)}
+FAMILY: Family = {
+    S3D_V1_TOP_HEAVY.name: (
+        S3D_V1_TOP_HEAVY,
+        ChainBuilder(
+            name=S3D_V1_TOP_HEAVY.name,
+            make=make_s3d_v1,
+            tell=functools.partial(in_a_row, S3D_V1_TOP_HEAVY.taps),
+            classifier="fc",
+            pairs=FOLD,
+            adapt=_adapt,
+        ),
+    )
+}

@@ -21,7 +21,7 @@ weights take values in [-1, 1], as here.
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -37,7 +37,7 @@ from egofeat.extract.backbones.inception.separable import (
     make_separable,
     spec_of,
 )
-from egofeat.extract.backbones.stages import build_chain
+from egofeat.extract.backbones.stages import ChainBuilder, in_a_row
 
 
 def _type_1(conv: Conv, inputs: int, pooled: int) -> Branches:
@@ -173,23 +173,30 @@ def _ours(key: str) -> str:
     return key.replace("branch_pool.", "branch_pool.1.")
 
 
-def _build(
-    spec: Spec,
-    flat_layers: int,
-    taps: Sequence[str],
-    state: Mapping[str, Tensor] | None,
-    seed: int,
-) -> nn.Module:
+def _adapt(make: Callable[..., nn.Module], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The state of the video network out of its own, or out of inception_v3's."""
+    if not is_of_images(state):
+        return state
+    trunk = {
+        _ours(key): tensor for key, tensor in state.items() if not key.startswith("AuxLogits.")
+    }
+    return inflate(trunk, make)
+
+
+def _builder(spec: Spec, flat_layers: int) -> ChainBuilder:
     make = functools.partial(make_s3d_v3, flat_layers=flat_layers)
-    if state is not None and is_of_images(state):
-        trunk = {
-            _ours(key): tensor for key, tensor in state.items() if not key.startswith("AuxLogits.")
-        }
-        state = inflate(trunk, make)
-    return build_chain(spec, make, "fc", FOLD, taps, state, seed, _FEWEST_PIXELS)
+    return ChainBuilder(
+        name=spec.name,
+        make=make,
+        tell=functools.partial(in_a_row, spec.taps),
+        classifier="fc",
+        pairs=FOLD,
+        fewest_pixels=_FEWEST_PIXELS,
+        adapt=functools.partial(_adapt, make),
+    )
 
 
 FAMILY: Family = {
-    spec.name: (spec, functools.partial(_build, spec, flat_layers))
+    spec.name: (spec, _builder(spec, flat_layers))
     for spec, flat_layers in ((S3D_V3, 0), (S3D_V3_TOP_HEAVY, TOP_HEAVY))
 }

@@ -181,7 +181,7 @@ class TappedPathways(nn.Module):
         """Run the stages of both pathways in turn and keep what was asked for."""
         maps = self._maps(clip_BCTHW)
         pooled = {
-            name: _average(maps[name], None if self.design.detection else window)
+            name: average_of_windows(maps[name], None if self.design.detection else window)
             for name, window in self.design.windows.items()
             if name in maps
         }
@@ -220,6 +220,12 @@ class TappedPathways(nn.Module):
         return torch.cat([linear(features_BC.to(dtype)) for linear in self.head.children()], 1)
 
 
+def stages_of(network: nn.ModuleDict, design: Design) -> dict[str, nn.Module]:
+    """Stages of a network of one pathway, by the tap that they lead to."""
+    (names,) = design.map_taps
+    return {name: _stage_of_one(network, number, 0) for number, name in enumerate(names, start=1)}
+
+
 def _stage_of_one(network: nn.ModuleDict, number: int, pathway: int) -> nn.Sequential:
     children = network[f"s{number}"].named_children()
     return nn.Sequential(*(part for name, part in children if name.startswith(f"pathway{pathway}")))
@@ -240,7 +246,7 @@ def _slow_frames(frames: int, alpha: int) -> tuple[int, ...]:
     return tuple(int(step) for step in steps.tolist())
 
 
-def _average(map_BCTHW: Tensor, window: tuple[int, int, int] | None) -> Tensor:
+def average_of_windows(map_BCTHW: Tensor, window: tuple[int, int, int] | None) -> Tensor:
     """Mean of the means of all windows, float32 `[B, C]`; of the whole map where it is smaller.
 
     The published networks classify each window of a larger map and average: at 256 pixels the

@@ -15,6 +15,7 @@ publish with their weights.
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -32,8 +33,16 @@ from egofeat.extract.backbones.building import (
 )
 from egofeat.extract.backbones.resnet3d import FOLDED_PAIRS, Bottleneck, NonLocal
 from egofeat.extract.backbones.slowfast.layouts import to_pyslowfast
-from egofeat.extract.backbones.slowfast.network import Design, Pathway, TappedPathways, layers
+from egofeat.extract.backbones.slowfast.network import (
+    Design,
+    Pathway,
+    TappedPathways,
+    average_of_windows,
+    layers,
+    stages_of,
+)
 from egofeat.extract.backbones.slowfast.weights import WEIGHTS
+from egofeat.extract.backbones.stages import Chain
 
 
 def _slow(blocks: int = 6, temporal: int = 6) -> Pathway:
@@ -152,24 +161,62 @@ def _spec(name: str, design: Design) -> Spec:
     )
 
 
-def _build(
-    name: str, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
-) -> nn.Module:
-    """The network up to the deepest tap, of weights in any of the layouts and of any classes."""
-    design = DESIGNS[name]
-    if state is None:
-        network = seeded(lambda: layers(design, published_classes(design)), seed)
-        damp_branches(network, Bottleneck, "branch2.c_bn")
-        # Products of three random convolutions would cube the scale: they add nothing.
-        damp_branches(network, NonLocal, "bn", scale=0)
-    else:
-        converted = to_pyslowfast(state)
-        classes = _classes(converted, "logits" in taps, name)
-        network = blank(lambda: layers(design, classes)).to_empty(device="cpu")
-        load_strictly(network, converted, name)
-    folded = fold_batch_norms(freeze(network), FOLDED_PAIRS)
-    assert isinstance(folded, nn.ModuleDict)
-    return TappedPathways(folded, design, taps)
+@dataclass(frozen=True, eq=False)
+class PathwayBuilder:
+    """Builds a network of the family, up to the deepest tap."""
+
+    name: str
+    """Of the backbone, for errors."""
+    design: Design
+
+    def __call__(
+        self, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
+    ) -> nn.Module:
+        """As every `Builder`, of weights in any of the layouts and of any classes."""
+        network = self.unfolded(state, seed, "logits" in taps)
+        folded = fold_batch_norms(freeze(network), FOLDED_PAIRS)
+        assert isinstance(folded, nn.ModuleDict)
+        return TappedPathways(folded, self.design, taps)
+
+    def unfolded(
+        self, state: Mapping[str, Tensor] | None, seed: int, logits: bool
+    ) -> nn.ModuleDict:
+        """All layers under PySlowFast's names, with their weights."""
+        design = self.design
+        if state is None:
+            network = seeded(lambda: layers(design, published_classes(design)), seed)
+            damp_branches(network, Bottleneck, "branch2.c_bn")
+            # Products of three random convolutions would cube the scale: they add nothing.
+            damp_branches(network, NonLocal, "bn", scale=0)
+        else:
+            converted = to_pyslowfast(state)
+            classes = _classes(converted, logits, self.name)
+            network = blank(lambda: layers(design, classes)).to_empty(device="cpu")
+            load_strictly(network, converted, self.name)
+        assert isinstance(network, nn.ModuleDict)
+        return network
+
+
+class SinglePathwayBuilder(PathwayBuilder):
+    """Builds a network of one pathway, which is a chain of stages."""
+
+    def whole(
+        self, state: Mapping[str, Tensor] | None, seed: int = 0, *, logits: bool = False
+    ) -> Chain:
+        """The whole network; see `ChainBuilder.whole`."""
+        network = self.unfolded(state, seed, logits)
+        window = None if self.design.detection else self.design.windows["map"]
+        head = network["head"]
+        assert isinstance(head, nn.ModuleDict)
+        if "projection" not in head:  # of a trunk, or of verbs and nouns
+            head["projection"] = nn.Linear(self.design.features, KINETICS_CLASSES)
+        return Chain(
+            network,
+            stages_of(network, self.design),
+            functools.partial(average_of_windows, window=window),
+            head["projection"],
+            "head.projection",
+        )
 
 
 def _classes(state: Mapping[str, Tensor], needed: bool, name: str) -> dict[str, int]:
@@ -183,6 +230,12 @@ def _classes(state: Mapping[str, Tensor], needed: bool, name: str) -> dict[str, 
     return {part: count for part, count in counts.items() if count is not None}
 
 
+def build_by(name: str, design: Design) -> PathwayBuilder:
+    """The builder of a design."""
+    kind = PathwayBuilder if design.fast else SinglePathwayBuilder
+    return kind(name, design)
+
+
 FAMILY: Family = {
-    name: (_spec(name, design), functools.partial(_build, name)) for name, design in DESIGNS.items()
+    name: (_spec(name, design), build_by(name, design)) for name, design in DESIGNS.items()
 }

@@ -16,13 +16,12 @@ from torchvision.models.resnet import Bottleneck
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Builder, Family, Spec
-from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
-from egofeat.extract.backbones.stages import Stages
+from egofeat.extract.backbones.stages import ChainBuilder, Told, average
 from egofeat.extract.backbones.torchvision.graph import TracedModel
 from egofeat.extract.backbones.torchvision.weights import arguments_of, fewest_pixels, spec_of
 
 _RESNET = {
-    "stem": ("conv1", "relu", "maxpool"),
+    "stem": ("conv1", "bn1", "relu", "maxpool"),
     **{f"stage{number}": (f"layer{number}",) for number in range(1, 5)},
 }
 _RESNET_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
@@ -64,37 +63,45 @@ def _family_of(name: str) -> tuple[Spec, Builder]:
     return spec_of(f"tv:{name}", name, model.taps), model.build
 
 
-def _build_resnet50(
-    taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
-) -> nn.Module:
-    network = fill(resnet50, state, seed, "fc", "logits" in taps, "resnet50")
-    if state is None:
-        damp_branches(network, Bottleneck, "bn3")
-    return _staged(fold_batch_norms(freeze(network), _RESNET_PAIRS), _RESNET, taps)
-
-
-def _build_inception_v3(
-    taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
-) -> nn.Module:
-    make = functools.partial(inception_v3, **arguments_of("inception_v3", state))
-    network = freeze(fill(make, state, seed, "fc", "logits" in taps, "inception_v3"))
-    folded = fold_batch_norms(network, [("conv", "bn")])
-    return _staged(folded, _INCEPTION, taps, fewest_pixels("inception_v3"))
-
-
-def _staged(
-    network: nn.Module, rows: Mapping[str, Sequence[str]], taps: Sequence[str], fewest: int = 1
-) -> Stages:
+def _tell(rows: Mapping[str, Sequence[str]], network: nn.Module) -> Told:
     layers = dict(network.named_children())
     stages = {stage: nn.Sequential(*(layers[name] for name in row)) for stage, row in rows.items()}
-    return Stages(stages, layers["fc"], taps, fewest_pixels=fewest)
+    return stages, average, layers["fc"]
+
+
+def _make_inception_v3(num_classes: int = 1000) -> nn.Module:
+    """Without the auxiliary classifier, which works in training alone."""
+    network: nn.Module = inception_v3(num_classes=num_classes, **arguments_of("inception_v3", None))
+    return network
+
+
+def _without_auxiliary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: tensor for key, tensor in state.items() if not key.startswith("AuxLogits.")}
 
 
 FAMILY: Family = {
-    "resnet50": (spec_of("resnet50", "resnet50", (*_RESNET, *_ENDS)), _build_resnet50),
+    "resnet50": (
+        spec_of("resnet50", "resnet50", (*_RESNET, *_ENDS)),
+        ChainBuilder(
+            name="resnet50",
+            make=resnet50,
+            tell=functools.partial(_tell, _RESNET),
+            classifier="fc",
+            pairs=_RESNET_PAIRS,
+            damped=(Bottleneck, "bn3"),
+        ),
+    ),
     "inception_v3": (
         spec_of("inception_v3", "inception_v3", (*_INCEPTION, *_ENDS)),
-        _build_inception_v3,
+        ChainBuilder(
+            name="inception_v3",
+            make=_make_inception_v3,
+            tell=functools.partial(_tell, _INCEPTION),
+            classifier="fc",
+            pairs=[("conv", "bn")],
+            fewest_pixels=fewest_pixels("inception_v3"),
+            adapt=_without_auxiliary,
+        ),
     ),
 }
 RESNET50, INCEPTION_V3 = FAMILY.values()

@@ -5,16 +5,15 @@ names and `mixed_5c` is the `map`. R3D, MC3 and R(2+1)D of 18 layers (Tran et al
 arXiv:1711.11248): a stem and four residual stages; `stage4` is the `map`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
 from torchvision.models.video.resnet import BasicBlock
 
-from egofeat.extract.backbones.backbone import Builder, Clip, Family
-from egofeat.extract.backbones.building import damp_branches, fill, fold_batch_norms, freeze
-from egofeat.extract.backbones.stages import Stages, average
+from egofeat.extract.backbones.backbone import Clip, Family
+from egofeat.extract.backbones.stages import ChainBuilder, Told, average
 from egofeat.extract.backbones.torchvision.weights import spec_of
 
 _MIXED = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
@@ -25,13 +24,11 @@ _ENDS = ("map", "gap", "logits")
 _WINDOW_THW = (2, 7, 7)
 
 
-def _build_s3d(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
-    network = freeze(fill(s3d, state, seed, "classifier.1", "logits" in taps, "s3d"))
-    features = fold_batch_norms(network.get_submodule("features"))
-    stages = dict(zip(_S3D_STAGES, _with_pools(features), strict=True))
+def _tell_s3d(network: nn.Module) -> Told:
+    stages = dict(zip(_S3D_STAGES, _with_pools(network.get_submodule("features")), strict=True))
     convolution = network.get_submodule("classifier.1")
-    classifier = nn.Sequential(nn.Unflatten(1, (-1, 1, 1, 1)), convolution, nn.Flatten())
-    return Stages(stages, classifier, taps, pool=_average_of_windows)
+    classify = nn.Sequential(nn.Unflatten(1, (-1, 1, 1, 1)), convolution, nn.Flatten())
+    return stages, _average_of_windows, classify
 
 
 def _with_pools(features: nn.Module) -> Iterator[nn.Module]:
@@ -56,16 +53,10 @@ def _average_of_windows(map_BCTHW: Tensor) -> Tensor:
     return average(F.avg_pool3d(map_BCTHW.float(), window, stride=1))
 
 
-def _resnet_builder(name: str, make: Callable[..., nn.Module]) -> Builder:
-    def build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
-        network = fill(make, state, seed, "fc", "logits" in taps, name)
-        if state is None:
-            damp_branches(network, BasicBlock, "conv2.1")
-        layers = dict(fold_batch_norms(freeze(network)).named_children())
-        stages = dict(zip(_RESNET_STAGES, [layers[name] for name in _RESNET_LAYERS], strict=True))
-        return Stages(stages, layers["fc"], taps)
-
-    return build
+def _tell_resnet(network: nn.Module) -> Told:
+    layers = dict(network.named_children())
+    stages = dict(zip(_RESNET_STAGES, [layers[name] for name in _RESNET_LAYERS], strict=True))
+    return stages, average, layers["fc"]
 
 
 _S3D_CLIP = Clip(frames=128, stride=1, fps=15.0, fewest=14)
@@ -75,12 +66,18 @@ FAMILY: Family = {
     # Torchvision's figure for S3D is that of 16 frames, its accuracy that of 128.
     "s3d": (
         spec_of("s3d", "s3d", (*_S3D_STAGES, *_ENDS), _S3D_CLIP, multiply_adds=False),
-        _build_s3d,
+        ChainBuilder(name="s3d", make=s3d, tell=_tell_s3d, classifier="classifier.1"),
     ),
     **{
         name: (
             spec_of(name, name, (*_RESNET_STAGES, *_ENDS), _RESNET_CLIP, views=(5, 1)),
-            _resnet_builder(name, make),
+            ChainBuilder(
+                name=name,
+                make=make,
+                tell=_tell_resnet,
+                classifier="fc",
+                damped=(BasicBlock, "conv2.1"),
+            ),
         )
         for make in (r2plus1d_18, r3d_18, mc3_18)
         for name in (make.__name__,)

@@ -11,7 +11,7 @@ from egofeat.cli.command import Printed, Report, command
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.comparing.options import CompareConfig, EnsembleConfig, RunsConfig
 from egofeat.pipelines.demo.options import DemoConfig
-from egofeat.pipelines.exporting.options import ChallengeConfig
+from egofeat.pipelines.exporting.options import ChallengeConfig, WeightsConfig
 from egofeat.pipelines.options import Trial
 from egofeat.pipelines.reporting.options import ReportConfig
 from egofeat.pipelines.sweeping.options import SweepConfig
@@ -156,6 +156,18 @@ def export_challenge(asked: ChallengeConfig) -> Report:
 
     covered = write(**vars(asked))
     return Printed(vars(covered) | {"out": str(asked.out)}, [f"{covered}: {asked.out}"])
+
+
+@command("export-weights", PANEL)
+def export_weights(asked: WeightsConfig) -> Report:
+    """Write a backbone with the blocks that `fit-head tail` trained, in its published layout.
+
+    `egofeat extract --weights FILE` reads it.
+    """
+    from egofeat.pipelines.exporting.weights import export_weights as write
+
+    path, target = write(**vars(asked))
+    return Printed({"out": str(path), "target": target}, [f"{path}: classifier of {target}"])
 
 
 @command("demo", resumes=True)
