@@ -43,14 +43,16 @@ class _Row:
     """Of them, those that have not come yet."""
     boxes: Boxes | None
     """Of a plan by boxes: those of this segment, which are its rows."""
+    share: float
+    """What of the segment it is."""
     taps: dict[str, Room] = field(default_factory=dict)
     """Tap name to `[views, crops, …]`, as it is stored."""
     lost: LostWindows = field(default_factory=LostWindows)
 
     @property
     def done(self) -> float:
-        """How much of it has come."""
-        return 1 - self.missing / self.views
+        """How much of its segment has come."""
+        return self.share * (1 - self.missing / self.views) if self.views else 0.0
 
 
 Place = tuple[_Row, list[int]]
@@ -135,8 +137,12 @@ class Assembly:
         for place, view in enumerate(plan.views):
             places.setdefault(view, []).append(place)
         boxes = None if self._boxes is None else self._boxes[segment.id]
-        row = _Row(segment, plan, stamp, len(places), len(places), boxes)
+        share = self._shard_of[segment.id].share
+        row = _Row(segment, plan, stamp, len(places), len(places), boxes, share)
         self._rows[segment.id] = row
+        if not places:  # a piece in which no window begins
+            self._told += share
+            self._complete(row)
         for view, of_view in places.items():
             self._wanting.setdefault((segment.video, view), []).append((row, of_view))
 
@@ -193,15 +199,16 @@ class Assembly:
         given_up = [segment for segment in segments if segment.id in self._shard_of]
         self._fail([Failure(s.id, s.video, s.start, s.stop, reason, cause) for s in given_up])
         for segment in given_up:
-            if self._opened(segment).rows.pop(segment.id, None):
-                self.completed -= 1
+            opened = self._opened(segment)
+            if opened.rows.pop(segment.id, None):
+                self.completed -= opened.shard.piece is None
             elif row := self._rows.pop(segment.id, None):
                 self._let_go(row)
                 self._told -= row.done
         for segment in given_up:  # none of them is among the rows any more
             opened = self._opened(segment)
             if segment.id in opened.missing:
-                self._told += 1
+                self._told += opened.shard.share
                 self._settle(opened, segment)
         self._tell()
 
@@ -222,11 +229,15 @@ class Assembly:
         """A view of a row has come or is lost."""
         row, places = place
         row.missing -= 1
-        self._told += 1 / row.views
+        self._told += row.share / row.views
         self._windows += len(places) if self._of_windows else 0
-        if row.missing:
-            return
-        if reason := row.lost.reason_of_all(len(row.plan.indices)):
+        if not row.missing:
+            self._complete(row)
+
+    def _complete(self, row: _Row) -> None:
+        """All of a row has come or is lost; of a piece it may be that all is."""
+        whole = self._shard_of[row.segment.id].piece is None
+        if whole and (reason := row.lost.reason_of_all(len(row.plan.indices))):
             self.fail([row.segment], reason)
             return
         if lost := row.lost.failures(row.segment, row.plan):
@@ -234,7 +245,7 @@ class Assembly:
             row.plan, kept = row.lost.kept_of(row.plan)
             row.taps = {tap: of_tap.only(kept) for tap, of_tap in row.taps.items()}
         del self._rows[row.segment.id]
-        self.completed += 1
+        self.completed += whole
         opened = self._opened(row.segment)
         opened.rows[row.segment.id] = row
         self._settle(opened, row.segment)

@@ -7,18 +7,21 @@ to stop has published what was whole of its open shards, and what is left of the
 
 import hashlib
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
+from egofeat.extract.pieces.cut import Piece
 from egofeat.segments import Segment, Segments, Texts
 from egofeat.store import Key
 
 MAX_ROWS = 128
 MAX_BYTES = 32 * 2**20
+_APART = "\0"
+"""Between a segment's id, which has none, and a piece's name."""
 
 
 def key_of(segment: Segment) -> Key:
@@ -36,6 +39,14 @@ class Shard:
     name: str
     skipped: tuple[Segment, ...] = ()
     """That are neither there nor made, as they failed before; the name counts them too."""
+    piece: Piece | None = None
+    """Of a video that is made in pieces: which, with the video's segment, called anew, as its own;
+    `whole_of` is the shard that they are joined into."""
+
+    @property
+    def share(self) -> float:
+        """What of each segment is made."""
+        return self.piece.share if self.piece else 1.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,28 @@ def shard_of(number: int, segments: Sequence[Segment]) -> Shard:
     identity = "\n".join(map("\t".join, lines))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return Shard(number, columns, f"{number:05d}-{digest}")
+
+
+def piece_of(shard: Shard, piece: Piece) -> Shard:
+    """A piece of the one video of a shard, which no other piece is called like."""
+    (one,) = shard.segments
+    segment = replace(one, id=f"{one.id}{_APART}{piece.name}")
+    return replace(shard, segments=(segment,), name=f"{shard.name}.{piece.name}", piece=piece)
+
+
+def whole_of(shard: Shard) -> Shard:
+    """The shard of the whole video of a piece."""
+    if shard.piece is None:
+        return shard
+    (one,) = shard.segments
+    segment = replace(one, id=id_of_whole(one.id))
+    name = shard.name.removesuffix(f".{shard.piece.name}")
+    return replace(shard, segments=(segment,), name=name, piece=None)
+
+
+def id_of_whole(id_: str) -> str:
+    """The id of a segment of which this may be a piece."""
+    return id_.partition(_APART)[0]
 
 
 def _written(times: NDArray[np.float64]) -> list[str]:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from egofeat.extract.shards import Shard, cut, shards_in
+from egofeat.extract.pieces.cut import Piece
+from egofeat.extract.shards import Shard, cut, piece_of, shards_in
 from egofeat.extract.video import FrameSource
 from egofeat.extract.video.files import stamp_of
 from egofeat.segments import Media, Segment, Segments
@@ -28,17 +29,18 @@ class Unit:
     """Whether something of it is there, which it takes the place of."""
 
     @property
-    def cost(self) -> tuple[float, int]:
+    def cost(self) -> tuple[float, float]:
         """What decoding it takes, to compare: seconds of video; of whole videos, their bytes.
 
         Seconds are those of one of `_SHARED` threads, or of the longest stretch: segments that
         follow each other without a gap are decoded by one thread.
         """
+        share = self._share
         of_video: dict[str, list[tuple[float, float]]] = {}
         whole = Segments.join(self.segments)
         for (_, start, stop), video in dict(zip(whole.keys, whole.videos, strict=True)).items():
             of_video.setdefault(video, []).append((start, stop))
-        seconds, longest, size = 0.0, 0.0, 0
+        seconds, longest, size = 0.0, 0.0, 0.0
         for video, spans in of_video.items():
             reached = run = 0.0
             for start, stop in sorted(spans):
@@ -46,13 +48,17 @@ class Unit:
                 run = run + more if start < reached else more
                 seconds, longest, reached = seconds + more, max(longest, run), max(reached, stop)
             if math.isinf(reached):
-                size += max(0, stamp_of(self.media[video].path)[0])
+                size += max(0, stamp_of(self.media[video].path)[0]) * share
         return max(seconds / _SHARED, longest), size
 
     @property
-    def size(self) -> int:
-        """Segments, each counted for each task that makes it."""
-        return sum(map(len, self.segments))
+    def size(self) -> float:
+        """Segments, or what of one it is, each counted for each task that makes it."""
+        return sum(map(len, self.segments)) * self._share
+
+    @property
+    def _share(self) -> float:
+        return max((shard.share for shard in self.shards if shard), default=1.0)
 
     @property
     def segments(self) -> tuple[Sequence[Segment], ...]:
@@ -97,6 +103,20 @@ def units_of(
         is_again = any(key in again for key in whole.keys)
         units.append(Unit(name, tuple(of_tasks), of_unit, is_again))
     return sorted(units, key=lambda unit: unit.cost, reverse=True)
+
+
+def in_pieces(unit: Unit, pieces: Sequence[Piece]) -> list[Unit]:
+    """A unit of one whole video as a unit a piece; itself where there is one alone."""
+    if len(pieces) < 2:
+        return [unit]
+    return [
+        replace(
+            unit,
+            name=f"{unit.name}.{piece.name}",
+            shards=tuple(shard and piece_of(shard, piece) for shard in unit.shards),
+        )
+        for piece in pieces
+    ]
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,9 @@ def _plan(
         except MediaError as error:
             failed.append(Failed(number, (segment,), f"{work.video}: {error}", error.cause))
         else:
-            planned.append((segment, frames))
+            shard = work.unit.shards[number]
+            piece = shard and shard.piece
+            planned.append((segment, piece.of(frames) if piece else frames))
     return tuple(planned), failed
 
 

@@ -7,6 +7,7 @@ from egofeat.engines.board import Board
 from egofeat.engines.crew import Engine
 from egofeat.engines.far import Show, keep_showing
 from egofeat.extract.extractor import Tally, TaskTally
+from egofeat.extract.pieces.sink import StoreSink
 from egofeat.extract.units import Unit
 from egofeat.pipelines.extraction.order import Order
 from egofeat.pipelines.extraction.share import Share
@@ -42,8 +43,18 @@ def work_together(
     order = Order.of([share.job for share in shares], units, board, compute)
     sizes = {unit.name: unit.size for unit in units}
     ledger = keep_showing(engine, order, board, sizes, show)
+    _join(units, [StoreSink(writer, board.folder) for writer in writers])
     tasks = []
     for task, (writer, there) in enumerate(zip(writers, before, strict=True)):
         _, frames, views = ledger.of_task(task) or (0, 0, 0)
         tasks.append(TaskTally(len(writer.done() - there), frames, views))
     return Tally(ledger.decoded, time.perf_counter() - began, tuple(tasks))
+
+
+def _join(units: Sequence[Unit], sinks: Sequence[StoreSink]) -> None:
+    """Join what is whole and was not joined: two workers may have seen the last pieces too late."""
+    for unit in units:
+        for shard, sink in zip(unit.shards, sinks, strict=True):
+            if shard and shard.piece and shard.piece.number == 0:
+                sink.expect(unit.media, shard)
+                sink.join(shard)

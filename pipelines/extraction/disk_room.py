@@ -5,17 +5,16 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 
 from egofeat import console
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract import rooms
+from egofeat.extract.pieces.cut import seconds_said
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.share import Share
 from egofeat.recipe import Windows
-from egofeat.segments import Media
 
 
 def refuse_full_disk(shares: Sequence[Share]) -> None:
@@ -46,9 +45,12 @@ def bytes_left(share: Share) -> int:
 
 
 def bytes_at_most(windows: Sequence[int], row_bytes: int) -> int:
-    """Bytes of videos of so many windows: a long one stands there twice while it is published."""
+    """Bytes of videos of so many windows: a long one stands there thrice while it is published.
+
+    In pieces, joined, and as the shard that is being written.
+    """
     longest = max(windows, default=0) * row_bytes
-    return sum(windows) * row_bytes + (longest if longest > rooms.MEMORY else 0)
+    return sum(windows) * row_bytes + (2 * longest if longest > rooms.MEMORY else 0)
 
 
 def bytes_said(share: Share) -> int:
@@ -57,7 +59,7 @@ def bytes_said(share: Share) -> int:
     if not isinstance(job.recipe.plan, Windows):
         return bytes_left(share)
     a_second = job.recipe.plan.fps / job.recipe.plan.stride
-    seconds = (_seconds(job.dataset.media[one.video]) for one in share.to_extract)
+    seconds = (seconds_said(job.dataset.media[one.video]) for one in share.to_extract)
     return bytes_at_most([math.ceil(of * a_second) for of in seconds], job.recipe.row_bytes)
 
 
@@ -86,14 +88,3 @@ def free_bytes(folder: Path) -> int:
     """Bytes that are free where a folder is, or will be."""
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     return shutil.disk_usage(existing).free
-
-
-def _seconds(media: Media) -> float:
-    """How long a video file says that it is; 0 of what does not say it."""
-    try:
-        if not media.path.is_file():
-            return 0.0
-        with av.open(str(media.path.absolute()), metadata_errors="replace") as container:
-            return (container.duration or 0) / av.time_base
-    except (av.FFmpegError, OSError, ValueError):
-        return 0.0

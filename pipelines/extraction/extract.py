@@ -11,9 +11,11 @@ from egofeat.engines.board import Board, tidy
 from egofeat.engines.presence import LEASE_S
 from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import Tally, TaskTally
+from egofeat.extract.pieces.cut import pieces_of, seconds_of_piece
+from egofeat.extract.pieces.sink import StoreSink
 from egofeat.extract.shards import shards_in
 from egofeat.extract.task import Task
-from egofeat.extract.units import Unit, units_of
+from egofeat.extract.units import Unit, in_pieces, units_of
 from egofeat.pipelines.crew import engine_of, settled
 from egofeat.pipelines.extraction.by_workers import work_together
 from egofeat.pipelines.extraction.disk_room import refuse_full_disk
@@ -23,11 +25,11 @@ from egofeat.pipelines.extraction.job import Job, plan_job, together
 from egofeat.pipelines.extraction.made_with import made_with
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
-from egofeat.pipelines.extraction.session import Session, Sink, both, no_tally
+from egofeat.pipelines.extraction.session import Session, both, no_tally
 from egofeat.pipelines.extraction.share import Share, shares_of
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
-from egofeat.segments import Dataset
+from egofeat.segments import Dataset, Media
 from egofeat.store import Failure, Key, StoreWriter
 from egofeat.store.files import WORK, Strangers, remove_leftovers
 
@@ -124,6 +126,8 @@ def _extract(
         shares[0].job.dataset.media,
         again,
     )
+    if isinstance(shares[0].job.recipe.plan, Windows):
+        units = _in_pieces(units, min(seconds_of_piece(share.job.recipe) for share in shares))
     # Of this very moment, something is left of them: who said that they are done was wrong.
     board.reopen(unit.name for unit in units)
     board.free(unit.name for unit in units)
@@ -150,7 +154,7 @@ def _work_alone(
     compute: Compute,
     progress: console.Advance,
 ) -> Tally:
-    sinks = [Sink(writer) for writer in writers]
+    sinks = [StoreSink(writer, board.folder) for writer in writers]
     tasks = [
         Task(
             backbone=share.job.backbone,
@@ -167,6 +171,19 @@ def _work_alone(
     for done in session.work({unit.name: partial(_itself, unit) for unit in units}, progress):
         tally = both(tally, done)
     return tally
+
+
+def _in_pieces(units: Sequence[Unit], seconds: int) -> list[Unit]:
+    """Units of whole videos, of which long ones are divided; the longest first."""
+    found: list[Unit] = []
+    for unit in units:
+        (media,) = unit.media.values()
+        # What takes the place of something is made as a whole.
+        if isinstance(media, Media) and not unit.again:
+            found += in_pieces(unit, pieces_of(media, seconds))
+        else:
+            found.append(unit)
+    return sorted(found, key=lambda unit: unit.cost, reverse=True)
 
 
 def _itself(unit: Unit) -> Unit:

@@ -18,6 +18,8 @@ from egofeat.engines.crew import Seat
 from egofeat.engines.far import Far
 from egofeat.errors import StoreError, WeightsError
 from egofeat.extract.backbones import Backbone, load
+from egofeat.extract.pieces.cut import Piece
+from egofeat.extract.pieces.sink import StoreSink
 from egofeat.extract.roi import Persons
 from egofeat.extract.shards import Shard
 from egofeat.extract.task import Task
@@ -25,7 +27,7 @@ from egofeat.extract.units import Unit
 from egofeat.pipelines.crew import threads_of
 from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.made_with import made_with
-from egofeat.pipelines.extraction.session import Session, Sink
+from egofeat.pipelines.extraction.session import Session
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Recipe
 from egofeat.segments import Media, Segment
@@ -161,7 +163,8 @@ class Order:
                 backbone = one.load(seat.device)
                 made = made_with(one.recipe, backbone.device, one.made_with)
                 writer = StoreWriter.join(one.path, made, board.worker, stage=one.stage)
-                sinks.append(Sink(stack.enter_context(closing(writer)), tell=far.fail))
+                writer = stack.enter_context(closing(writer))
+                sinks.append(StoreSink(writer, board.folder, far.fail))
                 tasks.append(
                     Task(
                         backbone=backbone,
@@ -182,7 +185,13 @@ class Order:
 def _plain(unit: Unit) -> dict[str, Any]:
     shards = [
         shard
-        and (shard.number, [*map(_span, shard.segments)], shard.name, [*map(_span, shard.skipped)])
+        and (
+            shard.number,
+            [*map(_span, shard.segments)],
+            shard.name,
+            [*map(_span, shard.skipped)],
+            shard.piece and (shard.piece.number, shard.piece.bounds),
+        )
         for shard in unit.shards
     ]
     media = {
@@ -203,10 +212,14 @@ def _segments(spans: Iterable[Sequence[Any]]) -> tuple[Segment, ...]:
 
 def _unit(plain: Mapping[str, Any]) -> Unit:
     shards = (
-        shard and Shard(shard[0], _segments(shard[1]), shard[2], _segments(shard[3]))
+        shard and Shard(shard[0], _segments(shard[1]), shard[2], _segments(shard[3]), _piece(shard))
         for shard in plain["shards"]
     )
     media = {
         video: Media(Path(path), *numbers) for video, (path, *numbers) in plain["media"].items()
     }
     return Unit(plain["name"], tuple(shards), media, plain["again"])
+
+
+def _piece(shard: Sequence[Any]) -> Piece | None:
+    return shard[4] and Piece(shard[4][0], tuple(shard[4][1]))

@@ -179,7 +179,7 @@ class Forecast(StoreReport):
     """To be decoded at most: segments that overlap share frames."""
     bytes_to_write: int
     bytes_needed: int
-    """While it is written: a long video in dense windows takes its room twice."""
+    """While it is written: a long video in dense windows takes its room thrice."""
     bytes_missing: int | None
     """What the missing segments would take; None where the length of the videos decides."""
     bytes_present: int

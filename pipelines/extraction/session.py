@@ -1,46 +1,18 @@
 """A worker's session: networks and stores, opened once, and units taken until none is left."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from egofeat import console
 from egofeat.engines.board import Board
 from egofeat.engines.turns import WHY, take_turns
 from egofeat.errors import MediaError
 from egofeat.extract.extractor import Tally, TaskTally, extract
-from egofeat.extract.shards import Shard, rest_of
+from egofeat.extract.pieces.sink import StoreSink
 from egofeat.extract.task import Task
 from egofeat.extract.units import Unit
-from egofeat.extract.video import FrameSource
-from egofeat.extract.video.files import stamp_of
-from egofeat.segments import Media, Segment
-from egofeat.store import Failure, ShardRows, StoreWriter
-
-
-@dataclass
-class Sink:
-    """A store that is also told of which file a failure was."""
-
-    writer: StoreWriter
-    media: dict[str, Media | FrameSource] = field(default_factory=dict)
-    """Of the videos of all units that were taken."""
-    tell: Callable[[list[Failure]], None] = lambda failures: None
-
-    @property
-    def scratch(self) -> Path:
-        """Where shards are written."""
-        return self.writer.scratch
-
-    def write_shard(self, name: str, rows: ShardRows) -> object:
-        """Publish the rows of one shard."""
-        return self.writer.write_shard(name, rows)
-
-    def record_failures(self, failures: list[Failure]) -> None:
-        """Note what cannot be read, as it stands there now."""
-        files = {one.video: stamp_of(self.media[one.video].path) for one in failures}
-        self.writer.record_failures([replace(one, file=files[one.video]) for one in failures])
-        self.tell(failures)
+from egofeat.segments import Segment
+from egofeat.store import Failure
 
 
 @dataclass(frozen=True)
@@ -49,7 +21,7 @@ class Session:
 
     board: Board
     tasks: Sequence[Task]
-    sinks: Sequence[Sink]
+    sinks: Sequence[StoreSink]
     """`[tasks]` where features go."""
     decoder: str
     workers: int
@@ -76,7 +48,7 @@ class Session:
             finished(unit.size)
 
         def make(names: Iterator[str]) -> Tally:
-            return extract(
+            tally = extract(
                 self._fresh(units[name]() for name in names),
                 self.tasks,
                 decoder=self.decoder,
@@ -85,6 +57,9 @@ class Session:
                 decoded=decoded,
                 done=done,
             )
+            pairs = zip(tally.tasks, self.sinks, strict=True)
+            tasks = (replace(a, extracted=a.extracted + s.take_joined()) for a, s in pairs)
+            return replace(tally, tasks=tuple(tasks))
 
         def give_up(name: str) -> None:
             unit = units[name]()
@@ -98,11 +73,11 @@ class Session:
         """Units without what others have published of them since they were planned."""
         for unit in units:
             left = unit
+            for shard, sink in zip(unit.shards, self.sinks, strict=True):
+                sink.expect(unit.media, shard)
             if not unit.again:
-                shards = zip(unit.shards, self.sinks, strict=True)
-                left = replace(unit, shards=tuple(_rest(shard, sink) for shard, sink in shards))
-            for sink in self.sinks:
-                sink.media |= unit.media
+                pairs = zip(unit.shards, self.sinks, strict=True)
+                left = replace(unit, shards=tuple(s and sink.rest(s) for s, sink in pairs))
             if any(left.shards):
                 yield left
             else:
@@ -110,7 +85,7 @@ class Session:
 
     def _give_up(self, unit: Unit) -> None:
         for shard, sink in zip(unit.shards, self.sinks, strict=True):
-            sink.media |= unit.media
+            sink.expect(unit.media, shard)
             if shard:
                 sink.record_failures([_failure(one) for one in shard.segments])
 
@@ -127,11 +102,6 @@ def both(one: Tally, other: Tally) -> Tally:
         for a, b in zip(one.tasks, other.tasks, strict=True)
     )
     return Tally(one.decoded + other.decoded, one.seconds + other.seconds, tuple(tasks))
-
-
-def _rest(shard: Shard | None, sink: Sink) -> Shard | None:
-    """What is left of a shard now."""
-    return shard and rest_of(shard, sink.writer.published(shard.number))
 
 
 def _failure(segment: Segment) -> Failure:

@@ -48,7 +48,8 @@ class StoreWriter:
         self.description = description
         self._wanted = wanted
         self._worker = worker
-        self._made_with = {"host": socket.gethostname()} | dict(made_with)
+        self.made_with = {"host": socket.gethostname()} | dict(made_with)
+        """Recorded in each shard that is written."""
         self._form = format_of(path, description)
         self._shards = path / "shards"
         self._stage = stage
@@ -168,7 +169,14 @@ class StoreWriter:
         """
         return set(shards_of(self.path, self.description).keys)
 
-    def write_shard(self, name: str, rows: ShardRows) -> Path:
+    @property
+    def worker(self) -> str:
+        """Name of this worker."""
+        return self._worker
+
+    def write_shard(
+        self, name: str, rows: ShardRows, made_with: Mapping[str, str] | None = None
+    ) -> Path:
         """Publish rows as the shard `name`, over an older one of that name.
 
         At every instant the shard is whole or absent. The same rows, made with the same, make the
@@ -177,12 +185,13 @@ class StoreWriter:
         Args:
             name: a plain file name, without suffix.
             rows: at least one; all taps of the recipe, in its dtype.
+            made_with: of rows that other workers made too; None: this one alone.
 
         Raises:
             StoreError: the disk refuses, or gives back other bytes; nothing is published.
         """
         path = self._shard(name)
-        content = Content.of(rows, self._made_with)
+        content = Content.of(rows, self.made_with if made_with is None else made_with)
         publish_shard(
             self._form, path, content, self.description.compress, self._worker, self._stage
         )

@@ -16,6 +16,7 @@ import os, random, signal, sys, time
 from dataclasses import replace
 from pathlib import Path
 from egofeat.extract import shards
+from egofeat.extract.pieces import cut
 from egofeat.pipelines.extraction.extract import run
 from egofeat.boxes import Boxes
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
@@ -36,6 +37,9 @@ if sys.argv[5] == "persons":
     dataset = replace(dataset, classes={"action": ("walk",)}, key_frames=True, boxes=boxes)
     options = {"taps": ("roi", "roi_map"), "roi": RoiConfig()}
 shards.MAX_ROWS = 4
+if sys.argv[5] == "windows":
+    options = {"windows": 4, "stride": 2, "fps": 25.0}
+    cut.SECONDS, cut.DETOUR = (0, 0), 0.7
 
 def attempt(out):
     sys.stderr = open(os.devnull, "w")
@@ -80,7 +84,8 @@ def contents(store: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("store_format", "of"), [("hdf5", "segments"), ("zarr", "segments"), ("hdf5", "persons")]
+    ("store_format", "of"),
+    [("hdf5", "segments"), ("zarr", "segments"), ("hdf5", "persons"), ("hdf5", "windows")],
 )
 def test_a_killed_extraction_ends_bit_identical(encoder, tmp_path, store_format, of):
     (tmp_path / "videos").mkdir()

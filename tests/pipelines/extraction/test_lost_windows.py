@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from egofeat.errors import MediaError, RequestError
+from egofeat.extract.pieces.cut import Piece
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract, refresh
 from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
@@ -122,8 +123,20 @@ def check_kept(store_path: str, job, films: dict[str, Path]) -> int:
     return int(lost.sum())
 
 
+@pytest.fixture(params=[False, True], ids=["whole", "pieces"])
+def divided(request, monkeypatch):
+    """Have each film be made as a whole; or in pieces, two of which share a run of lost windows."""
+    if request.param:
+        bounds = (0.0, 0.3, 0.74, 1.3, np.inf)
+        found = [Piece(number, bounds) for number in range(4)]
+        place = "egofeat.pipelines.extraction.extract.pieces_of"
+        monkeypatch.setattr(place, lambda media, seconds: found)
+
+
 @pytest.mark.parametrize("motion", [None, "farneback"])
-def test_a_damaged_frame_costs_the_windows_that_want_it_in_every_lane(films, config, motion):
+def test_a_damaged_frame_costs_the_windows_that_want_it_in_every_lane(
+    films, config, motion, divided
+):
     dataset = data_set(damaged=films["damaged"], whole=films["whole"])
     if motion:
         jobs = [plan_job(replace(config, backbone="i3d_flow", windows=10, motion=motion), dataset)]
@@ -141,7 +154,7 @@ def test_a_damaged_frame_costs_the_windows_that_want_it_in_every_lane(films, con
     assert [store.extracted for store in again.stores] == [0] * len(jobs)
 
 
-def test_a_film_of_which_no_window_can_be_read_fails(films, config):
+def test_a_film_of_which_no_window_can_be_read_fails(films, config, divided):
     bad = replace(config, windows=12, stride=12)
     report = extract.run(bad, data_set(useless=films["useless"], whole=films["whole"]))
     assert (report.extracted, report.failed) == (1, 1)
@@ -235,7 +248,7 @@ def test_what_waits_in_a_file_is_published_as_what_waits_in_memory(
     assert files[0] == files[1]
 
 
-def test_a_long_video_is_counted_twice_while_it_is_published(films, config, monkeypatch):
+def test_a_long_video_is_counted_thrice_while_it_is_published(films, config, monkeypatch):
     dataset = data_set(one=films["whole"], other=films["whole"])
     told = []
     for most in (10**9, 0):
@@ -243,7 +256,7 @@ def test_a_long_video_is_counted_twice_while_it_is_published(films, config, monk
         told.append(extract.forecast(config, dataset))
     short, long = told
     assert short.bytes_needed == short.bytes_to_write == long.bytes_to_write
-    assert long.bytes_needed == 3 * short.bytes_needed / 2
+    assert long.bytes_needed == 4 * short.bytes_needed / 2
     free = "egofeat.pipelines.extraction.disk_room.free_bytes"
     monkeypatch.setattr(free, lambda folder: short.bytes_needed)
     with pytest.raises(RequestError, match="while they are written"):
