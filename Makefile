@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test quick coverage lint types imports wheel campaign clean
+.PHONY: demo test quick coverage lint types imports wheel campaign results clean
 
 demo: .venv/installed
 	$(BIN)/egofeat demo
@@ -31,6 +31,11 @@ coverage: .venv/installed
 # it goes on where it was. ARGS="--only kills --scale 0.1 --budget 600" for less.
 campaign: .venv/installed
 	$(BIN)/python -m tests.campaigns $(ARGS)
+
+# The studies whose data are here, and the tables of docs/results.md: studies/list.yaml. What was
+# done is not done again. STUDIES="demo-heads storage" for some of them.
+results: .venv/installed
+	$(BIN)/python studies/results.py run $(STUDIES)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

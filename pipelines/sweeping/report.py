@@ -112,7 +112,7 @@ def report(plan: Plan, fits: Sequence[Fit]) -> Swept:
         assert fit.asked is not None, "what is in the table was trained"
         spent.append(spent_on(line, fit.asked, len(fit.candidate.grid), timings))
     if comparison:
-        files.append(write_table(comparison, spent, plan.out / "table.csv"))
+        files.append(write_table(comparison, spent, splits.test, plan.out / "table.csv"))
     return Swept(
         name=plan.study.name,
         folder=str(plan.out),

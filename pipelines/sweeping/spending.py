@@ -5,12 +5,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import fmean
 
 from rich.table import Table
 
 from egofeat import console
 from egofeat.pipelines.bench.tables import figure, known, operations, table
 from egofeat.pipelines.comparing.compare import Comparison, Line
+from egofeat.pipelines.comparing.finished import Finished, read_finished
 from egofeat.pipelines.runs.config import RunConfig
 from egofeat.pipelines.sweeping.costs import Cost, cost_of, of_head
 from egofeat.pipelines.sweeping.timings import Timings
@@ -75,6 +77,12 @@ def spent_on(line: Line, asked: RunConfig, tried: int, timings: Timings) -> Spen
     )
 
 
+def _means(runs: Sequence[Finished]) -> dict[str, float]:
+    """Every metric, the mean over seeds."""
+    shared = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
+    return {name: fmean(run.metrics[name] for run in runs) for name in shared}
+
+
 def _sum(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
 
@@ -84,18 +92,30 @@ def table_of(spent: Sequence[Spent]) -> Table:
     return table(["head", "tried", "backbone", *_HEADINGS], [one.cells() for one in spent])
 
 
-def write_table(comparison: Comparison, spent: Sequence[Spent], path: Path) -> Path:
+def write_table(
+    comparison: Comparison, spent: Sequence[Spent], split: str | None, path: Path
+) -> Path:
     """Write table.csv: a line a configuration, how good it is and what it costs.
+
+    Args:
+        comparison: the lines.
+        spent: on each.
+        split: that judged; None: that of validation.
+        path: of the table.
 
     Raises:
         StoreError: the disk refuses.
     """
+    metrics = [
+        _means([read_finished(Path(run), split) for run in line.runs]) for line in comparison.lines_
+    ]
+    shared = [name for name in metrics[0] if all(name in of for of in metrics)]
     rows = []
-    for line, cost in zip(comparison.lines_, spent, strict=True):
+    for line, cost, means in zip(comparison.lines_, spent, metrics, strict=True):
         said = asdict(line)
         runs = said.pop("runs")
         rows.append({"configuration": said.pop("configuration"), "n": len(runs)} | said)
-        rows[-1] |= cost.to_dict()
+        rows[-1] |= cost.to_dict() | {name: means[name] for name in shared}
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()

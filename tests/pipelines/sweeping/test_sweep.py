@@ -222,6 +222,8 @@ def test_what_a_line_costs_is_counted_and_measured_once(study, monkeypatch):
     with (config.out / "table.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["head_multiply_adds"] == "18"  # 6 values, 3 verbs
+    assert row["verb/top1"] == row["mean"]
+    assert float(row["verb/top3"]) == 1  # of three verbs
     percent = 100 * float(row["mean"])
     work = int(row["multiply_adds"]) + 18
     weights = int(row["backbone_parameters"]) + 6 * 3 + 3

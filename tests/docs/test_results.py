@@ -1,0 +1,69 @@
+"""docs/results.md has no table but those that studies made."""
+
+import hashlib
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from egofeat.pipelines.sweeping.study import read_study
+
+STUDIES = Path(__file__).parents[2] / "studies"
+_SPEC = importlib.util.spec_from_file_location("results", STUDIES / "results.py")
+assert _SPEC
+assert _SPEC.loader
+results = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(results)
+
+TEXT = results.PAGE.read_text(encoding="utf-8")
+SHOWN = re.findall(r"<!-- results: ([\w-]+) -->", TEXT)
+
+
+def test_the_page_has_the_tables_that_were_found_and_no_other():
+    assert results.page(TEXT) == TEXT, "run python studies/results.py"
+    prose = re.sub(r"<!-- results: .*?<!-- end -->", "", TEXT, flags=re.DOTALL)
+    assert not re.findall(r"^\|.*\|$", prose, re.MULTILINE), "a table that no study made"
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_each_table_is_the_output_of_the_study_as_it_stands(name):
+    record = json.loads(results.RECORD.read_text())[name]
+    found = (results.FOUND / f"{name}.csv").read_bytes()
+    assert hashlib.sha256(found).hexdigest() == record["table"], "edited by hand"
+    assert results.digest_of(results.studies()[name]) == record["study"], f"run study {name} again"
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*-*.yaml")), ids=lambda path: path.stem)
+def test_each_study_can_be_read_and_says_its_command(path):
+    study, _ = read_study(path)
+    assert study.name == path.stem
+    head = path.read_text(encoding="utf-8").partition("version:")[0]
+    assert f"egofeat sweep studies/{path.name}" in head
+
+
+def test_a_study_is_run_and_its_table_kept_with_where_and_when(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(results, "FOUND", tmp_path / "studies/found")
+    monkeypatch.setattr(results, "RECORD", tmp_path / "studies/found/record.json")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "timings.json").write_text('{"machine": "a cpu"}')
+    table = "head,mean,deviation,p\nlstm,0.5,0.021,0.0001\na|b,,,\n"
+    script = tmp_path / "made.py"
+    script.write_text(f"open('table.csv', 'w').write({table!r})")
+    (tmp_path / "studies/list.yaml").write_text(
+        "small: {command: made, needs: made.py, made: table.csv,"
+        " columns: {head: head, top-1: mean % ± deviation %, p: p p}}\n"
+        "far: {command: made, needs: nowhere, made: table.csv, columns: {}}\n"
+    )
+    assert results.run([]) == 0
+    assert "far: left out, nowhere is not here" in capsys.readouterr().out
+    page = results.page("# A\n<!-- results: small -->\nold\n<!-- end -->\nProse.\n")
+    assert "| lstm | 50.0 ± 2.1 | < 0.001 |\n| a\\|b | – | – |\n" in page
+    assert "`made`; " in page
+    assert ", a cpu.*\n<!-- end -->\nProse.\n" in page
+    assert results.page(page) == page
+    script.write_text("raise SystemExit(3)\n")
+    assert results.run(["small"]) == 1
+    assert results.run(["smal"]) == 2
