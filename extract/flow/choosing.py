@@ -10,6 +10,8 @@ from egofeat.extract.flow.motion import opencv
 from egofeat.recipe.motion import KINDS, METHODS, Method, Motion, Values
 
 _OF_FLOW = ("farneback", "tvl1", "raft", "raft_small", "frames")
+OF_COLOURS = ("none", "rgbdiff", "weighted")
+"""What networks of three channels take."""
 _BOTH_SIDES = 4
 """Channels of a network that sees the flow on both sides of a frame."""
 
@@ -36,7 +38,7 @@ def choose_motion(
     name = name or spec.motion
     if name not in METHODS:
         raise RequestError(f"there is no `motion` '{name}': choose from {', '.join(METHODS)}")
-    suiting = _OF_FLOW if spec.channels != 3 else ("none", "rgbdiff")
+    suiting = _OF_FLOW if spec.channels != 3 else OF_COLOURS
     if name not in suiting:
         takes = "optical flow" if spec.channels != 3 else "colours"
         raise RequestError(
@@ -47,8 +49,8 @@ def choose_motion(
         if values:
             raise RequestError("`motion_values` is of motion: give `motion` as well")
         return None
-    both_sides = spec.channels == _BOTH_SIDES
-    computed = "float32" if both_sides else "uint8"
+    grid = spec.channels == _BOTH_SIDES
+    computed = "float32" if grid else "uint8"
     encoded: Any = values or ("uint8" if name == "frames" else computed)
     if encoded not in (known := get_args(Values)):
         raise RequestError(
@@ -56,13 +58,13 @@ def choose_motion(
         )
     if name == "frames" and encoded != "uint8":
         raise RequestError("`motion` frames has 8 bits: leave out `motion_values`")
-    return Motion(_method_of(name, note), encoded, both_sides)
+    return Motion(_method_of(name, note), encoded, both_sides=grid or name == "weighted")
 
 
 def _method_of(name: str, note: Callable[[str], None]) -> Method:
     """A method by its name, with its usual settings; refused where it cannot be had."""
     if name in ("raft", "raft_small"):
         return raft.load_published("large" if name == "raft" else "small", note)
-    if name in ("farneback", "tvl1"):
+    if name in ("farneback", "tvl1", "weighted"):
         opencv()
     return KINDS[name]()

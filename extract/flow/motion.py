@@ -18,8 +18,9 @@ from torch import Tensor
 
 from egofeat.errors import RequestError
 from egofeat.extract.flow import raft
-from egofeat.extract.flow.encoding import encode, encode_on_device
-from egofeat.recipe.motion import TVL1, Difference, Farneback, Motion, Raft, Shipped
+from egofeat.extract.flow.encoding import decode, encode, encode_on_device
+from egofeat.extract.flow.weighting import weighed
+from egofeat.recipe.motion import TVL1, Difference, Farneback, Motion, Raft, Shipped, Weighted
 
 Frames = NDArray[np.generic]
 Between = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
@@ -28,7 +29,7 @@ Between = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
 
 def library_of(motion: Motion) -> str:
     """What computes it, with its version, to record with the features; often nothing."""
-    is_opencv = isinstance(motion.method, Farneback | TVL1)
+    is_opencv = isinstance(motion.method, Farneback | TVL1 | Weighted)
     return f"opencv {opencv().__version__}" if is_opencv else ""
 
 
@@ -42,6 +43,8 @@ def on_cpu(motion: Motion) -> Callable[[tuple[int, ...], NDArray[np.uint8]], Fra
         return lambda _, frames_FKHWC: frames_FKHWC
     if isinstance(motion.method, Shipped):
         return lambda _, frames_FKHWC: _sided(motion, frames_FKHWC[..., :2])
+    if isinstance(motion.method, Weighted):
+        return functools.partial(_weighed, motion, _Pairs(Farneback(), "float32"))
     pairs = _Pairs(motion.method, motion.values)
     return lambda view, frames_FKHWC: _sided(motion, pairs(view, frames_FKHWC))
 
@@ -67,6 +70,16 @@ def _sided(motion: Motion, motions_FKHWC: Frames) -> Frames:
     if not motion.both_sides:
         return motions_FKHWC
     return np.concatenate([motions_FKHWC[:-1], motions_FKHWC[1:]], axis=-1)
+
+
+def _weighed(
+    motion: Motion, pairs: "_Pairs", view: tuple[int, ...], frames_FKHWC: NDArray[np.uint8]
+) -> Frames:
+    """The frames of a view but the first and the last, weighed by the flow on both sides."""
+    assert isinstance(motion.method, Weighted)
+    flows = decode(pairs(view, frames_FKHWC))
+    weighted = weighed(motion.method, flows, frames_FKHWC[1:-1])
+    return weighted if motion.values == "float32" else np.rint(weighted).astype(np.uint8)
 
 
 def start_of(method: Farneback | TVL1 | Difference) -> Between:

@@ -12,6 +12,7 @@ from egofeat.extract.video import decoder_version
 from egofeat.extract.weights import Weights
 from egofeat.pipelines.extraction.options import ExtractConfig, Pixels
 from egofeat.recipe import Clips, KeyFrames, Motion, Plan, Transform, Uniform, Windows
+from egofeat.recipe.motion import Weighted
 from egofeat.recipe.transform import as_published, squash, whole
 from egofeat.store.formats.registry import check_choice
 
@@ -159,7 +160,7 @@ def choose_transform(
     chosen = replace(chosen, motion=motion, pool_grid=pixels.pool_grid, pool_time=pixels.pool_time)
     if spec.channels != 3:
         return replace(chosen, channels="UV")
-    if motion:
+    if motion and not isinstance(motion.method, Weighted):
         # Differences have no mean, and on their scale a level is half as high as a colour's.
         halved = tuple(deviation / 2 for deviation in spec.std)
         chosen = replace(chosen, mean=(0.5, 0.5, 0.5), std=halved)

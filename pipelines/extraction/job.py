@@ -10,7 +10,7 @@ from egofeat.adapters.reading.box_files import Detections
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
-from egofeat.extract.flow import choose_motion
+from egofeat.extract.flow import OF_COLOURS, choose_motion
 from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.roi import Persons
 from egofeat.manifest import load_manifest
@@ -308,7 +308,7 @@ def for_each(
             own |= dict.fromkeys(IMAGE_OPTIONS if of_clips[place] else CLIP_OPTIONS)
             if config.windows is None and not of_clips[place]:
                 own["fps"] = None
-        if len(set(of_flow)) > 1 and of_flow[place] == (config.motion in ("none", "rgbdiff")):
+        if len(set(of_flow)) > 1 and of_flow[place] == (config.motion in OF_COLOURS):
             own |= {"motion": None, "motion_values": None}
         configs.append(replace(config, **own))
     return configs

@@ -102,7 +102,8 @@ class Pixels(Transforming, panel="Frames"):
     crops: int = option("Take this many crops of each frame or clip.", default=1, choices=(1, 3))
     motion: str | None = option(
         "Show the network motion instead of colours: farneback, tvl1, raft, raft_small, "
-        "frames (flow that the data set ships) or rgbdiff; or none.",
+        "frames (flow that the data set ships), rgbdiff or weighted (the frame, weighed by flow); "
+        "or none.",
         default=None,
         default_is="the backbone's",
     )

@@ -85,7 +85,24 @@ class Difference(Part):
     bound: ClassVar[float] = 255.0
 
 
-Method = Farneback | TVL1 | Raft | Shipped | Difference
+@dataclass(frozen=True)
+class Weighted(Part):
+    """The frame itself, each place weighed by Farnebäck's flow on both sides of it.
+
+    As the code beside the MobileNetV2 report weighs frames: see `egofeat.extract.flow.weighting`.
+    """
+
+    places: int = 32
+    """A side, in each of which the largest motion counts."""
+    least: float = 0.5
+    """What a place without motion weighs."""
+
+    name: ClassVar[str] = "weighted"
+    channels: ClassVar[int] = 3
+    bound: ClassVar[float] = 255.0
+
+
+Method = Farneback | TVL1 | Raft | Shipped | Difference | Weighted
 KINDS: Mapping[str, type[Method]] = {
     "farneback": Farneback,
     "tvl1": TVL1,
@@ -93,6 +110,7 @@ KINDS: Mapping[str, type[Method]] = {
     "raft_small": Raft,
     "frames": Shipped,
     "rgbdiff": Difference,
+    "weighted": Weighted,
 }
 METHODS = ("none", *KINDS)
 """What `--motion` takes."""
@@ -105,7 +123,7 @@ class Motion(Part):
     method: Method
     values: Values = "uint8"
     both_sides: bool = False
-    """False: to the next frame. True: from the one before, too, in twice the channels."""
+    """False: to the next frame. True: from the one before, too; flow has twice the channels."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: the method's name and settings are part of it."""
@@ -132,7 +150,8 @@ class Motion(Part):
     @property
     def channels(self) -> int:
         """Of what the network is given."""
-        return self.method.channels * (2 if self.both_sides else 1)
+        of_each = self.both_sides and not isinstance(self.method, Weighted)
+        return self.method.channels * (2 if of_each else 1)
 
     @property
     def neighbours(self) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from egofeat.recipe.motion import (
     Motion,
     Raft,
     Shipped,
+    Weighted,
 )
 from egofeat.recipe.transform import Transform
 
@@ -126,7 +127,9 @@ def test_the_law_of_published_flow_frames():
     assert encode(flow, 20, "uint8").tolist() == [0, 0, 128, 191, 255, 255]
 
 
-@pytest.mark.parametrize("method", [Farneback(), TVL1(), Raft(), Shipped(), Difference()])
+@pytest.mark.parametrize(
+    "method", [Farneback(), TVL1(), Raft(), Shipped(), Difference(), Weighted()]
+)
 def test_a_recipe_gives_the_motion_back(method):
     motion = Motion(method, "float32", both_sides=True)
     transform = Transform("squash", 64, 64, motion=motion, pool_grid=4)

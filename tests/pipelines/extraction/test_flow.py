@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import load
 from egofeat.extract.flow.encoding import decode, encode
-from egofeat.extract.flow.motion import flow_by
+from egofeat.extract.flow.motion import flow_by, start_of
 from egofeat.extract.pooling import pool_maps
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, open_video
@@ -24,7 +24,7 @@ from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.refresh import stale_stores
 from egofeat.recipe import Uniform
-from egofeat.recipe.motion import TVL1
+from egofeat.recipe.motion import TVL1, Farneback
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify
 
@@ -177,6 +177,34 @@ def test_differences_feed_a_network_of_colours(dataset, config):
     expected = load("mobilenetv2", "random")(torch.from_numpy(batch).permute(0, 3, 1, 2))
     found = open_store(report.store)["a0"]
     np.testing.assert_allclose(found, expected["gap"].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_of_colours_sees_frames_weighed_by_motion(dataset, config):
+    config = replace(config, backbone="mobilenetv2", frames=2, motion="weighted", size=64)
+    report = extract.run(replace(config, motion_values="float32"), dataset)
+    segment = dataset.segments[0]
+    flow = start_of(Farneback())
+    weighed = []
+    with open_video(dataset.media["a"]) as source:
+        plan = Uniform(2).plan(segment.start, segment.stop, source.times, source.stop)
+        for index in plan.indices[:, 0]:
+            before, now, after = source.frames([index - 1, index, index + 1])
+            weights = np.zeros((64, 64))
+            for pair in ((before, now), (now, after)):
+                magnitude = np.linalg.norm(flow(*pair), axis=2) / np.hypot(20, 20)
+                for row, column in np.ndindex(32, 32):
+                    place = slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2)
+                    most = magnitude[place].max()
+                    weights[place] += (np.exp(-0.006 / (most**2 + 1e-5)) + most**0.3) / 2
+            assert weights.max() > 0.6
+            weighed.append(now * weights.clip(0.5, 1)[..., None])
+    colours = (np.stack(weighed) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    batch = torch.from_numpy(colours.astype(np.float32)).permute(0, 3, 1, 2)
+    found = open_store(report.store)["a0"]
+    expected = load("mobilenetv2", "random")(batch)["gap"]
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+    rounded = open_store(extract.run(config, dataset).store)["a0"]
+    assert 0 < np.abs(rounded - found).max() < 0.1 * np.abs(found).max()
 
 
 def test_maps_are_pooled_before_they_are_stored(dataset, config):
