@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -95,6 +96,28 @@ def read_facts(path: Path) -> dict[str, Any]:
     except ValueError:
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def detection_settings(path: Path) -> dict[str, Any]:
+    """How boxes were cut out of maps, where a training state of PySlowFast says so in its `cfg`.
+
+    Args:
+        path: a weights file that `read_tensors` reads.
+
+    Returns:
+        `aligned`, or nothing.
+    """
+    if path.suffix == ".safetensors":
+        return {}
+    loaded = _read_pickle(path, _size_of(path))
+    text = loaded.get("cfg") if isinstance(loaded, Mapping) else None
+    try:
+        settings = yaml.safe_load(text) if isinstance(text, str) else None
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    part = settings.get("DETECTION") if isinstance(settings, Mapping) else None
+    aligned = part.get("ALIGNED") if isinstance(part, Mapping) else None
+    return {"aligned": aligned} if isinstance(aligned, bool) else {}
 
 
 def _size_of(path: Path) -> int:

@@ -68,6 +68,13 @@ class Weights:
     """What it measures: `top-1`, or `mAP`."""
     views: tuple[int, int] = (1, 1)
     """(clips, crops) a video over which the accuracy was averaged."""
+    test: Literal["", "pyslowfast", "pytorchvideo"] = ""
+    """Whose rule places the clips of these views: see `egofeat.recipe.Clips`. By `pyslowfast`
+    the softmax of each place of the last map is averaged, else the logits."""
+    aligned: bool = False
+    """Of detection: whether boxes are moved by half a pixel of the map."""
+    sampling: int = 0
+    """Of detection: points a side of each place; 0 adapts to the size of the box."""
     multiply_adds: float | None = None
     """Of one view, as published, in units of 10^9; None where none is."""
     resize: int | tuple[int, int] = 0

@@ -46,6 +46,10 @@ def choose_plan(
         if getattr(config, name) is not None:
             takes = "single images, with `frames`" if spec.clip is None else "clips, with `clips`"
             raise RequestError(f"`{name}` does not suit {spec.name}, which takes {takes}")
+    if config.clip_rule not in ("ends", "weights") and (spec.clip is None or config.windows):
+        raise RequestError(
+            f"`clip_rule` {config.clip_rule} places clips, and there are none here: leave it out"
+        )
     if config.windows is not None:
         return _choose_windows(spec, config, config.windows)
     if config.stride is not None:
@@ -61,7 +65,11 @@ def choose_plan(
                 "`windows`"
             )
         return Uniform(20 if config.frames is None else config.frames)
-    return Clips(config.clips or 1, *_choose_clip(spec.clip, spec, config, published))
+    rule: str | None = config.clip_rule
+    if rule == "weights":
+        rule = published.test if published else None
+    clips = Clips(config.clips or 1, *_choose_clip(spec.clip, spec, config, published))
+    return clips.but(rule=None if rule == "ends" else rule or None)
 
 
 def _choose_clip(

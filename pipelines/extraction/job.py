@@ -29,6 +29,7 @@ from egofeat.pipelines.extraction.roi_options import (
     choose_maps,
     choose_person_taps,
     find_boxes,
+    grid_of,
 )
 from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment, Segments
@@ -160,7 +161,8 @@ def plan_job(
     if config.roi and found and isinstance(plan, KeyFrames):
         plan = replace(plan, boxes=found.digest)
         shapes = backbone.tap_shapes(_ALIGN_SIDE, plan.view_frames)
-        align = choose_align(shapes, _ALIGN_SIDE, config.roi)
+        trained = grid_of(backbone, config.weights, config.roi)
+        align = choose_align(shapes, _ALIGN_SIDE, config.roi, trained)
         persons = Persons(found.boxes, align, choose_person_taps(config.taps))
         made_with["boxes"] = config.roi.said
     return Job.of(

@@ -68,6 +68,12 @@ class Sampling(ClipFrames, FrameRate, panel="Sampling"):
         default_is="1",
         least=1,
     )
+    clip_rule: str = option(
+        "Place clips from the start to the end (ends), or as a publisher's test does; weights: as "
+        "that of the weights.",
+        default="ends",
+        choices=("ends", "pyslowfast", "pytorchvideo", "weights"),
+    )
     windows: int | None = option(
         "Take whole videos, in windows of this many frames, instead of segments.",
         default=None,
@@ -129,13 +135,16 @@ class RoiConfig(Detected, panel="Boxes"):
     maps: tuple[str, ...] = option(
         "Cut boxes out of these taps, separated by commas.", default=(), default_is="the last maps"
     )
-    sampling: int = option(
+    sampling: int | None = option(
         "Sample this many points per side of each place; 0 adapts to the size of the box.",
-        default=0,
+        default=None,
+        default_is="as the weights were trained, else 0",
         least=0,
     )
-    aligned: bool = option(
-        "Shift boxes by half a pixel of the map, for weights that were trained so.", default=False
+    aligned: bool | None = option(
+        "Shift boxes by half a pixel of the map.",
+        default=None,
+        default_is="as the weights were trained, else not",
     )
 
     @property

@@ -137,8 +137,8 @@ def _like(recipe: Recipe, config: ExtractConfig) -> ExtractConfig:
             return replace(config, windows=size, stride=stride, fps=fps)
         case Uniform(frames) if spec.clip is None:
             return replace(config, frames=frames)
-        case Clips(clips) if spec.clip is not None:
-            return replace(config, clips=clips)
+        case Clips(clips, rule=rule) if spec.clip is not None:
+            return replace(config, clips=clips, clip_rule=rule or "ends")
     return config
 
 

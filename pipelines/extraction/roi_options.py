@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from egofeat import console
 from egofeat.adapters.reading.box_files import Detections, annotated, read_detections
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import Spec
+from egofeat.extract.backbones import Backbone, Spec, spec_of
 from egofeat.extract.roi import strides_of
+from egofeat.extract.weight_files import detection_settings
+from egofeat.extract.weights import Weights
 from egofeat.pipelines.extraction.options import RoiConfig
+from egofeat.pipelines.extraction.recipe_weights import named_weights
+from egofeat.recipe import Recipe
 from egofeat.recipe.persons import TAPS, RoiAlign
 from egofeat.segments import Dataset
 
@@ -71,17 +76,50 @@ def choose_person_taps(taps: Sequence[str]) -> tuple[str, ...]:
     return tuple(tap for tap in TAPS if tap in (taps or TAPS[:1]))
 
 
-def choose_align(shapes: Mapping[str, tuple[int, ...]], side: int, config: RoiConfig) -> RoiAlign:
+def choose_align(
+    shapes: Mapping[str, tuple[int, ...]],
+    side: int,
+    config: RoiConfig,
+    trained: Mapping[str, Any] | None = None,
+) -> RoiAlign:
     """How boxes are cut out of maps.
 
     Args:
         shapes: tap to the shape of its maps.
         side: pixels of the square input that they are of.
         config: what the person chose.
+        trained: the points as the weights were trained, see `grid_of`.
 
     Raises:
         RequestError: a tap without maps.
     """
-    return RoiAlign(
-        tuple(shapes), strides_of(shapes, side), sampling=config.sampling, aligned=config.aligned
-    )
+    points = {"sampling": 0, "aligned": False, **(trained or {})}
+    chosen = {name: getattr(config, name) for name in points if getattr(config, name) is not None}
+    return RoiAlign(tuple(shapes), strides_of(shapes, side), **points | chosen)
+
+
+def grid_of(backbone: Backbone, weights: str, config: RoiConfig) -> dict[str, Any]:
+    """The points of a place as the weights were trained: by their record, or by their own file.
+
+    Nothing where neither says so; of a detection network, that is told.
+    """
+    record = backbone.published
+    if record is None and Path(weights).expanduser().is_file():
+        if trained := detection_settings(Path(weights).expanduser()):
+            return trained
+        if config.aligned is None and any(one.metric == "mAP" for one in backbone.spec.weights):
+            console.note(
+                f"{weights} does not say how boxes were cut out of its maps: they are not shifted; "
+                "give `aligned` if they were while it was trained"
+            )
+    return _of_record(record)
+
+
+def trained_grid(recipe: Recipe) -> dict[str, Any]:
+    """The same of the published weights of a store."""
+    published, name = spec_of(recipe.backbone).weights, named_weights(recipe)
+    return _of_record(next((one for one in published if one.name == name), None))
+
+
+def _of_record(record: Weights | None) -> dict[str, Any]:
+    return {"sampling": record.sampling, "aligned": record.aligned} if record else {}

@@ -23,7 +23,12 @@ from egofeat.extract.shards import Shard, cut, key_of, shards_in, without
 from egofeat.pipelines.extraction.extract import worker_name
 from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.extraction.options import RoiConfig
-from egofeat.pipelines.extraction.roi_options import choose_align, choose_person_taps, find_boxes
+from egofeat.pipelines.extraction.roi_options import (
+    choose_align,
+    choose_person_taps,
+    find_boxes,
+    trained_grid,
+)
 from egofeat.pipelines.persons.options import FromMapsConfig
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign
 from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store, versions
@@ -84,7 +89,8 @@ def cut_from_maps(config: FromMapsConfig) -> FromMapsReport:
     wanted = [s for s in dataset.of_splits(config.splits) if s.id in found.boxes]
     without_maps = {key_of(s) for s in wanted} - set(maps[0].table.keys)
     shapes = {one.tap: one.row_shape for one in maps}
-    align = choose_align(shapes, description.recipe.transform.crop, config.roi)
+    trained = trained_grid(description.recipe)
+    align = choose_align(shapes, description.recipe.transform.crop, config.roi, trained)
     of_persons = align.shapes(shapes)
     recipe = replace(
         description.recipe.of_boxes(found.digest),

@@ -21,7 +21,7 @@ from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import confusion_matrix
 from egofeat.pipelines.options import Compute
 from egofeat.pipelines.recognition.class_names import match_names
-from egofeat.pipelines.recognition.published import LOGITS, Published, one_of
+from egofeat.pipelines.recognition.published import Published, one_of
 from egofeat.pipelines.runs.files import write_file
 from egofeat.pipelines.training import evaluate as of_run
 from egofeat.pipelines.training.class_tables import class_table, confusion_table
@@ -93,7 +93,7 @@ def _judge(asked: EvaluateConfig, backbone: str) -> PublishedEvaluation:
     target, places = _match(dataset, names, backbone)
     report = run_jobs([published.job], Compute(device=asked.device)).stores[0]
     console.note(report.store)
-    store = open_store(report.store, LOGITS)
+    store = open_store(report.store, published.tap)
     assert isinstance(store, SegmentStore)
     rows = store.rows(asked.split)
     own = store.labels[target][rows]
@@ -104,7 +104,7 @@ def _judge(asked: EvaluateConfig, backbone: str) -> PublishedEvaluation:
         raise RequestError(f"no segment of '{dataset.name}' has a class that {backbone} knows")
     out = asked.out or Path("runs") / check_name(f"{dataset.name}-{backbone}", "run")
     out.mkdir(parents=True, exist_ok=True)
-    logits = {target: _mean_logits(store, rows)}
+    logits = {target: _mean_logits(published, store, rows)}
     figures = dict(metrics(logits, {target: labels}))
     found = PublishedEvaluation(
         run=out,
@@ -149,10 +149,10 @@ def _match(
     return target, np.array([*found[target], -1], np.int64)
 
 
-def _mean_logits(store: SegmentStore, rows: NDArray[np.int64]) -> Tensor:
+def _mean_logits(published: Published, store: SegmentStore, rows: NDArray[np.int64]) -> Tensor:
     """Log of the mean softmax over the views of each row, `[rows, classes]`."""
     parts = [rows[first : first + _AT_ONCE] for first in range(0, len(rows), _AT_ONCE)]
-    return torch.cat([Published.logits(store.take(part)) for part in parts])
+    return torch.cat([published.logits(store.take(part)) for part in parts])
 
 
 def _write(

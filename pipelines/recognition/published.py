@@ -21,6 +21,8 @@ from egofeat.segments import Dataset, Media, Segment
 
 LOGITS = "logits"
 """Tap of the classifier that a network was published with."""
+SCORES = "scores"
+"""Tap of the mean softmax over places of the last map, of networks that are tested so."""
 TARGET = "class"
 """What its classes are called."""
 
@@ -48,7 +50,8 @@ class Published:
             dataset: whose segments are wanted; None takes that of the options.
             weights: `default`, the name of published weights, or a file.
             views: (clips, crops) of a segment, of image networks (frames, crops); None takes those
-                of the published accuracy, and of image networks 20 frames.
+                of the published accuracy, and of image networks 20 frames. Clips lie where the
+                weights' publisher has them in its test.
             options: others of an extraction.
 
         Raises:
@@ -62,8 +65,15 @@ class Published:
 
     @property
     def maker(self) -> Maker:
-        """What makes the logits of views, `[V, classes]` a segment."""
-        return Maker(self.job.recipe, LOGITS, self.job.backbone)
+        """What makes the logits, or scores, of views, `[V, classes]` a segment."""
+        return Maker(self.job.recipe, self.tap, self.job.backbone)
+
+    @property
+    def tap(self) -> str:
+        """Which of the taps is averaged over views, as the weights' publisher does."""
+        record = self.job.backbone.published
+        by_place = record is not None and record.test == "pyslowfast"
+        return SCORES if by_place and SCORES in self.job.recipe.taps else LOGITS
 
     def names(self) -> tuple[str, ...]:
         """Names of the classes.
@@ -73,10 +83,12 @@ class Published:
         """
         return class_names(self.job.recipe.taps[LOGITS][-1], self.job.recipe.backbone)
 
-    @staticmethod
-    def logits(views_NVK: NDArray[Any]) -> Tensor:
-        """Log of the mean softmax over views, `[N, classes]`, of their logits `[N, V, classes]`."""
-        return mean_of_views(torch.from_numpy(views_NVK).float())
+    def logits(self, views_NVK: NDArray[Any]) -> Tensor:
+        """Log of the mean softmax over views, `[N, classes]`, of what `maker` makes of each."""
+        views = torch.from_numpy(views_NVK).float()
+        if self.tap == SCORES:
+            return views.mean(dim=1).clamp(min=torch.finfo(torch.float32).tiny).log()
+        return mean_of_views(views)
 
 
 def whole(media: Mapping[str, Media]) -> Dataset:
@@ -96,7 +108,8 @@ def _sampling(spec: Spec, weights: str, views: tuple[int, int] | None) -> dict[s
     number, crops = views or (record.views if record else (1, 1))
     return {
         "backbone": spec.name,
-        "taps": (LOGITS,),
+        "taps": tuple(tap for tap in (LOGITS, SCORES) if tap in spec.taps),
+        "clip_rule": "weights",
         "clips": number if spec.clip else None,
         "frames": number if views and not spec.clip else None,
         "crops": crops,

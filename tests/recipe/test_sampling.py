@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +116,31 @@ def test_one_clip_stands_in_the_middle_and_several_reach_both_ends():
 def test_a_segment_shorter_than_a_clip_repeats_its_last_frame():
     plan = Clips(2, 6, 2, 30.0).plan(1.0, 1.2, np.arange(300) / 30, 10.0)
     assert plan.indices.tolist() == [[30, 32, 34, 35, 35, 35]] * 2
+
+
+@pytest.mark.parametrize(("count", "rate"), [(300, 30), (250, 25), (40, 30), (299, 29.97)])
+def test_clips_lie_where_the_publishers_have_them(count, rate):
+    """By the formulas of both, in frames of the video: start, end, and what is spread between."""
+    times, size = np.arange(count) / rate, 64 * rate / 30
+    plan = Clips(10, 32, 2, 30.0, rule="pyslowfast").plan(0, math.inf, times, count / rate)
+    for k, indices in enumerate(plan.indices):
+        start = max(count - size, 0) * k / 10
+        spread = torch.linspace(start, start + size - 1, 32, dtype=torch.float64)
+        assert indices.tolist() == (spread + 1e-6).clamp(0, count - 1).long().tolist()
+    if (count, rate) == (300, 30):
+        assert plan.indices[:, 0].tolist() == [0, 23, 47, 70, 94, 118, 141, 165, 188, 212]
+        assert plan.indices[0, -1] == 63
+    plan = Clips(10, 32, 2, 30.0, rule="pytorchvideo").plan(0, math.inf, times, count / rate)
+    for k, indices in enumerate(plan.indices):
+        start = max(count / rate - 64 / 30, 0) * k / 9
+        there = np.flatnonzero((times >= start - 1e-6) & (times < start + 64 / 30 - 1e-6))
+        spread = torch.linspace(0, len(there) - 1, 32, dtype=torch.float64)
+        assert indices.tolist() == there[(spread + 1e-6).long().numpy()].tolist()
+    alone = Clips(1, 4, 2, 30.0, rule="pyslowfast").plan(2.0, 6.0, np.arange(300) / 30, 10.0)
+    assert alone.indices.tolist() == [[60, 62, 64, 67]]
+    again = plan_of(Clips(10, 32, 2, 30.0, rule="pyslowfast").to_dict())
+    assert again == Clips(10, 32, 2, 30.0, rule="pyslowfast")
+    assert "rule" not in Clips(10, 32, 2, 30.0).to_dict(), "old digests stay"
 
 
 RATES = [10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240]

@@ -82,9 +82,15 @@ class Design:
     def vector_taps(self) -> dict[str, tuple[str, ...]]:
         """Name of a vector to the maps that are averaged and joined for it."""
         if self.fast is None:
-            return {"gap": ("map",), "logits": ("map",)}
+            return dict.fromkeys(("gap", "logits", "scores"), ("map",))
         both = ("slow_map", "fast_map")
-        return {"slow": both[:1], "fast": both[1:], "slowfast": both, "logits": both}
+        return {
+            "slow": both[:1],
+            "fast": both[1:],
+            "slowfast": both,
+            "logits": both,
+            "scores": both,
+        }
 
     @property
     def windows(self) -> dict[str, tuple[int, int, int]]:
@@ -175,7 +181,7 @@ class TappedPathways(nn.Module):
             for index, depth in enumerate(depths)
         )
         self.laterals = nn.ModuleList(network[f"s{k}_fuse"] for k in range(1, laterals + 1))
-        self.head = network["head"] if "logits" in taps else nn.ModuleDict()
+        self.head = network["head"] if {"logits", "scores"} & set(taps) else nn.ModuleDict()
 
     def forward(self, clip_BCTHW: Tensor) -> dict[str, Tensor]:
         """Run the stages of both pathways in turn and keep what was asked for."""
@@ -189,6 +195,9 @@ class TappedPathways(nn.Module):
         for tap in self.taps:
             if tap in maps:
                 outputs[tap] = maps[tap]
+                continue
+            if tap == "scores":
+                outputs[tap] = self._scores(maps)
                 continue
             features = torch.cat([pooled[name] for name in self.design.vector_taps[tap]], 1)
             outputs[tap] = self._classify(features) if tap == "logits" else features
@@ -213,6 +222,22 @@ class TappedPathways(nn.Module):
             if place < len(self.laterals):
                 hidden[0] = torch.cat([hidden[0], self.laterals[place](hidden[1])], 1)
         return maps
+
+    def _scores(self, maps: dict[str, Tensor]) -> Tensor:
+        """Mean over windows of each window's softmax, `[B, classes]`: of several classifiers, each.
+
+        PySlowFast tests so.
+        """
+        windows = [
+            _windows(maps[name], self.design.windows[name])
+            for name in self.design.vector_taps["scores"]
+        ]
+        places_BPC = torch.cat(windows, 1).flatten(2).transpose(1, 2)
+        dtype = next(self.head.parameters()).dtype
+        scores = [
+            linear(places_BPC.to(dtype)).float().softmax(2) for linear in self.head.children()
+        ]
+        return torch.cat(scores, 2).mean(dim=1)
 
     def _classify(self, features_BC: Tensor) -> Tensor:
         """Classes of all classifiers in a row, in the precision of the weights."""
@@ -253,6 +278,11 @@ def average_of_windows(map_BCTHW: Tensor, window: tuple[int, int, int] | None) -
     middle of an 8×8 map counts four times as much as its corners.
     """
     if window is not None:
-        sides = [min(size, side) for size, side in zip(window, map_BCTHW.shape[2:], strict=True)]
-        map_BCTHW = F.avg_pool3d(map_BCTHW.float(), sides, stride=1)
+        map_BCTHW = _windows(map_BCTHW, window)
     return map_BCTHW.mean(dim=(2, 3, 4), dtype=torch.float32)
+
+
+def _windows(map_BCTHW: Tensor, window: tuple[int, int, int]) -> Tensor:
+    """Mean of each window, float32 `[B, C, t, h, w]`; of the whole map where it is smaller."""
+    sides = [min(size, side) for size, side in zip(window, map_BCTHW.shape[2:], strict=True)]
+    return F.avg_pool3d(map_BCTHW.float(), sides, stride=1)

@@ -139,7 +139,7 @@ def _spec(name: str, design: Design) -> Spec:
     vectors = list(design.vector_taps)
     if design.detection:
         # Detection scores boxes, of which a backbone knows nothing.
-        vectors.remove("logits")
+        vectors = [tap for tap in vectors if tap not in ("logits", "scores")]
     halvings = 2 if design.temporal_pool else 1
     if design.nonlocal_after:
         halvings *= design.nonlocal_pool[0]
@@ -173,7 +173,7 @@ class PathwayBuilder:
         self, taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int
     ) -> nn.Module:
         """As every `Builder`, of weights in any of the layouts and of any classes."""
-        network = self.unfolded(state, seed, "logits" in taps)
+        network = self.unfolded(state, seed, bool({"logits", "scores"} & set(taps)))
         folded = fold_batch_norms(freeze(network), FOLDED_PAIRS)
         assert isinstance(folded, nn.ModuleDict)
         return TappedPathways(folded, self.design, taps)

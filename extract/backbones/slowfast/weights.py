@@ -24,6 +24,7 @@ def _kinetics(
         trained_on="Kinetics-400",
         accuracy=top1,
         views=(10, 3),
+        test="pyslowfast" if publisher == "PySlowFast" else "pytorchvideo",
         multiply_adds=multiply_adds,
     )
 

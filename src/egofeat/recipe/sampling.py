@@ -21,6 +21,8 @@ from egofeat.recipe.moments import (
 from egofeat.recipe.plan import Asked, FramePlan, OfClips, Plan
 from egofeat.recipe.steps import Stretches, of_frames
 
+_CLOCK = 1e-6
+"""Of seconds, and of frames: what rounding may take from a whole number."""
 _MANY, _MANY_EACH = 100_000, 1000
 """Nominal frames of a segment: up to so many at all, or for each frame that is there, a film may
 stand still; beyond, windows would fill the memory with one picture."""
@@ -69,6 +71,10 @@ class Clips(OfClips):
 
     One clip alone stands in the middle. A clip takes `frames` frames, `stride` apart at
     `fps`; where the segment is shorter, its last frame is repeated.
+
+    By a publisher's rule the frames are spread over the `n` frames that a clip lasts, from the
+    first to the last of them, and counted in frames of the video: clip k of K begins at k / K
+    (`pyslowfast`) or k / (K - 1) (`pytorchvideo`) of what is left beside one, alone at the start.
     """
 
     clips: Count
@@ -77,11 +83,15 @@ class Clips(OfClips):
     fps: Rate
     sampling: Literal["clips"] = field(default="clips", kw_only=True, repr=False)
     short: Literal["repeat"] = field(default="repeat", kw_only=True, repr=False)
+    rule: Literal["pyslowfast", "pytorchvideo"] | None = field(default=None, kw_only=True)
+    """Whose test places the clips; None: as above."""
 
     counted: ClassVar[str] = "clips"
 
     def _choose(self, asked: Asked) -> FramePlan:
         start, last, times, _, neighbours, lasting = asked
+        if self.rule:
+            return self._as_published(asked)
         spare = max(0.0, last - start - self.seconds)
         along = np.linspace(0.0, 1.0, self.clips) if self.clips > 1 else np.array([0.5])
         begins = start + spare * along
@@ -91,6 +101,24 @@ class Clips(OfClips):
         return FramePlan(
             frames_at(wanted, times, lasting), begins + min(self.seconds, last - start) / 2
         )
+
+    def _as_published(self, asked: Asked) -> FramePlan:
+        start, last, times, _, (before, after), _ = asked
+        found = np.searchsorted(times, np.array([start, last]) - _CLOCK)
+        first = min(int(found[0]), len(times) - 1)
+        count = max(1, int(found[1]) - first)
+        length = self.seconds * count / (last - start)  # of a clip, in frames of the video
+        apart = self.clips if self.rule == "pyslowfast" else max(self.clips - 1, 1)
+        begins = max(0.0, count - length) * np.arange(self.clips) / apart
+        ends = begins + length - 1
+        if self.rule == "pytorchvideo":  # whole frames: those within [begin, begin + length)
+            begins, ends = np.ceil(begins - _CLOCK), np.ceil(begins + length - _CLOCK) - 1
+            ends = np.minimum(ends, count - 1)
+        steps = np.arange(-before, self.frames + after) / max(1, self.frames - 1)
+        places = begins[:, np.newaxis] + (ends - begins)[:, np.newaxis] * steps
+        indices = first + np.clip(np.floor(places + _CLOCK), 0, count - 1).astype(np.int64)
+        of_frame = (last - start) / count
+        return FramePlan(indices, start + begins * of_frame + min(self.seconds, last - start) / 2)
 
 
 @dataclass(frozen=True)

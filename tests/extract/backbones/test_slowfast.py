@@ -99,6 +99,21 @@ def scores(name: str, logits: torch.Tensor) -> torch.Tensor:
     return logits if name.startswith("ptv") else logits.softmax(1)
 
 
+def test_scores_are_the_mean_softmax_of_the_places_that_the_classifier_sees():
+    """Of 256 pixels, 8 places a side and 4 windows of 7: PySlowFast averages after the softmax."""
+    spec, build = FAMILY["slow_4x16_r50"]
+    network = build(["map", "logits", "scores"], None, 0)
+    with torch.inference_mode():
+        of = network(torch.randn(1, 3, 4, 256, 256, generator=torch.Generator().manual_seed(0)))
+    linear = network.head["projection"]
+    windows = [of["map"][0, :, :, y : y + 7, x : x + 7] for y in (0, 1) for x in (0, 1)]
+    means = torch.stack([window.mean((1, 2, 3)) for window in windows])
+    assert relative(of["scores"], linear(means).softmax(1).mean(0)[None].detach()) < RELATIVE
+    assert relative(of["logits"], linear(means).mean(0)[None].detach()) < RELATIVE
+    assert (of["scores"] - of["logits"].softmax(1)).abs().max() > 1e-6
+    assert "scores" in spec.taps
+
+
 def test_recorded_numbers_of_the_reference(run):
     name, golden, outputs = run
     if "pooled" in golden:
@@ -214,6 +229,7 @@ def test_random_features_fit_half_precision_at_the_smallest_input(name):
         outputs = first(noise)
         assert torch.equal(outputs[spec.default_tap], again(noise)[spec.default_tap])
         assert not torch.equal(outputs[spec.default_tap], other(noise)[spec.default_tap])
+    assert outputs.pop("scores", torch.ones(1, 1)).sum() == pytest.approx(1, abs=1e-4)
     for tap, output in outputs.items():
         assert 0.01 < output.std() < 100, tap
     assert not any(weight.requires_grad for weight in first.parameters())

@@ -18,7 +18,9 @@ from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.in_memory import Maker, PersonFeatures
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.extraction.roi_options import choose_align, grid_of
 from egofeat.pipelines.persons.roi_from_maps import FromMapsConfig, cut_from_maps
+from egofeat.recipe import RoiAlign
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_persons, open_store, progress_of, verify
@@ -427,3 +429,23 @@ def test_a_gpu_gives_the_same_persons(config, dataset, tmp_path, gpu):
     ours, theirs = open_store(there.store, "roi_map"), open_store(here.store, "roi_map")
     for id_ in theirs.ids:
         assert relative(ours[id_], theirs[id_]) < 1e-4
+
+
+def test_the_points_of_boxes_are_those_of_the_weights(tmp_path):
+    """By what was asked for, else by a training state's own settings, else by the record."""
+    shapes = {"slow_map": (8, 2048, 16, 16), "fast_map": (32, 256, 16, 16)}
+    backbone = load("slowfast_32x2_r50_ava", "random", ["slow_map", "fast_map"])
+    own = tmp_path / "own.pyth"
+    state = {"model_state": {"s1": torch.zeros(1)}, "cfg": "DETECTION:\n  ALIGNED: true\n"}
+    torch.save(state, own)
+    trained = grid_of(backbone, str(own), RoiConfig())
+    assert choose_align(shapes, 256, RoiConfig(), trained).aligned
+    asked = choose_align(shapes, 256, RoiConfig(aligned=False, sampling=2), trained)
+    assert (asked.aligned, asked.sampling) == (False, 2)
+    torch.save({"model_state": {"s1": torch.zeros(1)}}, own)
+    assert grid_of(backbone, str(own), RoiConfig()) == {}
+    record = replace(backbone.spec.weights[0], aligned=True, sampling=1)
+    trained = grid_of(replace(backbone, published=record), "default", RoiConfig())
+    assert choose_align(shapes, 256, RoiConfig(), trained) == RoiAlign(
+        ("slow_map", "fast_map"), (16, 16), sampling=1, aligned=True
+    )
