@@ -1,25 +1,31 @@
 """Features of persons against the network alone, and a head on kept ones against the network.
 
-    python bench/persons.py [--key-frames 8] [--persons 5] [--repeats 3] [--size 256]
+    python bench/persons.py [--key-frames 8] [--persons 5] [--repeats 3] [--size 256] [--side 800]
 
 Key frames a second apart of 456 × 256 H.264 films, made here, with random boxes; the detection
 network `slowfast_32x2_r50_ava` with random weights, frames squashed to a square. First the whole
 extraction, once keeping one vector a clip and once one a person: key frames a second, A B A B,
 medians. Then a training step of the `roi` head on persons from the store, against one that runs
-the network over their clips, decoded and prepared before.
+the network over their clips, decoded and prepared before. Last the detector on four frames, whose
+shorter side it makes `--side` pixels: together, one by one, and by torchvision's own network.
 """
 
 import itertools
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from made import film
 from ratios import machine, options, seconds
+from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 
 from egofeat.boxes import Boxes, key_frame_id
+from egofeat.device import choose_device, exact
+from egofeat.extract.persons import load
 from egofeat.extract.roi import pool, regions
 from egofeat.heads import build_head
 from egofeat.pipelines.extraction.extract import run
@@ -117,8 +123,35 @@ def training(dataset: Dataset, config: ExtractConfig, root: Path, repeats: int) 
     print(f"  ratio               {anew_ms / kept_ms:6.0f}, decoding aside")
 
 
+def detection(device: torch.device, side: int, repeats: int) -> None:
+    """Print what a frame costs the detector; of a CPU in seconds of the processor."""
+    batch: Any = load("random", threshold=0.5, min_size=0.0, device=device).network
+    own = fasterrcnn_resnet50_fpn_v2(
+        weights=None, weights_backbone=None, box_score_thresh=0.5
+    ).eval()
+    own.load_state_dict(batch.state_dict())
+    own.to(device).transform = batch.transform
+    batch.transform.min_size = (side,)
+    chance = torch.Generator().manual_seed(0)
+    frames = torch.rand(4, 3, 256, 456, generator=chance).to(device)
+
+    def one_by_one() -> None:
+        for frame in frames:
+            batch(frame[None])
+
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    ways = {
+        "together": lambda: batch(frames),
+        "one by one": one_by_one,
+        "torchvision's": lambda: own([*frames]),
+    }
+    with torch.inference_mode(), exact():
+        for name, taken in seconds(ways, repeats, clock=clock).items():
+            print(f"  detector, {name:14} {1e3 * taken / len(frames):7.0f} ms a frame")
+
+
 def main() -> None:
-    asked = options(__doc__, key_frames=8, persons=5, repeats=3, size=256, device="auto")
+    asked = options(__doc__, key_frames=8, persons=5, repeats=3, size=256, side=800, device="auto")
     print(machine())
     config = ExtractConfig(
         backbone="slowfast_32x2_r50_ava",
@@ -133,6 +166,7 @@ def main() -> None:
         dataset = people(root, asked.key_frames, asked.persons)
         extraction(dataset, config, root, asked.repeats)
         training(dataset, config, root, asked.repeats)
+    detection(choose_device(asked.device), asked.side, asked.repeats)
 
 
 if __name__ == "__main__":

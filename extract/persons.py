@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import groupby, islice
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from egofeat import console
 from egofeat.boxes import Boxes
 from egofeat.device import Room, exact
 from egofeat.extract.backbones.building import damp_branches, freeze, load_strictly, seeded
+from egofeat.extract.detection import Detection
 from egofeat.extract.weights import Weights, choose_weights
 
 NAME = "fasterrcnn_resnet50_fpn_v2"
@@ -52,8 +54,8 @@ class Detector:
     """A frozen detector, ready on its device."""
 
     network: nn.Module
-    """Maps a list of images `[3, H, W]` in [0, 1] to a dict each of `boxes` `[n, 4]` in pixels,
-    `labels` and `scores`, as torchvision's detectors do."""
+    """Maps images `[N, 3, H, W]` in [0, 1] to a dict each of `boxes` `[n, 4]` in pixels, `labels`
+    and `scores`."""
     weights: str
     """`sha256:<hex>` or `random:<seed>`."""
     threshold: float
@@ -72,7 +74,8 @@ class Detector:
         """
         found: list[Boxes] = []
         while len(found) < len(frames_HWC):
-            now = frames_HWC[len(found) :][: self._room.size]
+            _, alike = next(groupby(frames_HWC[len(found) :], lambda frame: frame.shape))
+            now = list(islice(alike, self._room.size))
             found += self._room.run(len(now), partial(self._found, now)) or []
         return found
 
@@ -81,9 +84,8 @@ class Detector:
         return Room(self.device, sys.maxsize, console.note)
 
     def _found(self, frames_HWC: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
-        images = [self._image(frame) for frame in frames_HWC]
         with torch.inference_mode(), exact():
-            found = self.network(images)
+            found = self.network(torch.stack([self._image(frame) for frame in frames_HWC]))
         sizes = [frame.shape[:2] for frame in frames_HWC]
         return [self._persons(one, size) for one, size in zip(found, sizes, strict=True)]
 
@@ -138,7 +140,7 @@ def load(
 
 
 def build(state: Mapping[str, Tensor] | None, seed: int, threshold: float) -> nn.Module:
-    """The network in eval mode, gradients off.
+    """The network in eval mode, gradients off; see `Detection`.
 
     Args:
         state: torchvision's state dict; None gives random weights made from `seed`.
@@ -158,7 +160,7 @@ def build(state: Mapping[str, Tensor] | None, seed: int, threshold: float) -> nn
     if state is None:
         network = seeded(make, seed)
         damp_branches(network, Bottleneck, "bn3")
-        return freeze(network)
+        return freeze(Detection(network))
     network = make(num_classes=len(state[_CLASSIFIER])) if _CLASSIFIER in state else make()
     load_strictly(network, state, NAME)
-    return freeze(network)
+    return freeze(Detection(network))

@@ -1,19 +1,23 @@
 """The person detector: torchvision's network from our own reading of weights, and its boxes."""
 
 import functools
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_V2_Weights,
     fasterrcnn_resnet50_fpn_v2,
 )
+from torchvision.ops import nms
 
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones.building import blank
+from egofeat.extract.detection import unsuppressed
 from egofeat.extract.persons import NAME, PARAMETERS, PERSON, RECORD, Detector, build, load
 
 CPU = torch.device("cpu")
@@ -97,18 +101,90 @@ def test_persons_are_boxes_in_the_frame_the_surest_first(found):
         assert (np.diff(one.scores) <= 0).all()
 
 
-def test_persons_are_those_that_torchvision_itself_finds(found, state, frames):
+@pytest.fixture(scope="module")
+def reference(state):
+    """Torchvision's own network, on small images too."""
     network = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=2).eval()
     network.load_state_dict(state)
-    own = small(detector(network, threshold=0.05)).network
+    return small(detector(network, threshold=0.05)).network
+
+
+def test_persons_of_a_batch_are_those_that_torchvision_itself_finds(found, reference, frames):
+    for frame, boxes in zip(frames, found[1], strict=True):
+        with torch.inference_mode():
+            (expected,) = reference([torch.from_numpy(frame).permute(2, 0, 1) / 255])
+        surer = (expected["labels"] == PERSON) & (expected["scores"] > 0.5)
+        np.testing.assert_allclose(boxes.scores, expected["scores"][surer], atol=1e-4)
+        pixels = boxes.corners * [80, 60, 80, 60]
+        np.testing.assert_allclose(pixels, expected["boxes"][surer], atol=1e-2)
+
+
+class Waits(TorchDispatchMode):
+    """Counts what a host waits for on a GPU: what is made has a size that only the device knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1])
+        self.count += by_mask or name in ("nonzero", "nms", "_unique2", "equal", "item")
+        self.count += name in ("_local_scalar_dense", "masked_select", "bincount")
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_host_does_not_wait_for_each_frame(found, reference, frames):
+    counts = {}
+    for number in (1, 4):
+        images = torch.from_numpy(np.stack(frames[:1] * number)).permute(0, 3, 1, 2) / 255
+        for name, network in (("batch", found[0].network), ("each", reference)):
+            with torch.no_grad(), Waits() as waits:
+                network(images if name == "batch" else list(images))
+            counts[name, number] = waits.count
+    assert counts["batch", 4] == counts["batch", 1] > 0
+    assert counts["each", 4] > counts["each", 1] + 15
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_same_persons_without_a_wait_for_each_frame(weights, found, frames, gpu):
+    there = small(load(str(weights), threshold=0.5, min_size=0, device=gpu))
+    for boxes, expected in zip(there(frames), found[1], strict=True):
+        np.testing.assert_allclose(boxes.scores, expected.scores, atol=1e-3)
+        np.testing.assert_allclose(boxes.corners, expected.corners, atol=1e-3)
+    waits = []
+    for number in (1, 8):
+        images = torch.from_numpy(np.stack(frames[:1] * number)).to(gpu).permute(0, 3, 1, 2) / 255
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as said, torch.inference_mode():
+            warnings.simplefilter("always")
+            there.network(images)
+        torch.cuda.set_sync_debug_mode("default")
+        waits.append(sum("synchronizing" in str(one.message) for one in said))
+    assert waits[1] <= waits[0]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.7])
+def test_boxes_that_a_surer_one_covers_are_those_of_torchvision(threshold):
+    chance = torch.Generator().manual_seed(3)
+    corners = torch.rand(4, 300, 2, generator=chance) * 12
+    boxes = torch.cat([corners, corners + 1 + 20 * torch.rand(4, 300, 2, generator=chance)], -1)
+    valid = torch.rand(4, 300, generator=chance) > 0.1
+    levels = boxes.split([200, 100], 1), valid.split([200, 100], 1)
+    for of_level, of_valid, kept in zip(*levels, unsuppressed(*levels, threshold), strict=True):
+        for one, counts, found in zip(of_level, of_valid, kept, strict=True):
+            places = counts.nonzero()[:, 0]
+            right = places[nms(one[places], -places.float(), threshold)]
+            assert found.nonzero()[:, 0].tolist() == sorted(right.tolist())
+            assert 10 < len(right) < len(places)
+
+
+def test_a_batch_in_which_nothing_is_seen():
+    network = small(load("random", threshold=0.99999, min_size=0, device=CPU)).network
+    network.rpn.score_thresh = 1.1  # not even a proposal
     with torch.inference_mode():
-        (expected,) = own([torch.from_numpy(frames[0]).permute(2, 0, 1) / 255])
-    surer = (expected["labels"] == PERSON) & (expected["scores"] > 0.5)
-    boxes = found[1][0]
-    assert surer.sum() > 1
-    np.testing.assert_allclose(boxes.scores, expected["scores"][surer], atol=1e-4)
-    pixels = boxes.corners * [80, 60, 80, 60]
-    np.testing.assert_allclose(pixels, expected["boxes"][surer], atol=1e-2)
+        found = network(torch.zeros(2, 3, 60, 80))
+    assert [tuple(one["boxes"].shape) for one in found] == [(0, 4), (0, 4)]
 
 
 def test_a_frame_alone_has_the_persons_that_it_has_in_a_batch(found, frames):
