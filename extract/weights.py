@@ -286,7 +286,9 @@ def choose_weights(
     """Find and read weights.
 
     Args:
-        weights: `default`, the name of published weights, `random` or `random:<seed>`, or a file.
+        weights: `default`, the name of published weights, `random` or `random:<seed>`,
+            `torchvision:NAME` for the default weights of its image classifier, to be inflated, or
+            a file.
         published: of the network, the default first.
         network: its name, for sentences.
         note: see `find`.
@@ -301,6 +303,12 @@ def choose_weights(
         raise WeightsError(
             f"nobody has published weights of {network}: give a file or random with `weights`"
         )
+    if weights.startswith("torchvision:"):
+        from egofeat.extract.backbones.torchvision.weights import record_of  # noqa: PLC0415
+
+        path = find(record_of(weights.removeprefix("torchvision:")), note)
+        identity = f"sha256:{sha256_of(path)}"
+        return ChosenWeights(identity=identity, state=read_tensors(path), path=path)
     record = next((one for one in published if weights in ("default", one.name)), None)
     path = _find(record, published, note) if record else Path(weights).expanduser()
     if not path.is_file():

@@ -63,6 +63,8 @@ class Spec:
     """How the motion that it is given is had by default; `none`: it is given colours."""
     package: str = ""
     """Name and version of the package that adds it; empty of egofeat's own."""
+    note: str = ""
+    """What it is good for, and what not, where no weights are published."""
     module: Callable[[], nn.Module] | None = None
     """Makes the network with weights of its own, which are then the default."""
 

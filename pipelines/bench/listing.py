@@ -128,6 +128,7 @@ class Description:
             *_entry("taps", textwrap.wrap(", ".join(spec.taps), _WIDTH - _LABEL)),
             *_entry("default tap", [spec.default_tap]),
             *_entry("weights", weights or ["none published"]),
+            *_entry("note", textwrap.wrap(spec.note, _WIDTH - _LABEL)),
         ]
 
 

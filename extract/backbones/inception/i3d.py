@@ -11,15 +11,16 @@ mean over space is still of the whole map.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from egofeat.extract.backbones.backbone import Clip, Family, Spec
-from egofeat.extract.backbones.building import KINETICS_CLASSES
+from egofeat.extract.backbones.building import KINETICS_CLASSES, blank
 from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
+from egofeat.extract.backbones.inflation import from_googlenet, inflated, is_of_images
 from egofeat.extract.backbones.stages import ChainBuilder, in_a_row
 from egofeat.extract.weights import Weights
 
@@ -221,6 +222,21 @@ def make_i3d(num_classes: int = KINETICS_CLASSES, channels: int = 3) -> nn.Seque
     return network
 
 
+_UNITS = ("b0", "b1a", "b1b", "b2a", "b2b", "b3b")
+
+
+def _adapt(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The state of the video network out of its own, or out of googlenet's.
+
+    Padding stays SAME: at 224 pixels the first convolution is one pixel off googlenet's.
+    """
+    if not is_of_images(state):
+        return state
+    layers = (*_CONVOLUTIONS, *BLOCKS)
+    renamed = from_googlenet(state, layers, _UNITS, ("conv3d", "bn"), "logits.conv3d")
+    return inflated(renamed, blank(make_i3d).state_dict())
+
+
 FAMILY: Family = {
     spec.name: (
         spec,
@@ -230,6 +246,7 @@ FAMILY: Family = {
             tell=functools.partial(in_a_row, spec.taps),
             classifier="logits.conv3d",
             pairs=[("conv3d", "bn")],
+            adapt=_adapt,
         ),
     )
     for spec in (I3D, I3D_FLOW)

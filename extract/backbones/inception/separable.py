@@ -99,6 +99,11 @@ class AveragePool(nn.Module):
         return (long[:, :, :-2] + long[:, :, 1:-1] + long[:, :, 2:]) / 3
 
 
+_FROZEN = (
+    "With image weights, which are inflated, it sees each frame by itself: order changes nothing. "
+    "Train its last blocks with egofeat fit-head tail, or give weights of your own."
+)
+
 Conv = Callable[..., SeparableConv]
 Layers = Mapping[str, Callable[[Conv], nn.Module]]
 """Name to a function from the convolution to use to the layer."""
@@ -122,7 +127,7 @@ def make_separable(layers: Layers, flat_layers: int, features: int, classes: int
     return network
 
 
-def spec_of(name: str, layers: Layers, parameters: int, fewest: int) -> Spec:
+def spec_of(name: str, layers: Layers, parameters: int, fewest: int, note: str) -> Spec:
     """The spec of a network of such layers, whose clips are at 25 frames a second as I3D's."""
     return Spec(
         name=name,
@@ -133,4 +138,5 @@ def spec_of(name: str, layers: Layers, parameters: int, fewest: int) -> Spec:
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         clip=Clip(frames=64, stride=1, fps=25.0, fewest=fewest),
+        note=f"{_FROZEN} {note}".strip(),
     )

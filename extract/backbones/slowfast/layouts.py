@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from egofeat.extract.backbones.inflation import inflated
+
 _PYTORCHVIDEO = (
     # (pattern of what follows `blocks.N.`, key in stage S of pathway P)
     (r"multipathway_fusion\.conv_fast_to_slow\.(\w+)", r"s{S}_fuse.conv_f2s.\1"),
@@ -109,3 +111,42 @@ def _as_torch_shape(blob: str, tensor: Tensor) -> Tensor:
     if blob == "pred_w":
         return tensor.flatten(1)
     return tensor.reshape(*tensor.shape, *(1,) * (5 - tensor.ndim))
+
+
+_RESNET = (
+    (r"conv1\.(\w+)", r"s1.pathway0_stem.conv.\1"),
+    (r"bn1\.(\w+)", r"s1.pathway0_stem.bn.\1"),
+    (r"fc\.(\w+)", r"head.projection.\1"),
+    (r"layer(\d)\.(\d+)\.downsample\.0\.(\w+)", r"s{S}.pathway0_res\2.branch1.\3"),
+    (r"layer(\d)\.(\d+)\.downsample\.1\.(\w+)", r"s{S}.pathway0_res\2.branch1_bn.\3"),
+    (r"layer(\d)\.(\d+)\.conv1\.(\w+)", r"s{S}.pathway0_res\2.branch2.a.\3"),
+    (r"layer(\d)\.(\d+)\.bn1\.(\w+)", r"s{S}.pathway0_res\2.branch2.a_bn.\3"),
+    (r"layer(\d)\.(\d+)\.conv2\.(\w+)", r"s{S}.pathway0_res\2.branch2.b.\3"),
+    (r"layer(\d)\.(\d+)\.bn2\.(\w+)", r"s{S}.pathway0_res\2.branch2.b_bn.\3"),
+    (r"layer(\d)\.(\d+)\.conv3\.(\w+)", r"s{S}.pathway0_res\2.branch2.c.\3"),
+    (r"layer(\d)\.(\d+)\.bn3\.(\w+)", r"s{S}.pathway0_res\2.branch2.c_bn.\3"),
+)
+
+
+def is_resnet(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is that of torchvision's image network with bottlenecks."""
+    return "layer1.0.conv3.weight" in state
+
+
+def from_resnet(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The slow pathway out of an image network's state, its kernels in the middle frame.
+
+    Args:
+        state: of torchvision's resnet50 or resnet101, with or without its classifier.
+        wanted: of the video network, whose classifier is left out where shapes do not allow it.
+    """
+    renamed = {}
+    for key, tensor in state.items():
+        for pattern, target in _RESNET:
+            if found := re.fullmatch(pattern, key):
+                stage = str(int(found[1]) + 1) if "{S}" in target else ""
+                renamed[found.expand(target.replace("{S}", stage))] = tensor
+                break
+        else:
+            renamed[key] = tensor
+    return inflated(renamed, wanted)

@@ -32,7 +32,7 @@ from egofeat.extract.backbones.building import (
     seeded,
 )
 from egofeat.extract.backbones.resnet3d import FOLDED_PAIRS, Bottleneck, NonLocal
-from egofeat.extract.backbones.slowfast.layouts import to_pyslowfast
+from egofeat.extract.backbones.slowfast.layouts import from_resnet, is_resnet, to_pyslowfast
 from egofeat.extract.backbones.slowfast.network import (
     Design,
     Pathway,
@@ -128,6 +128,12 @@ _PARAMETERS = {
 }
 
 
+_UNPUBLISHED = (
+    "Its weights cannot be downloaded: it tells costs and shapes, and takes weights of your own. "
+    "With those of resnet101 the slow pathway sees each frame by itself."
+)
+
+
 def published_classes(design: Design) -> dict[str, int]:
     """Classifier and number of classes that the network was published with."""
     return {"projection": AVA_CLASSES if design.detection else KINETICS_CLASSES}
@@ -152,6 +158,7 @@ def _spec(name: str, design: Design) -> Spec:
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
         weights=WEIGHTS[name],
+        note="" if WEIGHTS[name] else _UNPUBLISHED,
         clip=Clip(
             frames=design.frames,
             stride=design.stride,
@@ -190,6 +197,9 @@ class PathwayBuilder:
             damp_branches(network, NonLocal, "bn", scale=0)
         else:
             converted = to_pyslowfast(state)
+            if is_resnet(state):
+                fresh = self.unfolded(None, seed, logits=False).state_dict()
+                converted = {**fresh, **from_resnet(state, fresh)}
             classes = _classes(converted, logits, self.name)
             network = blank(lambda: layers(design, classes)).to_empty(device="cpu")
             load_strictly(network, converted, self.name)

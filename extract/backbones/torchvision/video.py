@@ -5,7 +5,7 @@ names and `mixed_5c` is the `map`. R3D, MC3 and R(2+1)D of 18 layers (Tran et al
 arXiv:1711.11248): a stem and four residual stages; `stage4` is the `map`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,11 +13,23 @@ from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
 from torchvision.models.video.resnet import BasicBlock
 
 from egofeat.extract.backbones.backbone import Clip, Family
+from egofeat.extract.backbones.building import blank
+from egofeat.extract.backbones.inflation import (
+    from_googlenet,
+    identity,
+    inflated,
+    is_of_images,
+)
 from egofeat.extract.backbones.stages import ChainBuilder, Told, average
 from egofeat.extract.backbones.torchvision.weights import spec_of
 
 _MIXED = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
 _S3D_STAGES = ("stem", "conv_2b", "conv_2c", *(f"mixed_{name}" for name in _MIXED))
+_S3D_LAYERS = tuple(
+    f"features.{place}" for place in ("0.0", "2", "3.0", 5, 6, *range(8, 13), 14, 15)
+)
+_S3D_UNITS = ("branch0", "branch1.0", "branch1.1.0", "branch2.0", "branch2.1.0", "branch3.1")
+"""Of googlenet's layers and branches; what is beside them looks along time."""
 _RESNET_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 _RESNET_LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
 _ENDS = ("map", "gap", "logits")
@@ -29,6 +41,23 @@ def _tell_s3d(network: nn.Module) -> Told:
     convolution = network.get_submodule("classifier.1")
     classify = nn.Sequential(nn.Unflatten(1, (-1, 1, 1, 1)), convolution, nn.Flatten())
     return stages, _average_of_windows, classify
+
+
+def _adapt_s3d(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The state of the video network out of its own, or out of googlenet's.
+
+    Max pools stay padded: at an even size they are one pixel off googlenet's.
+    """
+    if not is_of_images(state):
+        return state
+    wanted = blank(s3d).state_dict()
+    renamed = from_googlenet(state, _S3D_LAYERS, _S3D_UNITS, ("0", "1"), "classifier.1")
+    temporal = {
+        key: identity(key, tensor.shape, eps=1e-3)
+        for key, tensor in wanted.items()
+        if key not in renamed and not key.startswith("classifier")
+    }
+    return {**temporal, **inflated(renamed, wanted)}
 
 
 def _with_pools(features: nn.Module) -> Iterator[nn.Module]:
@@ -66,7 +95,9 @@ FAMILY: Family = {
     # Torchvision's figure for S3D is that of 16 frames, its accuracy that of 128.
     "s3d": (
         spec_of("s3d", "s3d", (*_S3D_STAGES, *_ENDS), _S3D_CLIP, multiply_adds=False),
-        ChainBuilder(name="s3d", make=s3d, tell=_tell_s3d, classifier="classifier.1"),
+        ChainBuilder(
+            name="s3d", make=s3d, tell=_tell_s3d, classifier="classifier.1", adapt=_adapt_s3d
+        ),
     ),
     **{
         name: (

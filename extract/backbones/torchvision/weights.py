@@ -1,13 +1,16 @@
 """What torchvision says of its models and their weights, as our specs and records."""
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torchvision
 from torch import Tensor
-from torchvision.models import WeightsEnum, get_model_weights
+from torchvision.models import WeightsEnum, get_model_weights, list_models
 
+from egofeat.errors import WeightsError
 from egofeat.extract.backbones.backbone import Clip, Spec
 from egofeat.extract.weights import Weights
 
@@ -86,6 +89,20 @@ def records(
     alike = [w for w in type(default) if _input(w) == _input(default)]
     ordered = [default, *(w for w in alike if w is not default)]
     return tuple(_record(weights, views, multiply_adds) for weights in ordered)
+
+
+def record_of(name: str) -> Weights:
+    """The default weights of an image classifier of torchvision.
+
+    Raises:
+        WeightsError: it has none of that name.
+    """
+    if name not in list_models(module=torchvision.models):
+        near = difflib.get_close_matches(name, ["googlenet", "inception_v3", "resnet50"], cutoff=0)
+        raise WeightsError(
+            f"torchvision has no image classifier '{name}': name one, such as torchvision:{near[0]}"
+        )
+    return records(name)[0]
 
 
 def _input(weights: WeightsEnum) -> tuple[Any, ...]:
