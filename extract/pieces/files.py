@@ -74,8 +74,15 @@ class PieceFiles:
             sync(temporary)
 
     def has(self, shard: Shard, file: tuple[int, int]) -> bool:
-        """Whether a piece is there, of the file of that size and time; of another one it goes."""
+        """Whether a piece is there, of the file of that size and time; of another one it goes.
+
+        Args:
+            shard: of the piece.
+            file: as `stamp_of` gives it; of what is not there now nothing goes.
+        """
         path = self._path(shard)
+        if file[0] < 0:
+            return False
         with contextlib.suppress(StoreError, FileNotFoundError):
             if tuple(_Head.read(path).stamp[0, :2].tolist()) == file:
                 return True

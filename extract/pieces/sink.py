@@ -1,5 +1,6 @@
 """Where a worker's features and failures go: a store, and the pieces of what is not whole yet."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,8 @@ class StoreSink:
     _failed: set[Key] = field(default_factory=set)
     """Videos of which a piece cannot be made."""
     _joined: int = 0
+    _joining: threading.Lock = field(default_factory=threading.Lock)
+    """A video is joined by the thread that takes its last unit, or by the one that writes."""
 
     def __post_init__(self) -> None:
         folder = self.board / "pieces" / self.writer.path.name
@@ -92,16 +95,17 @@ class StoreSink:
 
     def join(self, piece: Shard) -> None:
         """Publish the video of a piece, if all of its pieces are there."""
-        found = self._files.joined(piece, self.scratch)
-        if found is None:
-            return
-        whole = whole_of(piece)
-        if failures := _failures(found, whole.segments[0], self._media):
-            self.record_failures(failures)
-        if found.rows:
-            self.writer.write_shard(whole.name, found.rows, found.made_with)
-            self._joined += 1
-        self._files.remove(piece)
+        with self._joining:
+            found = self._files.joined(piece, self.scratch)
+            if found is None:
+                return
+            whole = whole_of(piece)
+            if failures := _failures(found, whole.segments[0], self._media):
+                self.record_failures(failures)
+            if found.rows:
+                self.writer.write_shard(whole.name, found.rows, found.made_with)
+                self._joined += 1
+            self._files.remove(piece)
 
     def take_joined(self) -> int:
         """How many videos were joined since this was asked for last."""
