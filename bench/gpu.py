@@ -41,7 +41,8 @@ from egofeat.extract.task import Task
 from egofeat.extract.units import all_units
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head
-from egofeat.heads.training.trainer import Examples, train
+from egofeat.heads.training.examples import Examples
+from egofeat.heads.training.trainer import train
 from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job

@@ -5,8 +5,9 @@
     python bench/heads.py --of /tmp/before --rows 67217 --validation 9668 --heads conv1d:seed
 
 Each checkout has a process of its own, and both train in turn (A B A B …) on the same store: rows
-[20, 1280] float16 with labels of 97 verbs and 300 nouns, read from its map; `stam` on maps
-[8, 96, 8, 8] in memory. An epoch is training and validation; the first of two is not measured.
+[20, 1280] float16 with labels of 97 verbs and 300 nouns, held in memory, or with `--cache off` read
+from its map; `stam` on maps [8, 96, 8, 8]. An epoch is training and validation; the first of two
+is not measured, nor what is done once before it.
 Medians of seconds and of CPU seconds: on a loaded machine read the latter, with OMP_NUM_THREADS=1.
 """
 
@@ -24,9 +25,9 @@ import torch
 from made import CLASSES, SHAPE, write_rows
 from ratios import machine, options
 
+from egofeat.heads import Examples, train
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head
-from egofeat.heads.training.trainer import Examples, train
 from egofeat.store import SegmentStore, open_store
 
 HEADS = "conv1d:seed,linear,attention_pool,conv1d,lstm,transformer,stam"
@@ -34,7 +35,9 @@ MAPS, OF_MAPS = (8, 96, 8, 8), 8
 """Of `stam`, which gets one row of so many."""
 
 
-def epoch(store: SegmentStore, validation: int, name: str, batch: int) -> tuple[float, float]:
+def epoch(
+    store: SegmentStore, validation: int, name: str, batch: int, cache: str
+) -> tuple[float, float]:
     """Seconds and CPU seconds of the second epoch of a head, named as `head` or `head:preset`."""
     kind, _, preset = name.partition(":")
     rng, rows = np.random.default_rng(1), len(store)
@@ -51,25 +54,26 @@ def epoch(store: SegmentStore, validation: int, name: str, batch: int) -> tuple[
     train(
         head,
         Examples(features, labels, train_rows, val_rows),  # type: ignore[arg-type]
-        TrainerConfig(epochs=2, batch_size=batch, device="cpu", device_cache="off"),
+        TrainerConfig(epochs=2, batch_size=batch, device="cpu", device_cache=cache),
         on_epoch=lambda record: marks.append((time.perf_counter(), time.process_time())),
     )
     (wall, cpu), (wall_after, cpu_after) = marks
     return wall_after - wall, cpu_after - cpu
 
 
-def work(place: str, validation: int) -> None:
+def work(place: str, validation: int, cache: str) -> None:
     """Train what each line of the input names; answer with the seconds."""
     store = open_store(Path(place)).of_kind(SegmentStore)
     for line in sys.stdin:
         name, batch = line.split()
-        print(*epoch(store, validation, name, int(batch)), flush=True)
+        print(*epoch(store, validation, name, int(batch), cache), flush=True)
 
 
-def started(checkout: Path, place: Path, validation: int) -> tuple[IO[str], IO[str]]:
+def started(checkout: Path, place: Path, validation: int, cache: str) -> tuple[IO[str], IO[str]]:
     """Start a process of a checkout's code; returns its input and its output."""
+    words = ["--work", str(place), "--validation", str(validation), "--cache", cache]
     process = subprocess.Popen(
-        [sys.executable, __file__, "--work", str(place), "--validation", str(validation)],
+        [sys.executable, __file__, *words],
         env=os.environ | {"PYTHONPATH": str(checkout / "src")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -81,18 +85,19 @@ def started(checkout: Path, place: Path, validation: int) -> tuple[IO[str], IO[s
 
 
 def main() -> None:
-    asked = options(
-        __doc__, of="", work="", rows=4096, validation=512, heads=HEADS, batch="32,256", repeats=3
-    )
+    sizes = {"rows": 4096, "validation": 512, "batch": "32,256", "repeats": 3}
+    asked = options(__doc__, of="", work="", heads=HEADS, cache="auto", **sizes)
     if asked.work:
-        work(asked.work, asked.validation)
+        work(asked.work, asked.validation, asked.cache)
         return
     if not asked.of:
         raise SystemExit("--of is missing: name a checkout of the code of before")
     checkouts = (Path(asked.of).resolve(), Path(__file__).resolve().parents[1])
     with tempfile.TemporaryDirectory() as folder:
         place = write_rows(Path(folder), asked.rows + asked.validation)
-        workers = [started(checkout, place, asked.validation) for checkout in checkouts]
+        workers = [
+            started(checkout, place, asked.validation, asked.cache) for checkout in checkouts
+        ]
         print(f"{machine()}, {asked.rows} + {asked.validation} rows, load {os.getloadavg()[0]:.1f}")
         print("\n| head | batch | before | after | ratio | CPU before | CPU after | ratio |")
         print("|---|--:|--:|--:|--:|--:|--:|--:|")

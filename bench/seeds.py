@@ -22,8 +22,9 @@ from ratios import machine, options
 
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head
+from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.replicas import Replica
-from egofeat.heads.training.trainer import Examples, train_together
+from egofeat.heads.training.trainer import train_together
 from egofeat.store import SegmentStore, open_store
 
 HEADS = "conv1d:seed,linear,attention_pool,conv1d,lstm,transformer"

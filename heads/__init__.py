@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from egofeat.heads.head import Head
     from egofeat.heads.names import HEADS, PRESETS
     from egofeat.heads.registry import build_head, head_options
-    from egofeat.heads.training.trainer import Examples, predict, train
+    from egofeat.heads.training.examples import Examples
+    from egofeat.heads.training.passes import predict
+    from egofeat.heads.training.trainer import train
 
 __all__ = [
     "HEADS",
@@ -23,7 +25,8 @@ __all__ = [
 ]
 
 _PLACES = {"TrainerConfig": "config", "Head": "head", "HEADS": "names", "PRESETS": "names"}
-_PLACES |= dict.fromkeys(("Examples", "predict", "train"), "training.trainer")
+_PLACES |= {"Examples": "training.examples", "predict": "training.passes"}
+_PLACES |= {"train": "training.trainer"}
 
 
 def __getattr__(name: str) -> Any:

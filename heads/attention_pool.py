@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from egofeat.heads.head import Head, pool_space
+from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.options import Count, Rate
 
 
-class AttentionPoolHead(Head):
+class AttentionPoolHead(VectorHead):
     """Weighted mean of the steps; weights are a softmax over time of wᵀ tanh(V x).
 
     Attention-based pooling of Ilse, Tomczak and Welling (2018), equation 8. Blind to order. The

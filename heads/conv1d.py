@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
-from egofeat.heads.head import Head, pool_space
+from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.options import Count, Rate
 
 SEED_FRAMES = 20
@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
         return activated
 
 
-class Conv1dHead(Head):
+class Conv1dHead(VectorHead):
     """Residual tower of dilated temporal convolutions; mean and maximum over time.
 
     Works at any number of frames. Dilations 1, 2, 4, … make the reach of three blocks
@@ -104,7 +104,7 @@ class Conv1dHead(Head):
         return torch.cat([sequence.mean(dim=1), sequence.amax(dim=1)], dim=1)
 
 
-class SeedConv1dHead(Head):
+class SeedConv1dHead(VectorHead):
     """ConvNet1D as the seed built it: no padding, 20 steps to 4 to 1, then flattened.
 
     The last convolution spans all steps that the blocks leave: 4 of four blocks, and the whole

@@ -66,7 +66,7 @@ class Head(nn.Module, ABC):
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Return target to logits `[B,classes]`."""
-        return self.classify(self.embed(self.prepare(features)))
+        return self.conclude(self.prepare(features))
 
     def prepare(self, features: Tensor) -> Tensor:
         """Merge clips and their steps into one axis of time, and standardise."""
@@ -75,6 +75,17 @@ class Head(nn.Module, ABC):
         prepared: Tensor = self.standardise(features)
         return prepared
 
+    def condense(self, prepared: Tensor) -> Tensor:
+        """What is prepared, in fewer numbers of which `embed` makes the same.
+
+        Neither weights nor chance have a part in it, so that a trainer does it once for all epochs.
+        """
+        return prepared
+
+    def conclude(self, prepared: Tensor) -> dict[str, Tensor]:
+        """What is prepared, or condensed too, to logits `[B,classes]` of each target."""
+        return self.classify(self.embed(prepared))
+
     def classify(self, embedding: Tensor) -> dict[str, Tensor]:
         """Drop out of an embedding `[B,width]`; return target to logits `[B,classes]`."""
         embedding = self.dropout(embedding)
@@ -82,6 +93,14 @@ class Head(nn.Module, ABC):
             target: classify(embedding)
             for target, classify in zip(self.targets, self.classifiers, strict=True)
         }
+
+
+class VectorHead(Head):
+    """A head of vectors: maps are averaged over space, and that is all that it sees of them."""
+
+    def condense(self, prepared: Tensor) -> Tensor:
+        """`[B,T,C]` or `[B,T,C,H,W]` to `[B,T,C]`."""
+        return pool_space(prepared)
 
 
 def merge_steps(feature_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from egofeat.heads.head import Head, pool_space
+from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.options import Rate
 
 
-class LinearHead(Head):
+class LinearHead(VectorHead):
     """Mean over time (and over space, on maps), then one linear classifier a target.
 
     Blind to order by construction: a head that is no better has not used time.
@@ -22,6 +22,10 @@ class LinearHead(Head):
         dropout: Rate = 0.0,
     ) -> None:
         super().__init__(feature_shape[1], classes, dropout)
+
+    def condense(self, prepared: Tensor) -> Tensor:
+        """`[B,T,C]` or `[B,T,C,H,W]` to a single step, `[B,1,C]`."""
+        return self.embed(prepared).unsqueeze(1)
 
     def embed(self, features: Tensor) -> Tensor:
         """Average `[B,T,C]` or `[B,T,C,H,W]` to `[B,C]`."""

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from egofeat.heads.head import Head, pool_space
+from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.options import Count, Rate
 
 
@@ -31,7 +31,7 @@ def _on_cpu_in_float32(features: Tensor) -> bool:
     return features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
-class LSTMHead(Head):
+class LSTMHead(VectorHead):
     """Global average pool, LSTM, summary over time, batch norm, dropout, classifiers.
 
     Gates have one bias each, as in Hochreiter and Schmidhuber (1997): PyTorch's second

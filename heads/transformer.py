@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
-from egofeat.heads.head import Head, pool_space
+from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.options import Count, Rate
 
 
-class TransformerHead(Head):
+class TransformerHead(VectorHead):
     """Steps narrowed to `width`, learned positions, encoder layers, mean over time.
 
     Positions begin as waves: order is learnt from a few hundred segments then, and not from noise.

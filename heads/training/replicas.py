@@ -59,11 +59,27 @@ class Batch:
 class Trainee:
     """What a replica's training has in its hands."""
 
-    def __init__(self, replica: Replica, config: TrainerConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        config: TrainerConfig,
+        device: torch.device,
+        *,
+        condensed: bool = False,
+    ) -> None:
+        """Make its optimiser.
+
+        Args:
+            replica: which it is.
+            config: how it is trained.
+            device: where.
+            condensed: whether batches are what `Head.condense` makes of features.
+        """
         self.replica = replica
         self.config = config
         self.device = device
         self.head = replica.head.to(device)
+        self._condensed = condensed
         self.optimizer = make_optimizer(
             config.optimizer,
             self.head,
@@ -137,7 +153,7 @@ class Trainee:
         config = self.config
         set_rate(self.optimizer, rate)
         with autocast(config.amp, self.device):
-            logits, divergence = taught(self.head, batch.features, batch.points, config.gaze_sigma)
+            logits, divergence = self._learnt(batch)
         loss = criterion(logits, batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
         both = loss + config.gaze_weight * divergence
@@ -148,6 +164,17 @@ class Trainee:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
+
+    def _learnt(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | float]:
+        """Logits, and what gaze teaches."""
+        if self._condensed:
+            return self.head.conclude(batch.features), 0.0
+        return taught(self.head, batch.features, batch.points, self.config.gaze_sigma)
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        """Target to `[B,classes]`."""
+        forward = self.head.conclude if self._condensed else self.head
+        return forward(features)
 
 
 class InTurn:
@@ -179,5 +206,5 @@ class InTurn:
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
         """Target to `[B,K,classes]`."""
-        each = [trainee.head(features) for trainee in self._trainees]
+        each = [trainee.logits(features) for trainee in self._trainees]
         return {t: torch.stack([logits[t] for logits in each], dim=1) for t in each[0]}

@@ -2,16 +2,11 @@
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egofeat.device import choose_device
@@ -20,35 +15,17 @@ from egofeat.heads.checkpoint import Progress
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import target_metrics
-from egofeat.heads.measures.precision import autocast, check_precision
-from egofeat.heads.training.feed import Features, Feed, as_features, row_bytes, should_hold
+from egofeat.heads.measures.precision import check_precision
+from egofeat.heads.training.examples import Examples, condensed
+from egofeat.heads.training.feed import Feed, as_features, row_bytes, should_hold
 from egofeat.heads.training.losses import Criterion, Labels, class_counts
+from egofeat.heads.training.passes import evaluation_feed, pass_over
 from egofeat.heads.training.replicas import Batch, DivergedError, InTurn, Replica, Trainee
 from egofeat.heads.training.sampling import BatchOrder
 from egofeat.heads.training.schedules import count_plateaus, rate_factor
 
-EVALUATION_BYTES = 64 << 20
-"""Float32 bytes of a batch that needs no gradient."""
 FIGURES = ("top1", "mean_class_accuracy", "mAP")
 """Of a target, those that the history holds."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Features, their labels, and which rows train and validate."""
-
-    features: Features | NDArray[Any]
-    """Of a store, or an array `[N,T,C]`, `[N,T,C,H,W]` or `[N,V,t,C,H,W]`."""
-    labels: Mapping[str, Labels]
-    """Target to the label of every row `[N]`, -1 where absent; or to its classes `[N,classes]`."""
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    gaze: NDArray[np.float32] | None = None
-    """Points of the training rows `[rows,T,3]`, as `egofeat.heads.gaze` has them."""
-
-    def labels_of(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, Tensor]:
-        """Return target to labels `[rows]`, or `[rows,classes]`, on a device."""
-        return {t: torch.from_numpy(values[rows]).to(device) for t, values in self.labels.items()}
 
 
 def train(
@@ -104,7 +81,10 @@ def train_together(replicas: Sequence[Replica], examples: Examples, config: Trai
         EgofeatError, RequestError: as `train`, but for a loss that is not finite.
     """
     trainer = _Trainer(replicas[0].head, examples, config)
-    trainees = [Trainee(replica, config, trainer.device) for replica in replicas]
+    trainees = [
+        Trainee(replica, config, trainer.device, condensed=trainer.condensed)
+        for replica in replicas
+    ]
     for trainee in trainees:
         trainee.resume(trainer.order.per_epoch)
     with torch.random.fork_rng([trainer.device] if trainer.device.type == "cuda" else []):
@@ -126,6 +106,10 @@ class _Trainer:
         check_labels(config, examples.labels)
         training = {target: values[examples.train] for target, values in examples.labels.items()}
         self.criterion = make_criterion(head, training, config).to(self.device)
+        self.condensed = (
+            less := condensed(head, examples, self.device, config.device_cache)
+        ) is not None
+        examples = less or examples
         features = as_features(examples.features)
         wanted = (len(examples.train) + len(examples.validation)) * row_bytes(features)
         held = should_hold(config.device_cache, self.device, wanted)
@@ -300,51 +284,3 @@ def check_labels(config: TrainerConfig, labels: Mapping[str, Labels]) -> None:
             f"`monitor` {config.monitor} is not a metric of {', '.join(labels)}: "
             f"choose one of {', '.join(['loss', *sorted(figures)])}"
         )
-
-
-def evaluation_feed(
-    features: Features | NDArray[Any],
-    rows: NDArray[np.int64],
-    *,
-    device: torch.device,
-    held: bool = False,
-) -> Feed:
-    """Make a feed whose batches are sized for passes without gradients."""
-    source = as_features(features)
-    size = max(1, min(256, EVALUATION_BYTES // (4 * math.prod(source.row_shape))))
-    return Feed(source, rows, device=device, batch_size=size, held=held)
-
-
-def predict(
-    head: Head,
-    features: Features | NDArray[Any],
-    rows: NDArray[np.int64] | None = None,
-    forward: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
-) -> dict[str, Tensor]:
-    """Return target to logits `[rows,classes]`, float32 on the CPU, in the order of the rows.
-
-    Args:
-        head: on any device; it ends in evaluation mode.
-        features: of a store, or an array, as `Examples` has them.
-        rows: which of them; None is all of an array.
-        forward: what is computed of a batch; None is the head's logits.
-    """
-    if rows is None:
-        rows = np.arange(len(features))  # type: ignore[arg-type]
-    device = next(head.parameters()).device
-    head.eval()
-    return pass_over(evaluation_feed(features, rows, device=device), forward or head)
-
-
-def pass_over(
-    feed: Feed, forward: Callable[[Tensor], Mapping[str, Tensor]], amp: str = "off"
-) -> dict[str, Tensor]:
-    """Return what is computed of all rows by name, float32 on the CPU, in the feed's order."""
-    parts: dict[str, list[Tensor]] = defaultdict(list)
-    with torch.inference_mode(), closing(feed.batches(np.arange(len(feed.rows)))) as batches:
-        for features, _ in batches:
-            with autocast(amp, features.device):
-                computed = forward(features)
-            for name, values in computed.items():
-                parts[name].append(values.float().cpu())
-    return {name: torch.cat(values) for name, values in parts.items()}

@@ -16,7 +16,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.fusion import WeightedHeads
 from egofeat.heads.measures.classes import ByClass, by_class
 from egofeat.heads.measures.metrics import collapse_warning, metrics
-from egofeat.heads.training.trainer import predict
+from egofeat.heads.training.passes import predict
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import confusion_matrix
 from egofeat.pipelines.runs import Places

@@ -12,7 +12,7 @@ from egofeat.boxes import stamp_of
 from egofeat.errors import RequestError
 from egofeat.heads.head import Head
 from egofeat.heads.measures.frame_map import Placed, average_precisions, box_recall, mean_precision
-from egofeat.heads.training.trainer import predict
+from egofeat.heads.training.passes import predict
 from egofeat.pipelines.figures.classes import precision_bars
 from egofeat.pipelines.runs.files import write_file
 from egofeat.pipelines.runs.run import Run

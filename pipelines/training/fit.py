@@ -15,9 +15,10 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.measures.precision import check_precision
 from egofeat.heads.registry import reads, resolve_options
+from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.losses import class_counts
 from egofeat.heads.training.replicas import DivergedError
-from egofeat.heads.training.trainer import Examples, check_labels
+from egofeat.heads.training.trainer import check_labels
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import instances_per_class
 from egofeat.pipelines.runs.claim import claim

@@ -12,7 +12,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.gaze import Attentive, Teachable, gaze_metrics
 from egofeat.heads.head import Head
 from egofeat.heads.training.feed import Features
-from egofeat.heads.training.trainer import predict
+from egofeat.heads.training.passes import predict
 
 
 @runtime_checkable

@@ -12,9 +12,11 @@ from egofeat.heads.checkpoint import Progress
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
+from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.feed import as_features, channel_statistics
+from egofeat.heads.training.passes import predict
 from egofeat.heads.training.replicas import DivergedError, Replica
-from egofeat.heads.training.trainer import Examples, predict, train_together
+from egofeat.heads.training.trainer import train_together
 from egofeat.pipelines.figures.runs import loss_curves
 from egofeat.pipelines.runs.config import Training
 from egofeat.pipelines.runs.files import forget, remember

@@ -15,8 +15,8 @@ from egofeat.heads.fusion import AveragedHeads
 from egofeat.heads.head import Head
 from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads
+from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.losses import Labels
-from egofeat.heads.training.trainer import Examples
 from egofeat.pipelines.runs.config import RunConfig, Source, Splits, init_of
 from egofeat.pipelines.runs.rows import choose_groups, divide
 from egofeat.pipelines.runs.run import branches

@@ -16,7 +16,7 @@ from torch import Tensor
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.training.feed import Features
-from egofeat.heads.training.trainer import predict
+from egofeat.heads.training.passes import predict
 from egofeat.pipelines.runs.config import Source
 from egofeat.pipelines.runs.run import Run
 from egofeat.recipe import Recipe

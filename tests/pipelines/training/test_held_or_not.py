@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from egofeat.heads import HEADS, TrainerConfig
+from egofeat.heads.head import VectorHead
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 
 SHORT = TrainerConfig(epochs=3, batch_size=8, device="cpu", patience=0)
@@ -21,10 +22,10 @@ def kept(path):
     return {file.name: file.read_bytes() for file in files}
 
 
-def same_bits_held_or_not(config, tmp_path):
+def same_bits_held_or_not(config, tmp_path, short=SHORT):
     trained = []
     for choice in ("on", "off"):
-        trainer = replace(SHORT, device_cache=choice)
+        trainer = replace(short, device_cache=choice)
         run = fit_head(replace(config, trainer=trainer, out=tmp_path / choice / "run"))
         assert len((run.path / "metrics.json").read_text()) > 0
         trained.append(kept(run.path))
@@ -39,6 +40,24 @@ def test_every_head_of_segments(head, verb_noun_store, tmp_path):
     if head == "flow_attention":
         stores.append(verb_noun_store(row=(4, 1, 3, 3), weights="none", out="grid"))
     same_bits_held_or_not(FitConfig(head=head, store=stores, normalize=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "amp"),
+    [("linear", "off"), ("linear", "bf16"), ("attention_pool", "off"), ("conv1d", "off")],
+)
+def test_heads_of_vectors_average_maps_once(head, amp, verb_noun_store, tmp_path, monkeypatch):
+    """Maps that are held are averaged before the first epoch, and in each where they are read."""
+    store, averaged = verb_noun_store(row=MAPS), []
+    condense = VectorHead.condense
+    monkeypatch.setattr(
+        VectorHead, "condense", lambda self, maps: averaged.append(maps) or condense(self, maps)
+    )
+    config = FitConfig(head=head, store=store, normalize=True)
+    same_bits_held_or_not(config, tmp_path, replace(SHORT, amp=amp))
+    if head != "linear":
+        assert {maps.ndim for maps in averaged} == {5}
+        assert len(averaged) == 3  # both are tried on a row, and the rows of one fit one batch
 
 
 @pytest.mark.parametrize("fuse", ["features", "logits", "weighted"])

@@ -304,7 +304,7 @@ def test_segments_go_through_the_head_in_batches(clip_store, fitted, monkeypatch
         return embed(head, features)
 
     monkeypatch.setattr(HEADS["linear"], "embed", counted)
-    monkeypatch.setattr("egofeat.heads.training.trainer.EVALUATION_BYTES", 3 * 30 * 6 * 4)
+    monkeypatch.setattr("egofeat.heads.training.passes.EVALUATION_BYTES", 3 * 30 * 6 * 4)
     evaluate(run, store=many, views=(10, 3), device="cpu")
     assert max(seen) <= 4 * 30
     assert sum(seen) == 20 * 30
