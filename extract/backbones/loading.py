@@ -10,7 +10,7 @@ from torch import nn
 from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
 from egofeat.extract.backbones.engine import Compiled, check_engine
 from egofeat.extract.backbones.modules import as_made
-from egofeat.extract.backbones.precision import DTYPES, check_precision
+from egofeat.extract.backbones.precision import DTYPES, check_precision, keep_biases_apart
 from egofeat.extract.backbones.registry import find_backbone
 from egofeat.extract.weights import Weights, choose_weights
 
@@ -59,6 +59,8 @@ def load(
     # OpenVINO rounds the weights itself.
     dtype = DTYPES[precision] if by_torch else torch.float32
     module = module.to(device, dtype).to(memory_format=layout)
+    if spec.clip and device.type == "cuda" and dtype.itemsize == 2:
+        module = keep_biases_apart(module)
     return Backbone(
         spec=spec,
         module=module,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from egofeat.device import device_name
 from egofeat.errors import RequestError
@@ -62,3 +63,17 @@ def _quick_on_cpu(precision: str) -> bool:
         return True
     asked = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
     return asked is None or bool(asked())
+
+
+def keep_biases_apart(module: nn.Module) -> nn.Module:
+    """Have 3-D convolutions add their biases afterwards, in place.
+
+    In half precision cuDNN has no quick kernel for the two together, and has had wrong ones
+    (pytorch issues 167420 and 163539).
+    """
+    for one in module.modules():
+        if isinstance(one, nn.Conv3d) and one.bias is not None:
+            one.register_buffer("apart", one.bias[:, None, None, None], persistent=False)
+            one.bias = None
+            one.register_forward_hook(lambda conv, _inputs, output: output.add_(conv.apart))
+    return module

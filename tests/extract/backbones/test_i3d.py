@@ -13,6 +13,7 @@ from torchvision.transforms.functional import center_crop, resize
 from egofeat.errors import WeightsError
 from egofeat.extract.backbones import load
 from egofeat.extract.backbones.inception import i3d
+from egofeat.extract.backbones.precision import keep_biases_apart
 from egofeat.extract.video import open_video
 from egofeat.segments import Media
 
@@ -295,3 +296,41 @@ def test_a_pancake_is_flipped(real_data):
     labels = (real_data / "weights/kinetics400_labels.txt").read_text().splitlines()
     assert labels[logits.argmax()] == "flipping pancake"
     assert logits.softmax(0).max() > 0.99
+
+
+def no_bias(monkeypatch) -> None:
+    """Refuse 3-D convolutions that are given one."""
+    convolve = F.conv3d
+
+    def check(values, weight, bias=None, *rest, **more):
+        assert bias is None
+        return convolve(values, weight, bias, *rest, **more)
+
+    monkeypatch.setattr(F, "conv3d", check)
+
+
+@pytest.mark.parametrize("name", ["i3d", "slow_8x8_r50"])
+def test_biases_that_are_kept_apart_change_only_rounding(name, monkeypatch):
+    clips = torch.randn(1, 3, 16, 64, 64, generator=torch.Generator().manual_seed(1))
+    backbone = load(name, "random")
+    (expected,) = backbone(clips).values()
+    assert any(isinstance(one, torch.nn.Conv3d) for one in backbone.module.modules())
+    no_bias(monkeypatch)
+    with pytest.raises(AssertionError):
+        backbone(clips)
+    keep_biases_apart(backbone.module)
+    (apart,) = backbone(clips).values()
+    assert (apart - expected).norm() < 1e-5 * expected.norm()
+    assert backbone.tap_shapes(64, 16)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["i3d", "s3d", "slowfast_8x8_r50", "r2plus1d_18"])
+@pytest.mark.parametrize(("precision", "most"), [("fp16", 0.02), ("bf16", 0.1)])
+def test_a_gpu_gives_half_precision_near_float32(name, precision, most, monkeypatch, gpu):
+    clips = torch.randn(2, 3, 32, 112, 112, generator=torch.Generator().manual_seed(1))
+    exact = load(name, "random", (), gpu)(clips)
+    no_bias(monkeypatch)
+    half = load(name, "random", (), gpu, precision)(clips)
+    for tap, right in exact.items():
+        assert 0 < (half[tap] - right).norm() < most * right.norm()
