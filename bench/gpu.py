@@ -12,21 +12,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 import made
 import numpy as np
 import torch
-from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.codec.hwaccel import hwdevices_available
 from ratios import ask_apart, options
 
-from egofeat.device import Room, choose_device, is_out_of_memory
+from egofeat.device import Room, choose_device, is_out_of_memory, wait_for
 from egofeat.errors import RequestError
 from egofeat.extract.assembly import Features
 from egofeat.extract.backbones import Backbone, load
@@ -39,6 +40,7 @@ from egofeat.extract.decoding.together import decode_all
 from egofeat.extract.persons import load as load_detector
 from egofeat.extract.task import Task
 from egofeat.extract.units import all_units
+from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head
 from egofeat.heads.training.examples import Examples
@@ -47,7 +49,7 @@ from egofeat.pipelines.extraction.extract import run
 from egofeat.pipelines.extraction.in_memory import Memory
 from egofeat.pipelines.extraction.job import plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig
-from egofeat.segments import Dataset
+from egofeat.segments import Dataset, Media
 from egofeat.store import open_store
 
 Answers = dict[str, Any]
@@ -67,6 +69,8 @@ SECONDS = {
 """Question to its limit, in the order of their worth."""
 NETWORKS = {"mobilenetv2": 256, "slowfast_8x8_r50": 8, "s3d": 2, "i3d": 4, "resnet50": 256}
 """Backbone to the views of a batch."""
+HEADS = (("conv1d", "seed", 32), ("conv1d", None, 32), ("conv1d", None, 256), ("lstm", None, 32))
+"""Name, preset and rows of a batch."""
 
 
 class Bench:
@@ -79,8 +83,7 @@ class Bench:
 
     def wait(self) -> None:
         """Until the device has done all."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait_for(self.device)
 
     def seconds(self, call: Callable[[], object]) -> float:
         """Median of some calls, the device's work in them; two unmeasured ones go first."""
@@ -128,11 +131,9 @@ def parity(bench: Bench) -> Answers:
                 answers[f"{name} {precision}"] = str(error)
                 continue
             once, again, other = (backbone(of) for of in (views, views, beside))
+            apart = {tap: once[tap].cpu().double() - right for tap, right in expected.items()}
             answers[f"{name} {precision}"] = {
-                "error": max(
-                    float((once[tap].cpu().double() - right).norm() / right.norm())
-                    for tap, right in expected.items()
-                ),
+                "error": max(float(apart[tap].norm() / expected[tap].norm()) for tap in apart),
                 "same": all(torch.equal(once[tap], again[tap]) for tap in once),
                 "same beside others": all(torch.equal(once[tap][0], other[tap][0]) for tap in once),
             }
@@ -180,12 +181,7 @@ def training(bench: Bench) -> Answers:
     places = np.arange(rows)
     examples = Examples(features.astype(np.float16), labels, places, places[:64])
     answers: Answers = {}
-    for name, preset, batch in (
-        ("conv1d", "seed", 32),
-        ("conv1d", None, 32),
-        ("conv1d", None, 256),
-        ("lstm", None, 32),
-    ):
+    for name, preset, batch in HEADS:
         config = TrainerConfig(
             batch_size=batch, device=str(bench.device), iterations=2 * steps, eval_every=steps
         )
@@ -237,8 +233,7 @@ def loop(bench: Bench) -> Answers:
     answers: Answers = {}
     for name in bench.networks[:2]:
         for precision in ("float32", "fp16"):
-            task = _task(bench, name, precision)
-            batches = 2 if bench.tiny else 8
+            task, batches = _task(bench, name, precision), 2 if bench.tiny else 8
             taken = bench.seconds(partial(_through, task, batches))
             answers[f"{name} {precision}"] = {"views_s": batches * task.views_a_batch / taken}
     return answers
@@ -257,17 +252,9 @@ def extraction(bench: Bench) -> Answers:
             units = all_units(dataset.segments, [job.segment_bytes], dataset.media)
             fillings = [Filling(Room(bench.device, 256), pinned=bench.device.type == "cuda")]
             threads, began = decoding_threads(), time.perf_counter()
-            with decode_all(
-                units,
-                lanes,
-                fillings,
-                decoder="pyav",
-                workers=threads,
-                waiting_frames=512,
-                turns=False,
-            ) as events:
-                for _ in events:
-                    pass
+            how: Any = {"decoder": "pyav", "waiting_frames": 512, "turns": False}
+            with decode_all(units, lanes, fillings, workers=threads, **how) as events:
+                deque(events, maxlen=0)
             alone, cpu = time.perf_counter() - began, time.process_time()
             report = run(config, dataset)
             answers[backbone] = {
@@ -275,8 +262,8 @@ def extraction(bench: Bench) -> Answers:
                 "of_decoding_alone": alone / report.seconds,
                 "cores_busy": (time.process_time() - cpu) / report.seconds,
             }
-        few = replace(dataset, segments=dataset.segments[:2])
-        config = replace(config, backbone=bench.networks[0], out=root / bench.networks[0])
+        few, first = replace(dataset, segments=dataset.segments[:2]), bench.networks[0]
+        config = replace(config, backbone=first, out=root / first)
         right = open_store(run(replace(config, device="cpu", out=root / "cpu"), few).store)
         found = open_store(run(config, few).store)
         answers["largest difference from the CPU"] = max(
@@ -292,23 +279,21 @@ def nvdec(bench: Bench) -> Answers:
         frames = 60 if bench.tiny else 300
         film = made.film(Path(name) / "hd.mp4", frames, 1920, 1080)
         pictures = {}
-        for way in ("cpu", "cuda")[: 1 + (bench.device.type == "cuda")]:
-            accel = HWAccel(way, allow_software_fallback=False) if way == "cuda" else None
-            began, shown = time.perf_counter(), list[Any]()
-            with av.open(str(film), hwaccel=accel) as container:
-                for frame in container.decode(video=0):
-                    shown += [frame.to_ndarray(format="rgb24")] if len(shown) < 20 else []
+        for way in ("pyav", "nvdec")[: 1 + (bench.device.type == "cuda")]:
+            with open_video(Media(film), way) as source:
+                began, scan = time.perf_counter(), source.scan(range(frames))
+                pictures[way] = np.array([one for _, one in islice(scan, 20)], np.int16)
+                deque(scan, maxlen=0)
             answers[f"{way} frames_s"] = frames / (time.perf_counter() - began)
-            pictures[way] = np.array(shown, np.int16)
-        if "cuda" in pictures:
-            answers["levels apart"] = int(abs(pictures["cuda"] - pictures["cpu"]).max())
+        if "nvdec" in pictures:
+            answers["levels apart"] = int(abs(pictures["nvdec"] - pictures["pyav"]).max())
     return answers
 
 
 def persons(bench: Bench) -> Answers:
     """The detector's frames a second at 720p."""
     detector = load_detector("random", threshold=0.05, min_size=0.0, device=bench.device)
-    shape = (1 if bench.tiny else 16, 96, 128, 3) if bench.tiny else (16, 720, 1280, 3)
+    shape = (1, 96, 128, 3) if bench.tiny else (16, 720, 1280, 3)
     frames = list(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
     return {"frames_s": len(frames) / bench.seconds(lambda: list(detector(frames)))}
 
@@ -334,12 +319,10 @@ def memory(bench: Bench) -> Answers:
 
 def second(bench: Bench) -> Answers:
     """Whether a second GPU gives what the first gives."""
-    if bench.device.type != "cuda" or torch.cuda.device_count() < 2:
-        return {"left out": f"{torch.cuda.device_count()} GPUs"}
-    found = []
-    for number in range(2):
-        one = Bench(torch.device("cuda", number), tiny=bench.tiny)
-        found.append(_through(_task(one, "slowfast_8x8_r50"), 3))
+    if (count := torch.cuda.device_count()) < 2:
+        return {"left out": f"{count} GPUs"}
+    both = [Bench(torch.device("cuda", number), tiny=bench.tiny) for number in range(2)]
+    found = [_through(_task(one, "slowfast_8x8_r50"), 3) for one in both]
     pairs = [(a[tap], found[1][k][tap]) for k, a in found[0].items() for tap in a]
     return {
         "views": len(found[0]),

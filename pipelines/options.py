@@ -187,9 +187,9 @@ class Decoder(Options):
     """What reads frames of files."""
 
     decoder: str = option(
-        "Decode videos with this library.",
+        "Decode videos with this library; nvdec needs a GPU; auto takes the fastest exact one.",
         default="pyav",
-        known="egofeat.extract.video.opening:DECODERS",
+        known="egofeat.extract.video.opening:CHOICES",
     )
 
 

@@ -129,6 +129,7 @@ class Filling:
 
     def __init__(self, room: Room, *, pinned: bool) -> None:
         self._room = room
+        self.device = room.device
         self._pinned = pinned
         self._open: dict[tuple[object, ...], Batch] = {}
         """Shape and kind of a view to the batch that takes such."""

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
+from egofeat.device import current
 from egofeat.extract.batches.filling import Filling
 from egofeat.extract.decoding.events import (
     Event,
@@ -49,13 +50,14 @@ def decode_all(
         one: Pass | Stretch, further: Callable[[Sequence[Stretch]], object]
     ) -> Iterator[Event | None]:
         torch.set_num_threads(1)  # a resize is too small to share out
-        for event in decode(one, lanes, decoder, further):
-            if isinstance(event, Pixels):
-                yield None
-                filled = fillings[event.lane].place((event.video, event.view), event.frames)
-                yield from (Filled(event.lane, batch) for batch in filled)
-            else:
-                yield event
+        with current(fillings[0].device):  # whose decoders a card's are
+            for event in decode(one, lanes, decoder, further):
+                if isinstance(event, Pixels):
+                    yield None
+                    filled = fillings[event.lane].place((event.video, event.view), event.frames)
+                    yield from (Filled(event.lane, batch) for batch in filled)
+                else:
+                    yield event
 
     def frames_in(event: Event) -> int:
         return event.batch.frames if isinstance(event, Filled) else 1

@@ -4,4 +4,11 @@ from egofeat.extract.video.flow_source import FlowSource
 from egofeat.extract.video.opening import DECODERS, decoder_version, open_video
 from egofeat.extract.video.source import FrameSource
 
-__all__ = ["DECODERS", "FlowSource", "FrameSource", "decoder_version", "open_video"]
+__all__ = [
+    "DECODERS",
+    "FlowSource",
+    "FrameSource",
+    "check_decoder",
+    "decoder_version",
+    "open_video",
+]

@@ -6,10 +6,12 @@ from itertools import chain
 from typing import Any, Self
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -28,21 +30,33 @@ class VideoReader:
     One reader reads a file at a time. Reading on, as opening, raises where the disk or the system
     fails; a file that breaks off just ends there.
 
+    Args:
+        file: what is read.
+        accelerate: the card that decodes; None: the CPU.
+        decoder: used in place of a new one; it has read a video with the same parameters.
+
     Raises:
         MediaError: the file is no media file, or holds no video.
         UnreadableMediaError: the disk or the system failed.
     """
 
-    def __init__(self, file: MediaFile) -> None:
+    def __init__(
+        self,
+        file: MediaFile,
+        *,
+        accelerate: HWAccel | None = None,
+        decoder: VideoCodecContext | None = None,
+    ) -> None:
         self.decoded = 0
         """Frames decoded since the file was opened."""
         self._file = file
-        self._container = open_container(file)
+        self._container = open_container(file, accelerate)
         try:
             self.stream = _video_of(self._container, file)
         except MediaError:
             self._container.close()
             raise
+        self.decoder = decoder or self.stream.codec_context
         self._packets = self._demux()
         self._frames = self._decode()
 
@@ -64,7 +78,7 @@ class VideoReader:
     @property
     def reorders(self) -> bool:
         """Whether the codec says that it may show frames in another order than it stores them."""
-        return bool(self.stream.codec_context.has_b_frames)
+        return bool(self.decoder.has_b_frames)
 
     def packets(self) -> Iterator["Packet[VideoStream]"]:
         """Yield the packets that remain."""
@@ -82,6 +96,7 @@ class VideoReader:
         """
         try:
             self._container.seek(pts, stream=self.stream)
+            self.decoder.flush_buffers()
             self._file.check_reads()
         except _FAILURES as error:
             self._file.check_reads(error)
@@ -111,7 +126,7 @@ class VideoReader:
         flush = None
         for packet in chain(self._packets, [flush]):
             try:
-                frames = self.stream.decode(packet)
+                frames = self.decoder.decode(packet)
             except FFmpegError as error:
                 self._file.check_reads(error)
                 continue  # as ffmpeg does: a broken packet costs its own frames only
@@ -120,8 +135,12 @@ class VideoReader:
                 yield frame
 
 
-def open_container(file: MediaFile) -> InputContainer:
+def open_container(file: MediaFile, accelerate: HWAccel | None = None) -> InputContainer:
     """Open a file, whatever streams it has.
+
+    Args:
+        file: what is read.
+        accelerate: the card that decodes; None: the CPU.
 
     Raises:
         MediaError: it is no media file.
@@ -135,6 +154,7 @@ def open_container(file: MediaFile) -> InputContainer:
             options={"protocol_whitelist": "none"},
             metadata_errors="replace",
             buffer_size=_BUFFER,
+            hwaccel=accelerate,
         )
     except _FAILURES as error:
         file.check_reads(error)

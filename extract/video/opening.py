@@ -15,13 +15,24 @@ from egofeat.extract.video.source import FrameSource
 from egofeat.extract.video.torchcodec_source import TorchcodecSource
 from egofeat.segments import Media
 
+
+def _by_card(path: Path) -> FrameSource:
+    from egofeat.extract.video.nvdec_source import NvdecSource  # noqa: PLC0415  # imports torch
+
+    return NvdecSource(path)
+
+
 _SOURCES: dict[str, Callable[[Path], FrameSource]] = {
     "pyav": PyavSource,
     "decord": DecordSource,
     "torchcodec": TorchcodecSource,
+    "nvdec": _by_card,
 }
 DECODERS = tuple(_SOURCES)
 """Names of the decoders, the default first."""
+AUTO = "auto"
+CHOICES = (*DECODERS, AUTO)
+"""What can be asked for; see `choose_decoder`."""
 
 
 _COMPRESSED = (".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -61,20 +72,35 @@ def open_video(media: Media, decoder: str = "pyav") -> FrameSource:
         raise unread(path, error) from None
 
 
-def decoder_version(name: str) -> str:
-    """Name a decoder with its version, to record with the features.
+def check_decoder(name: str) -> None:
+    """Refuse what cannot be asked for here.
 
     Raises:
         RequestError: no such decoder, or it is not installed.
     """
+    if name != AUTO:
+        decoder_version(name)
+
+
+def decoder_version(name: str) -> str:
+    """Name a decoder with its version, to record with the features.
+
+    Raises:
+        RequestError: no such decoder, or it is not installed, or it needs a card that is not there.
+    """
     if name not in _SOURCES:
-        raise RequestError(f"there is no decoder '{name}': choose from {', '.join(DECODERS)}")
+        raise RequestError(f"there is no decoder '{name}': choose from {', '.join(CHOICES)}")
+    if name == "nvdec":
+        from egofeat.extract.video.nvdec_source import check_card  # noqa: PLC0415  # imports torch
+
+        check_card()
+    by_av = name in ("pyav", "nvdec")
     try:
-        found = f"{name} {version({'pyav': 'av'}.get(name, name))}"
+        found = f"{name} {version('av' if by_av else name)}"
     except PackageNotFoundError:
         raise RequestError(
             f"the decoder {name} is not installed: run `pip install {name}`, or choose pyav"
         ) from None
-    if name == "pyav":
+    if by_av:
         found += " / libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))
     return found

@@ -17,22 +17,27 @@ class Painter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._rotation: int | None = None
-        self._matrix: NDArray[np.int32] | None = None
+        self.matrix: NDArray[np.int32] | None = None
+        """By which frames are turned, as the last one said."""
 
-    def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Convert to contiguous uint8 `[H, W, 3]`, turned as the file asks."""
+    def look_at(self, frame: VideoFrame) -> None:
+        """Learn how a frame is turned."""
         # Asking a frame for side data ties it into a cycle, and it would outlive its use.
         if frame.rotation != self._rotation:
             matrix = frame.side_data.get("DISPLAYMATRIX")
-            self._matrix = None
+            self.matrix = None
             if isinstance(matrix, Buffer):
-                self._matrix = np.frombuffer(bytes(matrix), np.int32)
+                self.matrix = np.frombuffer(bytes(matrix), np.int32)
             self._rotation = frame.rotation
+
+    def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Convert to contiguous uint8 `[H, W, 3]`, turned as the file asks."""
+        self.look_at(frame)
         # Threads of the converter cost more than they give at these sizes.
         converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
         rgb = np.asarray(converted.to_ndarray(), dtype=np.uint8)
-        if self._matrix is not None:
-            rgb = turn(rgb, self._matrix)
+        if self.matrix is not None:
+            rgb = turn(rgb, self.matrix)
         return np.ascontiguousarray(rgb)
 
 

@@ -183,8 +183,11 @@ class PyavSource(FrameSource):
         self._sure = True
         self._reopen()
 
+    def _read_anew(self) -> VideoReader:
+        return VideoReader(self._file)
+
     def _open(self) -> None:
-        self._reader: VideoReader = VideoReader(self._file)
+        self._reader: VideoReader = self._read_anew()
         self._place = 0
         """The next frame that the reader may show."""
         self._passed = None

@@ -8,7 +8,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, Clip, Spec
 from egofeat.extract.flow import choose_motion
 from egofeat.extract.transforms import check_size
-from egofeat.extract.video import decoder_version
+from egofeat.extract.video.opening import check_decoder
 from egofeat.extract.weights import Weights
 from egofeat.pipelines.extraction.options import ExtractConfig, Pixels
 from egofeat.recipe import Clips, KeyFrames, Motion, Plan, Transform, Uniform, Windows
@@ -213,7 +213,7 @@ def check(config: ExtractConfig) -> None:
     if config.roi:
         _check_roi(config)
     check_choice(config.format or "hdf5", config.compress if config.format else None)
-    decoder_version(config.decoder)  # refuses one that is unknown or not installed
+    check_decoder(config.decoder)
 
 
 def _check_roi(config: ExtractConfig) -> None:

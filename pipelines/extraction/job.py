@@ -10,9 +10,11 @@ from egofeat.adapters.reading.box_files import Detections
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.flow import OF_COLOURS, choose_motion
 from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.roi import Persons
+from egofeat.extract.video.fastest import choose_decoder
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.extraction.choices import (
     CLIP_OPTIONS,
@@ -34,6 +36,7 @@ from egofeat.pipelines.extraction.roi_options import (
 from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment, Segments
 from egofeat.store import Key
+from egofeat.store.description import begun
 
 _ALIGN_SIDE = 256
 """Pixels of the input by which the strides of maps are found."""
@@ -41,7 +44,7 @@ _ALIGN_SIDE = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An extraction by one backbone, planned. No video was opened."""
+    """An extraction by one backbone, planned. No video was opened but to time decoders."""
 
     dataset: Dataset
     segments: Sequence[Segment]
@@ -101,6 +104,10 @@ class Job:
     def store(self) -> Path:
         """The folder that the recipe names."""
         return self.storage.out / self.dataset.name / self.recipe.store_name
+
+    def by(self, decoder: str) -> "Job":
+        """The same by another decoder."""
+        return replace(self, recipe=replace(self.recipe, decoder=decoder))
 
     @property
     def unit(self) -> str:
@@ -165,7 +172,7 @@ def plan_job(
         align = choose_align(shapes, _ALIGN_SIDE, config.roi, trained)
         persons = Persons(found.boxes, align, choose_person_taps(config.taps))
         made_with["boxes"] = config.roi.said
-    return Job.of(
+    job = Job.of(
         backbone,
         plan,
         choose_transform(spec, backbone.published, pixels, motion),
@@ -177,6 +184,14 @@ def plan_job(
         splits=config.splits,
         made_with=made_with,
     )
+    decoder = choose_decoder(
+        config.decoder,
+        lambda decoder: begun(job.by(decoder).store),
+        map(dataset.media.__getitem__, dict.fromkeys(segments.videos.tolist())),
+        config.workers or decoding_threads(),
+        console.note,
+    )
+    return job.by(decoder)
 
 
 def plan_again(
@@ -253,7 +268,9 @@ def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) 
     """Several jobs on one data set, which is read once; see `plan_job`."""
     if dataset is None:
         dataset = read_dataset(configs[0].manifest, configs[0].dataset)
-    return [plan_job(config, dataset) for config in configs]
+    first = plan_job(configs[0], dataset)
+    decoder = first.recipe.decoder  # of all, where they leave it open
+    return [first, *(plan_job(replace(c, decoder=decoder), dataset) for c in configs[1:])]
 
 
 def together(jobs: Sequence[Job]) -> list[list[int]]:

@@ -1,15 +1,17 @@
 """Plan person detection: which frames to look at, with which detector, and what is done already."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract import persons
+from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Wanted
-from egofeat.extract.video import decoder_version
+from egofeat.extract.video.fastest import choose_decoder
+from egofeat.extract.video.opening import check_decoder
 from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.persons.box_folder import BoxFolder, Detection, Looked
 from egofeat.pipelines.persons.options import PersonsConfig
@@ -18,7 +20,7 @@ from egofeat.segments import Dataset
 
 @dataclass(frozen=True, kw_only=True)
 class PersonsJob:
-    """A detection, planned. No video was opened."""
+    """A detection, planned. No video was opened but to time decoders."""
 
     config: PersonsConfig
     detector: Detector
@@ -43,7 +45,7 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
     Raises:
         RequestError: any choice that cannot be.
     """
-    decoder_version(config.decoder)  # refuses one that is unknown or not installed
+    check_decoder(config.decoder)
     if dataset is None:
         dataset = read_dataset(config.manifest, config.dataset)
     number, parts = config.part
@@ -57,7 +59,16 @@ def plan_persons(config: PersonsConfig, dataset: Dataset | None = None) -> Perso
         moments="key frames" if config.every is None else float(config.every),
         decoder=config.decoder,
     )
-    path = config.out / dataset.name / detection.folder_name
+    folder_of = config.out / dataset.name
+    decoder = choose_decoder(
+        config.decoder,
+        lambda name: (folder_of / replace(detection, decoder=name).folder_name).exists(),
+        (wanted.media for wanted in videos),
+        config.workers or decoding_threads(),
+        console.note,
+    )
+    config, detection = replace(config, decoder=decoder), replace(detection, decoder=decoder)
+    path = folder_of / detection.folder_name
     worker = f"{number}of{parts}"
     folder = BoxFolder(path, worker)
     looked = {wanted.video: folder.looked(wanted.video) for wanted in videos}

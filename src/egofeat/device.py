@@ -105,7 +105,7 @@ class Room:
     def __init__(
         self, device: torch.device, size: int, note: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._device = device
+        self.device = device
         self.size = size
         self._note: Callable[[str], None] | None = note
 
@@ -116,23 +116,23 @@ class Room:
             EgofeatError: there is no room for one.
         """
         try:
-            with current(self._device):
+            with current(self.device):
                 return batch()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             if number == 1:
                 raise EgofeatError(
-                    f"{self._device} has no room for a batch of one: choose another `device`, or "
+                    f"{self.device} has no room for a batch of one: choose another `device`, or "
                     "extract at a smaller `size`"
                 ) from None
         # Out here nothing holds any more what the batch had taken.
-        if self._device.type == "cuda":
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.size = number // 2
         if self._note:
             self._note(
-                f"{self._device} has no room for a batch of {number}: batches are smaller from "
+                f"{self.device} has no room for a batch of {number}: batches are smaller from "
                 "now on"
             )
             self._note = None

@@ -12,11 +12,15 @@ import av
 import numpy as np
 import psutil
 import pytest
+import torch
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
+from egofeat import console
 from egofeat.errors import MediaError, RequestError
-from egofeat.extract.video import DECODERS, FrameSource, decoder_version, open_video
+from egofeat.extract.video import DECODERS, FrameSource, decoder_version, nvdec_source, open_video
+from egofeat.extract.video.picture import Painter
 from egofeat.segments import Media
 
 Reader = Callable[[NDArray[np.uint8]], int]
@@ -53,6 +57,23 @@ def shown(
     videos = {kind: (Media(path), numbers) for kind, (path, numbers) in media.items()}
     images = {kind: Media(path, fps=25.0) for kind, path in (("folder", folder), ("tar", tar))}
     return videos | {kind: (media, list(range(40))) for kind, media in images.items()}
+
+
+def on_host(frame: VideoFrame) -> tuple[torch.Tensor, ...]:
+    """What a card would decode to."""
+    planes = frame.reformat(format="nv12").planes
+    return tuple(torch.utils.dlpack.from_dlpack(plane.__dlpack__()) for plane in planes)
+
+
+@pytest.fixture(autouse=True)
+def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A card that is not there: the CPU decodes, to the same planes. Call it for the real one."""
+    monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
+    monkeypatch.setattr(nvdec_source, "accelerator", lambda: None)
+    monkeypatch.setattr(nvdec_source, "planes_of", on_host)
+    monkeypatch.setattr(nvdec_source, "DECODERS", nvdec_source.Decoders())
+    monkeypatch.setattr(console, "_noted", set())
+    return monkeypatch.undo
 
 
 def opened(media: Media, decoder: str) -> FrameSource:
@@ -243,7 +264,7 @@ def test_decoders_are_known_by_name(tmp_path: Path) -> None:
     assert decoder_version("pyav").startswith(f"pyav {av.__version__} / libavcodec ")
     with pytest.raises(RequestError, match="there is no decoder 'magic': choose from pyav"):
         decoder_version("magic")
-    with pytest.raises(RequestError, match="choose one of pyav, decord, torchcodec"):
+    with pytest.raises(RequestError, match="choose one of pyav, decord, torchcodec, nvdec"):
         open_video(Media(tmp_path), "opencv")
 
 
@@ -255,3 +276,100 @@ def test_a_decoder_that_is_not_installed_says_how(
     monkeypatch.delitem(sys.modules, f"{module}.decoders", raising=False)
     with pytest.raises(RequestError, match="pip install"):
         open_video(shown["plain"][0], module)
+
+
+def levels_apart(media: Media) -> int:
+    """Of all frames of a video, between the card and the CPU."""
+    with open_video(media, "nvdec") as by_card, open_video(media, "pyav") as by_cpu:
+        assert by_card.times.tolist() == by_cpu.times.tolist()
+        every = range(len(by_cpu.times))
+        pairs = zip(by_card.scan(every), by_cpu.scan(every), strict=True)
+        return max(int(abs(a.astype(int) - b).max()) for (_, a), (_, b) in pairs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_card_paints_as_the_cpu_does(kind: str, shown: dict[str, Shown]) -> None:
+    assert levels_apart(shown[kind][0]) <= 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_real_card_decodes_the_same_frames(
+    kind: str, shown: dict[str, Shown], card: Callable[[], None], gpu: torch.device
+) -> None:
+    card()
+    assert levels_apart(shown[kind][0]) <= 2
+
+
+@pytest.mark.parametrize("space", [1, 2, 5, 7, 9])
+@pytest.mark.parametrize("scale", [0, 1, 2])
+def test_nv12_becomes_the_colours_of_ffmpeg(space: int, scale: int) -> None:
+    blocks = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    rgb = np.kron(blocks, np.ones((4, 4, 1), np.uint8))
+    frame = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
+    frame.colorspace, frame.color_range = space, scale
+    luma, chroma = on_host(frame)
+    found = nvdec_source.to_rgb(luma, chroma, space, scale).numpy().astype(int)
+    assert abs(found - Painter().paint(frame)).max() <= 2
+
+
+def test_decoders_of_a_card_are_kept_for_videos_of_one_kind(
+    shown: dict[str, Shown], number_of: Reader
+) -> None:
+    kinds = ["plain", "hevc", "plain", "upside_down", "plain", "hevc"]
+    decoders = []
+    for kind in kinds:
+        media, numbers = shown[kind]
+        with open_video(media, "nvdec") as source:
+            decoders.append(source._reader.decoder)
+            assert [number_of(frame) for _, frame in source.scan([3, 30])] == [
+                numbers[3],
+                numbers[30],
+            ]
+    assert decoders[0] is decoders[2] is decoders[4]
+    assert decoders[1] is decoders[5]
+    assert len({id(one) for one in decoders}) == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "width", "reason"),
+    [("yuv420p", 98, "h264 of odd height or width"), ("yuv444p", 96, "h264 of yuv444p")],
+)
+def test_what_a_card_cannot_decode_the_cpu_does_which_is_said_once(
+    form: str, width: int, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mkv"
+    height = 64 if width == 96 else 63
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264" if height == 64 else "ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, height, form
+        for number in range(5):
+            picture = np.full((height, width, 3), 40 * number, np.uint8)
+            output.mux(stream.encode(VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode())
+    for _ in range(2):
+        assert levels_apart(Media(path)) == 0
+    said = capsys.readouterr().err
+    assert said.count("the GPU does not decode") == 1
+    assert reason.removeprefix("h264 ") in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_without_a_card_nvdec_says_so(card: Callable[[], None], shown: dict[str, Shown]) -> None:
+    card()
+    for ask in (lambda: decoder_version("nvdec"), lambda: open_video(shown["plain"][0], "nvdec")):
+        with pytest.raises(RequestError, match="nvdec needs an NVIDIA GPU, and this machine has"):
+            ask()
+
+
+def test_a_card_that_gives_no_decoder_leaves_the_video_to_the_cpu(
+    shown: dict[str, Shown], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
+    monkeypatch.setattr(console, "_noted", set())
+    if torch.cuda.is_available():
+        pytest.skip("there is a card, which gives one")
+    for _ in range(2):
+        assert levels_apart(shown["hevc"][0]) == 0
+    assert capsys.readouterr().err.count("no decoder: the CPU decodes it") == 1
