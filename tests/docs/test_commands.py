@@ -19,6 +19,7 @@ ELSEWHERE = {
         ),
         "tests/pipelines/recognition: real published weights",
     ),
+    "score-boxes": "tests/pipelines/recognition/test_score_boxes.py: AVA's own files",
     "--init ": "tests/pipelines/training/test_published_heads.py: a file of published weights",
     "--motion raft": "tests/extract/flow/test_methods.py: RAFT's published weights",
     "features/handwash": "docs/results.md: trained on real videos, with real weights",

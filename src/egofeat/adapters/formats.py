@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from egofeat.adapters import ava, egtea, epic_kitchens, folder, videos
+from egofeat.adapters import ava, egtea, epic_kitchens, folder, kinetics, videos
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.reading import csv_table
 from egofeat.plugins import Plugin, Registry
@@ -42,6 +42,7 @@ ADAPTERS: Registry[Adapter[Any]] = Registry(
         "epic-kitchens-100": Adapter(epic_kitchens.EpicEntry, epic_kitchens.read),
         "egtea-gaze+": Adapter(egtea.EgteaEntry, egtea.read),
         "ava": Adapter(ava.AvaEntry, ava.read),
+        "kinetics": Adapter(kinetics.KineticsEntry, kinetics.read),
         "videos": Adapter(videos.VideosEntry, videos.read),
     },
     _adopt,

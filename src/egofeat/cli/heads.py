@@ -13,6 +13,7 @@ from egofeat.pipelines.comparing.options import CompareConfig, EnsembleConfig, R
 from egofeat.pipelines.demo.options import DemoConfig
 from egofeat.pipelines.exporting.options import ChallengeConfig, WeightsConfig
 from egofeat.pipelines.options import Trial
+from egofeat.pipelines.recognition.options import ScoreConfig
 from egofeat.pipelines.reporting.options import ReportConfig
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
@@ -147,6 +148,14 @@ def annotate(asked: AnnotateConfig) -> Report:
     from egofeat.pipelines.annotated.annotate import annotate as write
 
     return write(asked)
+
+
+@command("score-boxes", PANEL)
+def score_boxes(asked: ScoreConfig) -> Report:
+    """Score a file of detections, of any program, by AVA's frame mAP."""
+    from egofeat.pipelines.recognition.score_boxes import score_boxes as score
+
+    return score(asked)
 
 
 @command("export-challenge", PANEL)
