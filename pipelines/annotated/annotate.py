@@ -39,8 +39,8 @@ class Annotated:
 def annotate(config: AnnotateConfig) -> Annotated:
     """Write a video with boxes and labels of its persons, or with what is recognised in it.
 
-    A run on a store of persons labels persons, a run on a store of segments, or the classifier of
-    a published network, labels stretches of the video.
+    A run on a store of persons, or a published detection network, labels persons; a run on a store
+    of segments, or another published network, labels stretches of the video.
 
     Raises:
         RequestError: no such run or one that cannot label a video, options that cannot be, or no

@@ -32,7 +32,7 @@ class AnnotateConfig(
     out: Path = inherited("Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(
         "Take persons from this CSV file of detections, or a folder of such files; for a run "
-        "on persons.",
+        "on persons, or a detection network.",
         default=None,
         default_is="the detector of egofeat persons",
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from egofeat import console
-from egofeat.adapters.reading.box_files import read_detections
-from egofeat.adapters.reading.box_table import parse_stamp, read_rows
+from egofeat.adapters.reading.box_files import moments_of, read_detections
 from egofeat.boxes import Boxes
 from egofeat.device import choose_device
 from egofeat.errors import MediaError, RequestError, WeightsError
@@ -88,7 +87,7 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
     """
     alone = path / f"{video}.csv"
     chosen = alone if alone.is_file() else path
-    listed = dict.fromkeys(_listed(chosen))
+    listed = dict.fromkeys(moments_of(chosen))
     own = {f"{name}_{second!r}": second for name, second in listed if name == video}
     if not own:
         raise RequestError(f"{path} has no box of a video '{video}': {_of_others(listed)}")
@@ -113,14 +112,6 @@ def read_people(path: Path, video: str, stop: float, every: float, min_score: fl
         )
     moments = list(_apart(sorted(found), every))
     return People(moments, lambda some: {second: found[second] for second in some})
-
-
-def _listed(path: Path) -> Iterator[tuple[str, float]]:
-    """Video and second of each row."""
-    for file in sorted(path.glob("*.csv")) if path.is_dir() else [path]:
-        for line, cells in read_rows(file):
-            if len(cells) > 1:
-                yield cells[0], parse_stamp(cells[1], f"{file} line {line}")
 
 
 def _of_others(listed: Mapping[tuple[str, float], None]) -> str:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
+from egofeat.extract.backbones import spec_of
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.extraction.in_memory import Maker
+from egofeat.pipelines.recognition.persons import ACTION, is_detector, published_persons
 from egofeat.pipelines.recognition.published import TARGET, Published, one_of, whole
 from egofeat.pipelines.runs.run import Run, load_run
 from egofeat.pipelines.training.predict import logits_of, makers_of
@@ -72,12 +74,15 @@ def _check_stretches(run: Run, config: AnnotateConfig) -> None:
 
 
 def _of_backbone(config: AnnotateConfig, backbone: str) -> Seer:
+    weights = one_of(config.weights, backbone)
+    if is_detector(spec_of(backbone)):
+        return _of_detector(config, backbone, weights)
     if config.boxes:
         raise RequestError(f"{backbone} knows no persons: leave `boxes` out")
     published = Published.of(
         backbone,
         whole({}),
-        weights=one_of(config.weights, backbone),
+        weights=weights,
         views=config.views or (1, 1),
         device=config.device,
     )
@@ -86,4 +91,16 @@ def _of_backbone(config: AnnotateConfig, backbone: str) -> Seer:
         classes={TARGET: published.names()},
         logits=lambda rows: {TARGET: published.logits(rows[0])},
         of_persons=False,
+    )
+
+
+def _of_detector(config: AnnotateConfig, backbone: str, weights: str) -> Seer:
+    if config.views:
+        raise RequestError(f"{backbone} sees persons of one clip each: leave `views` out")
+    published = published_persons(backbone, weights, config.device)
+    return Seer(
+        makers=[published.maker],
+        classes={ACTION: published.names},
+        logits=lambda rows: {ACTION: published.classify(rows[0])},
+        of_persons=True,
     )

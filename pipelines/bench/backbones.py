@@ -4,8 +4,10 @@ The practical analysis of Canziani et al. (2016, arXiv:1605.07678) for feature e
 parameters, multiply-adds, time and memory of a view, and the published accuracy for them.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -19,10 +21,12 @@ from egofeat.extract.backbones.engine import engine_version
 from egofeat.extract.weights import Weights
 from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.pictures import Point, scatter
+from egofeat.pipelines.bench.publications import PUBLICATIONS, Publication
 from egofeat.pipelines.bench.speed import Speed, measure_apart
 from egofeat.pipelines.bench.tables import BenchReport, figure, known, machine, operations, table
 from egofeat.pipelines.extraction.choices import check_clip_frames
 from egofeat.pipelines.figures import style
+from egofeat.store.files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,8 @@ class BackbonesReport(BenchReport[BackboneRow]):
     """What backbones cost, and what accuracy is published of them."""
 
     precision: str
+    others: tuple[Publication, ...] = ()
+    """Networks of papers, where they are asked for."""
 
     @property
     def exit_code(self) -> int:
@@ -93,6 +99,9 @@ class BackbonesReport(BenchReport[BackboneRow]):
         if published := [row for row in self.rows if row.accuracy is not None]:
             title = "Published accuracy, %; per 10⁹ multiply-adds of a run; per 10⁶ parameters"
             said += [title, _table(_ACCURACIES, published)]
+        if self.others:
+            headings = ["of papers, not measured here", "a view", "views", "a run", "accuracy"]
+            said += ["", table(headings, map(_cells, self.others))]
         if different := [row.backbone for row in self.rows if row.counts_differ]:
             said += [
                 f"{', '.join(different)}: fewer multiply-adds published than counted.",
@@ -128,6 +137,13 @@ _ACCURACIES: _Columns = {
     "per G": lambda row: known(row.accuracy_per_giga_multiply_adds, figure),
     "per M": lambda row: known(row.accuracy_per_million_parameters, figure),
 }
+
+
+def _cells(one: Publication) -> list[str]:
+    """What the table of papers says of a network."""
+    view = f"{one.multiply_adds_view:.0f} G"
+    run = operations(one.multiply_adds_run)
+    return [one.name, view, str(one.views), run, f"{one.accuracy:.1f}"]
 
 
 def _table(columns: _Columns, rows: Sequence[BackboneRow]) -> Table:
@@ -167,23 +183,49 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
             check_clip_frames(spec, config.clip_frames)
     device = choose_device(config.device)
     names = tuple(dict.fromkeys(config.backbones))
-    rows = []
-    with console.progress("measuring", len(names), "backbones") as progress:
-        for name in names:
-            rows.append(row := _row(replace(config, backbones=(name,), device=str(device))))
-            if row.reason:
-                console.note(f"{name}: {row.reason}")
-            progress(1)
+    rows, speeds = [], dict[str, list[Speed]]()
     on = machine(device)
     if config.engine != "torch":
         on += f", {engine_version(config.engine)}"
-    report = BackbonesReport(machine=on, precision=config.precision, rows=tuple(rows))
+    others = PUBLICATIONS if config.published else ()
+    report = BackbonesReport(machine=on, precision=config.precision, rows=(), others=others)
+    with console.progress("measuring", len(names), "backbones") as progress:
+        for name in names:
+            one = replace(config, backbones=(name,), device=str(device))
+            rows.append(row := _row(one, speeds.setdefault(name, [])))
+            if row.reason:
+                console.note(f"{name}: {row.reason}")
+            # An interruption loses what is being measured, and nothing else.
+            report = replace(report, rows=tuple(rows))
+            report.written(config.out / "backbones", [])
+            by_batch = _write_speeds(speeds, config.out)
+            progress(1)
     with style.also(config.figures):
-        return report.written(config.out / "backbones", _pictures(rows, config.out))
+        pictures = _pictures(rows, others, config.out)
+    return report.written(config.out / "backbones", [by_batch, *pictures])
 
 
-def _row(config: BackboneBench) -> BackboneRow:
-    """One backbone, as far as it can be counted and measured; the reason says what went wrong."""
+def _write_speeds(speeds: Mapping[str, Sequence[Speed]], out: Path) -> Path:
+    """Write speed and memory by batch size, a line each."""
+    path, text = out / "backbones_by_batch.csv", io.StringIO()
+    writer = csv.writer(text)
+    names = [field.name for field in fields(Speed)]
+    writer.writerow(["backbone", *names, "views_per_second"])
+    for name, of in speeds.items():
+        for speed in of:
+            values = [getattr(speed, field) for field in names]
+            writer.writerow([name, *values, speed.views_per_second])
+    replace_file(path, text.getvalue().encode())
+    return path
+
+
+def _row(config: BackboneBench, speeds: list[Speed]) -> BackboneRow:
+    """One backbone, as far as it can be counted and measured; the reason says what went wrong.
+
+    Args:
+        config: of it alone.
+        speeds: gets what is measured, batch size by batch size.
+    """
     (name,) = config.backbones
     spec, build = find_backbone(name)
     clip = spec.clip and replace(spec.clip, frames=config.clip_frames or spec.clip.frames)
@@ -203,7 +245,8 @@ def _row(config: BackboneBench) -> BackboneRow:
         row = replace(row, multiply_adds_view=view, multiply_adds_run=view * clips * crops)
         if published and sized == spec:
             row = _with_publication(row, published)
-        return _with_speed(row, measure_apart(config))
+        speeds += measure_apart(config)
+        return _with_speed(row, speeds)
     except (EgofeatError, RuntimeError) as error:  # torch's, of an input that does not fit
         return replace(row, reason=str(error).splitlines()[0])
 
@@ -246,20 +289,44 @@ def _with_speed(row: BackboneRow, speeds: Sequence[Speed]) -> BackboneRow:
     )
 
 
-def _pictures(rows: Sequence[BackboneRow], out: Path) -> list[Path]:
-    """Draw published accuracy, and that for each parameter, over the cost of a run."""
+def _pictures(rows: Sequence[BackboneRow], others: Sequence[Publication], out: Path) -> list[Path]:
+    """Draw published accuracy, and that for each parameter, over the cost of a run; and over speed.
+
+    Networks of papers stand beside those that are measured.
+    """
     shown = [row for row in rows if row.accuracy is not None]
     if not shown:
         return []
     against, per = "accuracy against cost", "accuracy per parameter against cost"
     up = "published accuracy, %"
-    ratios = _points(shown, "accuracy_per_million_parameters")
-    return [
-        scatter(_points(shown, "accuracy"), out / "accuracy_against_cost.png", against, up),
+    ratios = _points(shown, "accuracy_per_million_parameters") + [
+        _of_paper(one, 1e6 * one.accuracy / one.parameters) for one in others if one.parameters
+    ]
+    heights = _points(shown, "accuracy") + [_of_paper(one, one.accuracy) for one in others]
+    drawn = [
+        scatter(heights, out / "accuracy_against_cost.png", against, up),
         scatter(
             ratios, out / "accuracy_per_parameter.png", per, f"{up} per M parameters", log=True
         ),
     ]
+    fast = [
+        Point(
+            name=row.backbone,
+            group=row.measure,
+            across=1 / row.seconds_run,
+            height=row.accuracy or 0,
+        )
+        for row in shown
+        if row.seconds_run
+    ]
+    if fast:
+        place, runs = out / "accuracy_against_throughput.png", "runs a second (logarithmic)"
+        drawn.append(scatter(fast, place, "accuracy against throughput", up, across=runs))
+    return drawn
+
+
+def _of_paper(one: Publication, height: float) -> Point:
+    return Point(name=one.name, group=one.measure, across=one.multiply_adds_run, height=height)
 
 
 def _points(rows: Sequence[BackboneRow], height: str) -> list[Point]:
@@ -267,7 +334,7 @@ def _points(rows: Sequence[BackboneRow], height: str) -> list[Point]:
         Point(
             name=row.backbone,
             group=row.measure,
-            multiply_adds=row.multiply_adds_run or 0,
+            across=row.multiply_adds_run or 0,
             height=getattr(row, height),
         )
         for row in rows

@@ -46,6 +46,10 @@ class BackboneBench(
     backbones: tuple[str, ...] = inherited(
         "Backbones to measure.", default=MISSING, argument=True, metavar="NAME"
     )
+    published: bool = option(
+        "Add networks of papers that are not built here: what is published of them.",
+        default=False,
+    )
     weights: str = inherited(
         "Load these weights: random, default, or the name of published weights; speed does "
         "not depend on them.",

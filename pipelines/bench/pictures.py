@@ -28,13 +28,21 @@ class Point:
     name: str
     group: str
     """Metric and data set: only accuracies of one group compare."""
-    multiply_adds: int
-    """Of a run."""
+    across: float
+    """Multiply-adds of a run, or what else is drawn across."""
     height: float
     """What is drawn over it."""
 
 
-def scatter(points: Sequence[Point], out: Path, title: str, up: str, *, log: bool = False) -> Path:
+def scatter(
+    points: Sequence[Point],
+    out: Path,
+    title: str,
+    up: str,
+    *,
+    log: bool = False,
+    across: str = "multiply-adds of a run (logarithmic)",
+) -> Path:
     """Draw each point at its cost and height, a colour and a mark for each group.
 
     Args:
@@ -42,13 +50,15 @@ def scatter(points: Sequence[Point], out: Path, title: str, up: str, *, log: boo
         out: PNG to write.
         title: above the picture.
         up: what the heights are.
-        log: whether their axis is logarithmic, as that of the costs is.
+        log: whether their axis is logarithmic, as the other is.
+        across: what the other axis is.
     """
     figure = style.figure(9.0, min(9.0, 4.4 + 0.16 * len(points)))
-    axes = style.style(figure.add_subplot(), title, "multiply-adds of a run (logarithmic)", up)
+    axes = style.style(figure.add_subplot(), title, across, up)
     axes.margins(0.14)
     axes.set_xscale("log")
-    style.few_ticks(axes.xaxis, operations)
+    of_costs = max(point.across for point in points) > 1e6
+    style.few_ticks(axes.xaxis, operations if of_costs else lambda value: f"{value:g}")
     if log:
         axes.set_yscale("log")
         style.few_ticks(axes.yaxis, lambda value: f"{value:g}")
@@ -56,7 +66,7 @@ def scatter(points: Sequence[Point], out: Path, title: str, up: str, *, log: boo
     for number, group in enumerate(groups):
         own = [point for point in points if point.group == group]
         axes.plot(
-            [point.multiply_adds for point in own],
+            [point.across for point in own],
             [point.height for point in own],
             linestyle="",
             marker=_MARKERS[number % len(_MARKERS)],
@@ -81,7 +91,7 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
     for point in points:
         text = axes.annotate(
             point.name,
-            (point.multiply_adds, point.height),
+            (point.across, point.height),
             (0, 0),
             textcoords="axes pixels",
             va="top",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from egofeat import console
-from egofeat.adapters.reading.box_files import Detections
+from egofeat.adapters.reading.box_files import Detections, at_boxes
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
@@ -147,6 +147,8 @@ def plan_job(
     motion = choose_motion(spec, config.motion, config.motion_values, console.note)
     if dataset is None:
         dataset = read_dataset(config.manifest, config.dataset)
+    if config.roi and not dataset.key_frames and Path(config.roi.boxes).exists():
+        dataset = at_boxes(dataset, Path(config.roi.boxes))
     key_frames = dataset.key_frames
     plan = choose_plan(spec, config, key_frames=key_frames)
     found = find_boxes(config.roi, dataset) if config.roi else None

@@ -28,7 +28,8 @@ def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
     if not dataset.key_frames:
         raise RequestError(
             f"the data set '{dataset.name}' has segments and no key frames, at which persons have "
-            "boxes: describe it with `format: ava`, or use `egofeat extract`"
+            "boxes: give `boxes` that a detector found in its videos, describe it with "
+            "`format: ava`, or use `egofeat extract`"
         )
     if config.boxes == "annotated":
         found = annotated(dataset)

@@ -16,6 +16,7 @@ from egofeat.pipelines.extraction.in_memory import Maker
 from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.recognition.class_names import class_names
+from egofeat.pipelines.recognition.persons import is_detector
 from egofeat.pipelines.training.views import mean_of_views
 from egofeat.segments import Dataset, Media, Segment
 
@@ -121,7 +122,10 @@ def _sampling(spec: Spec, weights: str, views: tuple[int, int] | None) -> dict[s
 def _check(spec: Spec, weights: str) -> None:
     if LOGITS not in spec.taps:
         others = ", ".join(name for name in BACKBONES.own if LOGITS in BACKBONES[name][0].taps)
-        raise RequestError(f"backbone {spec.name} has no classifier here: choose one of {others}")
+        mend = f"choose one of {others}"
+        if is_detector(spec):
+            mend = "it tells what persons in boxes do: `egofeat annotate` draws that"
+        raise RequestError(f"backbone {spec.name} has no classifier of whole frames here: {mend}")
     if weights.split(":", maxsplit=1)[0] == "random":
         raise RequestError(
             f"random weights of {spec.name} know no class: give published `weights`, or a file"

@@ -68,12 +68,14 @@ def score_boxes(config: ScoreConfig) -> Scored:
     table = AvaTable.read([config.truth], excluded, largest)
     frames = {moment: frame.number for moment, frame in table.key_frames.items()}
     truth, actions = _persons(table)
-    counted = evaluated_ids(names) if names else frozenset(np.flatnonzero(actions.any(0)) + 1)
+    counted = (
+        evaluated_ids(names) if names else frozenset((np.flatnonzero(actions.any(0)) + 1).tolist())
+    )
     annotated = {id_ for id_ in counted if actions[:, id_ - 1 : id_].any()}
     if not annotated:
         raise RequestError(f"nobody in {config.truth} is annotated with an action that counts")
     found = _Found.read(config.found, frames, excluded)
-    precisions = {}
+    precisions: dict[int, float] = {}
     for id_ in annotated:
         of = found.actions == id_
         scores = np.zeros((int(of.sum()), id_))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from egofeat.adapters import ava, egtea, epic_kitchens, folder, kinetics, videos
+from egofeat.adapters import ava, egtea, epic_kitchens, epic_kitchens_55, folder, kinetics, videos
 from egofeat.adapters.entry import Entry
 from egofeat.adapters.reading import csv_table
 from egofeat.plugins import Plugin, Registry
@@ -40,6 +40,7 @@ ADAPTERS: Registry[Adapter[Any]] = Registry(
         "folder": Adapter(folder.FolderEntry, folder.read),
         "csv": Adapter(csv_table.CsvEntry, csv_table.read),
         "epic-kitchens-100": Adapter(epic_kitchens.EpicEntry, epic_kitchens.read),
+        "epic-kitchens-55": Adapter(epic_kitchens_55.Epic55Entry, epic_kitchens_55.read),
         "egtea-gaze+": Adapter(egtea.EgteaEntry, egtea.read),
         "ava": Adapter(ava.AvaEntry, ava.read),
         "kinetics": Adapter(kinetics.KineticsEntry, kinetics.read),

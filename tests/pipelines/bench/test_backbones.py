@@ -45,6 +45,7 @@ def report(tmp_path_factory):
         backbones=("known_here_alone", "mobilenetv2", "mobilenetv2"),
         device="cpu",
         seconds=0.0,
+        published=True,
         out=tmp_path_factory.mktemp("bench"),
     )
     yield bench_backbones(config)
@@ -76,7 +77,18 @@ def test_a_backbone_that_fails_is_a_row_with_its_reason(report):
 
 
 def test_what_is_written_is_what_is_reported(report):
-    table, whole, *pictures = map(Path, report.files)
+    table, whole, by_batch, *pictures = map(Path, report.files)
+    batches = list(csv.DictReader(by_batch.read_text().splitlines()))
+    assert {row["backbone"] for row in batches} == {"mobilenetv2"}
+    assert [int(row["batch"]) for row in batches][:2] == [1, 2]
+    assert max(float(row["views_per_second"]) for row in batches) == pytest.approx(
+        report.rows[1].views_per_second
+    )
+    assert {picture.name for picture in pictures} == {
+        "accuracy_against_cost.png",
+        "accuracy_per_parameter.png",
+        "accuracy_against_throughput.png",
+    }
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["backbone"] for row in rows] == ["known_here_alone", "mobilenetv2"]
     assert float(rows[1]["ms_view"]) == report.rows[1].ms_view
@@ -94,7 +106,8 @@ def test_the_tables_fit_80_columns(report, capsys, monkeypatch):
     said = capsys.readouterr().out
     table = said[: said.index(report.files[0])].splitlines()
     assert max(map(len, table)) <= 80
-    assert any("3.50 M" in line and "299.5 M" in line for line in table)
+    assert any("3.50 M" in line and "300.8 M" in line for line in table)
+    assert any("non-local R101" in line and "10.8 T" in line for line in table)
     assert any("71.9" in line and "top-1, ImageNet-1k" in line for line in table)
 
 

@@ -19,7 +19,7 @@ def crowd(count: int) -> list[Point]:
         Point(
             name=f"slowfast_{number}x8_r{50 + number}",
             group=("top-1, Kinetics-400", "mAP, AVA v2.2")[number % 2],
-            multiply_adds=int(rng.uniform(1, 8) * 1e12),
+            across=int(rng.uniform(1, 8) * 1e12),
             height=rng.uniform(65, 80),
         )
         for number in range(count)

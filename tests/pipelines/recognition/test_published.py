@@ -33,7 +33,7 @@ def test_i3d_knows_what_is_done(real_data):
 
 def test_what_cannot_be_asked_is_one_sentence(tmp_path):
     video = tmp_path / "x.mp4"
-    with pytest.raises(RequestError, match="flow_grid has no classifier here: choose one of mob"):
+    with pytest.raises(RequestError, match="flow_grid has no classifier of whole frames here: ch"):
         predict(PredictConfig(run=video, backbone="flow_grid"))
     with pytest.raises(RequestError, match="random weights of i3d know no class: give published"):
         predict(PredictConfig(run=video, backbone="i3d", weights=("random",)))

@@ -6,10 +6,10 @@ The form is that of the person boxes published for AVA, without a header:
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import count, pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from egofeat.adapters.reading.box_table import (
     parse_stamp,
     read_rows,
 )
-from egofeat.boxes import Boxes, boxes_digest, stamp_of
+from egofeat.boxes import Boxes, boxes_digest, key_frame_id, stamp_of
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Segment
 
@@ -77,6 +77,36 @@ def read_detections(path: Path, key_frames: Iterable[Segment], min_score: float)
         without = len(ids) - len(boxes)
         remarks.append(f"{path}: key frames left without a box: {without} of {len(ids)}")
     return Detections(boxes, tuple(remarks), boxes_digest(boxes))
+
+
+def moments_of(path: Path) -> dict[tuple[str, float], str]:
+    """Video and second of each row of such files, in their order, to the stamp as it stands there.
+
+    Raises:
+        ManifestError: there is no such file, or a stamp is no second.
+    """
+    found: dict[tuple[str, float], str] = {}
+    for file in _files(path):
+        for line, cells in read_rows(file):
+            if len(cells) > 1:
+                second = parse_stamp(cells[1], f"{file} line {line}")
+                found.setdefault((cells[0], second), cells[1])
+    return found
+
+
+def at_boxes(dataset: Dataset, path: Path) -> Dataset:
+    """The videos of a data set with a key frame wherever the files have a box of them.
+
+    Files call a video as the data set does, or by its file's name without suffix.
+    """
+    whole = {one.video: one for one in dataset.whole_videos().segments}
+    names = {PurePath(video).stem: video for video in whole} | {video: video for video in whole}
+    segments = tuple(
+        replace(whole[names[name]], id=key_frame_id(name, stamp), start=second, stop=second + 1)
+        for (name, second), stamp in moments_of(path).items()
+        if name in names
+    )
+    return replace(dataset.whole_videos(), segments=segments, key_frames=True)
 
 
 def annotated(dataset: Dataset) -> Detections:

@@ -1,0 +1,105 @@
+"""Published detection networks on plain videos: layouts proven with random weights."""
+
+import functools
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from egofeat.boxes import Boxes
+from egofeat.errors import RequestError
+from egofeat.extract.backbones.building import damp_branches, seeded
+from egofeat.extract.backbones.resnet3d import Bottleneck
+from egofeat.extract.backbones.slowfast.network import layers
+from egofeat.extract.backbones.slowfast.networks import DESIGNS
+from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.pipelines.annotated import seers
+from egofeat.pipelines.annotated.annotate import annotate
+from egofeat.pipelines.annotated.options import AnnotateConfig
+from egofeat.pipelines.extraction.extract import run as extract
+from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched
+from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
+from egofeat.pipelines.recognition.persons import published_persons
+from egofeat.pipelines.recognition.predict import predict
+from egofeat.pipelines.training.options import PredictConfig
+from egofeat.segments import Dataset, Media, Segment
+from egofeat.store import open_persons, open_store
+
+NAME = "slowfast_32x2_r50_ava"
+BOXES = """room,0.5,0.1,0.1,0.5,0.9,,0.95
+room,0.5,0.4,0.2,0.9,0.8,,0.9
+room,1.5,0.2,0.2,0.6,0.7,,0.99
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a video, boxes, and weights in PySlowFast's layout."""
+    folder = tmp_path_factory.mktemp("persons")
+    network = seeded(lambda: layers(DESIGNS[NAME], {"projection": 80}), 1)
+    damp_branches(network, Bottleneck, "branch2.c_bn")
+    torch.save({"model_state": network.state_dict()}, folder / "own.pyth")
+    with av.open(str(folder / "room.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"x264-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(20):
+            frame = np.full((64, 96, 3), 40 + 8 * number, np.uint8)
+            frame[:, 3 * number : 3 * number + 20] = 255
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        output.mux(stream.encode(None))
+    (folder / "boxes.csv").write_text(BOXES)
+    return folder
+
+
+def test_its_own_classifier_tells_what_persons_do(made, monkeypatch):
+    small = functools.partial(published_persons, size=64)
+    monkeypatch.setattr(seers, "published_persons", small)
+    out = made / "seen.mp4"
+    asked = AnnotateConfig(
+        run=made / "room.mp4",
+        backbone=NAME,
+        weights=(str(made / "own.pyth"),),
+        boxes=made / "boxes.csv",
+        out=out,
+        threshold=0.0,
+        device="cpu",
+    )
+    seen = annotate(asked)
+    assert (seen.moments, seen.persons, seen.labels, seen.frames) == (2, 3, 9, 20)
+    published = small(NAME, str(made / "own.pyth"), "cpu")
+    assert published.names[11] == "stand"
+    boxes = {1.5: Boxes.of([[0.2, 0.2, 0.6, 0.7]], [0.99])}
+    with PyavSource(made / "room.mp4") as video, Watched(video) as watched:
+        rows, unread = PersonFeatures(published.maker).at(watched, boxes)
+    assert not unread
+    state = torch.load(made / "own.pyth", weights_only=True)["model_state"]
+    weight, bias = (state[f"head.projection.{part}"] for part in ("weight", "bias"))
+    features = torch.from_numpy(rows[1.5])
+    expected = torch.nn.functional.linear(features, weight, bias)
+    assert torch.allclose(published.classify(rows[1.5][:, None]), expected, atol=1e-5)
+    with pytest.raises(RequestError, match="it tells what persons in boxes do: `egofeat annotate`"):
+        predict(PredictConfig(run=made / "room.mp4", backbone=NAME))
+    with pytest.raises(RequestError, match=r"random weights of .* know no action"):
+        published_persons(NAME, "random")
+
+
+def test_videos_without_annotations_have_key_frames_where_there_are_boxes(made, tmp_path):
+    """Under the name of the data set, or that of the file."""
+    dataset = Dataset(
+        "films", {"room.mp4": Media(made / "room.mp4")}, (Segment("room.mp4", "room.mp4"),), {}
+    )
+    config = ExtractConfig(
+        backbone="mobilenetv2",
+        weights="random",
+        size=64,
+        roi=RoiConfig(boxes=str(made / "boxes.csv")),
+        out=tmp_path,
+        device="cpu",
+        workers=1,
+    )
+    report = extract(config, dataset)
+    assert open_persons(report.store).ids.tolist() == ["room_0.5", "room_0.5", "room_1.5"]
+    assert set(open_store(report.store).videos.tolist()) == {"room.mp4"}
+    with pytest.raises(RequestError, match="give `boxes` that a detector found in its videos"):
+        extract(ExtractConfig(roi=RoiConfig(), out=tmp_path, device="cpu"), dataset)
