@@ -55,7 +55,7 @@ def test_names_neither_overlap_nor_leave_the_picture(log, count, figures, tmp_pa
         assert box.x0 >= axes.bbox.x0
         assert box.x1 <= axes.bbox.x1
         for point in points:
-            assert not box.contains(*axes.transData.transform((point.multiply_adds, point.height)))
+            assert not box.contains(*axes.transData.transform((point.across, point.height)))
     assert axes.get_xscale() == "log"
 
 
