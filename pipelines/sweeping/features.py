@@ -8,6 +8,7 @@ from typing import Any
 
 from egofeat.errors import RequestError
 from egofeat.options import declared
+from egofeat.pipelines.crew import settled
 from egofeat.pipelines.extraction.extract import run_jobs
 from egofeat.pipelines.extraction.job import Job, plan_job, read_dataset
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
@@ -72,7 +73,24 @@ class Features:
         return found
 
 
-def plan_features(study: Study, places: Places, asked: SweepConfig) -> Features:
+def compute_of(asked: SweepConfig) -> Compute:
+    """How the options ask for features to be extracted, and by which workers; settled.
+
+    Raises:
+        RequestError: a device that is not there, or what no engine takes.
+    """
+    return settled(
+        ExtractConfig(
+            backbone="mobilenetv2",
+            device=asked.device,
+            devices=asked.devices,
+            ray=asked.ray,
+            slurm=asked.slurm,
+        )
+    )
+
+
+def plan_features(study: Study, places: Places, asked: SweepConfig, compute: Compute) -> Features:
     """What the lines of `features` ask for. Weights are loaded, no video is opened.
 
     Raises:
@@ -83,7 +101,6 @@ def plan_features(study: Study, places: Places, asked: SweepConfig) -> Features:
     found: list[Feature] = []
     jobs: list[Job] = []
     dataset: Dataset | None = None
-    compute = ExtractConfig(backbone="mobilenetv2", device=asked.device)
     for number, line in enumerate(study.features):
         where = places.of("features", number)
         if "store" in line:
@@ -92,7 +109,7 @@ def plan_features(study: Study, places: Places, asked: SweepConfig) -> Features:
         if "backbone" not in line:
             raise RequestError(f"{where}: it names no features: add `backbone:` or `store:`")
         for said in _said(where, line):
-            config = _config(where, said, _taps(line), study, asked)
+            config = _config(where, said, _taps(line), study, asked.features, compute.device)
             with told(where):
                 dataset = dataset or read_dataset(Path(study.manifest), study.dataset)
                 job = plan_job(config, dataset)
@@ -125,7 +142,12 @@ def _taps(line: Line) -> tuple[str, ...]:
 
 
 def _config(
-    where: str, said: Mapping[str, Any], taps: tuple[str, ...], study: Study, asked: SweepConfig
+    where: str,
+    said: Mapping[str, Any],
+    taps: tuple[str, ...],
+    study: Study,
+    out: Path,
+    device: str,
 ) -> ExtractConfig:
     given = read_values(where, said, _OF_EXTRACTION, also=("backbone", "tap", "store"))
     splits = study.splits
@@ -139,8 +161,8 @@ def _config(
             manifest=Path(study.manifest),
             dataset=study.dataset,
             splits=() if splits.published else tuple(filter(None, wanted)),
-            out=asked.features,
-            device=asked.device,
+            out=out,
+            device=device,
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ class Fit:
     def path(self) -> Path | None:
         """Folder of the run; None of one that cannot be."""
         return self.config.out
+
+    @property
+    def name(self) -> str:
+        """Of the file that says who trains it: alike for alike runs, and short."""
+        return sha256(str(self.path).encode()).hexdigest()[:24]
 
     @property
     def label(self) -> str:

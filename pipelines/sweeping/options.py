@@ -5,7 +5,7 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.options import Device, inherited, option
-from egofeat.pipelines.options import ChosenOut, Figures, Tap
+from egofeat.pipelines.options import ChosenOut, Crew, Figures, Tap
 
 
 def _read_setting(text: str) -> tuple[str, str]:
@@ -16,7 +16,7 @@ def _read_setting(text: str) -> tuple[str, str]:
     return name, value
 
 
-class SweepConfig(Tap, ChosenOut, Figures, Device, panel="Study"):
+class SweepConfig(Tap, ChosenOut, Figures, Device, Crew, panel="Study"):
     """Which study, or which heads on which stores; and how it is done."""
 
     study: Path | None = option(
@@ -68,4 +68,9 @@ class SweepConfig(Tap, ChosenOut, Figures, Device, panel="Study"):
         if self.study is None and not (self.store and self.head):
             raise RequestError(
                 "give a study file, or a feature store with `store` and heads with `head`"
+            )
+        if self.jobs > 1 and self.has_crew:
+            raise RequestError(
+                "`jobs` are processes of this machine: leave it out where others train; "
+                "`devices` may name a device several times"
             )

@@ -1,7 +1,7 @@
 """What a study would train, and what it leaves out because it does not fit; nothing is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from egofeat.heads.registry import reads, resolve_options
 from egofeat.names import check_name
 from egofeat.pipelines.runs.config import RunConfig, Splits, init_of
 from egofeat.pipelines.sweeping.candidates import Candidate, candidates
-from egofeat.pipelines.sweeping.features import Features, plan_features
+from egofeat.pipelines.sweeping.features import Features, compute_of, plan_features
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.study import Study, read_study, study_of
 from egofeat.pipelines.training.fit import check_head
@@ -22,7 +22,7 @@ from egofeat.pipelines.training.training_rows import TrainingRows, describe
 from egofeat.segments import Dataset
 
 _LONGEST = 150
-"""Letters of the words in a run's name."""
+"""Bytes of the words in a run's name."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def plan_sweep(asked: SweepConfig) -> Plan:
         study, places = study_of(asked.head, asked.store, asked.tap)
     if asked.seeds:
         study = study.model_copy(update={"seeds": asked.seeds})
-    features = plan_features(study, places, asked)
+    compute = compute_of(asked)
+    if not compute.has_crew:  # one of `devices` alone is this process's own
+        asked = replace(asked, device=compute.device, devices=())
+    features = plan_features(study, places, asked, compute)
     rows = OpenedRows()
     fitting: dict[str, Candidate] = {}
     left_out: list[tuple[str, str]] = []
@@ -188,5 +191,6 @@ def place_of(out: Path, candidate: Candidate, asked: RunConfig, tried: Mapping[s
     words = [asked.head, features, *(f"{name}{value}" for name, value in stated.items())]
     said = "-".join(words)[:_LONGEST]
     plain = "".join(letter if letter.isalnum() or letter in ".+-_" else "_" for letter in said)
+    plain = plain.encode()[:_LONGEST].decode(errors="ignore")
     name = f"{plain}-seed{asked.trainer.seed}-{asked.digest[:8]}"
     return out / "runs" / check_name(name, "run")

@@ -3,18 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from egofeat import console
+from egofeat.engines.local import end_if_started_again
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import Finished, main_figure, read_finished
 from egofeat.pipelines.runs.claim import locked
-from egofeat.pipelines.sweeping.fitting import Fit, make_fit
+from egofeat.pipelines.sweeping.fitting import Fit, carry_out, make_fit
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.planning import Plan, plan_sweep, trainer_of
 from egofeat.pipelines.sweeping.report import Swept, report
-from egofeat.pipelines.sweeping.workers import one_by_one, side_by_side
-from egofeat.store.files import replace_file
+from egofeat.pipelines.sweeping.workers import engine_for, train_by_workers
+from egofeat.store.files import WORK, replace_file
+
+_NOTHING_LEFT = "its run is not whole, and nothing says why: see that the disk has room"
 
 
 def sweep(asked: SweepConfig, *, on_fit: Callable[[Fit], None] = lambda fit: None) -> Swept:
@@ -31,6 +35,8 @@ def sweep(asked: SweepConfig, *, on_fit: Callable[[Fit], None] = lambda fit: Non
             its folder.
         EgofeatError: features cannot be extracted, or the disk refuses.
     """
+    if asked.jobs > 1:
+        end_if_started_again()
     plan = plan_sweep(asked)
     for what, why in plan.left_out:
         console.note(f"left out: {what}: {why}")
@@ -54,22 +60,34 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _fits(plan: Plan, jobs: int, on_fit: Callable[[Fit], None]) -> list[Fit]:
-    """Every fit, done or failed: those that are searched with the first seed, then the others."""
+    """Every fit, done or failed: those with the first seed, then the others.
+
+    Only what is searched for has to wait: the others are trained with all seeds at once.
+    """
     first, *others = plan.study.seed_list
     total = sum(len(one.grid) + len(others) for one in plan.candidates)
     with console.progress("training", total, "fits") as advance:
 
         def done(fits: Sequence[Fit]) -> list[Fit]:
-            return list(_carried_out(plan, fits, jobs, advance, on_fit))
+            return _carried_out(plan, fits, jobs, advance, on_fit)
 
-        tried = done(
-            [make_fit(plan, one, first, choice) for one in plan.candidates for choice in one.grid]
-        )
+        begun = [
+            make_fit(plan, one, first, choice) for one in plan.candidates for choice in one.grid
+        ]
+        certain = [one for one in begun if len(one.candidate.grid) == 1]
+        found = done(begun + _with_seeds(plan, certain, others))
+        tried, rest = found[: len(begun)], found[len(begun) :]
         best = [choose([fit for fit in tried if fit.candidate is one]) for one in plan.candidates]
-        rest = done(
-            [make_fit(plan, one.candidate, seed, one.tried) for one in best for seed in others]
+        rest += done(
+            _with_seeds(plan, [one for one in best if len(one.candidate.grid) > 1], others)
         )
+        places = {id(one): place for place, one in enumerate(plan.candidates)}
+        rest.sort(key=lambda fit: places[id(fit.candidate)])
         return [replace(fit, chosen=fit in best) for fit in tried] + rest
+
+
+def _with_seeds(plan: Plan, fits: Sequence[Fit], seeds: Sequence[int]) -> list[Fit]:
+    return [make_fit(plan, one.candidate, seed, one.tried) for one in fits for seed in seeds]
 
 
 def _carried_out(
@@ -78,23 +96,33 @@ def _carried_out(
     jobs: int,
     advance: console.Advance,
     on_fit: Callable[[Fit], None],
-) -> Iterator[Fit]:
+) -> list[Fit]:
     """The fits, in their order, once each is done or has failed."""
-    test = plan.study.splits.test
+    test, compute = plan.study.splits.test, plan.features.compute
     found = list(fits)
-    left = [k for k, fit in enumerate(fits) if not fit.failure and not fit.done(test)]
-    advance(len(fits) - len(left))
-    configs = [fits[k].config for k in left]
-    if jobs > 1 and len(left) > 1:
-        answers = side_by_side(configs, test, jobs)
+    left: dict[str, list[int]] = {}
+    """Name to the places of a training, which a search and another line may both ask for."""
+    for place, fit in enumerate(fits):
+        if fit.asked and not fit.done(test):
+            left.setdefault(fit.name, []).append(place)
+    advance(len(fits) - sum(map(len, left.values())))
+
+    def tell(name: str, failure: str) -> None:
+        for place in left[name]:
+            failure = failure or ("" if fits[place].done(test) else _NOTHING_LEFT)
+            found[place] = fit = replace(fits[place], failure=failure)
+            advance(1)
+            console.note(f"{fit.label}: {failure or _figures(fit)}")
+            on_fit(fit)
+
+    configs = {name: fits[places[0]].config for name, places in left.items()}
+    if left and (compute.has_crew or (jobs > 1 and len(left) > 1)):
+        start = partial(engine_for, compute, jobs)
+        train_by_workers(configs, test, plan.out / WORK, start, tell)
     else:
-        answers = one_by_one(configs, test, plan.rows)
-    for place, failure in answers:
-        found[left[place]] = fit = replace(fits[left[place]], failure=failure)
-        advance(1)
-        console.note(f"{fit.label}: {failure or _figures(fit)}")
-        on_fit(fit)
-    return iter(found)
+        for name, config in configs.items():
+            tell(name, carry_out(config, test, plan.rows))
+    return found
 
 
 def _figures(fit: Fit) -> str:

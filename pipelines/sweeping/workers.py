@@ -1,103 +1,155 @@
-"""Trainings side by side, a process each; one that dies is a reason, and the others go on."""
+"""Trainings by workers of other processes: each takes the next that nobody has, until all are done.
 
-import multiprocessing
-import signal
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+A training that ends the process it is in is tried once more, last and alone; then that is its
+reason, and the others go on.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from egofeat.engines.local import end_if_started_again, end_with_parent
+from egofeat import console
+from egofeat.engines.board import Board
+from egofeat.engines.crew import Engine, Seat
+from egofeat.engines.far import Far, keep_showing
+from egofeat.engines.local import Processes
+from egofeat.engines.turns import MOST_DEATHS, take_turns
+from egofeat.errors import RequestError
+from egofeat.pipelines.crew import engine_of
+from egofeat.pipelines.options import Compute
 from egofeat.pipelines.sweeping.fitting import carry_out
 from egofeat.pipelines.sweeping.planning import OpenedRows
 from egofeat.pipelines.training.options import FitConfig
+from egofeat.store.files import replace_file
 
-_GRACE_S = 5.0
-
-
-def one_by_one(
-    configs: Sequence[FitConfig], test: str | None, rows: OpenedRows
-) -> Iterator[tuple[int, str]]:
-    """Train in this process: yields the place of each, and why it failed, or nothing."""
-    for place, config in enumerate(configs):
-        yield place, carry_out(config, test, rows)
-
-
-def side_by_side(
-    configs: Sequence[FitConfig], test: str | None, jobs: int
-) -> Iterator[tuple[int, str]]:
-    """Train in so many processes, each of which takes the next: yields as `one_by_one`."""
-    end_if_started_again()
-    waiting = deque(enumerate(configs))
-    threads = max(1, torch.get_num_threads() // jobs)
-    workers = [_Worker(test, threads) for _ in range(min(jobs, len(waiting)))]
-    try:
-        while busy := [worker for worker in workers if worker.next(waiting)]:
-            for connection in wait([worker.connection for worker in busy]):
-                worker = next(one for one in busy if one.connection is connection)
-                place, failure = worker.answer()
-                if worker.is_dead:
-                    workers[workers.index(worker)] = _Worker(test, threads)
-                yield place, failure
-    finally:
-        for worker in workers:
-            worker.end()
+_NAME = "sweep"
+_WHY = (
+    f"{MOST_DEATHS} processes ended while they trained it, as for want of memory: see what they "
+    "printed, and try fewer at a time"
+)
+Tell = Callable[[str, str], None]
+"""Told a training that is done, and why it failed, or nothing."""
 
 
-class _Worker:
-    """A process that trains what it is sent, and answers why that failed, or nothing."""
+@dataclass(frozen=True)
+class Order:
+    """Trainings for workers, which call it."""
 
-    def __init__(self, test: str | None, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_main, args=(theirs, test, threads), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._place: int | None = None
+    configs: Mapping[str, FitConfig]
+    """Name of each, alike for all workers, to what is trained."""
+    test: str | None
+    """Split that each run is judged on beside that of validation."""
+    board: Path
+    folder: Path
+    """At which relative paths start."""
 
-    def next(self, waiting: "deque[tuple[int, FitConfig]]") -> bool:
-        """Give it the next, if it has none; say whether it has one now."""
-        if self._place is None and waiting:
-            self._place, config = waiting.popleft()
-            with suppress(BrokenPipeError):  # of one that died: told by its answer
-                self.connection.send(config)
-        return self._place is not None
+    def __call__(self, seat: Seat) -> None:
+        """Train until nothing is left."""
+        _enter(self.folder)
+        _see_only(seat.device)
+        torch.set_num_threads(max(1, torch.get_num_threads() // seat.sharing))
+        rows = OpenedRows()
+        with Board(self.board, _NAME, partial(vars, Far(begun=True)), supervised=True) as board:
 
-    def answer(self) -> tuple[int, str]:
-        """Which one is done, and how."""
-        place, self._place = self._place, None
-        assert place is not None, "only one that works is waited for"
+            def make(names: Iterator[str]) -> None:
+                for name in names:
+                    if failure := carry_out(self.configs[name], self.test, rows):
+                        _write_reason(self.board, name, failure)
+                    board.done(name)
+
+            give_up = partial(_write_reason, self.board, why=_WHY)
+            for _ in take_turns(board, self.configs, make, give_up):
+                pass
+
+
+def train_by_workers(
+    configs: Mapping[str, FitConfig],
+    test: str | None,
+    board: Path,
+    start: Callable[[int, Path], Engine],
+    tell: Tell,
+) -> None:
+    """Have workers train, and tell of each training when it is done or has failed.
+
+    Args:
+        configs: name of each to what is trained.
+        test: see `Order`.
+        board: folder for what workers tell each other, on a disk that all share.
+        start: starts an engine for so many trainings, with a folder for its logs.
+        tell: told of each, in this process.
+
+    Raises:
+        EgofeatError: workers cannot be had, or die whatever they train.
+    """
+    waiting = set(configs)
+    with Board(board, _NAME) as shared:
+        shared.reopen(configs)  # of this very moment, none of them is done
+        for name in configs:
+            _reason(board, name).unlink(missing_ok=True)
+        shared.free(configs)
+
+        @contextmanager
+        def show(**_: object) -> Iterator[console.Advance]:
+            yield lambda *_: _tell_finished(shared, waiting, tell)
+
+        order = Order(configs, test, board.absolute(), Path.cwd())
+        engine = start(len(configs), board / "logs")
+        keep_showing(engine, order, shared, dict.fromkeys(configs, 1.0), show)
+
+
+def engine_for(compute: Compute, jobs: int, trainings: int, logs: Path) -> Engine:
+    """The engine that the options ask for; of `jobs`, processes that have all devices."""
+    seats = min(jobs, trainings)
+    return engine_of(compute, logs) or Processes(["auto"] * seats)
+
+
+def _tell_finished(board: Board, waiting: Set[str], tell: Tell) -> None:
+    """Tell of those that are done since."""
+    for name in board.finished(sorted(waiting)):
+        waiting -= {name}
         try:
-            return place, str(self.connection.recv())
-        except EOFError:
-            self._process.join(_GRACE_S)
-            code = self._process.exitcode or 0
-            how = f"signal {-code}" if code < 0 else f"exit status {code}"
-            return place, (
-                f"its process ended with {how}, as for want of memory: try fewer with `jobs`"
-            )
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether the process is over."""
-        return self._process.exitcode is not None
-
-    def end(self) -> None:
-        """End it, whatever it does."""
-        self._process.kill()
-        self._process.join(_GRACE_S)
-        self.connection.close()
+            failure = _reason(board.folder, name).read_text()
+        except FileNotFoundError:
+            failure = ""
+        tell(name, failure)
 
 
-def _main(connection: Connection, test: str | None, threads: int) -> None:
-    """What the process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: who started it ends it
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    rows = OpenedRows()
-    with suppress(EOFError, BrokenPipeError):  # who started it is gone
-        while True:
-            connection.send(carry_out(connection.recv(), test, rows))
+def _reason(board: Path, name: str) -> Path:
+    return board / "failures" / name
+
+
+def _write_reason(board: Path, name: str, why: str) -> None:
+    path = _reason(board, name)
+    path.parent.mkdir(exist_ok=True)
+    replace_file(path, why.encode())
+
+
+def _enter(folder: Path) -> None:
+    """Be where the command was given."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        raise RequestError(
+            f"{folder}, where the sweep was begun, is not there for its workers: begin it in a "
+            "folder that all machines share"
+        ) from None
+
+
+def _see_only(device: str) -> None:
+    """Let `auto` be one device: trainings ask for it wherever they are done.
+
+    The process has not looked for GPUs yet.
+    """
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif device.startswith("cuda:"):
+        number = device.removeprefix("cuda:")
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        with suppress(IndexError):
+            number = seen[int(number)] or number
+        os.environ["CUDA_VISIBLE_DEVICES"] = number

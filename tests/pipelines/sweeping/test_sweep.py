@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,28 +156,64 @@ def test_memory_that_is_not_there_is_a_reason(study, monkeypatch):
     assert [line.configuration for line in found.comparison.lines_] == ["lstm"]
 
 
-def test_processes_side_by_side_do_the_same(study, tmp_path):
-    sweep(study(asked={"out": tmp_path / "whole"}))
-    config = study(asked={"jobs": 2})
-    assert sweep(config).exit_code == 0
-    assert weights_of(config.out) == weights_of(tmp_path / "whole")
+def alike(out: Path, whole: Path) -> bool:
+    """Whether two sweeps have the same rows, table and heads."""
+    places = str(out), str(whole)
+    return weights_of(out) == weights_of(whole) and all(
+        [{name: of.replace(*places) for name, of in row.items()} for row in read(out)]
+        == read(whole)
+        for read in (rows_of, table_of)
+    )
 
 
-def test_a_process_that_dies_is_a_reason(study, monkeypatch, tmp_path):
+def test_a_fit_that_kills_two_processes_is_a_reason_and_the_others_go_on(
+    study, monkeypatch, tmp_path, capfd
+):
     (tmp_path / "deadly.py").write_text(
         "import os\nfrom egofeat.heads.linear import LinearHead\n\n\n"
         "class Deadly(LinearHead):\n"
-        "    def embed(self, x):\n        os._exit(9)\n"
+        "    def embed(self, x):\n"
+        "        os._exit(9) if os.environ.get('DEADLY') else None\n"
+        "        return super().embed(x)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("EGOFEAT_TRUST", "deadly")
-    config = study(heads=[{"head": ["deadly:Deadly", "linear"]}], asked={"jobs": 2})
+    more = {"heads": [{"head": ["deadly:Deadly", "linear"]}], "splits": {"test": "test"}}
+    sweep(study(asked={"out": tmp_path / "whole"}, **more))
+    config = study(asked={"jobs": 2}, **more)
+    monkeypatch.setenv("DEADLY", "1")
     found = sweep(config)
-    assert [why.split(",")[0] for _, why in found.failed] == [
-        "its process ended with exit status 9"
-    ] * 2
+    said = "2 processes ended while they trained it, as for want of memory"
+    assert [why.split(":")[0] for _, why in found.failed] == [said] * 2, capfd.readouterr().err
     assert [len(line.runs) for line in found.comparison.lines_] == [2]
+    monkeypatch.delenv("DEADLY")
+    assert sweep(replace(config, jobs=1)).failed == ()
+    assert alike(config.out, tmp_path / "whole")
+    assert not (config.out / ".work").exists()
+
+
+WORKERS = [
+    {"devices": ("cpu", "cpu")},
+    {"slurm": "cluster=local,nodes=2,time=5"},
+    {"ray": "local,workers=2,cpus=0.5"},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", WORKERS, ids=["devices", "slurm", "ray"])
+def test_workers_make_what_one_process_makes(study, tmp_path, workers):
+    if "ray" in workers:
+        pytest.importorskip("ray")
+    sweep(study(asked={"out": tmp_path / "whole"}, splits={"test": "test"}))
+    config = study(asked=workers, splits={"test": "test"})
+    assert sweep(config).failed == ()
+    assert alike(config.out, tmp_path / "whole")
+
+
+def test_jobs_and_workers_exclude_each_other(tmp_path):
+    with pytest.raises(RequestError, match="`jobs`"):
+        SweepConfig(study=tmp_path, jobs=2, devices=("cpu", "cpu"))
 
 
 def test_words_are_searched_for_as_numbers_are(study, capsys):
