@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from egofeat.device import is_out_of_memory
 from egofeat.errors import EgofeatError
 from egofeat.pipelines.comparing.settings import said
 from egofeat.pipelines.figures import style
@@ -95,12 +96,14 @@ def carry_out(config: FitConfig, test: str | None, rows: OpenedRows) -> str:
                 evaluate_run(run, learnt_from.store, test)
     except EgofeatError as error:
         return str(error)
-    except MemoryError:
-        return "there was not enough memory: choose smaller options"
-    except RuntimeError as error:  # as torch says it of a device and of this machine
-        if "memory" not in str(error):
-            raise
-        return "there was not enough memory: choose smaller options"
+    except Exception as error:  # of a head that is not egofeat's, or of the machine
+        if is_out_of_memory(error):
+            return "there was not enough memory: choose smaller options"
+        said = " ".join(str(error).split())[:200]
+        return (
+            f"it ended in {type(error).__name__}: {said or 'nothing more is said'}: give "
+            "egofeat fit-head the same options to see where"
+        )
     return ""
 
 

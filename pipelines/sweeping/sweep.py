@@ -11,7 +11,8 @@ from egofeat.engines.local import end_if_started_again
 from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.finished import Finished, main_figure, read_finished
 from egofeat.pipelines.runs.claim import locked
-from egofeat.pipelines.sweeping.fitting import Fit, carry_out, make_fit
+from egofeat.pipelines.sweeping.at_once import train_here
+from egofeat.pipelines.sweeping.fitting import Fit, make_fit
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.planning import Plan, plan_sweep, trainer_of
 from egofeat.pipelines.sweeping.report import Swept, report
@@ -120,8 +121,8 @@ def _carried_out(
         start = partial(engine_for, compute, jobs)
         train_by_workers(configs, test, plan.out / WORK, start, tell)
     else:
-        for name, config in configs.items():
-            tell(name, carry_out(config, test, plan.rows))
+        for name, failure in train_here(configs, test, plan.rows):
+            tell(name, failure)
     return found
 
 

@@ -1,9 +1,9 @@
 """`egofeat fit-head`: a head trained on the features of a store or several, into a run folder."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from math import inf
 from pathlib import Path
@@ -17,6 +17,7 @@ from egofeat.heads.measures.precision import check_precision
 from egofeat.heads.registry import reads, resolve_options
 from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.losses import class_counts
+from egofeat.heads.training.recipes import trainer_config
 from egofeat.heads.training.replicas import DivergedError
 from egofeat.heads.training.trainer import check_labels
 from egofeat.pipelines.figures import style
@@ -99,25 +100,51 @@ def fit_each(
     Arguments and errors are those of `fit_head`, but that a training whose loss is not finite ends
     alone.
     """
-    trainers = config.trainers()
-    options = resolve_options(config.head, config.preset, config.options)
+    pairs = zip(config.trainers(), config.outs(), strict=True)
+    try:
+        return fit_alike(
+            [replace(config, seeds=1, trainer=trainer, out=out) for trainer, out in pairs],
+            on_epoch,
+            shown,
+            rows,
+        )
+    finally:
+        if config.out and config.seeds > 1:
+            _remove_empty(config.out)
+
+
+def fit_alike(
+    configs: Sequence[FitConfig],
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
+    shown: bool = False,
+    rows: TrainingRows | None = None,
+) -> list[Fitted | Diverged]:
+    """Train heads that differ by their seed alone, and learn from the same rows in one order.
+
+    Args:
+        configs: with a trainer, each of one seed.
+        on_epoch: see `fit_head`, as for the other arguments and errors.
+        shown: see there.
+        rows: see there.
+    """
+    first = configs[0]
+    trainers = [config.trainer or trainer_config(config.preset) for config in configs]
+    options = resolve_options(first.head, first.preset, first.options)
     if rows is None:
-        rows = TrainingRows.open(config, options, trainers[0].order_seed)
+        rows = TrainingRows.open(first, options, trainers[0].order_seed)
         rows.tell_missing()
     check_labels(trainers[0], rows.labels)
-    asked = [describe(config, options, trainer, rows) for trainer in trainers]
+    asked = [describe(first, options, trainer, rows) for trainer in trainers]
     check_head(asked[0])
     with ExitStack() as stack:
-        stack.enter_context(style.also(config.figures))
-        if config.out and config.seeds > 1:
-            stack.callback(_remove_empty, config.out)
+        stack.enter_context(style.also(first.figures))
         examples = cache(partial(_examples, rows, asked[0]))
         runs = [
-            _begin(stack.enter_context(claim(out, one)), one, rows, examples)
-            for out, one in zip(config.outs(), asked, strict=True)
+            _begin(stack.enter_context(claim(config.out, one)), one, rows, examples)
+            for config, one in zip(configs, asked, strict=True)
         ]
         if left := [run for run in runs if isinstance(run, Begun)]:
-            fit_members(left, examples(), on_epoch, config.head if shown else None)
+            fit_members(left, examples(), on_epoch, first.head if shown else None)
         pairs = zip(runs, asked, strict=True)
         return [_end(run, of, rows) for run, of in pairs]
 

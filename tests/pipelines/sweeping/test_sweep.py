@@ -12,19 +12,22 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.networks import light
 from tests.pipelines.sweeping.conftest import COMMON, rows_of, table_of, weights_of
 
 from egofeat.cli.command import show
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import find_backbone, load
+from egofeat.extract.backbones import BACKBONES, find_backbone, load
 from egofeat.heads import TrainerConfig
 from egofeat.heads.linear import LinearHead
-from egofeat.pipelines.sweeping import costs, fitting, timings
+from egofeat.pipelines.extraction.extract import run_jobs
+from egofeat.pipelines.sweeping import at_once, costs, features, fitting, timings
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.sweep import sweep
 from egofeat.pipelines.training.evaluate import evaluate
-from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.fit import fit_alike, fit_head
 from egofeat.pipelines.training.options import FitConfig
+from egofeat.store import StoreWriter
 
 
 def test_a_sweep_is_its_single_trainings_in_one_table(study, tmp_path):
@@ -166,6 +169,7 @@ def alike(out: Path, whole: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_fit_that_kills_two_processes_is_a_reason_and_the_others_go_on(
     study, monkeypatch, tmp_path, capfd
 ):
@@ -194,14 +198,14 @@ def test_a_fit_that_kills_two_processes_is_a_reason_and_the_others_go_on(
 
 
 WORKERS = [
-    {"devices": ("cpu", "cpu")},
-    {"slurm": "cluster=local,nodes=2,time=5"},
-    {"ray": "local,workers=2,cpus=0.5"},
+    {"jobs": 2},
+    pytest.param({"devices": ("cpu", "cpu")}, marks=pytest.mark.slow),
+    pytest.param({"slurm": "cluster=local,nodes=2,time=5"}, marks=pytest.mark.slow),
+    pytest.param({"ray": "local,workers=2,cpus=0.5"}, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", WORKERS, ids=["devices", "slurm", "ray"])
+@pytest.mark.parametrize("workers", WORKERS, ids=["jobs", "devices", "slurm", "ray"])
 def test_workers_make_what_one_process_makes(study, tmp_path, workers):
     if "ray" in workers:
         pytest.importorskip("ray")
@@ -214,6 +218,35 @@ def test_workers_make_what_one_process_makes(study, tmp_path, workers):
 def test_jobs_and_workers_exclude_each_other(tmp_path):
     with pytest.raises(RequestError, match="`jobs`"):
         SweepConfig(study=tmp_path, jobs=2, devices=("cpu", "cpu"))
+
+
+def test_seeds_on_the_same_batches_are_trained_at_once_to_what_each_is_alone(
+    study, tmp_path, monkeypatch
+):
+    heads = [{"head": "linear", "lr": [0.02, 1e30]}, {"head": "lstm"}]
+    common = {**COMMON, "data_seed": 7}
+    more = {"heads": heads, "common": common, "seeds": [0, 2, 5]}
+    whole = study(asked={"out": tmp_path / "whole"}, **more)
+    with monkeypatch.context() as patched:  # each alone
+        patched.setattr(at_once, "_alike", lambda configs: [[name] for name in configs])
+        sweep(whole)
+    config = study(**more)
+    seen = []
+
+    def fit(configs, **rest):
+        def on_epoch(record):
+            seen.append(len(configs))
+            if len(seen) == 5:
+                raise EndedError
+
+        return fit_alike(configs, on_epoch=on_epoch, **rest)
+
+    monkeypatch.setattr(at_once, "fit_alike", fit)
+    with pytest.raises(EndedError):
+        sweep(config)
+    assert len(sweep(config).failed) == 3
+    assert set(seen) == {3}
+    assert alike(config.out, whole.out)
 
 
 def test_words_are_searched_for_as_numbers_are(study, capsys):
@@ -315,6 +348,91 @@ def test_heads_on_stores_need_no_file(judged_store, tmp_path, monkeypatch):
     found = sweep(SweepConfig(store=(store,), head=("linear",), settings={"epochs": "1"}))
     assert found.folder == "sweeps/linear"
     assert len(found.rows) == 1
+
+
+@pytest.fixture
+def of_videos(encoder, tmp_path, monkeypatch):
+    """A study of two networks, of frames and of clips, on ten short videos of two classes."""
+    for name in ("mobilenetv2", "r3d_18"):
+        spec, build = BACKBONES[name]
+        monkeypatch.setitem(BACKBONES.own, name, (spec, light(build)))
+    for split, number in (("train", 3), ("val", 2)):
+        for verb in ("cut", "wash"):
+            folder = tmp_path / "clips" / split / verb
+            folder.mkdir(parents=True)
+            for n in range(number):
+                encoder(folder / f"{split}-{verb}{n}.mp4", frames=8 + n)
+    manifest = {
+        "version": 1,
+        "datasets": {"mine": {"format": "folder", "media": str(tmp_path / "clips")}},
+    }
+    (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    said = {
+        "version": 1,
+        "name": "networks",
+        "dataset": "mine",
+        "manifest": str(tmp_path / "manifest.yaml"),
+        "features": [
+            {
+                "backbone": "mobilenetv2",
+                "weights": "random",
+                "tap": ["gap", "block15"],
+                "frames": 4,
+            },
+            {"backbone": "r3d_18", "weights": "random", "tap": "gap", "size": 32},
+        ],
+        "heads": [{"head": "linear"}, {"head": "stam", "tap": "block15"}],
+        "common": COMMON,
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(said, sort_keys=False))
+
+    def make(name):
+        folder = tmp_path / name
+        return SweepConfig(
+            study=tmp_path / "study.yaml", features=folder / "features", out=folder / "swept"
+        )
+
+    return make
+
+
+def test_features_are_extracted_from_one_decode_and_all_goes_on_where_it_was(
+    of_videos, monkeypatch
+):
+    decoded = []
+
+    def extract(jobs, compute):
+        report = run_jobs(jobs, compute)
+        decoded.append([report.decoded, *(one.extracted for one in report.stores)])
+        return report
+
+    monkeypatch.setattr(features, "run_jobs", extract)
+    whole = of_videos("whole")
+    assert len(sweep(whole).rows) == 4
+    assert decoded == [[2 * (8 + 9 + 10 + 8 + 9), 10, 10]]  # of each frame, for both networks
+    config = of_videos("ended")
+    written = []
+
+    def write(self, *args):
+        written.append(self.path)
+        if len(written) == 2:
+            raise EndedError
+        return write_shard(self, *args)
+
+    write_shard = StoreWriter.write_shard
+    with monkeypatch.context() as patched:
+        patched.setattr(StoreWriter, "write_shard", write)
+        with pytest.raises(EndedError):
+            sweep(config)
+
+    def end(_):
+        raise EndedError
+
+    with pytest.raises(EndedError):
+        sweep(config, on_fit=end)
+    assert sorted(decoded[-1][1:]) == [0, 10]
+    sweep(config)
+    assert decoded[-1] == [0, 0, 0]
+    assert alike(config.out, whole.out)
 
 
 def test_two_sweeps_of_one_folder_do_not_meet(study):

@@ -1,0 +1,61 @@
+"""Trainings in this process: seeds that learn from the same batches at once, the others in turn."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from egofeat.device import is_out_of_memory
+from egofeat.errors import EgofeatError
+from egofeat.pipelines.figures import style
+from egofeat.pipelines.sweeping.fitting import carry_out
+from egofeat.pipelines.sweeping.planning import OpenedRows, trainer_of
+from egofeat.pipelines.training.fit import Diverged, fit_alike
+from egofeat.pipelines.training.options import FitConfig
+
+
+def train_here(
+    configs: Mapping[str, FitConfig], test: str | None, rows: OpenedRows
+) -> Iterator[tuple[str, str]]:
+    """Train; yields the name of each, and why it failed, or nothing.
+
+    Args:
+        configs: name of each to what is trained.
+        test: split that each run is judged on beside that of validation.
+        rows: opens those of a config.
+    """
+    for group in _alike(configs):
+        of_group = [configs[name] for name in group]
+        diverged = _train_at_once(of_group, rows) if len(group) > 1 else {}
+        for name, config in zip(group, of_group, strict=True):  # what is trained is only judged
+            yield name, diverged.get(trainer_of(config).seed) or carry_out(config, test, rows)
+
+
+def _alike(configs: Mapping[str, FitConfig]) -> list[list[str]]:
+    """Names of trainings that have the same batches, and differ by their seed alone."""
+    groups: list[tuple[FitConfig, list[str]]] = []
+    for name, config in configs.items():
+        trainer = trainer_of(config)
+        drawn_alike = trainer.data_seed is not None
+        whole = replace(config, out=None, trainer=replace(trainer, seed=0))
+        same = groups and groups[-1][0] == whole  # seeds follow each other
+        if drawn_alike and same:
+            groups[-1][1].append(name)
+        else:
+            groups.append((whole if drawn_alike else config, [name]))
+    return [names for _, names in groups]
+
+
+def _train_at_once(configs: Sequence[FitConfig], rows: OpenedRows) -> dict[int, str]:
+    """Train as far as it goes; returns seed to why it has no run.
+
+    What ends all of them is not told: each says it alone, or is trained.
+    """
+    try:
+        with style.undrawn():
+            fitted = fit_alike(configs, rows=rows.of(configs[0]))
+    except (EgofeatError, MemoryError):
+        return {}
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return {}
+    return {one.seed: str(one.error) for one in fitted if isinstance(one, Diverged)}
