@@ -4,15 +4,19 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import torch
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from egofeat.console import printable
 from egofeat.store.files import replace_file
 
 if TYPE_CHECKING:
@@ -23,13 +27,39 @@ _Value = TypeVar("_Value")
 
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    """A table without rules; names to the left, figures to the right."""
+    """A table without rules; names to the left, figures, which stay whole, to the right."""
+    rows = list(lines)
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, heading in enumerate(headings):
-        drawn.add_column(heading, justify="right" if place else "left", overflow="fold")
-    for line in lines:
-        drawn.add_row(*line)
+        widest = max((cell_len(row[place]) for row in rows), default=0)
+        drawn.add_column(
+            heading,
+            justify="right" if place else "left",
+            overflow="fold",
+            min_width=widest if place else None,
+        )
+    for row in rows:
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     return drawn
+
+
+def table_with_key(
+    headings: Sequence[str], lines: Iterable[Sequence[str]]
+) -> Iterator[str | Table]:
+    """A table; where its names leave no room for its figures, of numbers, and what they stand for.
+
+    Args:
+        headings: of the columns.
+        lines: the first of each is a name.
+    """
+    rows = list(lines)
+    figures = sum(max(map(cell_len, column)) + 2 for column in list(zip(*rows, strict=True))[1:])
+    if max((cell_len(row[0]) for row in rows), default=0) + 2 + figures <= Console().width:
+        yield table(headings, rows)
+        return
+    yield table(["", *headings[1:]], [[str(n), *row[1:]] for n, row in enumerate(rows, 1)])
+    for n, row in enumerate(rows, 1):
+        yield f"{n:>{len(str(len(rows)))}}  {row[0]}"
 
 
 def known(value: _Value | None, say: Callable[[_Value], str]) -> str:

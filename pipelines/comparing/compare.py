@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.bench.tables import known, operations, table
+from egofeat.pipelines.bench.tables import known, operations, table_with_key
 from egofeat.pipelines.comparing.configurations import Configuration, configurations
 from egofeat.pipelines.comparing.finished import (
     Finished,
@@ -78,19 +78,25 @@ class Comparison:
     def lines(self) -> Iterator[str | Table]:
         """The table, how it was made, and where heads disagree."""
         headings = ["head", "n", f"{heading(self.figure)} ± sd", "95 % interval", "differs"]
-        yield table([*headings, "p", "together", "weights", "time"], map(self._cells, self.lines_))
+        headings += ["p", "together", "weights", "time"]
+        drawn = list(table_with_key(headings, map(self._cells, self.lines_)))
+        yield from drawn
+        keyed = len(drawn) > 1
+        called = {of.configuration: str(n) for n, of in enumerate(self.lines_, 1)} if keyed else {}
         if self.clips is None:
             yield f"{self.figure} is no mean over clips: it has no interval here, and no test"
         else:
             by = "them" if self.sessions == self.clips else f"their {self.sessions:,} groups"
             if self.sessions and self.sessions < FEWEST:
                 by = f"them, since {self.sessions} groups are too few: it may be too narrow"
+            test = f"; p: paired permutation test against {self.reference}, corrected by Holm"
             yield (
                 f"{counted(self.clips, 'clips')} of {self.split}; 95 % interval: bootstrap over "
-                f"{by}; p: paired permutation test against {self.reference}, corrected by Holm"
+                f"{by}{test if len(self.lines_) > 1 else ''}"
             )
         for one, other, first, second in self.disagreements:
-            yield f"right by {one} alone {first:,}, by {other} alone {second:,}"
+            left, right = called.get(one, one), called.get(other, other)
+            yield f"right by {left} alone {first:,}, by {right} alone {second:,}"
         yield f"files: {', '.join(self.files)}"
 
     def _cells(self, line: Line) -> list[str]:

@@ -155,7 +155,7 @@ def read_finished(path: Path, split: str | None = None) -> Finished:
         RequestError: it is no run, or damaged.
     """
     config = read_config(path)
-    file = path / f"metrics{_suffix(config, split)}.json"
+    file = _metrics_of(path, config, split)
     said = {}
     try:
         content = read_bounded(file, _MOST_METRICS)
@@ -272,6 +272,15 @@ def _hits(logits: Sequence[Tensor], truth: Tensor, k: int) -> NDArray[np.float64
         guesses = best_classes(logits[0], k)[:, :, None]
     hits = (guesses == truth[:, None]).all(dim=2)[:, :k].any(dim=1)
     return np.asarray(hits.double())
+
+
+def file_of(run: Finished, split: str | None) -> Path:
+    """Where the metrics of a split stand; None is the validation split."""
+    return _metrics_of(run.path, run.config, split)
+
+
+def _metrics_of(path: Path, config: RunConfig, split: str | None) -> Path:
+    return path / f"metrics{_suffix(config, split)}.json"
 
 
 def _suffix(config: RunConfig, split: str | None) -> str:

@@ -1,7 +1,7 @@
 """`egofeat report`: runs on one page to look at."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from egofeat import console
@@ -11,9 +11,12 @@ from egofeat.pipelines.comparing.configurations import Configuration
 from egofeat.pipelines.comparing.finished import Finished, find_beside
 from egofeat.pipelines.reporting.content import find_segments, overview
 from egofeat.pipelines.reporting.details import details
+from egofeat.pipelines.reporting.looks import add_looks
 from egofeat.pipelines.reporting.options import ReportConfig
 from egofeat.pipelines.reporting.page import as_json, page
+from egofeat.pipelines.reporting.persons import precisions
 from egofeat.pipelines.reporting.stills import Stills, stills
+from egofeat.pipelines.reporting.swept import split_of, sweeps_among, without_tried
 from egofeat.store.files import replace_file
 from egofeat.words import counted
 
@@ -49,7 +52,10 @@ def report(asked: ReportConfig) -> Reported:
     """
     if asked.out.is_dir():
         raise RequestError(f"{asked.out} is a folder: name a file with `out`")
+    sweeps = sweeps_among(asked.runs)
+    asked = replace(asked, split=asked.split or split_of(sweeps, asked.runs))
     found, baseline = find_beside(asked.runs, asked.baseline, asked.split)
+    found, tried = without_tried(found, sweeps)
     judged = [one for one in found if one.metrics]
     if not judged:
         raise RequestError(
@@ -58,11 +64,14 @@ def report(asked: ReportConfig) -> Reported:
             f"{f' --split {asked.split}' if asked.split else ''}"
         )
     compared = compare_runs(judged, asked.figure, asked.split, baseline)
-    notes = _left_out(found) + _part_of_split(judged)
+    notes = [*(note for one in sweeps for note in one.notes()), *tried]
+    notes += _left_out(found) + _part_of_split(judged)
     segments = find_segments(judged)
     whole = overview(compared, asked.split, segments)
     notes += _detailed(whole, compared.ranked, asked)
     seen = stills(_clips(whole["configurations"]), segments, asked.manifest)
+    if seen.images:
+        notes += add_looks(whole["configurations"], compared.ranked, seen.media)
     whole |= {"images": seen.images, "unseen": seen.unseen, "notes": notes}
     title = f"{judged[0].config.dataset}: {whole['words']}"
     content = page(title, whole)
@@ -85,7 +94,8 @@ def _detailed(
     room = _MOST_DETAILS
     for place, (line, of) in enumerate(zip(whole["configurations"], ranked, strict=True)):
         if of.runs[0].config.of_persons:
-            return ["Of runs on persons, metrics.json has the average precision of each class."]
+            line["persons"] = precisions(of, asked.split)
+            continue
         targets = {
             target: details(of, target, asked.split, asked.clips)
             for target, names in of.runs[0].config.classes.items()

@@ -20,7 +20,7 @@ from egofeat.store import Table
 _WIDTH, _HEIGHT = 160, 120
 """Pixels that a picture has at most."""
 _QUALITY = 55
-_EACH = 3
+EACH = 3
 """Pictures of a clip, from the middle of each part of it."""
 _MOST = 1_500_000
 """Bytes of all pictures as text."""
@@ -34,6 +34,8 @@ class Stills:
     """Clip to data URIs."""
     unseen: dict[str, str] = field(default_factory=dict)
     """Clip to why there is no picture of it."""
+    media: Mapping[str, Media] = field(default_factory=dict)
+    """Video to where it lies; none where that is not known."""
     bytes: int = 0
 
 
@@ -52,20 +54,20 @@ def stills(ids: Iterable[str], segments: Table | None, manifest: Path) -> Stills
     try:
         if segments is None:
             raise MediaError("no frames: the store, which says where a clip lies, is gone")
-        media = load_manifest(manifest).dataset(segments.dataset).media
+        found.media = load_manifest(manifest).dataset(segments.dataset).media
     except EgofeatError as error:
         found.unseen = dict.fromkeys(wanted, str(error))
         return found
     with console.progress("frames", len(wanted), "clips") as advance:
         for id_ in wanted:
-            _add(found, id_, segments, media)
+            _add(found, id_, segments)
             advance(1)
     return found
 
 
-def _add(found: Stills, id_: str, segments: Table, media: Mapping[str, Media]) -> None:
+def _add(found: Stills, id_: str, segments: Table) -> None:
     row = segments.numbers.get(id_)
-    place = None if row is None else media.get(str(segments.videos[row]))
+    place = None if row is None else found.media.get(str(segments.videos[row]))
     if row is None or place is None:
         found.unseen[id_] = "no frames: the manifest has no video of it any more"
         return
@@ -91,13 +93,18 @@ def _pictures(media: Media, start: float, stop: float) -> list[str]:
         if start >= source.stop:
             raise MediaError(f"{media.path} ends before the clip begins")
         stop = min(stop, source.stop)
-        moments = start + (np.arange(_EACH) + 0.5) / _EACH * max(stop - start, 0.0)
+        moments = start + (np.arange(EACH) + 0.5) / EACH * max(stop - start, 0.0)
         indices = np.searchsorted(source.times, moments, side="right") - 1
         wanted = np.unique(indices.clip(0, len(source.times) - 1))
-        return [_encoded(frame) for _, frame in source.scan(wanted.tolist())]
+        return [encoded(frame) for _, frame in source.scan(wanted.tolist())]
 
 
-def _encoded(frame: NDArray[np.uint8]) -> str:
+def encoded(frame: NDArray[np.uint8]) -> str:
+    """A picture as a data URI.
+
+    Raises:
+        MediaError: it has no colours.
+    """
     if frame.shape[2] != 3:
         raise MediaError("it is motion, which has no colours to show")
     picture = Image.fromarray(frame)

@@ -75,7 +75,7 @@ class Swept:
         if self.comparison:
             *said, _ = self.comparison.lines()
             yield from said
-            yield table_of(self.spent)
+            yield from table_of(self.spent)
             yield f"a clip in ms: networks and heads alone, {self.measured_on}"
         if self.uncompared:
             yield f"there is no table: {self.uncompared}"

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
@@ -10,7 +10,7 @@ from statistics import fmean
 from rich.table import Table
 
 from egofeat import console
-from egofeat.pipelines.bench.tables import figure, known, operations, table
+from egofeat.pipelines.bench.tables import figure, known, operations, table_with_key
 from egofeat.pipelines.comparing.compare import Comparison, Line
 from egofeat.pipelines.comparing.finished import Finished, read_finished
 from egofeat.pipelines.runs.config import RunConfig
@@ -87,9 +87,10 @@ def _sum(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
 
 
-def table_of(spent: Sequence[Spent]) -> Table:
+def table_of(spent: Sequence[Spent]) -> Iterator[str | Table]:
     """What the lines cost, for people."""
-    return table(["head", "tried", "backbone", *_HEADINGS], [one.cells() for one in spent])
+    cells = [one.cells() for one in spent]
+    return table_with_key(["head", "tried", "backbone", *_HEADINGS], cells)
 
 
 def write_table(

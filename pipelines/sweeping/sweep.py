@@ -72,12 +72,13 @@ def _fits(plan: Plan, jobs: int, on_fit: Callable[[Fit], None]) -> list[Fit]:
         def done(fits: Sequence[Fit]) -> list[Fit]:
             return _carried_out(plan, fits, jobs, advance, on_fit)
 
-        begun = [
-            make_fit(plan, one, first, choice) for one in plan.candidates for choice in one.grid
-        ]
-        certain = [one for one in begun if len(one.candidate.grid) == 1]
-        found = done(begun + _with_seeds(plan, certain, others))
-        tried, rest = found[: len(begun)], found[len(begun) :]
+        wanted: list[Fit] = []
+        for one in plan.candidates:
+            begun = [make_fit(plan, one, first, choice) for choice in one.grid]
+            wanted += begun + (_with_seeds(plan, begun, others) if len(begun) == 1 else [])
+        found = done(wanted)
+        tried = [fit for fit in found if fit.seed == first]
+        rest = [fit for fit in found if fit.seed != first]
         best = [choose([fit for fit in tried if fit.candidate is one]) for one in plan.candidates]
         rest += done(
             _with_seeds(plan, [one for one in best if len(one.candidate.grid) > 1], others)

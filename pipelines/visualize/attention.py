@@ -1,5 +1,6 @@
 """`egofeat visualize attention`: where a run's head looks, beside where the wearer looked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,7 @@ from egofeat.pipelines.visualize.pictures import Pictures, middles
 from egofeat.recipe import Transform
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media
+from egofeat.store import Rows
 
 _COLUMNS = 8
 _TILE = 128
@@ -98,7 +100,9 @@ def attention(asked: AttentionConfig) -> Pictures:
         looked, name = _of_video(run, video, asked), video.stem.replace(" ", "_")
     else:
         assert segment is not None
-        looked, name = _of_segment(run, segment, asked), segment.replace("/", "_")
+        store = open_run_store(run, asked.store)
+        media = load_manifest(asked.manifest).dataset(store.dataset).media
+        looked, name = looks_at(run, store, segment, media), segment.replace("/", "_")
     drawn = []
     for number, one in enumerate(looked, start=1):
         stem = f"attention-{name}" + (f"-{number}" if len(looked) > 1 else "")
@@ -108,22 +112,32 @@ def attention(asked: AttentionConfig) -> Pictures:
     return Pictures.of(drawn)
 
 
-def _of_segment(run: Run, segment: str, asked: AttentionConfig) -> list[Looked]:
-    store = open_run_store(run, asked.store)
+def looks_at(run: Run, store: Rows, segment: str, media: Mapping[str, Media]) -> list[Looked]:
+    """Where each head of a run that attends looks in a segment, by the store's own features.
+
+    Args:
+        run: not of persons.
+        store: of the run, opened.
+        segment: its id.
+        media: video to where it lies.
+
+    Raises:
+        RequestError: no such segment.
+        StoreError: the features cannot be read.
+    """
     row = store.table.of([segment])
     if row[0] < 0:
         raise RequestError(f"store {store.path} has no segment '{segment}'")
-    dataset = load_manifest(asked.manifest).dataset(store.dataset)
     looked = []
     for (member, features), of, source in zip(
         run.branches(store), store.stores, run.config.sources, strict=False
     ):
         if isinstance(member, Attentive):
             (there,) = of.table.of([segment])
-            media, times = dataset.media[str(of.videos[there])], of.times[there]
+            video, times = media[str(of.videos[there])], of.times[there]
             start, stop = float(of.starts[there]), float(of.stops[there])
             points = points_of(features, row)
-            one = _looked(source, media, start, stop, times, attend(member, features, row), points)
+            one = _looked(source, video, start, stop, times, attend(member, features, row), points)
             looked.append(one)
     return looked
 
@@ -186,15 +200,11 @@ def _looked(
 def draw_strip(looked: Looked, out: Path, title: str) -> Path:
     """Draw frames, attention over them and gaze over them, of at most 8 steps, evenly spread."""
     steps = middles(len(looked.moments), min(_COLUMNS, len(looked.moments)))
-    with open_video(looked.media) as source:
-        indices = frames_at(looked.moments[steps].clip(source.times[0]), source.times)
-        wanted, places = np.unique(indices, return_inverse=True)
-        seen = [_seen(frame, looked, _TILE) for _, frame in source.scan(wanted.tolist())]
-    frames = np.stack(seen)[places]
-    shown = {"frame": frames, "attention": _lit(frames, looked.attention[steps])}
+    frames = frames_of(looked, steps, _TILE)
+    shown = {"frame": frames, "attention": lit(frames, looked.attention[steps])}
     gaze = looked.gaze
     if gaze is not None:
-        shown["gaze"] = _lit(frames, gaze[steps])
+        shown["gaze"] = lit(frames, gaze[steps])
     return draw_mosaic(
         np.stack(list(shown.values())),
         out,
@@ -204,6 +214,19 @@ def draw_strip(looked: Looked, out: Path, title: str) -> Path:
         note="each step from nothing (dark) to its most looked-at place (bright)",
         gap=4,
     )
+
+
+def frames_of(looked: Looked, steps: NDArray[np.int64], side: int) -> Pixels:
+    """What the network saw at some steps, `[steps,side,side,3]` in 0…1.
+
+    Raises:
+        MediaError: the video cannot be read.
+    """
+    with open_video(looked.media) as source:
+        indices = frames_at(looked.moments[steps].clip(source.times[0]), source.times)
+        wanted, places = np.unique(indices, return_inverse=True)
+        seen = [_seen(frame, looked, side) for _, frame in source.scan(wanted.tolist())]
+    return np.stack(seen)[places]
 
 
 def write_video(looked: Looked, out: Path) -> Path:
@@ -222,7 +245,7 @@ def write_video(looked: Looked, out: Path) -> Path:
         for index, frame in source.scan(wanted.tolist()):
             step = int(np.abs(looked.moments - source.times[index]).argmin())
             seen = _seen(frame, looked, _SIDE)[None]
-            beside = np.concatenate([_lit(seen, of[[step]])[0] for of in maps], axis=1)
+            beside = np.concatenate([lit(seen, of[[step]])[0] for of in maps], axis=1)
             picture = av.VideoFrame.from_ndarray((beside * 255).astype(np.uint8), format="rgb24")
             output.mux(stream.encode(picture))
         output.mux(stream.encode(None))
@@ -238,7 +261,7 @@ def _seen(frame: NDArray[np.uint8], looked: Looked, side: int) -> Pixels:
     return pixels
 
 
-def _lit(frames: Pixels, maps: Tensor) -> Pixels:
+def lit(frames: Pixels, maps: Tensor) -> Pixels:
     """Dim frames `[n,H,W,3]` and light them by maps `[n,h,w]`, each up to its largest value."""
     scaled = maps / maps.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     heat = F.interpolate(scaled[:, None].float(), frames.shape[1:3], mode="nearest")[:, 0].numpy()

@@ -32,6 +32,8 @@ function duration(seconds) {
   return Math.floor(seconds / 3600) + ":" + pad((seconds / 60) % 60) + " h";
 }
 const chance = (p) => (known(p) ? (p < 0.001 ? "< 0.001" : p.toFixed(3)) : "–");
+const chanceSaid = (p) => (p < 0.001 ? "p\u00a0<\u00a00.001" : `p\u00a0=\u00a0${chance(p)}`);
+const signed = (value) => (value > 0 ? "+" : "") + percent(value);
 
 // Colour and dash of the series of a number: six colours, then the same dashed.
 const DASHES = [null, "6 3", "1.5 3", "8 3 1.5 3"];

@@ -18,7 +18,7 @@ function heading() {
   const lead = el("p", { class: "lead" }, el("b", {}, best.label), ` has ${percent(best.mean)} %${interval}.`);
   if (next) {
     const test = rows.find((row) => known(row.p) && (row === next || row === best));
-    const sure = test ? (test.p < 0.05 ? `, p\u00a0=\u00a0${chance(test.p)}` : `, which may be chance (p\u00a0=\u00a0${chance(test.p)})`) : "";
+    const sure = test ? (test.p < 0.05 ? `, ${chanceSaid(test.p)}` : `, which may be chance (${chanceSaid(test.p)})`) : "";
     lead.append(` It is ${percent(best.mean - next.mean)} points above ${next.label}${test && DATA.reference === (test === next ? best : next).label ? sure : ""}.`);
   }
   const clips = known(DATA.clips) ? `${count(DATA.clips)} clips of ${DATA.split}` : `split ${DATA.split}`;
@@ -73,12 +73,12 @@ function curves() {
 }
 
 function cost() {
-  const panels = [["parameters", "trainable parameters of the head"], ["operations", "multiply-adds of the backbone, one view"]].filter(([name]) => rows.some((row) => row[name]));
+  const panels = [["parameters", "trainable parameters of the head"], ["operations", "multiply-adds of the backbone, one view"]].filter(([name]) => new Set(rows.map((row) => row[name]).filter(Boolean)).size > 1);
   const charts = panels.map(([name, label]) => chart({
     caption: `${figureName} against ${label}`, x: { label, log: true }, y: { label: DATA.short + " %", percent: true },
     series: rows.filter((row) => row[name]).map((row) => ({ name: row.label, place: row.place, points: [{ x: row[name], y: row.mean, low: row.low, high: row.high, said: `${percent(row.mean)} %, ${brief(row[name])}` }] })) }));
-  if (!charts.length || rows.length < 2) return;
-  section("cost", "What does accuracy cost?", note("Lines through the points are 95 % intervals."), el("div", { class: "pair" }, charts.map((of) => of.node)));
+  if (!charts.length) return;
+  section("cost", "What does accuracy cost?", rows.some((row) => known(row.low)) ? note("Lines through the points are 95 % intervals.") : null, el("div", { class: "pair" }, charts.map((of) => of.node)));
 }
 
 // One configuration and one target at a time.
@@ -93,7 +93,7 @@ function details() {
     target.replaceChildren(...Object.keys(row.targets).map((name) => el("option", { value: name }, name)));
     if (row.targets[before]) target.value = before;
     else if (row.targets[DATA.figure.split("/")[0]]) target.value = DATA.figure.split("/")[0];
-    out.replaceChildren(...ofTarget(row, target.value));
+    out.replaceChildren(...ofTarget(row, target.value).filter(known));
   }
   section("classes", "Which classes does it tell apart?",
     note("Of several seeds, their mean softmax. Choose another head or target to see it here."),
@@ -127,7 +127,7 @@ function ofTarget(row, name) {
     el("div", { class: "pair" }, matrix(names, of), lines),
     el("h3", {}, "Class by class, fractions in %"), classes,
     ...[["Most sure, and wrong", of.sure], ["True class thought least likely", of.unlikely]].filter(([, clips]) => clips.length)
-      .flatMap(([label, clips]) => [el("h3", {}, label), el("div", { class: "clips" }, clips.map((clip) => clipOf(clip, names)))]),
+      .flatMap(([label, clips]) => [el("h3", {}, label), clips.some((clip) => clip.looks) ? note("Second line of pictures: what the network saw, lit where the head looks (first seed).") : null, el("div", { class: "clips" }, clips.map((clip) => clipOf(clip, names)))]),
   ];
 }
 
@@ -135,8 +135,29 @@ function clipOf(clip, names) {
   const seen = DATA.images[clip.id], why = DATA.unseen[clip.id];
   const strip = seen ? el("div", { class: "strip" }, seen.map((source, at) => el("img", { src: source, alt: `frame ${at + 1} of ${seen.length}` }))) : null;
   return el("article", {}, strip,
-    el("p", {}, "Said ", el("b", {}, names[clip.guess]), ` (${percent(clip.p)} %), is `, el("b", {}, names[clip.truth]), ` (${percent(clip.q)} %)`),
+    clip.looks ? el("div", { class: "strip" }, clip.looks.map((source, at) => el("img", { src: source, alt: `where the head looks, ${at + 1} of ${clip.looks.length}` }))) : null,
+    el("p", {}, "Said ", el("b", {}, names[clip.guess]), ` (${percent(clip.p)}\u00a0%), is `, el("b", {}, names[clip.truth]), ` (${percent(clip.q)}\u00a0%)`),
     el("p", { class: "id" }, clip.id, seen ? "" : " · " + (why || DATA.blind)));
+}
+
+// Runs on persons: how well each action is found.
+function persons() {
+  const those = rows.filter((row) => row.persons);
+  if (!those.length) return;
+  const out = el("div"), best = those[0].persons;
+  const choice = el("select", { "aria-label": "Head of persons", onchange: () => renew() }, those.map((row, at) => el("option", { value: at }, row.label)));
+  function renew() {
+    const row = those[choice.value], of = row.persons, first = new Map(best.names.map((name, at) => [name, best.ap[at]]));
+    const columns = [
+      { label: "class", head: true, text: true, value: (at) => of.names[at], show: (at) => of.names[at] },
+      { label: "annotated", title: "persons of the split with this label", value: (at) => of.annotated[at], show: (at) => count(of.annotated[at]) },
+      { label: "average precision %", value: (at) => of.ap[at], show: (at) => percent(of.ap[at]) }];
+    if (of !== best) columns.push({ label: "differs", title: "points to " + those[0].label, value: (at) => of.ap[at] - first.get(of.names[at]), show: (at) => signed(of.ap[at] - first.get(of.names[at])) });
+    out.replaceChildren(table({ name: "Actions", filter: true, rows: of.names.map((_, at) => at), columns, sorted: [2, true] }));
+  }
+  section("persons", "Which actions does it find?", note("Average precision of the boxes of each class, on average over seeds."),
+    those.length > 1 ? el("div", { class: "bar" }, el("label", {}, "Head", choice)) : null, out);
+  renew();
 }
 
 function runsOf() {
@@ -163,4 +184,5 @@ comparison();
 curves();
 cost();
 details();
+persons();
 runsOf();

@@ -1,7 +1,13 @@
 """The page in a browser: it draws, sorts, filters, and fetches nothing."""
 
+from dataclasses import replace
+
 import pytest
 from tests.pipelines.reporting.conftest import STRANGE
+from tests.pipelines.training.test_fit_persons import QUICK, persons  # noqa: F401 - a fixture
+
+from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.options import FitConfig
 
 SCRIPT = """
 document.querySelectorAll("tbody tr").length && document.querySelectorAll(".chart svg").length
@@ -120,6 +126,22 @@ def test_a_phone_scrolls_down_alone(opened, scheme):
     page.set_viewport_size({"width": 720, "height": 1000})
     assert page.evaluate("document.documentElement.scrollWidth") <= 720, "a sheet of A4"
     assert page.locator("input[type=search]").first.is_hidden()
+
+
+def test_heads_of_persons_are_shown_by_action(opened, persons, tmp_path):  # noqa: F811
+    store = persons()
+    for seed, lr in ((0, 0.05), (1, 0.05), (0, 1e-4)):
+        out = tmp_path / "of persons" / f"{seed} {lr}"
+        trainer = replace(QUICK, seed=seed, lr=lr, epochs=2)
+        fit_head(FitConfig(head="roi", store=store, out=out, trainer=trainer))
+    page = opened(runs=(tmp_path / "of persons",))
+    names = column(page, "Actions", 1)
+    assert set(names) == {"stand", "sit", "talk to"}
+    first = column(page, "Actions", 3)
+    page.get_by_label("Head of persons").select_option(index=1)
+    assert page.locator("table[aria-label=Actions] th", has_text="differs").count() == 1
+    assert column(page, "Actions", 3) != first
+    assert "bootstrap" not in page.locator("#comparison").inner_text()
 
 
 def test_one_run_alone_is_a_page(opened, study):

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from egofeat.errors import RequestError
+from egofeat.heads import TrainerConfig
 from egofeat.pipelines.comparing.compare import compare
 from egofeat.pipelines.comparing.finished import read_finished
 from egofeat.pipelines.comparing.options import CompareConfig
@@ -22,6 +23,8 @@ from egofeat.pipelines.reporting.curves import _MOST_POINTS, _evenly
 from egofeat.pipelines.reporting.options import ReportConfig
 from egofeat.pipelines.reporting.page import as_json, page
 from egofeat.pipelines.reporting.report import report
+from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.options import FitConfig
 
 
 def data_of(out):
@@ -71,8 +74,10 @@ def test_the_worst_clips_are_those_that_it_is_sure_of_and_wrong(written, study):
     assert len(verb["unlikely"]) == min(6, len(wrong) - len(sure))
 
 
-def test_frames_are_those_of_the_clip(written, encoder, number_of, tmp_path):
-    film = tmp_path / "film.mp4"  # a frame a second, and a clip for each
+@pytest.fixture
+def real_frames_manifest(encoder, tmp_path):
+    """A manifest whose first video is there, a frame a second, and the second is not."""
+    film = tmp_path / "film.mp4"
     encoder(film, frames=100, pts=range(0, 1000, 10), unit=Fraction(1, 10)).rename(
         tmp_path / "video_0"
     )
@@ -82,7 +87,11 @@ def test_frames_are_those_of_the_clip(written, encoder, number_of, tmp_path):
     entry["columns"] |= {"start": "start", "stop": "stop"}
     manifest = tmp_path / "manifest.yaml"
     manifest.write_text(yaml.safe_dump({"version": 1, "datasets": {"toy": entry}}))
-    out, found = written(manifest=manifest)
+    return manifest
+
+
+def test_frames_are_those_of_the_clip(written, number_of, real_frames_manifest):
+    out, found = written(manifest=real_frames_manifest)
     data = data_of(out)
     assert found.clips_with_frames == len(data["images"]) > 0
     for id_, pictures in data["images"].items():
@@ -92,6 +101,46 @@ def test_frames_are_those_of_the_clip(written, encoder, number_of, tmp_path):
         assert number_of(frame) == int(id_.rpartition("_")[2])
     assert all("video_1" in why for why in data["unseen"].values())
     assert any("video_1" in note for note in found.notes)
+
+
+def test_where_a_head_looks_is_shown_in_its_clips(labelled_store, tmp_path, real_frames_manifest):
+    store = labelled_store(
+        ["train"] * 6 + ["val"] * 6,
+        {"verb": [0, 1] * 6},
+        {"verb": ("cut", "wash")},
+        row=(4, 6, 3, 3),
+    )
+    for head in ("stam", "linear"):
+        trainer = TrainerConfig(epochs=1, lr=1e-9, device="cpu")
+        fit_head(FitConfig(head=head, store=store, out=tmp_path / "runs" / head, trainer=trainer))
+    out = tmp_path / "page.html"
+    report(ReportConfig(runs=(tmp_path / "runs",), out=out, manifest=real_frames_manifest))
+    for line in data_of(out)["configurations"]:
+        verb = line["targets"]["verb"]
+        clips = verb["sure"] + verb["unlikely"]
+        assert clips
+        seen = [clip for clip in clips if clip["id"] in data_of(out)["images"]]
+        assert all(("looks" in clip) == line["label"].startswith("stam") for clip in seen)
+        for clip in seen:
+            assert all(one.startswith("data:image/jpeg") for one in clip.get("looks", []))
+
+
+def test_what_failed_in_a_sweep_or_was_only_tried_is_said(written, study):
+    names = [path.name for path in sorted(study.iterdir())]
+    rows = ["run,head,lr,seed,chosen,failure"]
+    rows += [f"{study / names[0]},linear,0.02,0,True,", f"{study / names[1]},linear,0.02,1,False,"]
+    rows += [f"nowhere,linear,9,0,True,the loss is not finite {'!' * 400}"]
+    (study.parent / "results.csv").write_text("\n".join(rows))
+    (study.parent / "comparison.json").write_text('{"split": "val"}')
+    _, found = written(runs=(study.parent,), clips=0)
+    assert found.runs == 2
+    first, whole, tried = found.notes
+    assert first.startswith("linear, lr 9, seed 0, failed: the loss is not finite")
+    assert len(first) < 400
+    assert whole.startswith("1 training of 3 failed in ")
+    assert tried == "Left out: 1 run that a search tried and did not choose."
+    _, found = written(runs=(study,), clips=0)
+    assert found.runs == 3
 
 
 def test_without_videos_it_says_so(written):
