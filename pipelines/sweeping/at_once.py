@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from egofeat.device import is_out_of_memory
-from egofeat.errors import EgofeatError
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.sweeping.fitting import carry_out
 from egofeat.pipelines.sweeping.planning import OpenedRows, trainer_of
@@ -52,10 +50,6 @@ def _train_at_once(configs: Sequence[FitConfig], rows: OpenedRows) -> dict[int, 
     try:
         with style.undrawn():
             fitted = fit_alike(configs, rows=rows.of(configs[0]))
-    except (EgofeatError, MemoryError):
-        return {}
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
+    except Exception:  # noqa: BLE001 - of the memory, the disk, a head that is not egofeat's
         return {}
     return {one.seed: str(one.error) for one in fitted if isinstance(one, Diverged)}

@@ -88,6 +88,7 @@ def candidates(
         RequestError: a line that cannot be; the sentence tells which.
     """
     common = {**study.common, **asked.settings}
+    _refuse_baselines(study, places)
     found: list[Candidate] = []
     for number, line in enumerate(study.heads):
         where = places.of("heads", number)
@@ -103,12 +104,24 @@ def candidates(
             words |= _words(said, said) | _words(given["options"], given["options"])
             with told(where):
                 of_each = list(_sources(said, features))
-            baseline = line.get("baseline") is True
+            baseline = line.get("baseline", False)
             found += (Candidate(where, of, given, words, grid, baseline) for of in of_each)
     for one in found:
         for tried in one.grid:
             one.config(study, study.seed_list[0], tried)
     return found
+
+
+def _refuse_baselines(study: Study, places: Places) -> None:
+    """Refuse several, and what is neither true nor false."""
+    lines = [n for n, line in enumerate(study.heads) if line.get("baseline", False) is not False]
+    for number in lines:
+        where = places.of("heads", number)
+        if study.heads[number]["baseline"] is not True:
+            raise RequestError(f"{where}: `baseline` is true or false, and nothing else")
+        if number != lines[0]:
+            first = places.of("heads", lines[0])
+            raise RequestError(f"{where}: {first} is the baseline already: name one line")
 
 
 def _without(line: Mapping[str, Any], names: Collection[str]) -> Line:

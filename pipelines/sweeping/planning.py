@@ -129,6 +129,9 @@ def _request(candidate: Candidate, study: Study, rows: OpenedRows) -> str:
     config = candidate.config(study, study.seed_list[0], candidate.grid[0])
     dataset = next((one.dataset for one in candidate.features if one.dataset), None)
     asked = _before(config, candidate, dataset) if dataset else rows.asked(config)
+    test = study.splits.test
+    if test and not dataset and not len((store := rows.of(config).store).rows(test)):
+        raise RequestError(f"there is no split '{test}' to test on: it has {split_names(store)}")
     check_head(asked)
     return f"{asked.digest} {candidate.grid}"
 

@@ -91,6 +91,8 @@ def test_the_same_training_asked_for_twice_is_done_once(study):
 
 
 def test_nothing_that_fits_is_refused(study):
+    with pytest.raises(RequestError, match="no split 'tset' to test on: it has test, train, val"):
+        plan_sweep(study(splits={"test": "tset"}))
     with pytest.raises(RequestError, match="nothing of study 'small' fits: stam toy/gap: "):
         plan_sweep(study(heads=[{"head": "stam"}]))
 
@@ -112,6 +114,11 @@ def test_nothing_that_fits_is_refused(study):
         ({"heads": [{"head": "linear", "seed": 3}]}, "unknown key 'seed'"),
         ({"heads": [{"head": "linear", "seeds": 3}]}, "unknown key 'seeds'"),
         ({"heads": "linear"}, "line 5: key 'heads'"),
+        ({"heads": [{"head": "linear", "baseline": "yes"}]}, r"line \d+: `baseline` is true"),
+        (
+            {"heads": [{"head": head, "baseline": True} for head in ("linear", "lstm")]},
+            r"line \d+: .*line \d+ is the baseline already",
+        ),
         ({"features": [{"tap": "gap"}]}, "names no features"),
         ({"features": [{"store": "nowhere"}]}, r"line \d+: there is no feature store at nowhere"),
         ({"seeds": 0}, "how many, or a list of seeds"),

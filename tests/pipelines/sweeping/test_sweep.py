@@ -69,7 +69,7 @@ def test_what_is_done_is_neither_trained_nor_evaluated_again(study, monkeypatch)
     assert before == (weights_of(config.out), table_of(config.out), rows_of(config.out))
 
 
-class EndedError(Exception):
+class EndedError(BaseException):
     """As a process that is ended."""
 
 
