@@ -50,6 +50,6 @@ def _train_at_once(configs: Sequence[FitConfig], rows: OpenedRows) -> dict[int, 
     try:
         with style.undrawn():
             fitted = fit_alike(configs, rows=rows.of(configs[0]))
-    except Exception:  # noqa: BLE001 - of the memory, the disk, a head that is not egofeat's
+    except Exception:  # of the memory, the disk, a head that is not egofeat's
         return {}
     return {one.seed: str(one.error) for one in fitted if isinstance(one, Diverged)}

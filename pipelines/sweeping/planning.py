@@ -12,6 +12,7 @@ from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads, resolve_options
 from egofeat.names import check_name
 from egofeat.pipelines.runs.config import RunConfig, Splits, init_of
+from egofeat.pipelines.runs.targets import split_names
 from egofeat.pipelines.sweeping.candidates import Candidate, candidates
 from egofeat.pipelines.sweeping.features import Features, compute_of, plan_features
 from egofeat.pipelines.sweeping.options import SweepConfig
