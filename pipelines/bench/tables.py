@@ -26,8 +26,14 @@ Row = TypeVar("Row", bound="DataclassInstance")
 _Value = TypeVar("_Value")
 
 
-def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    """A table without rules; names to the left, figures, which stay whole, to the right."""
+def table(headings: Sequence[str], lines: Iterable[Sequence[str]], *, whole: bool = False) -> Table:
+    """A table without rules; names to the left, figures to the right.
+
+    Args:
+        headings: of the columns.
+        lines: of the table.
+        whole: whether figures stay on one line; together they are narrower than the screen.
+    """
     rows = list(lines)
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, heading in enumerate(headings):
@@ -36,7 +42,7 @@ def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
             heading,
             justify="right" if place else "left",
             overflow="fold",
-            min_width=widest if place else None,
+            min_width=widest if place and whole else None,
         )
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
@@ -55,9 +61,10 @@ def table_with_key(
     rows = list(lines)
     figures = sum(max(map(cell_len, column)) + 2 for column in list(zip(*rows, strict=True))[1:])
     if max((cell_len(row[0]) for row in rows), default=0) + 2 + figures <= Console().width:
-        yield table(headings, rows)
+        yield table(headings, rows, whole=True)
         return
-    yield table(["", *headings[1:]], [[str(n), *row[1:]] for n, row in enumerate(rows, 1)])
+    numbered = [[str(n), *row[1:]] for n, row in enumerate(rows, 1)]
+    yield table(["", *headings[1:]], numbered, whole=figures + 4 <= Console().width)
     for n, row in enumerate(rows, 1):
         yield f"{n:>{len(str(len(rows)))}}  {row[0]}"
 

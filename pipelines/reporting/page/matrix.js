@@ -11,7 +11,7 @@ function matrix(names, { shown, cells, instances }) {
   const cell = named ? Math.max(16, Math.min(44, Math.round(520 / size))) : 520 / size;
   const room = named ? 14 + letters * 6.6 : 22;
   const side = room + cell * size + 2;
-  const sheet = svg("svg", { viewBox: `0 0 ${side} ${side}`, width: side, class: named ? null : "whole", style: named ? `min-width:${room + 24 * size}px` : null, tabindex: 0, role: "application", "aria-roledescription": "confusion matrix", "aria-label": "Confusion matrix; arrow keys choose a cell" });
+  const sheet = svg("svg", { viewBox: `0 0 ${side} ${side}`, width: side, class: named ? null : "whole", style: named ? `min-width:${Math.round(0.85 * side)}px` : null, tabindex: 0, role: "application", "aria-roledescription": "confusion matrix", "aria-label": "Confusion matrix; arrow keys choose a cell" });
   const ground = svg("rect", { x: room, y: room, width: cell * size, height: cell * size, fill: "var(--tint)" });
   sheet.append(ground);
   for (const [row, column, of] of cells) {
