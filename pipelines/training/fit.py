@@ -32,6 +32,7 @@ from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.members import Begun, fit_members
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.tail import start
+from egofeat.pipelines.training.tensorboard import Board, needs_tensorboard
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
 
 
@@ -129,6 +130,8 @@ def fit_alike(
     """
     first = configs[0]
     trainers = [config.trainer or trainer_config(config.preset) for config in configs]
+    if first.log:
+        needs_tensorboard()
     options = resolve_options(first.head, first.preset, first.options)
     if rows is None:
         rows = TrainingRows.open(first, options, trainers[0].order_seed)
@@ -143,6 +146,10 @@ def fit_alike(
             _begin(stack.enter_context(claim(config.out, one)), one, rows, examples)
             for config, one in zip(configs, asked, strict=True)
         ]
+        if first.log:
+            for run in runs:
+                if isinstance(run, Begun):
+                    run.board = stack.enter_context(Board(run.folder.path))
         if left := [run for run in runs if isinstance(run, Begun)]:
             fit_members(left, examples(), on_epoch, first.head if shown else None)
         pairs = zip(runs, asked, strict=True)
@@ -180,14 +187,19 @@ def _begin(
 
 def _end(run: Run | Begun, asked: RunConfig, rows: TrainingRows) -> Fitted | Diverged:
     """Write a trained head, and evaluate it."""
+    board = run.board if isinstance(run, Begun) else None
     if isinstance(run, Begun):
         folder = run.folder
         if run.failed:
+            if run.board:
+                run.board.withdraw()
             withdraw(folder)
             return Diverged(seed=asked.trainer.seed, path=folder.path, error=run.failed)
         draw_instances(rows, folder.path)
         run = write_run(folder.path, asked, run.head, run.trained, rows.coverage)
     evaluation = evaluate_run(run, rows.store, asked.splits.val)
+    if board:
+        board.conclude(asked, evaluation.metrics)
     for checkpoint in run.path.glob("checkpoint*.safetensors"):
         checkpoint.unlink()
     return Fitted(**vars(run), evaluation=evaluation)

@@ -21,6 +21,7 @@ from egofeat.pipelines.figures.runs import loss_curves
 from egofeat.pipelines.runs.config import Training
 from egofeat.pipelines.runs.files import forget, remember
 from egofeat.pipelines.runs.run import RunFolder
+from egofeat.pipelines.training.tensorboard import Board
 from egofeat.store import PersonRows
 
 FIGURES_EVERY_S = 2.0
@@ -42,6 +43,19 @@ class Begun:
     """How that of each of its heads went."""
     failed: DivergedError | None = None
     """Why there is no more to come."""
+    board: Board | None = None
+    """Where TensorBoard is told too."""
+
+    def told(self, tell: Tell, member: str) -> Tell:
+        """Tell the board of a record, and then who is told without one."""
+        if (board := self.board) is None:
+            return tell
+
+        def both(record: Mapping[str, float]) -> None:
+            board.add(record, member)
+            tell(record)
+
+        return both
 
 
 def fit_members(
@@ -101,7 +115,9 @@ def fit_member(
             history = run.folder.history(member)
             forget(history)
             checkpoint = run.folder.checkpoint(member)
-            replicas.append(Replica(head, run.config.seed, checkpoint, history, tell))
+            replicas.append(
+                Replica(head, run.config.seed, checkpoint, history, run.told(tell, member))
+            )
         train_together(replicas, examples, config)
     for run, replica in zip(runs, replicas, strict=True):
         run.failed = replica.failed

@@ -122,6 +122,11 @@ class FitConfig(Tap, Preset, Figures, ChosenOut, panel="Head and data"):
         least=1,
         most=MOST_SEEDS,
     )
+    log: str | None = option(
+        "Also write what TensorBoard shows, to the folder tensorboard of the run.",
+        default=None,
+        choices=("tensorboard",),
+    )
     trainer: TrainerConfig | None = None
     """None takes the preset's own, or the defaults."""
 

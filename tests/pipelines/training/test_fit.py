@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -155,6 +156,33 @@ def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
     assert "is trained already: it is only evaluated again" in said
     assert "training" not in said
     assert "0/50" not in said
+
+
+def test_tensorboard_shows_epochs_options_and_final_figures(config, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    run = fit_head(replace(config, log="tensorboard"))
+    events = EventAccumulator(str(run.path / "tensorboard")).Reload()
+    with (run.path / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    for name in set(history[0]) - {"iteration"}:
+        seen = [(event.step, event.value) for event in events.Scalars(name)]
+        told = [(int(record["iteration"]), float(record[name])) for record in history]
+        assert seen == [(step, pytest.approx(value, rel=1e-6)) for step, value in told]
+    (final,) = events.Scalars("final/verb/top1")
+    assert final.value == pytest.approx(run.evaluation.metrics["verb/top1"])
+    begun = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    options = plugin_data_pb2.HParamsPluginData.FromString(begun).session_start_info.hparams
+    assert options["head"].string_value == "linear"
+    assert options["lr"].number_value == 0.02
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(RequestError, match=r"needs TensorBoard: run `pip install egofeat\[tens"):
+        fit_head(replace(config, log="tensorboard", out=run.path.parent / "other"))
+    assert not (run.path.parent / "other").exists()
 
 
 def test_runs_without_a_name_say_what_is_different(config, tmp_path, monkeypatch):
