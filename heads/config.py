@@ -13,7 +13,8 @@ DECAY_FROM, DECAY_EVERY = 35, 20
 _USERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lr_decay": ("schedule", ("step", "multistep", "plateau")),
     "lr_decay_from": ("schedule", ("step",)),
-    "lr_decay_every": ("schedule", ("step",)),
+    "lr_decay_every": ("schedule", ("step", "restarts")),
+    "warmup_from": ("warmup", ()),
     "lr_milestones": ("schedule", ("multistep",)),
     "lr_patience": ("schedule", ("plateau",)),
     "class_weight_cap": ("class_weights", ()),
@@ -67,10 +68,10 @@ class Optimizer(Options, panel="Optimizer"):
     """How the weights are moved."""
 
     optimizer: str = option(
-        "Update weights with this optimizer; sgd has Nesterov momentum 0.9, ranger is RAdam "
-        "with Lookahead.",
+        "Update weights with this optimizer; sgd has Nesterov momentum 0.9, momentum is SGD with "
+        "plain momentum 0.9, ranger is RAdam with Lookahead.",
         default="adam",
-        choices=("adam", "adamw", "sgd", "ranger"),
+        choices=("adam", "adamw", "sgd", "momentum", "ranger"),
     )
     lr: float = option("Start at this learning rate.", default=1e-3, above=0)
     clip_norm: float = option("Scale gradients to this norm; 0 leaves them.", default=1.0, least=0)
@@ -104,7 +105,8 @@ class Schedule(Options, panel="Learning rate"):
         least=1,
     )
     lr_decay_every: int | None = option(
-        "step: lower the rate again after every so many epochs or iterations.",
+        "step, restarts: lower the rate again, or begin anew, after every so many epochs or "
+        "iterations.",
         default=None,
         default_is="20 epochs",
         least=1,
@@ -120,6 +122,9 @@ class Schedule(Options, panel="Learning rate"):
     )
     warmup: int = option(
         "Raise the rate linearly over this many epochs or iterations.", default=0, least=0
+    )
+    warmup_from: float = option(
+        "Begin --warmup at this part of the rate.", default=0.0, least=0, below=1
     )
 
 
@@ -231,6 +236,7 @@ class TrainerConfig(Length, Optimizer, Schedule, Loss, Precision):
             every=self.lr_decay_every or DECAY_EVERY * epoch,
             milestones=self.lr_milestones or (),
             warmup=self.warmup,
+            warmup_from=self.warmup_from,
         )
 
 

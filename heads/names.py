@@ -66,6 +66,10 @@ PRESETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "stam-egtea-ranger": {"stam": ("egofeat.heads.stam:StamHead", {})},
     "stam-egtea-expanded": {"stam": ("egofeat.heads.stam:StamHead", {"depth": 2})},
     "ava": {"roi": ("egofeat.heads.roi:RoiHead", {})},
+    "kinetics": {
+        "linear": ("egofeat.heads.linear:LinearHead", {"dropout": 0.5}),
+        "tail": ("egofeat.pipelines.training.tail:TailHead", {"dropout": 0.5}),
+    },
 }
 """Preset to head to (class, options); `seed` is the MobileNetV2 report's constructions,
 `seed-strided` the ConvLSTM that its text describes and its tables do not have,
@@ -73,5 +77,5 @@ PRESETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
 
 How the presets train is in `egofeat.heads.training.recipes`; the `stam-egtea` ones differ in that,
 but that the expanded one stacks two modules (the report does not say how many). `ava` is SlowFast's
-detection head.
+detection head, `kinetics` how its recognition networks are trained.
 """

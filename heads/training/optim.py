@@ -63,6 +63,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
+    "momentum": partial(torch.optim.SGD, momentum=0.9, fused=True),
     "ranger": Ranger,
 }
 

@@ -25,11 +25,13 @@ class Decay:
     start: int
     """First step of `step` with a lowered rate."""
     every: int
-    """Steps of `step` between lowerings."""
+    """Steps of `step` between lowerings, of `restarts` between beginnings."""
     milestones: tuple[int, ...]
     """Steps of `multistep` after which the rate is lowered."""
     warmup: int
     """Steps of a linear rise to the full rate; 0 begins with it."""
+    warmup_from: float = 0.0
+    """Factor that the rise begins at, before the first step."""
 
 
 def rate_factor(schedule: str, decay: Decay, step: int, plateaus: int) -> float:
@@ -42,6 +44,7 @@ def rate_factor(schedule: str, decay: Decay, step: int, plateaus: int) -> float:
         plateaus: of the evaluations so far, by `count_plateaus`.
     """
     rise = min(1.0, step / decay.warmup) if decay.warmup else 1.0
+    rise = decay.warmup_from + (1 - decay.warmup_from) * rise
     return rise * SCHEDULES[schedule](decay, step, plateaus)
 
 
@@ -57,11 +60,21 @@ def cosine_factor(decay: Decay, step: int, plateaus: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
+def restarts_factor(decay: Decay, step: int, plateaus: int) -> float:
+    """Return half a cosine from 1 towards 0, anew after every `every` steps after the rise.
+
+    Loshchilov and Hutter (2017), equation 5, with periods of one length.
+    """
+    done = max(0, step - 1 - decay.warmup) % decay.every / decay.every
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
 SCHEDULES: dict[str, Callable[[Decay, int, int], float]] = {
     "step": step_factor,
     "multistep": lambda decay, step, _: decay.factor ** sum(m < step for m in decay.milestones),
     "plateau": lambda decay, _, plateaus: decay.factor**plateaus,
     "cosine": cosine_factor,
+    "restarts": restarts_factor,
     "constant": lambda *_: 1.0,
 }
 """Name to factor(decay, step from 1, plateaus so far) on the learning rate."""

@@ -19,6 +19,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SerializerFunctionWrapHandler,
+    WrapSerializer,
     model_serializer,
 )
 
@@ -51,6 +52,14 @@ def _recipe(said: Any) -> Recipe:
         return said if isinstance(said, Recipe) else Recipe.from_dict(said)
     except StoreError as error:
         raise ValueError(str(error)) from None
+
+
+def _said_trainer(trainer: TrainerConfig, said: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """As config.yaml has it: as it was before a warm-up could begin above 0, where it does not."""
+    kept: dict[str, Any] = said(trainer)
+    if not trainer.warmup_from:
+        del kept["warmup_from"]
+    return kept
 
 
 class _Part(BaseModel):
@@ -199,7 +208,7 @@ class RunConfig(_Part):
     ]
     """Target to the names of its classes, in the order of the labels."""
     splits: Splits
-    trainer: TrainerConfig
+    trainer: Annotated[TrainerConfig, WrapSerializer(_said_trainer)]
     init: File | Literal["backbone"] | None = None
     """Published weights that the head started from; or those of the backbone of its features."""
     fuse: Annotated[str, Field(pattern=r"\A(features|logits|weighted)\z")] = "features"

@@ -75,7 +75,10 @@ def test_options_of_schedules_arrive(handed):
     [
         ("--lr-milestones 3,9", "`lr_milestones` does nothing without `schedule` multistep"),
         ("--lr-patience 2", "`lr_patience` does nothing without `schedule` plateau"),
-        ("--lr-decay-every 2 --schedule cosine", "without `schedule` step: give that too"),
+        (
+            "--lr-decay-every 2 --schedule cosine",
+            "without `schedule` step or restarts: give that too",
+        ),
         ("--class-weight-cap 5", "`class_weight_cap` does nothing without `class_weights`"),
         ("--gaze-sigma 2", "`gaze_sigma` does nothing without `gaze_weight`"),
         ("--class-weights --sampling balanced", "both make up for rare classes"),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from egofeat.errors import RequestError
 from egofeat.heads import TrainerConfig
+from egofeat.heads.training.recipes import trainer_config
 from egofeat.heads.training.schedules import SCHEDULES, count_plateaus, rate_factor
 from egofeat.heads.training.trainer import train
 
@@ -128,9 +129,35 @@ def rates_of(order_task, config):
         ({"lr_decay_from": 0}, "`lr_decay_from` is 0: give 1 or more"),
         ({"lr_decay": 0.0}, "`lr_decay` is 0: give more than 0"),
         ({"warmup": -1}, "`warmup` is -1: give 0 or more"),
-        ({"schedule": "exponential"}, "choose step, multistep, plateau, cosine or constant"),
+        (
+            {"schedule": "exponential"},
+            "choose step, multistep, plateau, cosine, restarts or constant",
+        ),
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused(options, says):
     with pytest.raises(RequestError, match=says):
         TrainerConfig(**options)
+
+
+def test_restarts_are_torchs_and_a_rise_may_begin_above_zero():
+    decay = TrainerConfig(
+        epochs=12, schedule="restarts", lr_decay_every=4, warmup=2, warmup_from=0.1
+    ).decay(1)
+    rates = [rate_factor("restarts", decay, step, 0) for step in range(1, 13)]
+    assert rates[:2] == pytest.approx([0.55, 1.0])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=4)
+    for factor in rates[2:]:
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        cosine.step()
+
+
+def test_the_recipe_of_kinetics_follows_batch_and_length():
+    published = trainer_config("kinetics")
+    assert (published.lr, published.warmup, published.epochs) == (0.1, 34, 196)
+    decay = published.decay(1)
+    assert rate_factor("cosine", decay, 17, 0) == pytest.approx(0.55)  # from 0.01 to 0.1
+    small = trainer_config("kinetics", epochs=98, batch_size=16)
+    assert (small.lr, small.warmup, small.optimizer) == (0.025, 17, "momentum")

@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_is_said(array_features):
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("optimizer", "lion", "`optimizer` is lion: choose adam, adamw, sgd or ranger"),
+        ("optimizer", "lion", "`optimizer` is lion: choose adam, adamw, sgd, momentum or ranger"),
         ("amp", "on", "`amp` is on: choose off, bf16 or fp16"),
         ("epochs", -1, "`epochs` is -1: give 0 or more"),
         ("clip_norm", -1, "`clip_norm` is -1: give 0 or more"),
