@@ -62,6 +62,8 @@ def run(names: Sequence[str]) -> int:
         print(f"there is no study {unknown[0]}: choose of {', '.join(known)}")
         return 2
     failed = 0
+    codes: dict[str, int] = {}
+    """Of a command that makes several tables, which is given once."""
     for name in names or known:
         if not (ROOT / known[name]["needs"]).exists():
             print(f"{name}: left out, {known[name]['needs']} is not here: see studies/list.yaml")
@@ -69,9 +71,10 @@ def run(names: Sequence[str]) -> int:
         command = known[name]["command"]
         print(f"{name}: {command}")
         words = [sys.executable, "-m", *shlex.split(command)]
-        code = subprocess.run(words, cwd=ROOT, check=False).returncode
-        if code:
-            print(f"{name}: failed, with exit status {code}")
+        if command not in codes:
+            codes[command] = subprocess.run(words, cwd=ROOT, check=False).returncode
+        if codes[command]:
+            print(f"{name}: failed, with exit status {codes[command]}")
             failed = 1
         else:
             keep(name, known[name])
@@ -85,7 +88,7 @@ def keep(name: str, study: Mapping[str, Any]) -> None:
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     record[name] = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": _machine(made),
+        "machine": _machine(made, study),
         "study": digest_of(study),
         "table": hashlib.sha256(table).hexdigest(),
     }
@@ -94,9 +97,10 @@ def keep(name: str, study: Mapping[str, Any]) -> None:
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
-def _machine(made: Path) -> str:
+def _machine(made: Path, study: Mapping[str, Any]) -> str:
     """As the timings beside a sweep's table say it, or the report beside a benchmark's."""
-    for path in (made.with_name("timings.json"), made.with_suffix(".json")):
+    report = ROOT / study.get("report", Path(study["made"]).with_suffix(".json"))
+    for path in (made.with_name("timings.json"), report):
         if path.exists():
             return str(json.loads(path.read_text())["machine"])
     raise FileNotFoundError(f"nothing beside {made} says on which machine it was made")
