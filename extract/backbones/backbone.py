@@ -54,6 +54,8 @@ class Spec:
     short_side: int | tuple[int, int] = 256
     """What `weights` resizes to before the crop where no published weights say: the short side,
     or (height, width)."""
+    interpolation: str = "bilinear-antialias"
+    """How, where no published weights say; see `Weights.interpolation`."""
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     """One value a channel, on values scaled to [0, 1]."""

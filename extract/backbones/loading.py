@@ -29,7 +29,7 @@ def load(
     """A frozen backbone, folded and channels-last, on its device.
 
     Args:
-        name: one of `BACKBONES`, or `tv:NAME`.
+        name: one of `BACKBONES`, or a library's: `tv:NAME`, `timm:NAME`, `hf:NAME`.
         weights: `default`, the name of published weights, `random` or `random:<seed>`, or a
             file (`.pth` of tensors, `.safetensors`). What has no parameters takes none; a module
             that a package adds has by default those that its constructor gives it.
@@ -58,7 +58,11 @@ def load(
     layout = torch.channels_last_3d if spec.clip else torch.channels_last
     # OpenVINO rounds the weights itself.
     dtype = DTYPES[precision] if by_torch else torch.float32
-    module = module.to(device, dtype).to(memory_format=layout)
+    module = module.to(device, dtype)
+    rank = 5 if spec.clip else 4
+    if all(tensor.ndim in (rank, *range(4)) for tensor in module.parameters()):
+        # Those that see the frames of a clip one by one have kernels of images.
+        module = module.to(memory_format=layout)
     if spec.clip and device.type == "cuda" and dtype.itemsize == 2:
         module = keep_biases_apart(module)
     return Backbone(

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import replace
+from pkgutil import resolve_name
 from typing import Any
 
 from torch import nn
@@ -29,6 +30,17 @@ _OWN: dict[str, tuple[Spec, Builder] | str] = {
     **s3d_v3.FAMILY,
     **flow_grid.FAMILY,
 }
+PREFIXES = {
+    "tv": (
+        "any other image classifier of torchvision, as tv:vit_b_16",
+        f"{_TORCHVISION}.images:family_of",
+    ),
+    "timm": (
+        "any image network of timm, as timm:convnext_tiny",
+        "egofeat.extract.backbones.timm_images:family_of",
+    ),
+}
+"""`PREFIX:NAME` is a network of another library: what it is, and who makes the family of a name."""
 
 
 def _adopt(plugin: Plugin, found: Any) -> tuple[Spec, Builder]:
@@ -48,7 +60,7 @@ BACKBONES: Registry[tuple[Spec, Builder]] = Registry(
     _adopt,
     by_path=True,
 )
-"""Name to spec and builder, and torchvision's image classifiers as `tv:NAME`."""
+"""Name to spec and builder; other libraries' networks are named by `PREFIXES`."""
 
 
 def find_backbone(name: str) -> tuple[Spec, Builder]:
@@ -57,16 +69,17 @@ def find_backbone(name: str) -> tuple[Spec, Builder]:
     Raises:
         RequestError: there is no backbone of that name, or the package's is broken.
     """
-    if name.startswith("tv:"):
-        from egofeat.extract.backbones.torchvision.images import family_of  # noqa: PLC0415
-
-        return family_of(name.removeprefix("tv:"))
+    prefix, _, rest = name.partition(":")
+    if prefix in PREFIXES:
+        family: tuple[Spec, Builder] = resolve_name(PREFIXES[prefix][1])(rest)
+        return family
     if name not in BACKBONES:
         near = difflib.get_close_matches(name, BACKBONES, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise RequestError(
-            f"there is no backbone '{name}': {hint}`egofeat backbones` lists them, tv:NAME is any "
-            "image classifier of torchvision, and others come with the package that adds them"
+            f"there is no backbone '{name}': {hint}`egofeat backbones` lists them, "
+            f"{', '.join(f'{one}:NAME' for one in PREFIXES)} are networks of other libraries, and "
+            "others come with the package that adds them"
         )
     return BACKBONES[name]
 

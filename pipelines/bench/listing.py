@@ -13,6 +13,7 @@ from egofeat import console
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.extract.backbones.registry import PREFIXES
 from egofeat.extract.weights import Weights, at_hand
 
 _WIDTH = 80
@@ -22,7 +23,7 @@ _PUBLISHED = (
     *("accuracy", "metric", "views", "multiply_adds"),
 )
 """What `--json` tells of published weights, beside where their file lies on this machine."""
-OTHERS = "tv:NAME is any other image classifier of torchvision, as tv:vit_b_16"
+OTHERS = tuple(f"{prefix}:NAME is {what}" for prefix, (what, _) in PREFIXES.items())
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Listing:
     def lines(self) -> list[str | Table]:
         """A table on a terminal, else a line each; and what else there is."""
         plain = [backbone.line() for backbone in self.backbones]
-        return [*([self.table()] if sys.stdout.isatty() else plain), OTHERS]
+        return [*([self.table()] if sys.stdout.isatty() else plain), *OTHERS]
 
     def table(self) -> Table:
         """The backbones, a line each."""
@@ -168,7 +169,7 @@ class Listing:
 
 
 def describe(name: str) -> Description:
-    """One backbone, by its name or as `tv:NAME`.
+    """One backbone, by its name or as `PREFIX:NAME`.
 
     Raises:
         RequestError: there is no such backbone.

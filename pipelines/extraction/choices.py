@@ -159,7 +159,7 @@ def choose_transform(
         record = published or (spec.weights[0] if spec.weights else None)
         resize = record.resize if record else spec.short_side
         colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
-        colours["interpolation"] = record.interpolation if record else "bilinear-antialias"
+        colours["interpolation"] = record.interpolation if record else spec.interpolation
         if name == "whole":
             chosen = whole(resize, pixels.size, **colours)
         else:

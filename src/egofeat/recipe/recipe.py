@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -71,7 +72,7 @@ class Recipe:
     @property
     def store_name(self) -> str:
         """Name of the store's folder, `<backbone>-<first 8 digits of the digest>`."""
-        return f"{self.backbone.replace(':', '_')}-{self.digest[:8]}"
+        return f"{re.sub('[:/@]', '_', self.backbone)}-{self.digest[:8]}"
 
     @property
     def row_bytes(self) -> int:
