@@ -371,7 +371,7 @@ class BackboneName(Options):
     """Which network."""
 
     name: str | None = option(
-        "Backbone to describe in full; tv:NAME or timm:NAME is a network of another library.",
+        "Backbone to describe in full; tv:NAME, timm:NAME or hf:ORG/NAME is another library's.",
         default=None,
         argument=True,
     )

@@ -39,6 +39,10 @@ PREFIXES = {
         "any image network of timm, as timm:convnext_tiny",
         "egofeat.extract.backbones.timm_images:family_of",
     ),
+    "hf": (
+        "a network of transformers, hf:ORG/NAME or hf:/path/to/folder",
+        "egofeat.extract.backbones.hf.networks:family_of",
+    ),
 }
 """`PREFIX:NAME` is a network of another library: what it is, and who makes the family of a name."""
 

@@ -72,7 +72,8 @@ class Recipe:
     @property
     def store_name(self) -> str:
         """Name of the store's folder, `<backbone>-<first 8 digits of the digest>`."""
-        return f"{re.sub('[:/@]', '_', self.backbone)}-{self.digest[:8]}"
+        plain = re.sub(r"[:/\\@]+", "_", self.backbone)
+        return f"{plain}-{self.digest[:8]}"
 
     @property
     def row_bytes(self) -> int:

@@ -2,9 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from egofeat.names import fault_of
 from egofeat.schema import Count, Name
+
+
+def _backbone(name: str) -> str:
+    """A name that may be a repository's or a folder's: `Recipe.store_name` keeps no slash."""
+    if fault := fault_of(name.replace("/", "_").replace("\\", "_")):
+        raise ValueError(f"the name {fault}")
+    return name
 
 
 class RecipeText(BaseModel):
@@ -12,7 +20,7 @@ class RecipeText(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    backbone: Name
+    backbone: Annotated[str, AfterValidator(_backbone)]
     weights: str
     transform: dict[str, Any]
     plan: dict[str, Any]

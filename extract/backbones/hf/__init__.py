@@ -1,0 +1,1 @@
+"""Networks of transformers, by repository or folder: `hf:ORG/NAME`, `hf:/path/to/folder`."""
