@@ -30,6 +30,7 @@ HEADS: "Registry[Callable[..., Head]]" = Registry(
         "linear": "egofeat.heads.linear:LinearHead",
         "attention_pool": "egofeat.heads.attention_pool:AttentionPoolHead",
         "transformer": "egofeat.heads.transformer:TransformerHead",
+        "probe": "egofeat.heads.probe:ProbeHead",
         "stam": "egofeat.heads.stam:StamHead",
         "flow_attention": "egofeat.heads.flow_attention:FlowAttentionHead",
         "roi": "egofeat.heads.roi:RoiHead",

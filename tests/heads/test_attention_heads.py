@@ -57,15 +57,49 @@ def test_attention_pooling_finds_the_step_that_tells(array_features):
     assert accuracy(pool, task, "v") > accuracy(linear, task, "v") + 0.2
 
 
+def test_the_probe_sees_order_where_it_is_asked_to(order_task):
+    task = order_task()
+    config = TrainerConfig(epochs=20, lr=3e-3, device="cpu", patience=0)
+    reached = {}
+    for order in (True, False):
+        torch.manual_seed(0)
+        probe = build_head("probe", (20, 12), {"order": 2}, width=32, blocks=2, order=order)
+        train(probe, task, config)
+        reached[order] = accuracy(probe, task, "order")
+    assert reached[True] > 0.85
+    assert reached[False] < 0.65
+
+
+def test_the_probe_asks_each_target_s_question_of_every_place():
+    torch.manual_seed(0)
+    probe = build_head("probe", (2, 8, 3, 3), {"verb": 4, "noun": 5}, width=16, blocks=3).eval()
+    maps = torch.randn(1, 2, 8, 3, 3)
+    logits = probe(maps)
+    assert {target: tuple(of.shape) for target, of in logits.items()} == {
+        "verb": (1, 4),
+        "noun": (1, 5),
+    }
+    shuffled = maps.flatten(3)[..., torch.randperm(9)].view_as(maps).flip(1)
+    for target, right in logits.items():
+        torch.testing.assert_close(probe(shuffled)[target], right, rtol=1e-4, atol=1e-5)
+    maps[0, 1, :, 2, 2] += 1  # one token of eighteen
+    assert not torch.allclose(probe(maps)["verb"], logits["verb"], atol=1e-6)
+    sum(of.square().sum() for of in [probe(maps)["verb"]]).backward()
+    verb, noun = probe.queries.grad
+    assert verb.any()
+    assert not noun.any()
+
+
 def test_a_fresh_attention_pool_averages():
     head = build_head("attention_pool", (5, 6), {"v": 2}).eval()
     features = torch.randn(3, 5, 6)
     assert torch.allclose(head.embed(features), features.mean(dim=1), atol=1e-6)
 
 
-def test_the_transformer_wants_a_width_of_whole_heads():
+@pytest.mark.parametrize("name", ["transformer", "probe"])
+def test_a_transformer_wants_a_width_of_whole_heads(name):
     with pytest.raises(RequestError, match=r"width .* multiple of heads_count 3, not 32"):
-        build_head("transformer", (5, 6), {"v": 2}, width=32, heads_count=3)
+        build_head(name, (5, 6), {"v": 2}, width=32, heads_count=3)
 
 
 def test_flow_weighs_places_from_a_half_to_one():

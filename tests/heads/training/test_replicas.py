@@ -39,6 +39,7 @@ def same_bits(one, other):
         ("conv1d:seed", {"width": 8, "filters": 4}),
         ("lstm", {"hidden": 8}),
         ("transformer", {"layers": 1, "width": 8}),
+        ("probe", {"blocks": 2, "width": 8}),
         ("convlstm", {"filters": 4}),
     ],
 )
