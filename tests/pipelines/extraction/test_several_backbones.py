@@ -21,6 +21,7 @@ from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify
 
+TINY = Path(__file__).parents[3] / "studies" / "data" / "tiny-dinov2"
 CLIP = "r3d_18"
 IMAGE = "mobilenetv2"
 NETWORK = BACKBONES.own[CLIP]
@@ -96,6 +97,21 @@ def test_one_decode_feeds_two_backbones(dataset, config):
     assert [store.frames for store in report.stores] == alone
     assert [store.extracted for store in report.stores] == [6, 6]
     assert report.exit_code == 0
+
+
+def test_networks_of_other_libraries_share_the_decode(dataset, config):
+    """A backbone is swapped by its name: egofeat's, timm's, transformers', drawn at random."""
+    for library in ("timm", "transformers"):
+        pytest.importorskip(library)
+    own = replace(config, size=None, frames=5)
+    names = [IMAGE, "timm:test_vit", f"hf:{TINY}"]
+    report = extract.run_jobs(plan_jobs(for_each(own, names), dataset), own)
+    assert report.decoded == sum(map(len, frames_wanted(own, dataset).values()))
+    stores = [open_store(one.store) for one in report.stores]
+    assert [store.row_shape for store in stores] == [(5, 1280), (5, 64), (5, 192)]
+    assert [store.recipe.transform.crop for store in stores] == [256, 160, 112]
+    assert [one.store.name.rsplit("-", 1)[0] for one in report.stores][1] == "timm_test_vit"
+    assert extract.run(replace(own, backbone=names[2]), dataset).extracted == 0
 
 
 def test_sharing_a_decode_changes_no_bit(dataset, config, tmp_path):
