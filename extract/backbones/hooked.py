@@ -73,6 +73,7 @@ class Hooked(nn.Module):
         taps: to keep: names out of `ends`, or of modules.
         grid: of its tokens; None where it has none.
         size: pixels a side that it was made for, for sentences.
+        frames: of a clip that it was made for, likewise; None of images.
     """
 
     def __init__(
@@ -83,11 +84,12 @@ class Hooked(nn.Module):
         taps: Sequence[str],
         grid: Grid | None,
         size: int,
+        frames: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.taps = tuple(taps)
-        self._run, self._grid, self._size = run, grid, size
+        self._run, self._grid, self._size, self._frames = run, grid, size, frames
         self._ends = {tap: ends[tap] for tap in taps if tap in ends}
         self._wanted = {tap for tap in taps if tap not in ends}
         self._found: dict[str, Tensor] = {}
@@ -98,7 +100,7 @@ class Hooked(nn.Module):
         def catch(_module: nn.Module, _inputs: object, output: object) -> None:
             caught = tensor_of(output)
             assert caught is not None
-            self._found[tap] = caught
+            self._found[tap] = caught.clone()  # what comes next may write over it
             if not self._ends and len(self._found) == len(self._wanted):
                 raise _FoundError
 
@@ -117,12 +119,14 @@ class Hooked(nn.Module):
         except _FoundError:
             pass
         except Exception as error:  # each network refuses sizes in a way of its own
-            square = batch.shape[-1] == batch.shape[-2] == self._size
-            if square or is_out_of_memory(error):
+            *frames, high, wide = batch.shape[2:]
+            own = [self._frames] if self._frames else []
+            if [*frames, high, wide] == [*own, self._size, self._size] or is_out_of_memory(error):
                 raise
-            high, wide = batch.shape[-2:]
             raise RequestError(
-                f"this backbone cannot take {high} × {wide} pixels: give `size` {self._size}"
+                f"this backbone cannot take {f'{frames[0]} frames of ' if frames else ''}"
+                f"{high} × {wide} pixels: give `size` {self._size}"
+                + (f" and `clip_frames` {self._frames}" if own else "")
             ) from None
         taps = {tap: end(self.network, given, batch) for tap, end in self._ends.items()}
         caught = {tap: self._laid(output, batch) for tap, output in self._found.items()}

@@ -108,7 +108,8 @@ class HubNetwork:
             WeightsError: weights of the network are missing or of other shapes.
         """
         network = seeded(self._make, seed) if state is None else self._loaded(state, taps)
-        return Hooked(freeze(network), self.tower.run, self.ends, taps, self.grid, self.size)
+        made_for = self.size, self.spec.clip.frames if self.spec.clip else None
+        return Hooked(freeze(network), self.tower.run, self.ends, taps, self.grid, *made_for)
 
     def _make(self) -> nn.Module:
         import transformers  # noqa: PLC0415

@@ -191,6 +191,14 @@ def test_pixels_are_those_of_the_processor(kind, folders):
     assert levels.max() < 1.01
 
 
+def test_another_number_of_frames_than_a_network_takes_is_refused(folders):
+    _, folder = folders("videomae")
+    with pytest.raises(EgofeatError, match=r"cannot take 8 frames of 32 × 32 pixels: .* 4$"):
+        load(f"hf:{folder}").tap_shapes(32, 8)
+    _, folder = folders("vjepa2")  # which takes any
+    assert load(f"hf:{folder}", taps=["tokens"]).tap_shapes(32, 8) == {"tokens": (4, 48, 2, 2)}
+
+
 def test_weights_of_another_network_are_refused(folders):
     _, folder = folders("dinov2")
     _, other = folders("siglip")

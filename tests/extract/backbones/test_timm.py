@@ -85,6 +85,20 @@ def test_pixels_are_those_of_timm_to_what_pillow_rounds(name, size):
     assert (levels > 0.01).float().mean() < 0.25
 
 
+def test_a_module_s_tap_is_what_it_gave_and_not_what_was_written_over_it(tmp_path):
+    network, file = kept("test_resnet", tmp_path)
+    images, gave = torch.randn(1, 3, 160, 160), {}
+    taps = ["layer1.0.bn2", "layer2.0.conv1", "layer2.0"]
+    for tap in taps:
+        network.get_submodule(tap).register_forward_hook(
+            lambda _module, _inputs, output, tap=tap: gave.update({tap: output.clone()})
+        )
+    with torch.no_grad():
+        network(images)
+    for tap, found in load("timm:test_resnet", weights=file, taps=taps)(images).items():
+        torch.testing.assert_close(found, gave[tap], rtol=1e-5, atol=1e-5)
+
+
 def test_weights_are_looked_for_in_the_cache_of_the_hub(tmp_path, monkeypatch):
     _, file = kept("test_vit", tmp_path)
     cache = tmp_path / "hub" / "models--timm--test_vit.r160_in1k"
