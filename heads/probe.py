@@ -70,9 +70,10 @@ class ProbeHead(Head):
         if self.positions is not None:
             tokens = tokens + self.positions[:, None]
         tokens = self.token_norm(self.mixing(tokens.flatten(1, 2)))
-        asked = self.queries.expand(len(tokens), -1, -1)
-        found, _ = self.attention(self.query_norm(asked), tokens, tokens, need_weights=False)
-        found = asked + found
+        asked = self.query_norm(self.queries + 0)  # torch's counter cannot watch a parameter
+        asked = asked.expand(len(tokens), -1, -1)
+        found, _ = self.attention(asked, tokens, tokens, need_weights=False)
+        found = self.queries + found
         answers: Tensor = found + self.forwards(found)
         return answers
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from egofeat.errors import RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, train
@@ -79,6 +80,9 @@ def test_the_probe_asks_each_target_s_question_of_every_place():
         "verb": (1, 4),
         "noun": (1, 5),
     }
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # as a sweep counts it
+        probe(maps)
+    assert counter.get_total_flops() > 0
     shuffled = maps.flatten(3)[..., torch.randperm(9)].view_as(maps).flip(1)
     for target, right in logits.items():
         torch.testing.assert_close(probe(shuffled)[target], right, rtol=1e-4, atol=1e-5)
