@@ -42,7 +42,7 @@ def test_without_a_terminal_a_backbone_is_a_plain_line(few):
         "r3d_18: 33.37 M parameters, 40.7 G multiply-adds a view, 16×1@15 112 px, gap of 8 taps, "
         "63.2 % top-1, BSD-3-Clause (torchvision), weights not here"
     )
-    assert set(lines) == {"r3d_18", "s3d", "resnet50", "tv"}
+    assert set(lines) == {"r3d_18", "s3d", "resnet50", "tv", "timm", "hf"}
 
 
 def test_weights_are_seen_where_they_lie(few):

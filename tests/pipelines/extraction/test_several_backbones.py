@@ -110,7 +110,7 @@ def test_networks_of_other_libraries_share_the_decode(dataset, config):
     stores = [open_store(one.store) for one in report.stores]
     assert [store.row_shape for store in stores] == [(5, 1280), (5, 64), (5, 192)]
     assert [store.recipe.transform.crop for store in stores] == [256, 160, 112]
-    assert [one.store.name.rsplit("-", 1)[0] for one in report.stores][1] == "timm_test_vit"
+    assert "timm_test_vit-" in str(report.stores[1].store)
     assert extract.run(replace(own, backbone=names[2]), dataset).extracted == 0
 
 
