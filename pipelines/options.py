@@ -278,6 +278,12 @@ class VideoFile(Options, panel="Video"):
     video: Path = option("Video file to read.")
 
 
+class MaybeVideo(Options, panel="Video"):
+    """Which video, where there may be none."""
+
+    video: Path | None = option("Video file to read.", default=None)
+
+
 class Every(Options):
     """How often a video is looked at."""
 

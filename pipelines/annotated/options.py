@@ -5,13 +5,14 @@ from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.options import Device, inherited, option
-from egofeat.pipelines.options import Detected, Every, Out, StoreWeights, Top, Views
+from egofeat.pipelines.options import Detected, Every, MaybeVideo, Out, StoreWeights, Top, Views
 from egofeat.pipelines.training.options import OwnClassifier, RunFolder
 
 
 class AnnotateConfig(
     RunFolder,
     OwnClassifier,
+    MaybeVideo,
     Out,
     Every,
     Detected,
@@ -26,8 +27,8 @@ class AnnotateConfig(
     run: Path = inherited(
         "Folder of a run that fit-head made; with a backbone, the video.", metavar="RUN"
     )
-    video: Path | None = option(
-        "Video file to read, after a run.", argument=True, metavar="VIDEO", default=None
+    video: Path | None = inherited(
+        "Video file to read, after a run.", argument=True, metavar="VIDEO"
     )
     out: Path = inherited("Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
     boxes: Path | None = option(

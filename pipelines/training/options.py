@@ -13,6 +13,7 @@ from egofeat.pipelines.options import (
     ChosenOut,
     DataSet,
     Figures,
+    FrameRate,
     FromManifest,
     Preset,
     SeveralWeights,
@@ -318,7 +319,9 @@ class EvaluateConfig(
                     raise RequestError(f"`{name}` goes with `backbone`: leave it out of a run's")
 
 
-class PredictConfig(RunFolder, OwnClassifier, Top, StoreWeights, Views, Device, panel="Prediction"):
+class PredictConfig(
+    RunFolder, OwnClassifier, Top, StoreWeights, Views, FrameRate, Device, panel="Prediction"
+):
     """What a person can choose about predictions."""
 
     run: Path = inherited(
@@ -341,8 +344,8 @@ class PredictConfig(RunFolder, OwnClassifier, Top, StoreWeights, Views, Device, 
         "With a backbone: average over this many clips (or frames) x crops, such as 10x3.",
         default_is="the published",
     )
-    fps: float | None = option(
-        "Frames per second of folders and archives of frames.", default=None, above=0, most=1000
+    fps: float | None = inherited(
+        "Frames per second of folders and archives of frames.", default=None
     )
 
     def __post_init__(self) -> None:

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from egofeat.options import Device, Seed, inherited, option
-from egofeat.pipelines.options import FrameRate, FromManifest, Network, Out, Taps, VideoFile
+from egofeat.pipelines.options import (
+    FrameRate,
+    FromManifest,
+    MaybeVideo,
+    Network,
+    Out,
+    Taps,
+    VideoFile,
+)
 from egofeat.pipelines.training.options import RunStores
 
 
@@ -65,10 +73,10 @@ class FlowConfig(_Start, FrameRate, Device, _Out):
     fps: float | None = inherited("Read a folder of frames at this frame rate.", default_is="30")
 
 
-class AttentionConfig(RunStores, FromManifest, Device, _Out, panel="Video"):
+class AttentionConfig(RunStores, MaybeVideo, FromManifest, Device, _Out, panel="Video"):
     """Pictures of where a head looks."""
 
-    video: Path | None = option("Draw this video file, taken as one segment.", default=None)
+    video: Path | None = inherited("Draw this video file, taken as one segment.")
     segment: str | None = option("Draw the segment with this id, instead of a video.", default=None)
     weights: str | None = option(
         "Load the backbone's weights from this file, if the store was made with a file of yours.",
