@@ -123,7 +123,13 @@ def test_the_stam_recipes_are_the_reports():
     assert original.iterations == ranger.iterations == 3000
     assert trainer_config("stam-egtea-expanded") == ranger
     assert trainer_config("seed") == trainer_config(None) == TrainerConfig()
-    assert set(RECIPES) == {"stam-egtea", "stam-egtea-ranger", "stam-egtea-expanded", "ava"}
+    assert set(RECIPES) == {
+        "stam-egtea",
+        "stam-egtea-ranger",
+        "stam-egtea-expanded",
+        "ava",
+        "kinetics",
+    }
     assert all(TrainerConfig(**recipe).schedule in SCHEDULES for recipe in RECIPES.values())
 
 
