@@ -10,6 +10,9 @@ SEEDS = (SEED, "data_seed")
 """What runs of one configuration differ by."""
 _FIRST = ("head", "preset", "features", "fuse", "targets")
 """What people call a run by, before anything else."""
+_WAYS = ("optimizer", "schedule")
+"""Said wherever runs of one head and preset differ by it: one often comes with the other, and what
+comes first would stand for both."""
 _ASIDE = ("device", "device_cache")
 """Where a head was trained says nothing of what it is."""
 
@@ -59,6 +62,8 @@ def said(value: Any) -> str:
 def differences(runs: Sequence[Mapping[str, str]]) -> list[str]:
     """Names of settings, the fewest in their order that tell all runs apart that differ at all.
 
+    Optimizer and schedule are named beside them where a person chose them.
+
     Args:
         runs: settings of each.
     """
@@ -67,10 +72,16 @@ def differences(runs: Sequence[Mapping[str, str]]) -> list[str]:
     apart = 1
     for name in names:
         kinds = {tuple(one.get(of, "") for of in (*chosen, name)) for one in runs}
-        if len(kinds) > apart:
+        if len(kinds) > apart or (name in _WAYS and _chosen(name, runs)):
             chosen.append(name)
             apart = len(kinds)
     return chosen
+
+
+def _chosen(name: str, runs: Sequence[Mapping[str, str]]) -> bool:
+    """Whether runs of one head and preset differ by a setting: it is not the head's own."""
+    kinds = {(one.get("head"), one.get("preset"), one.get(name)) for one in runs}
+    return len(kinds) > len({kind[:2] for kind in kinds})
 
 
 def labels(runs: Sequence[Mapping[str, str]]) -> list[str]:

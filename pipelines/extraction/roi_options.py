@@ -22,9 +22,14 @@ def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
     """The boxes of a data set's key frames; what is left out of them is said.
 
     Raises:
-        RequestError: the data set has no key frames, or none of them has a box.
+        RequestError: `boxes` is absent, the data set has no key frames, or none of them has a box.
         ManifestError: a file that is not what it must be.
     """
+    if config.boxes != "annotated" and not Path(config.boxes).exists():
+        raise RequestError(
+            f"`boxes` {config.boxes} is neither a file nor a folder of boxes: give one, or "
+            "'annotated' for those of the data set"
+        )
     if not dataset.key_frames:
         raise RequestError(
             f"the data set '{dataset.name}' has segments and no key frames, at which persons have "
@@ -33,13 +38,8 @@ def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
         )
     if config.boxes == "annotated":
         found = annotated(dataset)
-    elif Path(config.boxes).exists():
-        found = read_detections(Path(config.boxes), dataset.segments, config.min_score)
     else:
-        raise RequestError(
-            f"`boxes` {config.boxes} is neither a file nor a folder of boxes: give one, or "
-            "'annotated' for those of the data set"
-        )
+        found = read_detections(Path(config.boxes), dataset.segments, config.min_score)
     for remark in found.remarks:
         console.note(remark)
     if not found.boxes:

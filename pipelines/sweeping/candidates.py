@@ -87,14 +87,14 @@ def candidates(
     Raises:
         RequestError: a line that cannot be; the sentence tells which.
     """
-    common = {**study.common, **asked.settings}
+    settings = _by_field(asked.settings)
     _refuse_baselines(study, places)
     found: list[Candidate] = []
     for number, line in enumerate(study.heads):
         where = places.of("heads", number)
-        own = _without(line, ("baseline", *asked.settings))
-        search = _without(study.search, (*own, *asked.settings))
-        common = _without({**study.common, **asked.settings}, (*own, *search))
+        own = _without(_by_field(line), ("baseline", *settings))
+        search = _without(_by_field(study.search), (*own, *settings))
+        common = _without({**_by_field(study.common), **settings}, (*own, *search))
         grid = _grid(places.of("search"), search)
         with told(where):
             combinations = list(product(multiply(_of_one_join(own)), multiply(common)))
@@ -122,6 +122,12 @@ def _refuse_baselines(study: Study, places: Places) -> None:
         if number != lines[0]:
             first = places.of("heads", lines[0])
             raise RequestError(f"{where}: {first} is the baseline already: name one line")
+
+
+def _by_field(line: Mapping[str, Any]) -> Line:
+    """Options by the name of their field, however they were typed: one wins over another by it."""
+    fields = ((name, _OF_FIT.get(str(name).replace("-", "_"))) for name in line)
+    return {one.name if one else name: line[name] for name, one in fields}
 
 
 def _without(line: Mapping[str, Any], names: Collection[str]) -> Line:

@@ -45,7 +45,8 @@ class SweepConfig(Tap, ChosenOut, Figures, Device, Crew, panel="Study"):
         least=1,
     )
     settings: Mapping[str, str] = option(
-        "Set an option of every training, such as epochs=20, over the study's; can be repeated.",
+        "Set an option of every training, such as epochs=20 or published_split=2, over the "
+        "study's; can be repeated.",
         default={},
         flag="--set",
         repeated=True,

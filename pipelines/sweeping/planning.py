@@ -16,7 +16,7 @@ from egofeat.pipelines.runs.targets import split_names
 from egofeat.pipelines.sweeping.candidates import Candidate, candidates
 from egofeat.pipelines.sweeping.features import Features, compute_of, plan_features
 from egofeat.pipelines.sweeping.options import SweepConfig
-from egofeat.pipelines.sweeping.study import Study, read_study, study_of
+from egofeat.pipelines.sweeping.study import Study, read_study, set_split, study_of
 from egofeat.pipelines.training.fit import check_head
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
@@ -98,6 +98,8 @@ def plan_sweep(asked: SweepConfig) -> Plan:
         study, places = read_study(asked.study)
     else:
         study, places = study_of(asked.head, asked.store, asked.tap)
+    study, settings = set_split(study, asked.settings)
+    asked = replace(asked, settings=settings)
     if asked.seeds:
         study = study.model_copy(update={"seeds": asked.seeds})
     compute = compute_of(asked)

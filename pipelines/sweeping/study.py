@@ -19,6 +19,8 @@ Line = dict[str, Any]
 """Options by name as they are typed; a list is a choice, and each of its values is tried."""
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _MOST_SEEDS = 1000
+_PUBLISHED = ("published_split", "published-split")
+"""What options call the one of `splits` that differs between sweeps of a study."""
 
 
 class StudySplits(Strict):
@@ -117,6 +119,14 @@ def read_study(path: Path) -> tuple[Study, Places]:
         )
     places = Places(path, read_text(path))
     return _validated(raw, places), places
+
+
+def set_split(study: Study, settings: Mapping[str, str]) -> tuple[Study, Mapping[str, str]]:
+    """The study on the published split that settings ask for, and the settings of trainings."""
+    said = [settings[name] for name in _PUBLISHED if name in settings]
+    others = {name: of for name, of in settings.items() if name not in _PUBLISHED}
+    splits = study.splits.model_copy(update={"published": said[-1]} if said else {})
+    return study.model_copy(update={"splits": splits}), others
 
 
 def study_of(heads: Sequence[str], stores: Sequence[Path], tap: str | None) -> tuple[Study, Places]:

@@ -4,11 +4,18 @@ import hashlib
 import importlib.util
 import json
 import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tests.docs.giving import read
 
-from egofeat.pipelines.sweeping.study import read_study
+from egofeat.pipelines.options import Compute
+from egofeat.pipelines.sweeping.candidates import candidates
+from egofeat.pipelines.sweeping.features import Feature, Features
+from egofeat.pipelines.sweeping.options import SweepConfig
+from egofeat.pipelines.sweeping.study import Places, read_study, set_split
 
 STUDIES = Path(__file__).parents[2] / "studies"
 _SPEC = importlib.util.spec_from_file_location("results", STUDIES / "results.py")
@@ -41,6 +48,23 @@ def test_each_study_can_be_read_and_says_its_command(path):
     assert study.name == path.stem
     head = path.read_text(encoding="utf-8").partition("version:")[0]
     assert f"egofeat sweep studies/{path.name}" in head
+    lines = head.replace("\\\n#", "").splitlines()
+    for line in lines:
+        if command := re.match(r"#     +(egofeat [^#]+)", line):
+            read(command[1], path.name)
+            check_settings(study, shlex.split(command[1]))
+
+
+def check_settings(study, words):
+    """Each `--set` is the published split, or an option of every head of the study."""
+    said = dict(words[place + 1].split("=") for place, word in enumerate(words) if word == "--set")
+    study, settings = set_split(study, said)
+    assert study.splits.published == said.get("published_split")
+    plain = study.model_copy(update={"heads": [{"head": "linear"}], "common": {}, "search": {}})
+    asked = SweepConfig(study=Path("study"), settings=settings)
+    feature = Feature("a/gap", "", Path("none"), SimpleNamespace(tap="gap"), None)
+    of = Features((feature,), (), Compute())
+    assert candidates(plain, Places(None), of, asked)
 
 
 def test_a_study_is_run_and_its_table_kept_with_where_and_when(tmp_path, monkeypatch, capsys):

@@ -234,3 +234,11 @@ def test_runs_are_called_by_the_fewest_words_that_tell_them_apart():
     assert labels(several) == ["lstm lr 0.001", "lstm lr 0.01", "linear lr 0.001"]
     assert labels([base, base | {"features": "s3d/gap"}]) == ["lstm i3d/gap", "lstm s3d/gap"]
     assert labels([base]) == ["lstm"]
+    plain = base | {"schedule": "step", "optimizer": "adam"}
+    both = [plain, base | {"schedule": "plateau", "optimizer": "ranger"}]
+    assert labels(both) == [
+        "lstm schedule step, optimizer adam",
+        "lstm schedule plateau, optimizer ranger",
+    ]
+    of_presets = [both[0] | {"preset": "a"}, both[1] | {"preset": "b"}]
+    assert labels(of_presets) == ["lstm preset a", "lstm preset b"]

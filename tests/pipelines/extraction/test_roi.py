@@ -308,6 +308,13 @@ def test_a_data_set_of_segments_has_no_persons(config, dataset):
         extract.run(config, replace(dataset, key_frames=False, boxes={}))
 
 
+def test_absent_boxes_are_absent_whatever_the_data_set_has(config, dataset):
+    asked = replace(config, roi=replace(config.roi, boxes="nowhere.csv"))
+    for one in (dataset, replace(dataset, key_frames=False, boxes={})):
+        with pytest.raises(RequestError, match=r"`boxes` nowhere\.csv is neither a file nor"):
+            extract.run(asked, one)
+
+
 def test_features_of_persons_in_memory_are_those_of_the_store(config, dataset, videos):
     report = extract.run(replace(config, batch_size=None), dataset)
     store = open_store(report.store, "roi")

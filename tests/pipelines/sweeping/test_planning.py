@@ -1,20 +1,33 @@
 """What a study asks for: what fits, what does not, and what is wrong in the file."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from egofeat.cli.command import show
 from egofeat.errors import RequestError
+from egofeat.pipelines.options import Compute
+from egofeat.pipelines.sweeping.candidates import candidates
+from egofeat.pipelines.sweeping.features import plan_features
 from egofeat.pipelines.sweeping.forecast import forecast
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.planning import plan_sweep
+from egofeat.pipelines.sweeping.study import read_study, set_split
 from egofeat.pipelines.sweeping.sweep import sweep
 
 
 def labels(config):
     return [one.label for one in plan_sweep(config).candidates]
+
+
+def configs_of(config):
+    study, places = read_study(config.study)
+    study, settings = set_split(study, config.settings)
+    asked = replace(config, settings=settings)
+    features = plan_features(study, places, asked, Compute())
+    return [one.config(study, 0, {}) for one in candidates(study, places, features, asked)]
 
 
 def left_out(config):
@@ -176,3 +189,15 @@ def test_settings_are_over_the_study(study):
     plan = plan_sweep(config)
     assert plan.candidates[0].config(plan.study, 0, {}).trainer.epochs == 1
     assert yaml.safe_load(config.study.read_text())["heads"][0]["epochs"] == 2
+
+
+def test_settings_are_over_the_study_however_they_are_typed(study):
+    settings = {"batch-size": "8", "weight_decay": "0.5", "published-split": "2"}
+    config = study(
+        asked={"settings": settings},
+        heads=[{"head": "linear", "batch_size": 4, "weight-decay": [0.1, 0.2]}],
+    )
+    found, *others = configs_of(config)
+    assert not others
+    assert (found.trainer.batch_size, found.trainer.weight_decay) == (8, 0.5)
+    assert found.published_split == "2"
