@@ -157,7 +157,8 @@ def _cell(row: Mapping[str, str], how: str) -> str:
         return value.replace("|", "\\|") or "–"
     if unit:
         scale, form = _UNITS[unit]
-        said = f"{scale * float(value):{form}}"
+        number = scale * float(value)
+        said = f"{number:{',.0f' if form == '.3g' and number >= 999.5 else form}}"
         return "< 0.001" if unit == "p" and float(value) < 0.001 else said
     return f"{int(value):,}" if value.isdecimal() else value
 
