@@ -138,6 +138,11 @@ def find_paths(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         runs = find_runs(path)
+        if not runs and (path / "results.csv").is_file():
+            raise RequestError(
+                f"there is no run in the sweep {path}, where all failed: its results.csv has the "
+                "reasons; mend them, and give the sweep again"
+            )
         if not runs:
             raise RequestError(
                 f"there is no run at {path}: name a folder that egofeat fit-head has made, or one "

@@ -88,6 +88,8 @@ def candidates(
         RequestError: a line that cannot be; the sentence tells which.
     """
     settings = _by_field(asked.settings)
+    _check_shared(places.of("common"), study.common)
+    _check_shared("`settings`", asked.settings)
     _refuse_baselines(study, places)
     found: list[Candidate] = []
     for number, line in enumerate(study.heads):
@@ -110,6 +112,14 @@ def candidates(
         for tried in one.grid:
             one.config(study, study.seed_list[0], tried)
     return found
+
+
+def _check_shared(where: str, line: Mapping[str, Any]) -> None:
+    """Refuse where it stands what not all heads can have: a tap, an option of one head."""
+    with told(where):
+        combinations = multiply(line)
+    for one in combinations:
+        read_values(where, one, _OF_FIT)
 
 
 def _refuse_baselines(study: Study, places: Places) -> None:

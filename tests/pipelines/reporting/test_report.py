@@ -143,6 +143,16 @@ def test_what_failed_in_a_sweep_or_was_only_tried_is_said(written, study):
     assert found.runs == 3
 
 
+def test_a_sweep_of_which_all_failed_is_no_wrong_folder(written, tmp_path):
+    failed = tmp_path / "failed"
+    failed.mkdir()
+    with pytest.raises(RequestError, match=r"no run at .*failed: name a folder"):
+        written(runs=(failed,))
+    (failed / "results.csv").write_text("run,chosen,failure\n,True,no memory\n")
+    with pytest.raises(RequestError, match=r"failed, where all failed: its results\.csv has"):
+        written(runs=(failed,))
+
+
 def test_without_videos_it_says_so(written):
     out, found = written()
     data = data_of(out)

@@ -191,6 +191,17 @@ def test_settings_are_over_the_study(study):
     assert yaml.safe_load(config.study.read_text())["heads"][0]["epochs"] == 2
 
 
+@pytest.mark.parametrize("name", ["tap", "option", "head", "val_from_train", "epohcs"])
+def test_what_all_heads_cannot_have_is_refused_where_it_stands(study, name):
+    with pytest.raises(RequestError, match=f"^`settings`: unknown key '{name}'"):
+        plan_sweep(study(asked={"settings": {name: "1"}}))
+    config = study(common={name: "1"})
+    with pytest.raises(RequestError, match=f"unknown key '{name}'") as error:
+        plan_sweep(config)
+    line = int(str(error.value).partition("line ")[2].partition(":")[0])
+    assert config.study.read_text().splitlines()[line - 1].strip().startswith(f"{name}:")
+
+
 def test_settings_are_over_the_study_however_they_are_typed(study):
     settings = {"batch-size": "8", "weight_decay": "0.5", "published-split": "2"}
     config = study(
