@@ -131,6 +131,11 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
             _pin(path, path, weights, note)
             return path
     target = hub_folder() / weights.file
+    if Path(weights.file).is_absolute():
+        raise WeightsError(
+            f"there is no {weights.file}: save the weights as that one file, without pickle, or "
+            "name a file with `weights`"
+        )
     if not weights.hosted:
         raise WeightsError(
             f"nobody hosts {weights.file}: put that file into {target.parent}, or convert "

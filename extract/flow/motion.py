@@ -106,8 +106,9 @@ def opencv() -> Any:
         cv = None
     if not hasattr(cv, "optflow"):
         raise RequestError(
-            "`motion` farneback and tvl1 need OpenCV with its contrib modules: run `pip install "
-            "'egofeat[flow]'` (opencv-contrib-python-headless), or choose `motion` raft"
+            "`motion` farneback, tvl1 and weighted need OpenCV with its contrib modules: run `pip "
+            "install 'egofeat[flow]'` (opencv-contrib-python-headless), or for a network that "
+            "takes flow choose `motion` raft"
         )
     cv.setNumThreads(1)
     return cv

@@ -25,7 +25,7 @@ class AnnotateConfig(
     """Everything that a person can choose about an annotated video."""
 
     run: Path = inherited(
-        "Folder of a run that fit-head made; with a backbone, the video.", metavar="RUN"
+        "Folder of a run that fit-head made; with a backbone, the video.", metavar="RUN/VIDEO"
     )
     video: Path | None = inherited(
         "Video file to read, after a run.", argument=True, metavar="VIDEO"

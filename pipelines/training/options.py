@@ -326,7 +326,7 @@ class PredictConfig(
 
     run: Path = inherited(
         "Folder of a run that fit-head made; with a backbone, the first video.",
-        metavar="RUN",
+        metavar="RUN/VIDEO",
     )
     videos: tuple[Path, ...] = option(
         "Videos, frames, or folders of them; each video is taken as one segment.",

@@ -56,3 +56,6 @@ def test_some_classes_and_so_many_clips_of_each(read):
     assert [one.id[:3] for one in few.segments] == ["-aR", "3ca"]
     with pytest.raises(ManifestError, match="no clip is of 'zumbaa': did you mean 'zumba'"):
         read(classes="[zumbaa]")
+    for none, told in (("[]", "'classes' leaves no clip: name"), ("[yawning]", "holds none of")):
+        with pytest.raises(ManifestError, match=told):
+            read(classes=none, per_class=1)

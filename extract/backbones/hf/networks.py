@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from egofeat.errors import RequestError, WeightsError
+from egofeat.errors import EgofeatError, RequestError, WeightsError
 from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.building import blank, freeze, seeded
 from egofeat.extract.backbones.hf.sources import Source, find_source
@@ -45,7 +45,16 @@ def family_of(name: str) -> tuple[Spec, Builder]:
 
 @functools.lru_cache(maxsize=8)
 def _family_of(source: Source) -> tuple[Spec, Builder]:
-    network = HubNetwork(source)
+    try:
+        network = HubNetwork(source)
+    except EgofeatError:
+        raise
+    except Exception as error:  # others' code, by values that it does not check
+        raise RequestError(
+            f"transformers cannot build hf:{source.name} by its configuration "
+            f"({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}): correct its "
+            "config.json"
+        ) from None
     return network.spec, network.build
 
 

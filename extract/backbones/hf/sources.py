@@ -1,6 +1,7 @@
 """Where a network of transformers comes from: a folder, the hub's cache, or the hub."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,7 @@ class Source:
         return not self.revision
 
     def records(self, pixels: PixelRule) -> tuple[Weights, ...]:
-        """The record of its weights; none for a folder without any."""
-        if self.local and not self.sha256:
-            return ()
+        """The record of its weights, which may be absent from a folder."""
         hub = None if self.local else HubFile(self.name, _WEIGHTS, self.revision)
         file = f"{self.name}@{self.revision}.safetensors".replace("/", "--")
         return (
@@ -82,16 +81,27 @@ class Source:
         """What its processor does, by its own class where transformers knows one.
 
         Raises:
-            RequestError: it resizes in a way that egofeat has not.
+            RequestError: it resizes in a way that egofeat has not, or says what is no size, colour
+                or rate.
         """
         said = _settled(self.folder, kind, json.loads(self.processor))
+        try:
+            return self._rule(said)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise RequestError(
+                f"the processor of hf:{self.name} does not say what pixels it makes "
+                f"({error}): correct its preprocessor_config.json"
+            ) from None
+
+    def _rule(self, said: Mapping[str, Any]) -> PixelRule:
         size, crop = said.get("size") or {}, said.get("crop_size") or {}
         resize: Any = size.get("shortest_edge") or (size.get("height"), size.get("width"))
-        cut = crop.get("height") if said.get("do_center_crop") else None
-        side = cut or (resize if isinstance(resize, int) else resize[0])
-        interpolation = _RESAMPLING.get(int(said.get("resample", 2)))
-        square = isinstance(resize, int) or resize[0] == resize[1]
-        if not isinstance(side, int) or not square or not interpolation:
+        resized = (resize, resize) if isinstance(resize, int) else resize
+        cropped = (crop.get("height"), crop.get("width"))
+        sides = {*(cropped if said.get("do_center_crop") else resized)}
+        side, interpolation = min(sides), _RESAMPLING.get(int(said.get("resample", 2)))
+        square = len({*resized}) == len(sides) == 1 and 0 < side <= resized[0]
+        if not square or not interpolation or said.get("do_resize") is False:
             raise RequestError(
                 f"the processor of hf:{self.name} makes no square crops by bilinear or bicubic "
                 "resizing: correct its preprocessor_config.json, or choose another network"
@@ -103,8 +113,8 @@ class Source:
             interpolation=f"{interpolation}-antialias",
             mean=mean,
             std=std,
-            frames=said.get("num_frames"),
-            fps=said.get("fps"),
+            frames=_positive(said, "num_frames", int),
+            fps=_positive(said, "fps", int, float),
         )
 
 
@@ -183,11 +193,25 @@ def _settled(folder: Path, kind: str, said: Mapping[str, Any]) -> Mapping[str, A
     return inner if isinstance(inner, dict) else said
 
 
+def _positive(said: Mapping[str, Any], key: str, *types: type) -> Any:
+    """A number above 0, or None where none is said."""
+    value = said.get(key)
+    is_number = isinstance(value, types)
+    if value and not (is_number and 0 < value < math.inf):
+        raise ValueError(f"{key} is {value}")
+    return value or None
+
+
 def _affine(said: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation on values in [0, 1], of x · factor − offset, then normalised."""
-    factor = 255 * float(said.get("rescale_factor") or 1 / 255)
+    scaled = said.get("do_rescale") is not False
+    factor = 255 * float((scaled and said.get("rescale_factor")) or (1 / 255 if scaled else 1))
     offset = 1.0 if said.get("offset") else 0.0
     mean, std = said.get("image_mean") or (0.0,) * 3, said.get("image_std") or (1.0,) * 3
     if not said.get("do_normalize", True):
         mean, std = (0.0,) * 3, (1.0,) * 3
+    if not len(mean) == len(std) == sum(0 < s < math.inf for s in std) == 3:
+        raise ValueError("image_mean and image_std are not of three colours")
+    if not all(map(math.isfinite, mean)):
+        raise ValueError("image_mean is not finite")
     return tuple((m + offset) / factor for m in mean), tuple(s / factor for s in std)

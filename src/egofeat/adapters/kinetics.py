@@ -43,9 +43,14 @@ def read(name: str, entry: KineticsEntry, root: Path) -> Dataset:
     there = _names(folder)
     known, chosen = set(classes), dict[str, tuple[str, str, str]]()
     taken: dict[tuple[str, str], int] = {}
-    for id_, label, split, place in rows:
-        if (label and label not in known) or (entry.classes is not None and not label):
-            continue
+    wanted = [row for row in rows if row[1] in known or (not row[1] and entry.classes is None)]
+    if not wanted:
+        raise ManifestError(
+            "key 'classes' leaves no clip: name classes that 'annotations' have"
+            if rows
+            else "'annotations' list no clips: name the published files"
+        )
+    for id_, label, split, place in wanted:
         if id_ in chosen:
             raise ManifestError(f"{place}: the clip {quoted(id_)} is there twice: keep one of them")
         if entry.per_class is not None:
@@ -55,9 +60,8 @@ def read(name: str, entry: KineticsEntry, root: Path) -> Dataset:
         chosen[id_] = (label, split, place)
     if not chosen:
         raise ManifestError(
-            f"'media' {folder} holds none of the clips, such as {rows[0][0]}.mp4: correct the path"
-            if rows
-            else "'annotations' list no clips: name the published files"
+            f"'media' {folder} holds none of the clips, such as {wanted[0][0]}.mp4: "
+            "correct the path"
         )
     missing = sum(id_ not in there for id_ in chosen)
     if missing:

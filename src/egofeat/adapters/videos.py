@@ -92,16 +92,20 @@ def find_videos(
     return found
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Videos below a folder, itself if it holds images; what is hidden is left out."""
+def _below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Videos below a folder, itself if it holds images; what is hidden is left out.
+
+    A link to a folder is followed, except into one of those `above` it, which would never end.
+    """
+    above |= {folder.resolve()}
     files = [one for one in folder.iterdir() if not one.name.startswith(".")]
     if any(_is_image(one) for one in islice(sorted(files), _LOOKED_AT)):
         yield folder
         return
     for one in files:
-        if one.is_dir():
-            yield from _below(one)
-        elif one.suffix.lower() in VIDEO_SUFFIXES | ARCHIVES:
+        if one.is_dir() and one.resolve() not in above:
+            yield from _below(one, above)
+        elif one.suffix.lower() in VIDEO_SUFFIXES | ARCHIVES and not one.is_dir():
             yield one
 
 

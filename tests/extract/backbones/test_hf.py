@@ -1,6 +1,7 @@
 """A network of transformers is transformers' own: features, pixels, frames, weights."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -235,6 +236,42 @@ def test_what_cannot_be_is_one_sentence(folders, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(EgofeatError, match=r"pip install egofeat\[hf\]"):
         spec_of("hf:org/name")
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "wrong", "sentence"),
+    [
+        ("dinov2", "config.json", {"patch_size": 0}, r"cannot build .*ZeroDiv.*config\.json$"),
+        ("dinov2", "config.json", {"num_channels": 4}, "cannot build .* by its configuration"),
+        ("videomae", "config.json", {"hidden_act": "foo"}, "cannot build .*KeyError: 'foo'"),
+        ("dinov2", "", {"size": "big"}, "does not say what pixels it makes"),
+        ("dinov2", "", {"image_mean": [0.5]}, "not of three colours"),
+        ("dinov2", "", {"image_std": [0, 1, 1]}, "not of three colours"),
+        ("dinov2", "", {"image_mean": [float("nan")] * 3}, "not finite"),
+        ("dinov2", "", {"crop_size": {"height": 32, "width": 16}}, "makes no square crops"),
+        ("dinov2", "", {"crop_size": {"height": 64, "width": 64}}, "makes no square crops"),
+        ("dinov2", "", {"size": {"shortest_edge": -5}}, "makes no square crops"),
+        ("dinov2", "", {"do_resize": False}, "makes no square crops"),
+        ("vjepa2", "", {"fps": -3}, "fps is -3"),
+        ("vjepa2", "", {"num_frames": "y"}, "num_frames is y"),
+    ],
+)
+def test_a_configuration_that_says_what_cannot_be_is_one_sentence(
+    kind, file, wrong, sentence, folders, tmp_path
+):
+    shutil.copytree(folders(kind)[1], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / (file or FILES.get(kind, "preprocessor_config.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    with pytest.raises(EgofeatError, match=sentence):
+        spec_of(f"hf:{tmp_path}")
+
+
+def test_a_folder_without_the_one_file_of_weights_says_which(folders, tmp_path):
+    shutil.copytree(folders("dinov2")[1], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(EgofeatError, match=rf"there is no {tmp_path}/model\.safetensors: save"):
+        load(f"hf:{tmp_path}")
+    assert load(f"hf:{tmp_path}", weights="random:1").weights == "random:1"
 
 
 @pytest.mark.slow

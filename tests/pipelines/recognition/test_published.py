@@ -105,6 +105,13 @@ def test_folders_of_videos_and_of_frames_are_asked_alike(own, tmp_path):
         ("two", "", {}),
     ]
     assert dataset.media["two"] == Media(tmp_path / "films/two", 10.0)
+    (tmp_path / "films/again").symlink_to(tmp_path)  # a link into what is above it has no end
+    (tmp_path / "more/three").mkdir(parents=True)
+    (tmp_path / "films/more").symlink_to(tmp_path / "more")
+    (tmp_path / "more/three/a.mp4").touch()
+    found_now = load_manifest(manifest).dataset().media
+    assert sorted(found_now) == ["again/more/three/a.mp4", "more/three/a.mp4", "one", "two"]
+    (tmp_path / "films/again").unlink()
     alone = predict(PredictConfig(run=tmp_path / "films/two", fps=10.0, views=(3, 1), **asked))
     assert alone.predictions == found.predictions[1:]
     with pytest.raises(RequestError, match="holds no videos and no frames: name a folder"):
