@@ -98,6 +98,13 @@ def write_annotated(
     try:
         written = _write(source, _Drawer(timed_tags), partial, FORMATS[out.suffix.lower()], advance)
         partial.replace(out)
+    except OSError as error:
+        if error.filename not in (None, str(partial)):
+            raise
+        raise MediaError(  # FFmpeg's name no file, or the temporary one
+            f"{out} cannot be written ({error.strerror}): make room, or name another file with "
+            "`out`"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return written

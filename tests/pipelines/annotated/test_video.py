@@ -1,5 +1,6 @@
 """Every frame once, at its own time, upright, with its tags and its sound."""
 
+import resource
 from fractions import Fraction
 
 import av
@@ -298,3 +299,15 @@ def test_what_has_no_room_is_counted():
     assert draw_overlay(tags, (96, 64)).left_out == 12 - 3
     long = Tag((Label("a name that is longer than the frame is wide", 0.5),))
     assert draw_overlay([long], (96, 64)).left_out == 0
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    video, out = film(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))  # as a disk that is full
+    try:
+        with pytest.raises(MediaError, match=r"b\.mp4 cannot be written \(File too large\): make"):
+            write(video, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
