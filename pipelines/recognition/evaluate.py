@@ -102,7 +102,7 @@ def _judge(asked: EvaluateConfig, backbone: str) -> PublishedEvaluation:
     known = int((labels >= 0).sum())
     if not known:
         raise RequestError(f"no segment of '{dataset.name}' has a class that {backbone} knows")
-    out = asked.out or Path("runs") / check_name(f"{dataset.name}-{backbone}", "run")
+    out = asked.out or _folder(published, dataset.name, asked.split)
     out.mkdir(parents=True, exist_ok=True)
     logits = {target: _mean_logits(published, store, rows)}
     figures = dict(metrics(logits, {target: labels}))
@@ -123,6 +123,12 @@ def _judge(asked: EvaluateConfig, backbone: str) -> PublishedEvaluation:
     write_arrays(out / "predictions.npz", arrays | {f"labels_{target}": labels.numpy()})
     write_evaluation(found, "")
     return found
+
+
+def _folder(published: Published, dataset: str, split: str | None) -> Path:
+    """Where the figures go: other weights, views or splits have another folder."""
+    of = (dataset, published.job.recipe.store_name, *([split] if split else []))
+    return Path("runs") / check_name("-".join(of), "run")
 
 
 def _match(

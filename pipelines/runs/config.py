@@ -305,8 +305,10 @@ def read_config(folder: Path) -> RunConfig:
         content = read_bounded(folder / CONFIG, _MOST)
         config = _parsed(folder, _loaded(content))
     except FileNotFoundError:
+        inside = sorted(place.parent.name for place in folder.glob(f"*/{CONFIG}"))
+        other = f"one in it, such as {folder / inside[0]}," if inside else "a folder"
         raise RequestError(
-            f"{folder} is not a run: name a folder that egofeat fit-head has made"
+            f"{folder} is not a run: name {other} that egofeat fit-head has made"
         ) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(

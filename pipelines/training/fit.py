@@ -227,6 +227,11 @@ def check_head(asked: RunConfig) -> None:
         raise RequestError(
             f"head '{asked.head}' takes maps as its backbone gave them: leave `normalize` out"
         )
+    if asked.init == "backbone" and not all(member.above_tap for member in head.members):
+        raise RequestError(
+            f"`init` backbone gives head tail the blocks above a tap, and '{asked.head}' has none: "
+            "leave it out"
+        )
     if reads(asked.head, asked.preset) == "maps+flow":
         _refuse_without_flow(asked)
     check_precision(asked.trainer.amp, choose_device(asked.trainer.device), head)

@@ -300,7 +300,7 @@ class EvaluateConfig(
     )
     out: Path | None = inherited(
         "With a backbone: write figures and predictions to this folder.",
-        default_is="runs/DATASET-BACKBONE",
+        default_is="runs/DATASET-BACKBONE-DIGEST-SPLIT",
     )
 
     def __post_init__(self) -> None:

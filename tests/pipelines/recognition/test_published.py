@@ -1,6 +1,7 @@
 """Published classifiers, asked what they see."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,9 +137,12 @@ def test_a_published_classifier_is_judged_on_a_data_set(own, tmp_path, monkeypat
     )
     found = evaluate(asked)
     assert (found.segments, found.segments_of_split, found.unknown) == (2, 2, 1)
-    saved = json.loads((tmp_path / "runs/pets-mobilenetv2/metrics.json").read_text())
+    assert found.run.name.startswith("pets-mobilenetv2-")
+    other = evaluate(replace(asked, views=(3, 1)))
+    assert other.run != found.run, "figures of other views are not written over"
+    saved = json.loads((tmp_path / found.run / "metrics.json").read_text())
     assert saved["action/top5"] == found.metrics["action/top5"]
-    kept = np.load(tmp_path / "runs/pets-mobilenetv2/predictions.npz")
+    kept = np.load(tmp_path / found.run / "predictions.npz")
     names = class_names(1000, "mobilenetv2")
     assert kept["labels_action"].tolist() == [names.index("Persian cat"), names.index("tench"), -1]
     by_itself = predict(

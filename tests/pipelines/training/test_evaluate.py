@@ -81,6 +81,8 @@ def test_what_cannot_be_evaluated_is_one_sentence(run, verb_noun_store, tmp_path
         evaluate(run.path, "test")
     with pytest.raises(RequestError, match="is not a run"):
         evaluate(tmp_path / "features")
+    with pytest.raises(RequestError, match=r"name one in it, such as .*run, that"):
+        evaluate(run.path.parent)
     other = verb_noun_store(weights="random:1")
     with pytest.raises(RequestError, match="holds other features than run"):
         evaluate(run.path, store=other)
