@@ -186,14 +186,20 @@ def plan_job(
         splits=config.splits,
         made_with=made_with,
     )
-    decoder = choose_decoder(
+    return job.by(_decoder_of(job, config))
+
+
+def _decoder_of(job: Job, config: ExtractConfig) -> str:
+    """The decoder that is asked for; of `auto`, that of the store, or the fastest on its videos."""
+    return choose_decoder(
         config.decoder,
         lambda decoder: begun(job.by(decoder).store),
-        map(dataset.media.__getitem__, dict.fromkeys(segments.videos.tolist())),
+        map(
+            job.dataset.media.__getitem__, dict.fromkeys(Segments.of(job.segments).videos.tolist())
+        ),
         config.workers or decoding_threads(),
         console.note,
     )
-    return job.by(decoder)
 
 
 def plan_again(
