@@ -59,3 +59,9 @@ def test_some_classes_and_so_many_clips_of_each(read):
     for none, told in (("[]", "'classes' leaves no clip: name"), ("[yawning]", "holds none of")):
         with pytest.raises(ManifestError, match=told):
             read(classes=none, per_class=1)
+
+
+def test_a_clip_that_ends_before_it_begins_is_named(read, tmp_path):
+    (tmp_path / "k.csv").write_text(ROWS.replace("7,17", "17,7"))
+    with pytest.raises(ManifestError, match=r"k\.csv.*3.*time_end 7 is not after time_start 17"):
+        read()

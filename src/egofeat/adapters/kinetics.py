@@ -98,6 +98,11 @@ def _rows(path: Path) -> list[tuple[str, str, str, str]]:
             whole_number(text.removesuffix(".0"), what, place)
             for text, what in ((start, "time_start"), (end, "time_end"))
         ]
+        if seconds[0] >= seconds[1]:
+            raise ManifestError(
+                f"{place}: time_end {end} is not after time_start {start}: correct them or remove "
+                "the row"
+            )
         id_ = confined(f"{video}_{seconds[0]:06d}_{seconds[1]:06d}")
         kept = {"validate": "val", "validation": "val"}.get(split, split)
         found.append((id_, label[0] if label else "", kept, place))
