@@ -37,6 +37,7 @@ from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment, Segments
 from egofeat.store import Key
 from egofeat.store.description import begun
+from egofeat.words import counted
 
 _ALIGN_SIDE = 256
 """Pixels of the input by which the strides of maps are found."""
@@ -316,9 +317,11 @@ def for_each(
     """
     for option, given in (("weights", weights), ("tap", taps)):
         if len(given) not in (0, 1, len(backbones)):
+            number = counted(len(backbones), "backbones")
             raise RequestError(
-                f"`{option}` is given {len(given)} times for {len(backbones)} backbones: give one "
-                "for all, or one for each in the same order"
+                f"`{option}` is given {len(given)} times for {number}: give one for all, or "
+                "one for each in the same order"
+                + ("; taps of one backbone are joined by commas" if option == "tap" else "")
             )
     if len(set(backbones)) < len(backbones):
         raise RequestError(f"`backbone` names one twice: {', '.join(backbones)}")

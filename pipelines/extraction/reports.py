@@ -151,8 +151,8 @@ class JointReport(Joint[ExtractReport]):
         if self.decoded:
             taken = sum(store.frames for store in self.stores)
             said.append(
-                f"{counted(self.decoded, 'frames')} were decoded, once, for the {taken:,} "
-                "that were taken"
+                f"decoded {counted(self.decoded, 'frames')}, once, for the {taken:,} that were "
+                "taken"
             )
         return said
 
