@@ -17,8 +17,9 @@ from pathlib import Path
 from made import films
 from ratios import machine, options, seconds
 
+from egofeat.pipelines.extraction.choices import for_each
 from egofeat.pipelines.extraction.extract import run_jobs
-from egofeat.pipelines.extraction.job import for_each, plan_jobs
+from egofeat.pipelines.extraction.job import plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
 
 BACKBONES = ("mobilenetv2", "resnet50")

@@ -1,12 +1,13 @@
 """Which choices of an extraction go together, and what they come to for a backbone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import Backbone, Clip, Spec
-from egofeat.extract.flow import choose_motion
+from egofeat.extract.backbones import Backbone, Clip, Spec, spec_of
+from egofeat.extract.flow import OF_COLOURS, choose_motion
 from egofeat.extract.transforms import check_size
 from egofeat.extract.video.opening import check_decoder
 from egofeat.extract.weights import Weights
@@ -15,6 +16,7 @@ from egofeat.recipe import Clips, KeyFrames, Motion, Plan, Transform, Uniform, W
 from egofeat.recipe.motion import Weighted
 from egofeat.recipe.transform import as_published, squash, whole
 from egofeat.store.formats.registry import check_choice
+from egofeat.words import counted
 
 IMAGE_OPTIONS = ("frames",)
 """Options of networks of images alone."""
@@ -224,3 +226,50 @@ def _check_roi(config: ExtractConfig) -> None:
             f"`{given[0] if given else 'crops'}` does not suit features of persons, "
             "which are of one clip around each key frame: leave it out"
         )
+
+
+def for_each(
+    config: ExtractConfig,
+    backbones: Sequence[str],
+    weights: Sequence[str] = (),
+    taps: Sequence[tuple[str, ...]] = (),
+) -> list[ExtractConfig]:
+    """One config a backbone, which differ in nothing else.
+
+    Args:
+        config: what they share. Where image and clip networks go together, or networks of
+            colours and of flow, each takes the options of its own kind.
+        backbones: names, each once.
+        weights: one for each backbone, or one for all; none means the config's own.
+        taps: likewise.
+
+    Raises:
+        RequestError: a number of weights or taps that is neither.
+    """
+    for option, given in (("weights", weights), ("tap", taps)):
+        if len(given) not in (0, 1, len(backbones)):
+            number = counted(len(backbones), "backbones")
+            raise RequestError(
+                f"`{option}` is given {len(given)} times for {number}: give one for all, or "
+                "one for each in the same order"
+                + ("; taps of one backbone are joined by commas" if option == "tap" else "")
+            )
+    if len(set(backbones)) < len(backbones):
+        raise RequestError(f"`backbone` names one twice: {', '.join(backbones)}")
+    of_clips = [spec_of(name).clip is not None for name in backbones]
+    of_flow = [spec_of(name).channels != 3 for name in backbones]
+    configs = []
+    for place, name in enumerate(backbones):
+        own: dict[str, Any] = {"backbone": name}
+        if weights:
+            own["weights"] = weights[place % len(weights)]
+        if taps:
+            own["taps"] = taps[place % len(taps)]
+        if len(set(of_clips)) > 1:
+            own |= dict.fromkeys(IMAGE_OPTIONS if of_clips[place] else CLIP_OPTIONS)
+            if config.windows is None and not of_clips[place]:
+                own["fps"] = None
+        if len(set(of_flow)) > 1 and of_flow[place] == (config.motion in OF_COLOURS):
+            own |= {"motion": None, "motion_values": None}
+        configs.append(replace(config, **own))
+    return configs

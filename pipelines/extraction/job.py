@@ -8,17 +8,15 @@ from typing import Any, Self
 from egofeat import console
 from egofeat.adapters.reading.box_files import Detections, at_boxes
 from egofeat.device import choose_device
-from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.decoding.threads import decoding_threads
-from egofeat.extract.flow import OF_COLOURS, choose_motion
+from egofeat.extract.flow import choose_motion
 from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.roi import Persons
 from egofeat.extract.video.fastest import choose_decoder
+from egofeat.extract.video.opening import AUTO
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.extraction.choices import (
-    CLIP_OPTIONS,
-    IMAGE_OPTIONS,
     check,
     check_transform,
     choose_plan,
@@ -37,7 +35,6 @@ from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment, Segments
 from egofeat.store import Key
 from egofeat.store.description import begun
-from egofeat.words import counted
 
 _ALIGN_SIDE = 256
 """Pixels of the input by which the strides of maps are found."""
@@ -278,8 +275,11 @@ def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) 
     if dataset is None:
         dataset = read_dataset(configs[0].manifest, configs[0].dataset)
     first = plan_job(configs[0], dataset)
-    decoder = first.recipe.decoder  # of all, where they leave it open
-    return [first, *(plan_job(replace(c, decoder=decoder), dataset) for c in configs[1:])]
+    chosen = [  # where the decoder is left open, it is one for all
+        replace(one, decoder=first.recipe.decoder) if one.decoder == AUTO else one
+        for one in configs[1:]
+    ]
+    return [first, *(plan_job(one, dataset) for one in chosen)]
 
 
 def together(jobs: Sequence[Job]) -> list[list[int]]:
@@ -295,53 +295,6 @@ def together(jobs: Sequence[Job]) -> list[list[int]]:
         how = (job.recipe.decoder, job.backbone.device)
         groups.setdefault((*of, *how), []).append(place)
     return list(groups.values())
-
-
-def for_each(
-    config: ExtractConfig,
-    backbones: Sequence[str],
-    weights: Sequence[str] = (),
-    taps: Sequence[tuple[str, ...]] = (),
-) -> list[ExtractConfig]:
-    """One config a backbone, which differ in nothing else.
-
-    Args:
-        config: what they share. Where image and clip networks go together, or networks of
-            colours and of flow, each takes the options of its own kind.
-        backbones: names, each once.
-        weights: one for each backbone, or one for all; none means the config's own.
-        taps: likewise.
-
-    Raises:
-        RequestError: a number of weights or taps that is neither.
-    """
-    for option, given in (("weights", weights), ("tap", taps)):
-        if len(given) not in (0, 1, len(backbones)):
-            number = counted(len(backbones), "backbones")
-            raise RequestError(
-                f"`{option}` is given {len(given)} times for {number}: give one for all, or "
-                "one for each in the same order"
-                + ("; taps of one backbone are joined by commas" if option == "tap" else "")
-            )
-    if len(set(backbones)) < len(backbones):
-        raise RequestError(f"`backbone` names one twice: {', '.join(backbones)}")
-    of_clips = [spec_of(name).clip is not None for name in backbones]
-    of_flow = [spec_of(name).channels != 3 for name in backbones]
-    configs = []
-    for place, name in enumerate(backbones):
-        own: dict[str, Any] = {"backbone": name}
-        if weights:
-            own["weights"] = weights[place % len(weights)]
-        if taps:
-            own["taps"] = taps[place % len(taps)]
-        if len(set(of_clips)) > 1:
-            own |= dict.fromkeys(IMAGE_OPTIONS if of_clips[place] else CLIP_OPTIONS)
-            if config.windows is None and not of_clips[place]:
-                own["fps"] = None
-        if len(set(of_flow)) > 1 and of_flow[place] == (config.motion in OF_COLOURS):
-            own |= {"motion": None, "motion_values": None}
-        configs.append(replace(config, **own))
-    return configs
 
 
 def read_dataset(manifest: Path, name: str | None) -> Dataset:

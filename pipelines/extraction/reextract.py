@@ -10,7 +10,8 @@ from egofeat.errors import ManifestError, RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.shards import key_of
 from egofeat.manifest import Manifest, load_manifest
-from egofeat.pipelines.extraction.job import Job, for_each, plan_job
+from egofeat.pipelines.extraction.choices import for_each
+from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.recipe import Clips, Recipe, Uniform, Windows
 from egofeat.segments import Dataset

@@ -20,7 +20,8 @@ from egofeat.extract.pooling import pool_maps
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.extraction import extract
-from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.choices import for_each
+from egofeat.pipelines.extraction.job import plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.pipelines.extraction.refresh import stale_stores
 from egofeat.recipe import Uniform

@@ -14,7 +14,8 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.extract.pieces.cut import Piece
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract, refresh
-from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.choices import for_each
+from egofeat.pipelines.extraction.job import plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig, ReextractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify

@@ -15,7 +15,8 @@ from egofeat.extract.pieces.sink import StoreSink
 from egofeat.extract.shards import cut as cut_segments
 from egofeat.extract.shards import piece_of, shards_in
 from egofeat.pipelines.extraction import extract
-from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.choices import for_each
+from egofeat.pipelines.extraction.job import plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe import FramePlan
 from egofeat.segments import Dataset, Media, Segment

@@ -14,8 +14,8 @@ from egofeat.extract.backbones import BACKBONES, load, spec_of
 from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract
-from egofeat.pipelines.extraction.choices import choose_plan, choose_transform
-from egofeat.pipelines.extraction.job import for_each, plan_job, plan_jobs
+from egofeat.pipelines.extraction.choices import choose_plan, choose_transform, for_each
+from egofeat.pipelines.extraction.job import plan_job, plan_jobs
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.segments import Dataset, Media, Segment
