@@ -15,7 +15,6 @@ from egofeat.pipelines.options import Compute, Trial
 from egofeat.pipelines.persons.options import FromMapsConfig, PersonsConfig
 
 if TYPE_CHECKING:
-    from egofeat.pipelines.extraction.choices import for_each
     from egofeat.pipelines.extraction.job import Job
 
 PANEL = "Features"
@@ -29,6 +28,7 @@ def extract(asked: ExtractRequest, trial: Trial) -> Report:
     added, give the same command.
     """
     from egofeat.pipelines.crew import settled
+    from egofeat.pipelines.extraction.choices import for_each
     from egofeat.pipelines.extraction.job import plan_jobs
 
     asked = settled(asked)
