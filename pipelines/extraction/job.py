@@ -25,19 +25,15 @@ from egofeat.pipelines.extraction.choices import (
 )
 from egofeat.pipelines.extraction.options import ExtractConfig, Numbers, Pixels, Storage
 from egofeat.pipelines.extraction.roi_options import (
-    choose_align,
+    align_of,
     choose_maps,
     choose_person_taps,
     find_boxes,
-    grid_of,
 )
 from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
 from egofeat.segments import Dataset, Segment, Segments
 from egofeat.store import Key
 from egofeat.store.description import begun
-
-_ALIGN_SIDE = 256
-"""Pixels of the input by which the strides of maps are found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +163,7 @@ def plan_job(
     persons = None
     if config.roi and found and isinstance(plan, KeyFrames):
         plan = replace(plan, boxes=found.digest)
-        shapes = backbone.tap_shapes(_ALIGN_SIDE, plan.view_frames)
-        trained = grid_of(backbone, config.weights, config.roi)
-        align = choose_align(shapes, _ALIGN_SIDE, config.roi, trained)
+        align = align_of(backbone, config.weights, plan.view_frames, config.roi)
         persons = Persons(found.boxes, align, choose_person_taps(config.taps))
         made_with["boxes"] = config.roi.said
     job = Job.of(

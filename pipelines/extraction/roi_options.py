@@ -17,6 +17,9 @@ from egofeat.recipe import Recipe
 from egofeat.recipe.persons import TAPS, RoiAlign
 from egofeat.segments import Dataset
 
+_SIDE = 256
+"""Pixels of the input by which the strides of maps are found."""
+
 
 def find_boxes(config: RoiConfig, dataset: Dataset) -> Detections:
     """The boxes of a data set's key frames; what is left out of them is said.
@@ -97,6 +100,22 @@ def choose_align(
     points = {"sampling": 0, "aligned": False, **(trained or {})}
     chosen = {name: getattr(config, name) for name in points if getattr(config, name) is not None}
     return RoiAlign(tuple(shapes), strides_of(shapes, side), **points | chosen)
+
+
+def align_of(backbone: Backbone, weights: str, frames: int, config: RoiConfig) -> RoiAlign:
+    """How boxes are cut out of a backbone's maps, with its points as its weights were trained.
+
+    Args:
+        backbone: with these maps as its taps.
+        weights: as they were named.
+        frames: of a clip.
+        config: what the person chose.
+
+    Raises:
+        RequestError: a tap without maps.
+    """
+    trained = grid_of(backbone, weights, config)
+    return choose_align(backbone.tap_shapes(_SIDE, frames), _SIDE, config, trained)
 
 
 def grid_of(backbone: Backbone, weights: str, config: RoiConfig) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from egofeat.pipelines.extraction.options import (
     RoiConfig,
     Storage,
 )
-from egofeat.pipelines.extraction.roi_options import choose_align, choose_maps, grid_of
+from egofeat.pipelines.extraction.roi_options import align_of, choose_maps
 from egofeat.pipelines.recognition.class_names import class_names
 from egofeat.pipelines.training.published_heads import read_classifier
 from egofeat.recipe import KeyFrames
@@ -34,8 +34,6 @@ from egofeat.segments import Dataset
 
 ACTION = "action"
 TAP = "roi"
-_ALIGN_SIDE = 256
-"""Pixels of the input by which the strides of maps are found."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,7 @@ def _job(config: ExtractConfig, device: str) -> Job:
     )
     plan = choose_plan(spec, config, network.published, key_frames=True)
     assert isinstance(plan, KeyFrames)
-    shapes = network.tap_shapes(_ALIGN_SIDE, plan.view_frames)
-    trained = grid_of(network, config.weights, config.roi)
-    align = choose_align(shapes, _ALIGN_SIDE, config.roi, trained)
+    align = align_of(network, config.weights, plan.view_frames, config.roi)
     return Job.of(
         network,
         replace(plan, boxes="sha256:"),
