@@ -9,12 +9,10 @@ from egofeat.errors import RequestError
 from egofeat.heads.conv1d import Blocks, Conv1dHead, SeedConv1dHead
 from egofeat.heads.head import Head
 from egofeat.heads.options import Count, Rate
-from egofeat.recipe.motion import BOUND
+from egofeat.recipe.motion import LARGEST
 
 LEAST = 0.5
 """What a place without motion weighs; the place with most weighs 1."""
-LARGEST = BOUND * 2**0.5
-"""Pixels: the magnitude of (u, v) where both are at the end of their 8 bits."""
 
 
 def flow_weights(grid: Tensor) -> Tensor:

@@ -5,10 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.recipe.motion import BOUND, Weighted
-
-_LARGEST = np.float32(BOUND * 2**0.5)
-"""Pixels: the magnitude of (u, v) where both are at the end of their 8 bits."""
+from egofeat.recipe.motion import LARGEST, Weighted
 
 
 def bent(flow_KHWC: NDArray[np.float32], places: int) -> NDArray[np.float32]:
@@ -18,7 +15,7 @@ def bent(flow_KHWC: NDArray[np.float32], places: int) -> NDArray[np.float32]:
     (exp(-0.006/(x² + 1e-5)) + x^0.3)/2, which lifts small motion; a place has its largest.
     """
     magnitude: NDArray[np.float32] = np.hypot(flow_KHWC[..., 0], flow_KHWC[..., 1])
-    motion: NDArray[np.float32] = (magnitude / _LARGEST).clip(0, 1)
+    motion: NDArray[np.float32] = (magnitude / np.float32(LARGEST)).clip(0, 1)
     height, width = motion.shape[1:]
     rows, columns = (np.arange(places) * side // places for side in (height, width))
     largest: NDArray[np.float32] = np.maximum.reduceat(

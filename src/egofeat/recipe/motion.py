@@ -11,6 +11,8 @@ from egofeat.recipe.form import Part
 
 BOUND = 20.0
 """Pixels between two frames; faster motion is cut off in 8 bits."""
+LARGEST = BOUND * 2**0.5
+"""Pixels: the magnitude of (u, v) where both are at the end of their 8 bits."""
 Values = Literal["uint8", "float32"]
 """`uint8`: cut off at the bound and rounded; `float32`: neither."""
 
