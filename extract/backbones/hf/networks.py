@@ -123,10 +123,7 @@ class HubNetwork:
     def _make(self) -> nn.Module:
         import transformers  # noqa: PLC0415
 
-        network: nn.Module = getattr(transformers, self.tower.model)(self.config)
-        if self.tower.model == "VJEPA2Model":
-            network.predictor = nn.Identity()  # of masked patches: features need none of it
-        return network
+        return _seeing(getattr(transformers, self.tower.model)(self.config))
 
     def _loaded(self, state: Mapping[str, Tensor], taps: Sequence[str]) -> nn.Module:
         """The network with weights, by transformers' own renaming of older keys."""
@@ -155,10 +152,7 @@ class HubNetwork:
                 f"these are not the weights of {self.name}: missing or misshapen are "
                 f"{', '.join(problems[:8])}" + (" and more" if len(problems) > 8 else "")
             )
-        if self.tower.model == "VJEPA2Model":
-            network.predictor = nn.Identity()
-        loaded: nn.Module = network
-        return loaded
+        return _seeing(network)
 
     def _find_ends(self, network: nn.Module, blanks: Tensor) -> None:
         """The taps that are no modules: how each is made of what the network gives."""
@@ -171,6 +165,13 @@ class HubNetwork:
             self.ends["cls"] = lambda _network, given, _batch: given.tokens[:, 0]
         if given.pooled is not None:
             self.ends["pooled"] = _pooled
+
+
+def _seeing(network: nn.Module) -> nn.Module:
+    """A network without V-JEPA's predictor of masked patches: features need none of it."""
+    if hasattr(network, "predictor"):
+        network.predictor = nn.Identity()
+    return network
 
 
 def _pooled(_network: nn.Module, given: Given, _batch: Tensor) -> Tensor:
