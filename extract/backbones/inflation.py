@@ -7,11 +7,14 @@ over its frames instead, which is the same but for the ends of the clip.)
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from egofeat.extract.backbones.building import blank
+
+_UNIT = re.compile(r"\.(conv|bn)\.(\w+)$")
 _LAYERS = ("conv1", "conv2", "conv3", *(f"inception{of}" for of in ("3a", "3b", "4a", "4b")))
 GOOGLENET_LAYERS = (*_LAYERS, *(f"inception{of}" for of in ("4c", "4d", "4e", "5a", "5b")))
 """Torchvision's names of the layers that have weights, in order."""
@@ -86,6 +89,24 @@ def _placed(tensor: Tensor, shape: torch.Size) -> Tensor:
     placed = tensor.new_zeros(len(tensor), *shape[1:])
     placed[:, : tensor.shape[1], shape[2] // 2] = tensor
     return placed
+
+
+def inflated_apart(image: Mapping[str, Tensor], make: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """The state of a video network that separates space and time.
+
+    Args:
+        image: 2-D convolutions, each with its batch norm, under the video network's names but for
+            `spatial`: `X.conv.weight`, `X.bn.bias`.
+        make: the video network, of which only keys and shapes are read.
+    """
+    state = {
+        _UNIT.sub(r".spatial.\1.\2", key): tensor.unsqueeze(2) if tensor.ndim == 4 else tensor
+        for key, tensor in image.items()
+    }
+    for key, tensor in blank(make).state_dict().items():
+        if ".temporal." in key:
+            state[key] = identity(key, tensor.shape, eps=1e-3)
+    return state
 
 
 def identity(key: str, shape: torch.Size, eps: float) -> Tensor:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from egofeat.extract.backbones.backbone import Family
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.inception_v1 import BLOCKS, POOLS, Widths, in_order
-from egofeat.extract.backbones.inception.inflation import inflate
 from egofeat.extract.backbones.inception.separable import (
     FOLD,
     Branches,
@@ -30,7 +29,7 @@ from egofeat.extract.backbones.inception.separable import (
     make_separable,
     spec_of,
 )
-from egofeat.extract.backbones.inflation import is_of_images
+from egofeat.extract.backbones.inflation import inflated_apart, is_of_images
 from egofeat.extract.backbones.stages import ChainBuilder, in_a_row
 
 
@@ -104,7 +103,7 @@ def _adapt(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         for key, tensor in state.items()
         if not key.startswith(("aux1.", "aux2."))
     }
-    return inflate(trunk, make_s3d_v1)
+    return inflated_apart(trunk, make_s3d_v1)
 
 
 FAMILY: Family = {

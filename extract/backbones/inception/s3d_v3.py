@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Family, Spec
 from egofeat.extract.backbones.building import KINETICS_CLASSES
-from egofeat.extract.backbones.inception.inflation import inflate
 from egofeat.extract.backbones.inception.separable import (
     FOLD,
     AveragePool,
@@ -37,7 +36,7 @@ from egofeat.extract.backbones.inception.separable import (
     make_separable,
     spec_of,
 )
-from egofeat.extract.backbones.inflation import is_of_images
+from egofeat.extract.backbones.inflation import inflated_apart, is_of_images
 from egofeat.extract.backbones.stages import ChainBuilder, in_a_row
 
 
@@ -185,7 +184,7 @@ def _adapt(make: Callable[..., nn.Module], state: Mapping[str, Tensor]) -> Mappi
     trunk = {
         _ours(key): tensor for key, tensor in state.items() if not key.startswith("AuxLogits.")
     }
-    return inflate(trunk, make)
+    return inflated_apart(trunk, make)
 
 
 def _builder(spec: Spec, flat_layers: int) -> ChainBuilder:
