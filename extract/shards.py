@@ -6,7 +6,7 @@ to stop has published what was whole of its open shards, and what is left of the
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -20,6 +20,8 @@ from egofeat.store import Key
 
 MAX_ROWS = 128
 MAX_BYTES = 32 * 2**20
+MANY_VIDEOS = 1024
+"""Whole videos, of which each has a shard of its own; of more, short ones share."""
 _APART = "\0"
 """Between a segment's id, which has none, and a piece's name."""
 
@@ -53,7 +55,8 @@ class Shard:
 class Batch:
     """Shards that share videos: the least work that one machine takes on.
 
-    Either one shard of several whole videos, or the several shards of one long video.
+    One shard of several whole videos, the several shards of one long video, or, of dense windows,
+    the shards of several videos.
     """
 
     shards: tuple[Shard, ...]
@@ -83,6 +86,39 @@ def cut(segments: Iterable[Segment], row_bytes: int) -> list[Batch]:
         pieces = [ordered[at : min(at + limit, stop)] for at in range(first, stop, limit)]
         batches.append(Batch(tuple(shard_of(number + k, p) for k, p in enumerate(pieces))))
         number += len(pieces)
+    return batches
+
+
+def cut_videos(videos: Iterable[Segment], size_of: Callable[[str], int], most: int) -> list[Batch]:
+    """Cut whole videos, each of one segment, into batches and shards.
+
+    Up to `MANY_VIDEOS` have a shard each. Of more, a batch is of several that follow each other by
+    name, as many as makes so many batches: that depends on the names alone, so whoever does one
+    part of all agrees with the others. In a batch, videos that are short share a shard.
+
+    Args:
+        videos: what is wanted, in any order.
+        size_of: bytes of a video's file; 0 or less where it is none.
+        most: bytes of the files that share a shard.
+    """
+    ordered, _ = _by_video(Segments.of(videos))
+    each = min(MAX_ROWS, max(1, -(-len(ordered) // MANY_VIDEOS)))
+    batches = []
+    number = 0
+    for first in range(0, len(ordered), each):
+        stop = min(first + each, len(ordered))
+        firsts = [first]
+        if each > 1:
+            sizes = [max(0, size_of(video)) for video in ordered.videos[first:stop].tolist()]
+            taken = 0
+            for place, size in enumerate(sizes, first):
+                if taken and taken + size > most:
+                    firsts.append(place)
+                    taken = 0
+                taken += size
+        spans = enumerate(pairwise([*firsts, stop]), number)
+        batches.append(Batch(tuple(shard_of(place, ordered[a:b]) for place, (a, b) in spans)))
+        number += len(firsts)
     return batches
 
 

@@ -23,6 +23,8 @@ SECONDS = 60, 300
 """Of a piece, at least and about at most: opening a video for each must cost next to nothing."""
 BYTES = 64 * 2**20
 """Of a piece's features, where that is less."""
+FILE_BYTES_A_SECOND = 125_000
+"""Of video, about or more: what tells a short one without opening it."""
 
 
 @dataclass(frozen=True)

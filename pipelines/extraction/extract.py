@@ -177,9 +177,9 @@ def _in_pieces(units: Sequence[Unit], seconds: int) -> list[Unit]:
     """Units of whole videos, of which long ones are divided; the longest first."""
     found: list[Unit] = []
     for unit in units:
-        (media,) = unit.media.values()
-        # What takes the place of something is made as a whole.
-        if isinstance(media, Media) and not unit.again:
+        media, *others = unit.media.values()
+        # What takes the place of something is made as a whole; short ones that share a shard, too.
+        if isinstance(media, Media) and not (others or unit.again):
             found += in_pieces(unit, pieces_of(media, seconds))
         else:
             found.append(unit)

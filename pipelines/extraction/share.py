@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError
-from egofeat.extract.shards import MAX_BYTES, Batch, cut, key_of, part, shards_in, without
+from egofeat.extract.pieces.cut import FILE_BYTES_A_SECOND, seconds_of_piece
+from egofeat.extract.shards import Batch, cut, cut_videos, key_of, part, shards_in, without
 from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.job import Job
@@ -89,13 +90,29 @@ def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
         RequestError: a store has its shards in another format than is asked for.
         StoreError: a store is damaged.
     """
-    if isinstance(jobs[0].recipe.plan, Windows):
-        row_bytes = MAX_BYTES  # a shard a video
-    else:
-        row_bytes = max(job.segment_bytes for job in jobs)
     absent: dict[str, str] = {}
     seen: set[str] = set()
-    return [_share(job, compute, cut(job.segments, row_bytes), absent, seen) for job in jobs]
+    return [_share(job, compute, whole, absent, seen) for job, whole in _cuts(jobs)]
+
+
+def _cuts(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Batch]]]:
+    """Each job with the cut of all its segments."""
+    if isinstance(jobs[0].recipe.plan, Windows):
+        sizes: dict[str, int] = {}
+        media = jobs[0].dataset.media
+        seconds = min(seconds_of_piece(job.recipe) for job in jobs)
+
+        def size_of(video: str) -> int:
+            if video not in sizes:
+                sizes[video] = stamp_of(media[video].path)[0]
+            return sizes[video]
+
+        for job in jobs:
+            yield job, cut_videos(job.segments, size_of, seconds * FILE_BYTES_A_SECOND)
+    else:
+        row_bytes = max(job.segment_bytes for job in jobs)
+        for job in jobs:
+            yield job, cut(job.segments, row_bytes)
 
 
 def segments_of(batches: Iterable[Batch]) -> Segments:

@@ -1,13 +1,17 @@
 """The cut into shards: every segment once, the same however often work was interrupted."""
 
 import hashlib
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from egofeat.extract.shards import (
     MAX_ROWS,
+    Batch,
     cut,
+    cut_videos,
     key_of,
     part,
     rest_of,
@@ -49,6 +53,31 @@ def test_no_video_is_decoded_by_two_batches(segments):
         for shard in batch.shards:
             for segment in shard.segments:
                 assert homes.setdefault(segment.video, number) == number
+
+
+@given(st.lists(st.integers(-1, 90), max_size=60), st.integers(1, 40), st.randoms())
+def test_of_many_videos_short_ones_share_a_shard(sizes, many, random):
+    videos = [Segment(f"v{place:02d}", f"v{place:02d}") for place in range(len(sizes))]
+    size_of = {video.video: size for video, size in zip(videos, sizes, strict=True)}
+    shuffled = list(videos)
+    random.shuffle(shuffled)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("egofeat.extract.shards.MANY_VIDEOS", many)
+        batches = cut_videos(videos, size_of.__getitem__, 100)
+        assert cut_videos(shuffled, size_of.__getitem__, 100) == batches
+        apart = cut_videos(videos, lambda video: 1000, 100)
+    assert ids(batches) == ids(apart) == [one.id for one in videos]
+    # Who shares a part of the work agrees on it, also where files have changed meanwhile.
+    assert [ids([one]) for one in batches] == [ids([one]) for one in apart]
+    assert len(batches) <= many
+    shards = shards_in(batches)
+    assert [shard.number for shard in shards] == list(range(len(shards)))
+    of_shards = [[max(0, size_of[id_]) for id_ in ids([Batch((one,))])] for one in shards]
+    assert all(len(of) == 1 or sum(of) <= 100 for of in of_shards)
+    for batch in batches:  # two neighbours stand apart only where they do not fit together
+        both = [[max(0, size_of[s.video]) for s in one.segments] for one in batch.shards]
+        for one, other in pairwise(both):
+            assert sum(one) + other[0] > 100
 
 
 @given(data_sets(), st.randoms())
