@@ -1,11 +1,17 @@
 """Workers on a Ray cluster: an actor each."""
 
+import builtins
 import contextlib
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from egofeat.engines.crew import Engine, LastWord, Seat, Work, Worker, carry_out, heed
 from egofeat.errors import RequestError
+
+_DEBUGGER = "PYTHONBREAKPOINT"
+"""What `breakpoint()` opens."""
 
 
 class Actors(Engine):
@@ -23,8 +29,10 @@ class Actors(Engine):
         self._ray = _ray()
         self._needs = needs
         self._owns = not self._ray.is_initialized()
+        self._before = builtins.print, os.environ.get(_DEBUGGER)
         if self._owns:
-            _connect(self._ray, address)
+            with _sigterm_kept():
+                _connect(self._ray, address)
 
     def seats(self) -> list[Seat]:
         """As many as there is room for in the cluster, now."""
@@ -42,9 +50,13 @@ class Actors(Engine):
         return _OfActor(self._ray, remote.remote(), work, seat)
 
     def close(self) -> None:
-        """Leave a cluster that was joined for this."""
+        """Leave a cluster that was joined for this; what Ray replaced here is as it was."""
         if self._owns:
             self._ray.shutdown()
+            builtins.print, debugger = self._before
+            os.environ.pop(_DEBUGGER, None)
+            if debugger is not None:
+                os.environ[_DEBUGGER] = debugger
 
     def _each(self) -> tuple[float, float]:
         """GPUs and processors of a worker: by default a GPU, and its share of the smallest node."""
@@ -99,6 +111,17 @@ def _ray() -> Any:
     except ImportError:
         raise RequestError("`ray` needs Ray: run `pip install egofeat[ray]`") from None
     return ray
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM, by which whoever works here is asked to end in order."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and signal.getsignal(signal.SIGTERM) is not before:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(ray: Any, address: str) -> None:

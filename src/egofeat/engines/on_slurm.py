@@ -1,6 +1,8 @@
 """Workers on a Slurm cluster: an array of jobs, through submitit."""
 
 import contextlib
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ _NAMES = {
 """What is typed, to what submitit calls it; everything else goes to `sbatch` as it is."""
 NUMBERS = ("nodes", "gpus", "cpus", "mem", "time")
 """Those that are whole numbers, from 1 on."""
+_LOGGING = "SUBMITIT_LOG_LEVEL"
+_ENDS_S = 20.0
+"""In which a process of this machine ends that was told to."""
 
 
 class Array(Engine):
@@ -40,6 +45,8 @@ class Array(Engine):
         asked = dict(needs)
         self._number = int(asked.pop("nodes", "1"))
         cluster = asked.pop("cluster", "slurm")
+        self._here: list[Any] | None = [] if cluster == "local" else None
+        """Jobs that are processes of this machine."""
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
             self._executor.update_parameters(**_parameters(asked, cluster))
@@ -68,10 +75,15 @@ class Array(Engine):
             job = self._waiting.pop(seat, None) or self._executor.submit(Resumed(work), seat)
         except (RuntimeError, OSError) as error:  # what `sbatch` says, or that it is not there
             raise _refused(error) from None
+        if self._here is not None:
+            self._here.append(job)
         return _Job(job)
 
     def close(self) -> None:
-        """Scripts and logs stay as long as the work is not done."""
+        """Wait for processes of this machine; scripts and logs stay until the work is done."""
+        until = time.monotonic() + _ENDS_S
+        while not all(job.done() for job in self._here or ()) and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 class Resumed:
@@ -135,8 +147,14 @@ def _parameters(asked: Mapping[str, str], cluster: str) -> dict[str, Any]:
 
 
 def _submitit() -> Any:
+    """Import it without what it would set up: that closes all handlers that loggers have."""
+    asked = os.environ.get(_LOGGING)
+    os.environ[_LOGGING] = asked or "NOCONFIG"
     try:
         import submitit  # noqa: PLC0415
     except ImportError:
         raise RequestError("`slurm` needs submitit: run `pip install egofeat[slurm]`") from None
+    finally:  # a job's own log is as submitit has it
+        if asked is None:
+            del os.environ[_LOGGING]
     return submitit

@@ -1,7 +1,10 @@
 """Workers in other processes: the same store whoever makes it, whoever dies."""
 
+import builtins
+import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -51,6 +54,13 @@ def config(tmp_path):
     )
 
 
+def process_wide() -> tuple[object, ...]:
+    """What others in this process find, whoever has worked in it."""
+    handlers = list(logging.getLogger("submitit").handlers)
+    ends = signal.getsignal(signal.SIGTERM), os.environ.get("PYTHONBREAKPOINT")
+    return builtins.print, sys.stdout, sys.stderr, ends, handlers
+
+
 def bytes_of(store: str | Path) -> dict[str, bytes]:
     found = Path(store)
     files = (path for path in sorted(found.rglob("*")) if path.is_file())
@@ -79,9 +89,11 @@ def test_workers_make_what_one_process_makes_but_for_what_kills_them(
     if "ray" in workers:
         pytest.importorskip("ray")
     (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    before = process_wide()
     with monkeypatch.context() as patched:
         patched.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
         report = extract.run(replace(config, **workers), dataset)
+    assert process_wide() == before
     said = capfd.readouterr().err
     assert (report.extracted, report.failed) == (350, 70), said
     other = replace(config, frames=3)
