@@ -156,6 +156,24 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
     )
 
 
+def files_of(weights: str, published: Sequence[Weights]) -> list[Path] | None:
+    """Where a network's weights are looked for, in this order: its own record's, or a file.
+
+    Args:
+        weights: see `choose_weights`.
+        published: of the network, the default first.
+
+    Returns:
+        Nothing of random ones; None where it is not known.
+    """
+    if re.fullmatch(r"random(:\d+)?", weights):
+        return []
+    if weights.startswith("torchvision:"):
+        return None
+    record = next((one for one in published if weights in ("default", one.name)), None)
+    return _places(record) if record else [Path(weights).expanduser()]
+
+
 def hub_folder() -> Path:
     """Where weights are downloaded to."""
     return Path(torch.hub.get_dir()) / "checkpoints"

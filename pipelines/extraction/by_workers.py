@@ -9,6 +9,7 @@ from egofeat.engines.far import Show, keep_showing
 from egofeat.extract.extractor import Tally, TaskTally
 from egofeat.extract.pieces.sink import StoreSink
 from egofeat.extract.units import Unit
+from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.order import Order
 from egofeat.pipelines.extraction.share import Share
 from egofeat.pipelines.options import Compute
@@ -16,7 +17,7 @@ from egofeat.store import StoreWriter
 
 
 def work_together(
-    shares: Sequence[Share],
+    shares: Sequence[Share[Job]],
     writers: Sequence[StoreWriter],
     units: Sequence[Unit],
     board: Board,

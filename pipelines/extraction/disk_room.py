@@ -12,12 +12,12 @@ from egofeat.errors import MediaError, RequestError
 from egofeat.extract import rooms
 from egofeat.extract.pieces.cut import seconds_said
 from egofeat.extract.video import open_video
-from egofeat.pipelines.extraction.job import Job
 from egofeat.pipelines.extraction.share import Share
+from egofeat.pipelines.extraction.wanted import Wanted
 from egofeat.recipe import Windows
 
 
-def refuse_full_disk(shares: Sequence[Share]) -> None:
+def refuse_full_disk(shares: Sequence[Share[Wanted]]) -> None:
     """Refuse what does not fit, before anything is written; what is compressed may still fit.
 
     Raises:
@@ -36,7 +36,7 @@ def refuse_full_disk(shares: Sequence[Share]) -> None:
             )
 
 
-def bytes_left(share: Share) -> int:
+def bytes_left(share: Share[Wanted]) -> int:
     """Bytes of what is left to extract, uncompressed."""
     job = share.job
     if isinstance(job.recipe.plan, Windows):
@@ -53,7 +53,7 @@ def bytes_at_most(windows: Sequence[int], row_bytes: int) -> int:
     return sum(windows) * row_bytes + (2 * longest if longest > rooms.MEMORY else 0)
 
 
-def bytes_said(share: Share) -> int:
+def bytes_said(share: Share[Wanted]) -> int:
     """The same, of dense windows by the lengths that the videos' headers say: no index is read."""
     job = share.job
     if not isinstance(job.recipe.plan, Windows):
@@ -63,7 +63,7 @@ def bytes_said(share: Share) -> int:
     return bytes_at_most([math.ceil(of * a_second) for of in seconds], job.recipe.row_bytes)
 
 
-def windows_of(job: Job, share: Share) -> list[tuple[int, int]]:
+def windows_of(job: Wanted, share: Share[Wanted]) -> list[tuple[int, int]]:
     """Windows and frames of each video that is left: its index is read, nothing is decoded."""
     assert isinstance(job.recipe.plan, Windows)
     counts = []

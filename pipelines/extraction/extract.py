@@ -19,11 +19,11 @@ from egofeat.extract.units import Unit, in_pieces, units_of
 from egofeat.pipelines.crew import engine_of, settled
 from egofeat.pipelines.extraction.by_workers import work_together
 from egofeat.pipelines.extraction.disk_room import refuse_full_disk
-from egofeat.pipelines.extraction.failure_sums import sum_up
 from egofeat.pipelines.extraction.forecast import forecast, forecast_jobs, keep_rates
 from egofeat.pipelines.extraction.job import Job, plan_job, together
 from egofeat.pipelines.extraction.made_with import made_with
 from egofeat.pipelines.extraction.options import ExtractConfig
+from egofeat.pipelines.extraction.outcome import failures_of, outcome
 from egofeat.pipelines.extraction.reports import ExtractReport, JointReport
 from egofeat.pipelines.extraction.session import Session, both, no_tally
 from egofeat.pipelines.extraction.share import Share, shares_of
@@ -72,7 +72,9 @@ def run_jobs(jobs: Sequence[Job], compute: Compute) -> JointReport:
     )
 
 
-def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, list[ExtractReport]]:
+def _run_together(
+    shares: Sequence[Share[Job]], compute: Compute
+) -> tuple[Tally, list[ExtractReport]]:
     """Extract what is left of shares that have one decode."""
     jobs = [share.job for share in shares]
     worker = worker_name(compute.part, jobs[0].splits)
@@ -104,7 +106,7 @@ def _run_together(shares: Sequence[Share], compute: Compute) -> tuple[Tally, lis
     return tally, reports
 
 
-def _note_failures(share: Share, writer: StoreWriter, compute: Compute) -> None:
+def _note_failures(share: Share[Job], writer: StoreWriter, compute: Compute) -> None:
     """Forget what is tried again, and note what is not there to be tried."""
     if compute.retry_failed:
         writer.clear_failures(set(share.wanted.keys))
@@ -114,7 +116,7 @@ def _note_failures(share: Share, writer: StoreWriter, compute: Compute) -> None:
 
 
 def _extract(
-    shares: Sequence[Share], writers: Sequence[StoreWriter], board: Board, compute: Compute
+    shares: Sequence[Share[Job]], writers: Sequence[StoreWriter], board: Board, compute: Compute
 ) -> Tally:
     """Extract what is left, by this process or by others."""
     again: set[Key] = set()
@@ -147,7 +149,7 @@ def _extract(
 
 
 def _work_alone(
-    shares: Sequence[Share],
+    shares: Sequence[Share[Job]],
     writers: Sequence[StoreWriter],
     units: Sequence[Unit],
     board: Board,
@@ -191,7 +193,7 @@ def _itself(unit: Unit) -> Unit:
 
 
 def _take_over(
-    shares: Sequence[Share], writers: Sequence[StoreWriter], board: Board, compute: Compute
+    shares: Sequence[Share[Job]], writers: Sequence[StoreWriter], board: Board, compute: Compute
 ) -> None:
     """Extract what other parts have left whose workers died, or were ended."""
     own, parts = compute.part
@@ -206,45 +208,20 @@ def _take_over(
         board.bury(name)  # only now: should this process die too, another part goes on
 
 
-def _report(share: Share, writer: StoreWriter, done: TaskTally, seconds: float) -> ExtractReport:
-    failures, present = _found(share, writer)
-    count = len(share.wanted)
-    failed = sum(not failure.windows for failure in failures)
-    return ExtractReport(
-        store=str(writer.path),
-        segments=count,
-        splits=share.splits,
-        extracted=done.extracted,
-        skipped=present - done.extracted,
-        failed=failed,
-        lost_windows=sum(failure.windows for failure in failures),
-        failures=sum_up(failures, share.job.dataset.media),
-        changed_videos=share.changed,
-        renewed_by=share.renewed_by,
-        frames=done.frames,
-        views=done.views,
-        seconds=round(seconds, 3),
-        frames_per_second=round(done.frames / seconds, 2) if done.frames else 0.0,
-        unit=share.job.unit,
-        idle=share.idle,
-    )
+def _report(
+    share: Share[Job], writer: StoreWriter, done: TaskTally, seconds: float
+) -> ExtractReport:
+    failures, missing = _lacking(share, writer)
+    return outcome(share, writer.path, failures, missing, **vars(done), seconds=seconds)
 
 
-def _found(share: Share, writer: StoreWriter) -> tuple[list[Failure], int]:
-    """What of a share failed, and how many of its segments are there."""
+def _lacking(share: Share[Job], writer: StoreWriter) -> tuple[list[Failure], int]:
+    """What of a share failed, and how many of its segments are not there."""
     if share.complete:
-        return [], len(share.wanted)
+        return [], 0
     there = writer.done() if share.left else share.progress.done
-    failures = _failures_of(share, writer.failures(there))
-    return failures, sum(map(there.__contains__, share.wanted.keys))
-
-
-def _failures_of(share: Share, failures: Sequence[Failure]) -> list[Failure]:
-    """Those of segments of a share."""
-    if not failures:  # of a million segments, the sets below are large
-        return []
-    keys, ids = set(share.wanted.keys), set(share.wanted.ids.tolist())
-    return [one for one in failures if (one.id in ids if one.windows else one.key in keys)]
+    failures = failures_of(share, writer.failures(there))
+    return failures, sum(key not in there for key in share.wanted.keys)
 
 
 def _writer(job: Job, worker: str, compute: Compute) -> StoreWriter:

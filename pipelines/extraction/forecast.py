@@ -70,7 +70,7 @@ class _Amount:
     bytes_needed: int
 
 
-def _forecast(share: Share, together: Sequence[Share], compute: Compute) -> Forecast:
+def _forecast(share: Share[Job], together: Sequence[Share[Job]], compute: Compute) -> Forecast:
     job, row_bytes = share.job, share.job.recipe.row_bytes
     amount = _amount(share)
     wanted = share.wanted
@@ -109,7 +109,7 @@ def _forecast(share: Share, together: Sequence[Share], compute: Compute) -> Fore
     )
 
 
-def _amount(share: Share) -> _Amount:
+def _amount(share: Share[Job]) -> _Amount:
     job, left = share.job, share.to_extract
     if isinstance(job.recipe.plan, Windows):
         counts = windows_of(job, share)
@@ -142,7 +142,7 @@ class Rate(BaseModel):
     seconds: float = Field(gt=0, allow_inf_nan=False)
 
 
-def keep_rates(shares: Sequence[Share], tally: Tally, compute: Compute) -> None:
+def keep_rates(shares: Sequence[Share[Job]], tally: Tally, compute: Compute) -> None:
     """Add what a run measured, for the next forecast: a disk that refuses it is no failure."""
     for share, done in zip(shares, tally.tasks, strict=True):
         if views := _views(share, done):
@@ -153,7 +153,7 @@ def keep_rates(shares: Sequence[Share], tally: Tally, compute: Compute) -> None:
                 file.write(rate.model_dump_json() + "\n")
 
 
-def _views(share: Share, done: TaskTally) -> int:
+def _views(share: Share[Job], done: TaskTally) -> int:
     """Views that a run made: workers that died did not tell theirs, but left what they made."""
     recipe = share.job.recipe
     if isinstance(recipe.plan, Windows):
@@ -161,7 +161,7 @@ def _views(share: Share, done: TaskTally) -> int:
     return max(done.views, done.extracted * recipe.plan.views * recipe.transform.crops)
 
 
-def _rate_of(share: Share, together: Sequence[Share], compute: Compute) -> Rate | None:
+def _rate_of(share: Share[Job], together: Sequence[Share[Job]], compute: Compute) -> Rate | None:
     """The longest measurement that says most: of the store itself, else of its backbone."""
     rates = []
     asked = _circumstances(share, together, compute)
@@ -176,7 +176,9 @@ def _rate_of(share: Share, together: Sequence[Share], compute: Compute) -> Rate 
     return max(own or alike, key=lambda rate: rate.views, default=None)
 
 
-def _circumstances(share: Share, together: Sequence[Share], compute: Compute) -> dict[str, Any]:
+def _circumstances(
+    share: Share[Job], together: Sequence[Share[Job]], compute: Compute
+) -> dict[str, Any]:
     """What the time that a store takes depends on."""
     return {
         "store": share.job.recipe.store_name,

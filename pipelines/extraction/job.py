@@ -1,4 +1,4 @@
-"""An extraction, planned: what is wanted, and the recipe that its numbers are made by."""
+"""From options, or from a recipe, to an extraction that is planned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from egofeat import console
-from egofeat.adapters.reading.box_files import Detections, at_boxes
+from egofeat.adapters.reading.box_files import at_boxes
 from egofeat.device import choose_device
 from egofeat.extract.backbones import Backbone, load, spec_of
 from egofeat.extract.decoding.threads import decoding_threads
@@ -15,7 +15,7 @@ from egofeat.extract.pooling import pooled_shapes
 from egofeat.extract.roi import Persons
 from egofeat.extract.video.fastest import choose_decoder
 from egofeat.extract.video.opening import AUTO
-from egofeat.manifest import load_manifest
+from egofeat.extract.weights import files_of
 from egofeat.pipelines.extraction.choices import (
     check,
     check_transform,
@@ -30,26 +30,18 @@ from egofeat.pipelines.extraction.roi_options import (
     choose_person_taps,
     find_boxes,
 )
+from egofeat.pipelines.extraction.wanted import Wanted, choose_segments, read_dataset
 from egofeat.recipe import KeyFrames, Plan, Recipe, Transform, Windows
-from egofeat.segments import Dataset, Segment, Segments
+from egofeat.segments import Dataset, Segments
 from egofeat.store import Key
 from egofeat.store.description import begun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Wanted):
     """An extraction by one backbone, planned. No video was opened but to time decoders."""
 
-    dataset: Dataset
-    segments: Sequence[Segment]
-    """Those that are wanted."""
     backbone: Backbone
-    recipe: Recipe
-    storage: Storage
-    splits: tuple[str, ...] = ()
-    """Those that were asked for; none: all."""
-    persons: Persons | None = None
-    """Whose features are kept, of the boxes of all wanted segments."""
     made_with: Mapping[str, str]
     """What the weights, and the boxes, were called: recorded, never compared."""
 
@@ -94,31 +86,9 @@ class Job:
         )
         return cls(backbone=backbone, recipe=recipe, persons=persons, **rest)
 
-    @property
-    def store(self) -> Path:
-        """The folder that the recipe names."""
-        return self.storage.out / self.dataset.name / self.recipe.store_name
-
     def by(self, decoder: str) -> "Job":
         """The same by another decoder."""
         return replace(self, recipe=replace(self.recipe, decoder=decoder))
-
-    @property
-    def unit(self) -> str:
-        """What segments are, for people."""
-        return "key frames" if self.dataset.key_frames else "segments"
-
-    def rows_of(self, segments: Sequence[Segment]) -> int:
-        """Rows of segments, of which each has one but where persons are the rows."""
-        if self.persons is None:
-            return len(segments)
-        return sum(len(self.persons.boxes[segment.id]) for segment in segments)
-
-    @property
-    def segment_bytes(self) -> int:
-        """Bytes of a segment's features: the mean, where segments have several rows."""
-        rows = self.rows_of(self.segments)
-        return max(1, self.recipe.row_bytes * rows // max(1, len(self.segments)))
 
 
 def plan_job(
@@ -146,7 +116,7 @@ def plan_job(
     key_frames = dataset.key_frames
     plan = choose_plan(spec, config, key_frames=key_frames)
     found = find_boxes(config.roi, dataset) if config.roi else None
-    dataset, segments = wanted(dataset, config.splits, plan, found, only)
+    dataset, segments = choose_segments(dataset, config.splits, plan, found, only)
     backbone = load(
         config.backbone,
         weights=config.weights,
@@ -216,7 +186,7 @@ def plan_again(
         RequestError: what cannot be any more.
         WeightsError: the weights are not to be had.
     """
-    dataset, segments = wanted(dataset, (), recipe.plan, None, only)
+    dataset, segments = choose_segments(dataset, (), recipe.plan, None, only)
     backbone = load(
         recipe.backbone,
         weights=weights,
@@ -241,27 +211,6 @@ def plan_again(
         storage=storage,
         made_with={"weights": weights},
     )
-
-
-def wanted(
-    dataset: Dataset,
-    splits: Sequence[str],
-    plan: Plan,
-    found: Detections | None,
-    only: frozenset[Key] | None,
-) -> tuple[Dataset, Segments]:
-    """The data set as the plan sees it, and which of its segments are wanted."""
-    segments = dataset.of_splits(splits)
-    if isinstance(plan, Windows):
-        dataset = dataset.whole_videos()
-        videos = set(segments.videos.tolist())
-        whole = Segments.of(dataset.segments)
-        segments = whole.where(video in videos for video in whole.videos.tolist())
-    if only is not None:
-        segments = segments.where(key in only for key in segments.keys)
-    if found:
-        segments = segments.where(id_ in found.boxes for id_ in segments.ids.tolist())
-    return dataset, segments
 
 
 def plan_jobs(configs: Sequence[ExtractConfig], dataset: Dataset | None = None) -> list[Job]:
@@ -291,9 +240,9 @@ def together(jobs: Sequence[Job]) -> list[list[int]]:
     return list(groups.values())
 
 
-def read_dataset(manifest: Path, name: str | None) -> Dataset:
-    """The data set that the manifest describes; what it lacks is said."""
-    dataset = load_manifest(manifest).dataset(name)
-    for remark in dataset.remarks:
-        console.note(remark)
-    return dataset
+def weights_files(config: ExtractConfig) -> list[Path] | None:
+    """Where the weights of a backbone are looked for; None where more decides what it is."""
+    spec = spec_of(config.backbone)
+    if spec.package or spec.module:
+        return None
+    return files_of(config.weights, spec.weights) if spec.parameters else []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from egofeat.extract.pieces.cut import FILE_BYTES_A_SECOND, seconds_of_piece
 from egofeat.extract.shards import Batch, cut, cut_videos, key_of, part, shards_in, without
 from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
-from egofeat.pipelines.extraction.job import Job
+from egofeat.pipelines.extraction.wanted import Wanted
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
 from egofeat.segments import Media, Segment, Segments
@@ -23,12 +24,15 @@ from egofeat.store import Failure
 from egofeat.store.progress import Progress, Stamp, progress_of
 from egofeat.store.writer import packing
 
+Asked = TypeVar("Asked", bound=Wanted)
+Asked_co = TypeVar("Asked_co", bound=Wanted, covariant=True)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Share(Generic[Asked_co]):
     """One job's share for this part, and how far it is."""
 
-    job: Job
+    job: Asked_co
     part: tuple[int, int]
     """Number of this part, from 1, and how many parts there are."""
     batches: list[Batch]
@@ -81,7 +85,7 @@ class Share:
         return dict(Counter(self.wanted.splits.tolist()))
 
 
-def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
+def shares_of(jobs: Sequence[Asked], compute: Compute) -> list[Share[Asked]]:
     """The share of each job's cut that is this part's, and what is left of it.
 
     Jobs that share a decode share the cut, so that each part has whole videos of all.
@@ -95,7 +99,7 @@ def shares_of(jobs: Sequence[Job], compute: Compute) -> list[Share]:
     return [_share(job, compute, whole, absent, seen) for job, whole in _cuts(jobs)]
 
 
-def _cuts(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Batch]]]:
+def _cuts(jobs: Sequence[Asked]) -> Iterator[tuple[Asked, list[Batch]]]:
     """Each job with the cut of all its segments."""
     if isinstance(jobs[0].recipe.plan, Windows):
         sizes: dict[str, int] = {}
@@ -121,8 +125,8 @@ def segments_of(batches: Iterable[Batch]) -> Segments:
 
 
 def _share(
-    job: Job, compute: Compute, whole: list[Batch], absent: dict[str, str], seen: set[str]
-) -> Share:
+    job: Asked, compute: Compute, whole: list[Batch], absent: dict[str, str], seen: set[str]
+) -> Share[Asked]:
     storage = job.storage
     _, compress = packing(job.store, storage.format, storage.compress)
     if compress and storage.compress is None:
@@ -183,7 +187,7 @@ def _but(batches: Iterable[Batch], there: Set[str]) -> list[Batch]:
 
 
 def changed_videos(
-    job: Job, segments: Iterable[Segment], progress: Progress, shards: Collection[str] = ()
+    job: Wanted, segments: Iterable[Segment], progress: Progress, shards: Collection[str] = ()
 ) -> list[str]:
     """Videos of which a segment was read from another file than now stands there, by name.
 

@@ -12,7 +12,7 @@ from egofeat.extract.persons import Detector
 from egofeat.extract.stills import Wanted
 from egofeat.extract.video.fastest import choose_decoder
 from egofeat.extract.video.opening import check_decoder
-from egofeat.pipelines.extraction.job import read_dataset
+from egofeat.pipelines.extraction.wanted import read_dataset
 from egofeat.pipelines.persons.box_folder import BoxFolder, Detection, Looked
 from egofeat.pipelines.persons.options import PersonsConfig
 from egofeat.segments import Dataset

@@ -21,7 +21,6 @@ from egofeat.extract.backbones.backbone import check_taps
 from egofeat.extract.roi import pool, regions
 from egofeat.extract.shards import Shard, cut, key_of, shards_in, without
 from egofeat.pipelines.extraction.extract import worker_name
-from egofeat.pipelines.extraction.job import read_dataset
 from egofeat.pipelines.extraction.options import RoiConfig
 from egofeat.pipelines.extraction.roi_options import (
     choose_align,
@@ -29,6 +28,7 @@ from egofeat.pipelines.extraction.roi_options import (
     find_boxes,
     trained_grid,
 )
+from egofeat.pipelines.extraction.wanted import read_dataset
 from egofeat.pipelines.persons.options import FromMapsConfig
 from egofeat.recipe import KeyFrames, Recipe, RoiAlign
 from egofeat.store import SegmentStore, ShardRows, StoreWriter, open_store, versions

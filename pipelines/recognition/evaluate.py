@@ -16,7 +16,7 @@ from egofeat.heads.measures.classes import by_class
 from egofeat.heads.measures.metrics import metrics
 from egofeat.names import check_name
 from egofeat.pipelines.extraction.extract import run_jobs
-from egofeat.pipelines.extraction.job import read_dataset
+from egofeat.pipelines.extraction.wanted import read_dataset
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.figures.classes import confusion_matrix
 from egofeat.pipelines.options import Compute

@@ -10,9 +10,10 @@ from egofeat.errors import RequestError
 from egofeat.options import declared
 from egofeat.pipelines.crew import settled
 from egofeat.pipelines.extraction.extract import run_jobs
-from egofeat.pipelines.extraction.job import Job, plan_job, read_dataset
+from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig, RoiConfig
 from egofeat.pipelines.extraction.reports import JointReport
+from egofeat.pipelines.extraction.wanted import read_dataset
 from egofeat.pipelines.options import Compute, Data
 from egofeat.pipelines.runs.config import Source
 from egofeat.pipelines.sweeping.choices import known, multiply, read_values, told

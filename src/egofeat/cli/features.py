@@ -27,13 +27,27 @@ def extract(asked: ExtractRequest, trial: Trial) -> Report:
     What is in the store is not extracted again: after an interruption, or when segments were
     added, give the same command.
     """
+    from egofeat.pipelines.extraction.asked import Recalled, remember
+    from egofeat.pipelines.extraction.nothing_left import alone, report_of_all_done
+    from egofeat.pipelines.extraction.wanted import read_dataset
+
+    dataset, one = None, None if trial.dry_run else alone(asked)
+    if one and (recalled := Recalled.of(one)):
+        dataset = read_dataset(one.manifest, one.dataset)
+        if report := report_of_all_done(recalled, dataset):
+            return report
+
+    # Only now is torch imported: with what makes networks it takes seconds.
     from egofeat.pipelines.crew import settled
     from egofeat.pipelines.extraction.choices import for_each
-    from egofeat.pipelines.extraction.job import plan_jobs
+    from egofeat.pipelines.extraction.job import plan_jobs, weights_files
 
     asked = settled(asked)
     configs = for_each(asked.shared, asked.backbones, asked.weights, asked.taps)
-    return _run(plan_jobs(configs), asked, trial)
+    jobs = plan_jobs(configs, dataset)
+    if one:
+        remember(one, jobs[0], weights_files(one))
+    return _run(jobs, asked, trial)
 
 
 @command(
