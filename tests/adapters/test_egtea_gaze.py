@@ -153,10 +153,10 @@ def test_the_real_gaze_is_that_of_a_plain_reading(sessions, real_data):
     assert len(dataset.gaze) == 319
     (remark,) = dataset.remarks
     assert remark.startswith("80 of 86 sessions have no gaze file")
-    began = time.perf_counter()
+    began = time.process_time()
     gaze = dict(dataset.gaze)
     assert (
-        time.perf_counter() - began < 5
+        time.process_time() - began < 5
     )  # 0.1 s for 98,725 samples; a whole release has 3 million
     segments = {s.id: s for s in dataset.segments}
     lines = {}

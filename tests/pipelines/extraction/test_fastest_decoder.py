@@ -63,24 +63,22 @@ def config(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pyav", "nvdec", "taken"),
+    ("pyav", "nvdec", "worth", "taken"),
     [
-        (Slow, PyavSource, "nvdec"),
-        (PyavSource, Slow, "pyav"),
-        (Slow, Slow, "pyav"),  # the first, unless another is worth it
-        (Slow, Broken, "pyav"),
+        (Slow, PyavSource, 1.5, "nvdec"),
+        (PyavSource, Slow, 1.5, "pyav"),
+        (Slow, PyavSource, 1e6, "pyav"),  # the first, unless another is worth it
+        (Slow, Broken, 1.5, "pyav"),
     ],
 )
-def test_the_fastest_is_taken(pyav, nvdec, taken, decoders, dataset, monkeypatch):
+def test_the_fastest_is_taken(pyav, nvdec, worth, taken, decoders, dataset, monkeypatch):
     decoders(pyav, nvdec)
-    monkeypatch.setattr(fastest, "WORTH", 1.5)
+    monkeypatch.setattr(fastest, "WORTH", worth)
     said = []
-    began = time.perf_counter()
     none_begun = fastest.choose_decoder(
         "auto", lambda name: False, dataset.media.values(), 2, said.append
     )
     assert none_begun == taken
-    assert time.perf_counter() - began < 3
     assert [line.split(":")[0] for line in said] == [f"`decoder` auto takes {taken}"]
 
 

@@ -475,10 +475,10 @@ def test_the_nearest_id_of_many_is_named_at_once(make, tmp_path, settle, kept, o
     assert store[other].tobytes() == store.take(np.array([len(ids) - 1])).tobytes()
     for absent in ("P05_5x", "P05_5" + "x" * 100, 5, "P05_é", "P05_?", "", "~"):
         assert absent not in store
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(StoreError, match=r"segments and none is 'P05_5x', the nearest is 'P05_5"):
         store["P05_5x"]
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_readers_beside_a_writer_see_whole_shards(make, store):
