@@ -195,6 +195,7 @@ def _said(dist: metadata.Distribution | None) -> str:
     return f"{dist.metadata['Name']} {dist.version}" if dist else "a package without a name"
 
 
+@functools.cache  # every file of every package is listed
 def _package_of(module: str) -> str:
     names = metadata.packages_distributions().get(module, [])
     return _said(metadata.distribution(names[0])) if names else ""
