@@ -1,6 +1,7 @@
 """Tails: trained on kept maps, exported, and read back as the backbone's weights."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.errors import RequestError
+from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.extract.backbones.registry import find_backbone
 from egofeat.heads.registry import build_head
 from egofeat.heads.training.optim import make_optimizer, set_rate
 from egofeat.store import open_store
@@ -112,6 +115,25 @@ def test_what_a_tail_cannot_do_is_said(clips, tmp_path):
         build_head("tail", ROW, {"verb": 4})
     run(*fit[:1], "linear", *fit[2:], "--tap", "gap", "--epochs", 1)
     assert "trained no blocks of a backbone" in refused("export-weights", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "tap", "percent"),
+    [
+        ("i3d", "Mixed_4f", 1.7),
+        ("s3d", "mixed_4f", 1.7),
+        ("s3d_v3", "Mixed_6e", 2.6),
+        ("i3d_nln_8x8_r50", "stage4", 9.7),
+    ],
+)
+def test_a_tail_has_the_documented_share_of_the_multiply_adds(name, tap, percent):
+    spec, build = find_backbone(name)
+    share = 1 - multiply_adds(spec, build, [tap]) / multiply_adds(spec, build)
+    assert 100 * share == pytest.approx(percent, abs=0.05)
+    page = (Path(__file__).parents[3] / "docs/heads.md").read_text(encoding="utf-8")
+    said = page.partition("What is above `Mixed_4f` of")[2].partition(".\n")[0]
+    assert name in said
+    assert f"{percent} %" in said
 
 
 def tail(**options):
