@@ -381,3 +381,6 @@ class BackboneName(Options):
         default=None,
         argument=True,
     )
+    layers: bool = option(
+        "List only its convolutions, as the published checkpoint names them.", default=False
+    )

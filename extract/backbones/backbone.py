@@ -125,7 +125,7 @@ class Backbone:
             time comes before channels, as heads read it.
         """
         outputs = self.compiled(batch) if self.compiled else self._by_torch(batch)
-        return {tap: _time_first(output.float()) for tap, output in outputs.items()}
+        return {tap: time_first(output.float()) for tap, output in outputs.items()}
 
     @property
     def engine(self) -> str:
@@ -173,14 +173,14 @@ class Backbone:
                 if not isinstance(one, torch.jit.ScriptModule)  # which takes no hooks
             ]
             try:
-                shapes = self._shapes(size, frames)
+                shapes = self.run_blank(size, frames)
             finally:
                 for hook in hooks:
                     hook.remove()
             self._outlines[size, frames] = Outline(shapes, largest)
         return self._outlines[size, frames]
 
-    def _shapes(self, size: int, frames: int) -> dict[str, tuple[int, ...]]:
+    def run_blank(self, size: int, frames: int) -> dict[str, tuple[int, ...]]:
         """Shape of each tap.
 
         One image is run, which is quicker than what torch imports to know shapes without
@@ -199,10 +199,11 @@ class Backbone:
         }
         with torch.no_grad():
             outputs = torch.func.functional_call(self.module, shapes, (blank,))
-        return {tap: tuple(_time_first(output).shape[1:]) for tap, output in outputs.items()}
+        return {tap: tuple(time_first(output).shape[1:]) for tap, output in outputs.items()}
 
 
-def _time_first(output: Tensor) -> Tensor:
+def time_first(output: Tensor) -> Tensor:
+    """Maps of clips `[B, C, t, h, w]` as `[B, t, C, h, w]`; others unchanged."""
     return output.transpose(1, 2) if output.ndim == 5 else output
 
 

@@ -1,7 +1,9 @@
 """How every family builds its network: drawn or loaded strictly, then frozen and folded."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +19,7 @@ AVA_CLASSES = 80
 Module = TypeVar("Module", bound=nn.Module)
 
 _FACTORIES = (torch.empty, torch.zeros, torch.ones)
+_folding: ContextVar[bool] = ContextVar("_folding", default=True)
 
 
 def fill(
@@ -155,8 +158,35 @@ def _some(keys: Sequence[str], most: int = 8) -> str:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Eval mode, gradients off."""
+    """Eval mode, gradients off.
+
+    Every layer keeps the name that it has here, in the published layout: see `layers_of`.
+    """
+    for name, child in module.named_modules():
+        child.published_name = name
     return module.eval().requires_grad_(requires_grad=False)
+
+
+def layers_of(module: nn.Module) -> dict[str, nn.Module]:
+    """All layers of a network, or of the part of it that is kept, by their published names."""
+    named = ((getattr(of, "published_name", name), of) for name, of in module.named_modules())
+    kinds = (nn.ModuleDict, nn.ModuleList, torch.jit.ScriptModule)  # never called; takes no hooks
+    return {name: child for name, child in named if name and not isinstance(child, kinds)}
+
+
+@contextmanager
+def unfolded() -> Iterator[None]:
+    """Leave batch norms apart, as they were published, in networks that are built meanwhile."""
+    before = _folding.set(False)
+    try:
+        yield
+    finally:
+        _folding.reset(before)
+
+
+def folds() -> bool:
+    """Whether convolutions take up their batch norms; see `unfolded`."""
+    return _folding.get()
 
 
 def fold_batch_norms(module: nn.Module, pairs: Sequence[tuple[str, str]] = ()) -> nn.Module:
@@ -169,6 +199,8 @@ def fold_batch_norms(module: nn.Module, pairs: Sequence[tuple[str, str]] = ()) -
         module: 2-D or 3-D network.
         pairs: names of (convolution, batch norm) wherever both are children of one module.
     """
+    if not folds():
+        return module
     for child in module.children():
         fold_batch_norms(child, pairs)
     if isinstance(module, nn.Sequential):

@@ -10,9 +10,12 @@ from typing import Any
 from rich.table import Table
 
 from egofeat import console
+from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES, find_backbone
 from egofeat.extract.backbones.backbone import Builder, Spec
+from egofeat.extract.backbones.building import blank, unfolded
 from egofeat.extract.backbones.cost import multiply_adds
+from egofeat.extract.backbones.inside import convolutions
 from egofeat.extract.backbones.registry import PREFIXES
 from egofeat.extract.weights import Weights, at_hand
 
@@ -175,6 +178,31 @@ def describe(name: str) -> Description:
         RequestError: there is no such backbone.
     """
     return _description(*find_backbone(name))
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The convolutions of one backbone."""
+
+    layers: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """A name a line."""
+        return list(self.layers)
+
+
+def layers(name: str | None) -> Layers:
+    """Convolutions of a backbone by their names in the published checkpoint.
+
+    Raises:
+        RequestError: there is no such backbone, or none is named.
+    """
+    if name is None:
+        raise RequestError("name the backbone whose layers are to be listed")
+    spec, build = find_backbone(name)
+    with unfolded():
+        whole = blank(lambda: build((spec.taps[-1],), None, 0))
+    return Layers(tuple(convolutions(whole)))
 
 
 def listing() -> Listing:

@@ -52,7 +52,7 @@ def draw_mosaic(
         tiles: `[…, h, w, 3]`, row by row; the last row may lack some.
         out: file to write.
         title: above everything.
-        rows: name of each row; an empty one is left out.
+        rows: name of each row, of one or more lines; an empty one is left out.
         columns: name of each column, or none.
         captions: a word in the corner of each tile, line by line, or none.
         note: one line below everything.
@@ -105,5 +105,5 @@ def _sheet(tiles: Pixels, rows: int, columns: int, gap: int) -> Pixels:
 
 
 def _inches(text: str, points: float = _TEXT) -> float:
-    """Width of a line of text, about."""
-    return len(text) * _CHARACTER * points / 72
+    """Width of a text's longest line, about."""
+    return max(map(len, text.split("\n"))) * _CHARACTER * points / 72

@@ -2,11 +2,12 @@
 
 Grey, or white, is zero, and the strongest weight of a kernel has full colour: scaled so, a
 kernel looks the same whatever constant its batch norm was folded into it, but for the sign.
+Beside the published ones, all kernels of a layer have one scale: the constants can be seen.
 """
 
-import difflib
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -16,17 +17,22 @@ from torch import nn
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
+from egofeat.extract.backbones.building import unfolded
+from egofeat.extract.backbones.inside import Convolution, check_layer, convolutions
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.visualize.options import KernelsConfig
-from egofeat.pipelines.visualize.pictures import Pictures, file_of, load_network, maps_and_vectors
-
-Convolution = nn.Conv2d | nn.Conv3d
+from egofeat.pipelines.visualize.pictures import (
+    Pictures,
+    file_of,
+    load_network,
+    maps_and_vectors,
+    remark_of,
+)
 
 _SINGLE = 100
 """Most kernels in a picture where each is one tile."""
 _CROSSED = 40
 """Most inputs, and most flat kernels, in a picture with a tile for both."""
-_SCALE = "each kernel by its strongest weight"
 
 
 def kernels(asked: KernelsConfig) -> Pictures:
@@ -43,23 +49,35 @@ def kernels(asked: KernelsConfig) -> Pictures:
     bgr = network.published is not None and network.published.channels == "BGR"
     known = convolutions(network.module)
     for name in asked.layers:
-        find_layer(known, name, asked.backbone)
+        check_layer(known, name, asked.backbone, "convolution")
     if not known:
         raise RequestError(f"{asked.backbone} has no kernels to draw: choose another `backbone`")
     first = [name for name, layer in known.items() if layer.in_channels == spec.channels]
+    if asked.channels and asked.layers:
+        first = []  # the numbers are of the layers that are named
     chosen = dict.fromkeys([*first, *(asked.layers or bottleneck_layers(network.module))])
+    for name in chosen:
+        if wrong := [one for one in asked.channels if one >= known[name].out_channels]:
+            raise RequestError(
+                f"`channels` {wrong[0]}: {name} of {asked.backbone} has channels 0 to "
+                f"{known[name].out_channels - 1}"
+            )
+    published: dict[str, Convolution] = {}
+    if asked.beside:
+        with unfolded():
+            published = convolutions(load_network(asked, maps_and_vectors(spec), "cpu").module)
     return Pictures.of(
         draw_kernels(
-            known[name], file_of(asked, "kernels", name), f"{asked.backbone} {name}", bgr=bgr
+            known[name],
+            file_of(asked, "kernels", name, *(["beside"] if asked.beside else [])),
+            f"{asked.backbone} {name}",
+            bgr=bgr,
+            channels=asked.channels,
+            published=published.get(name),
+            remark=remark_of(network),
         )
         for name in chosen
     )
-
-
-def convolutions(module: nn.Module) -> dict[str, Convolution]:
-    """All convolutions by their names in the module, in its order."""
-    children = module.named_modules()
-    return {name: child for name, child in children if isinstance(child, Convolution)}
 
 
 def bottleneck_layers(module: nn.Module) -> list[str]:
@@ -68,33 +86,27 @@ def bottleneck_layers(module: nn.Module) -> list[str]:
     A bottleneck (He et al., 2016, figure 5) is 1×1, k×k, 1×1 in space, with a 1×1 shortcut
     after it or none; stages differ in shape.
     """
+    names = {layer: name for name, layer in convolutions(module).items()}
     seconds: dict[str, Convolution] = {}
-    for parent, child in module.named_modules():
-        inner = convolutions(child)
-        pointwise = [math.prod(layer.kernel_size[-2:]) == 1 for layer in inner.values()]
+    for child in module.modules():
+        inner = list(convolutions(child).values())
+        pointwise = [math.prod(layer.kernel_size[-2:]) == 1 for layer in inner]
         if pointwise in ([True, False, True], [True, False, True, True]):
-            name = list(inner)[1]
-            seconds[f"{parent}.{name}"] = inner[name]
+            seconds[names[inner[1]]] = inner[1]
     rows = groupby(seconds.items(), key=lambda item: item[1].weight.shape)
     return [list(row)[-1][0] for _, row in rows]
 
 
-def find_layer(layers: Mapping[str, Convolution], name: str, backbone: str) -> None:
-    """Refuse a name that no convolution has.
-
-    Raises:
-        RequestError: there is none; it lists the names that are near.
-    """
-    if name not in layers:
-        inside = [known for known in layers if name in known]
-        near = inside or difflib.get_close_matches(name, layers, n=8, cutoff=0.5) or list(layers)
-        more = f" and {len(near) - 8} more" if len(near) > 8 else ""
-        raise RequestError(
-            f"{backbone} has no convolution '{name}': choose from {', '.join(near[:8])}{more}"
-        )
-
-
-def draw_kernels(layer: Convolution, out: Path, title: str, *, bgr: bool = False) -> Path:
+def draw_kernels(
+    layer: Convolution,
+    out: Path,
+    title: str,
+    *,
+    bgr: bool = False,
+    channels: Sequence[int] = (),
+    published: Convolution | None = None,
+    remark: str = "",
+) -> Path:
     """Draw the kernels of one convolution.
 
     Kernels of colours, or of flow, are one tile each, and so are those of a single input
@@ -106,36 +118,98 @@ def draw_kernels(layer: Convolution, out: Path, title: str, *, bgr: bool = False
         out: PNG to write.
         title: above the picture; shape and counts are added.
         bgr: whether the network takes colours as blue, green, red.
+        channels: whose kernels are drawn; none means the first.
+        published: the same before its batch norm was folded, drawn above it.
+        remark: added to the note below.
     """
-    weight = layer.weight.detach().float().cpu()
-    weights_OIthw = weight.reshape(*weight.shape[:2], -1, *weight.shape[-2:]).numpy()
-    kernels, inputs, steps, high, wide = weights_OIthw.shape
+    sides = [_weights(one, bgr=bgr) for one in (published, layer) if one is not None]
+    kernels, inputs, steps, high, wide = sides[-1].shape
     title += f": {kernels} kernels of {inputs} × {' × '.join(map(str, layer.kernel_size))}"
-    of_steps = f"; {steps} time steps from top to bottom" if steps > 1 else ""
-    if inputs <= 3:
-        if bgr and inputs == 3:
-            weights_OIthw = weights_OIthw[:, ::-1]
-        title += f" (first {_SINGLE})" * (kernels > _SINGLE)
-        tiles, meaning = _single_tiles(weights_OIthw[:_SINGLE])
-        columns = math.ceil(math.sqrt(2 * len(tiles) * steps))
-        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))
-        firsts = range(0, len(tiles), columns)
-        rows = [f"{first} – {min(first + columns, len(tiles)) - 1}" for first in firsts]
-        note, gap = f"{meaning}, {_SCALE}{of_steps}", 1 if steps == 1 else 2
-        return draw_mosaic(tiles, out, title=title, rows=rows, note=note, gap=gap)
-    some = weights_OIthw[: max(1, _CROSSED * wide // (steps * high)), :_CROSSED]
-    shown = len(some)
-    tiles = coloured(_scaled(some), "RdBu_r").reshape(-1, steps * high, wide, 3)
-    if (kernels, inputs) != some.shape[:2]:
-        title += f" (first {shown} × {some.shape[1]})"
-    note = "a row is a kernel, a column one of its inputs; blue below 0, red above"
-    rows = [str(number) if number % 5 == 0 else "" for number in range(shown)]
-    return draw_mosaic(tiles, out, title=title, rows=rows, note=f"{note}, {_SCALE}{of_steps}")
+    single = inputs <= 3
+    room = _SINGLE if single else max(2, _CROSSED * wide // (steps * high))
+    shown = list(dict.fromkeys(channels))[:room] or list(range(min(kernels, room // len(sides))))
+    across = min(inputs, _CROSSED)
+    if across < inputs or (len(shown) < kernels and not channels):
+        counts = f"{len(shown)} × {across}" if across < inputs else str(len(shown))
+        title += f" ({'' if channels else 'first '}{counts})"
+    scaled = [_scaled(side[shown], together=len(sides) > 1)[:, :across] for side in sides]
+    draw = _draw_single if single else _draw_crossed
+    tiles, rows, note, gap = draw(scaled, shown, _factors(sides)[shown])
+    note += (
+        ", each kernel by its strongest weight"
+        if len(sides) == 1
+        else (
+            ", all kernels by the strongest; each row as published, and below it as it runs: times "
+            "what its batch norm multiplies by"
+        )
+    )
+    note += f"; {steps} time steps from top to bottom" if steps > 1 else ""
+    return draw_mosaic(tiles, out, title=title, rows=rows, note=f"{note}{remark}", gap=gap)
 
 
-def _single_tiles(weights_OIthw: NDArray[np.float32]) -> tuple[Pixels, str]:
+def _weights(layer: Convolution, *, bgr: bool) -> NDArray[np.float32]:
+    """`[O, I, t, h, w]`, colours as red, green, blue."""
+    weight = layer.weight.detach().float().cpu()
+    weights_OIthw: NDArray[np.float32] = weight.reshape(
+        *weight.shape[:2], -1, *weight.shape[-2:]
+    ).numpy()
+    return weights_OIthw[:, ::-1] if bgr and weights_OIthw.shape[1] == 3 else weights_OIthw
+
+
+def _factors(sides: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What each kernel was multiplied by from the first side to the last, `[O]`."""
+    first, last = (side.reshape(len(side), -1) for side in (sides[0], sides[-1]))
+    factors: NDArray[np.float32] = (first * last).sum(1) / np.maximum((first**2).sum(1), 1e-30)
+    return factors
+
+
+_Drawn = tuple[Pixels, list[str], str, int]
+"""Tiles, names of rows, what colours mean, gap."""
+
+
+def _draw_single(
+    sides: Sequence[NDArray[np.float32]], shown: Sequence[int], factors: NDArray[np.float32]
+) -> _Drawn:
+    """A tile a kernel; of two sides, a row of one below that of the other."""
+    steps = sides[0].shape[2]
+    columns = math.ceil(math.sqrt(2 * len(shown) * steps * len(sides)))
+    lines = math.ceil(len(shown) / min(columns, len(shown)))
+    columns = math.ceil(len(shown) / lines)
+    painted, meaning = zip(*map(_single_tiles, sides), strict=True)
+    missing = np.full((lines * columns - len(shown), *painted[0].shape[1:]), np.nan, np.float32)
+    whole = np.stack([np.concatenate([side, missing]) for side in painted])
+    tiles = whole.reshape(len(sides), lines, columns, *whole.shape[2:]).swapaxes(0, 1)
+    rows = []
+    for first in range(0, len(shown), columns):
+        some = shown[first : first + columns]
+        row = list(range(some[0], some[0] + len(some))) == list(some)
+        named = f"{some[0]} – {some[-1]}" if row and len(some) > 1 else ", ".join(map(str, some))
+        words = textwrap.fill(named, 16)
+        low, high = factors[first : first + columns].min(), factors[first : first + columns].max()
+        rows += [words] if len(sides) == 1 else [words, f"× {low:.2g} … {high:.2g}"]
+    return tiles, rows, meaning[0], 1 if steps == 1 else 2
+
+
+def _draw_crossed(
+    sides: Sequence[NDArray[np.float32]], shown: Sequence[int], factors: NDArray[np.float32]
+) -> _Drawn:
+    """A row a kernel, a tile an input; of two sides, a row of one below that of the other."""
+    whole = np.stack(sides, axis=1)
+    tiles = coloured(whole, "RdBu_r")
+    *_, steps, high, wide, _ = tiles.shape
+    tiles = tiles.reshape(-1, steps * high, wide, 3)
+    if len(sides) == 1:
+        few = len(shown) * steps * high < 200 and list(shown) != list(range(len(shown)))
+        rows = [str(one) if few or one % 5 == 0 else "" for one in shown]
+    else:
+        pairs = zip(shown, factors, strict=True)
+        rows = [word for one, factor in pairs for word in (str(one), f"× {factor:.2g}")]
+    return tiles, rows, "a row is a kernel, a column one of its inputs; blue below 0, red above", 1
+
+
+def _single_tiles(scaled: NDArray[np.float32]) -> tuple[Pixels, str]:
     """A tile `[O, H, W, RGB]` a kernel, its time steps below one another; what colours mean."""
-    scaled, inputs = _scaled(weights_OIthw), weights_OIthw.shape[1]
+    inputs = scaled.shape[1]
     if inputs == 1:
         painted, meaning = coloured(scaled[:, 0], "RdBu_r"), "blue below 0, red above"
     else:
@@ -148,8 +222,9 @@ def _single_tiles(weights_OIthw: NDArray[np.float32]) -> tuple[Pixels, str]:
     return whole.reshape(len(painted), -1, *painted.shape[3:])[:, :-1], meaning
 
 
-def _scaled(weights_OIthw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """To [0, 1] with 0 at a half, all weights of a kernel by one factor."""
-    strongest = np.abs(weights_OIthw).max(axis=(1, 2, 3, 4), keepdims=True)
+def _scaled(weights_OIthw: NDArray[np.float32], *, together: bool) -> NDArray[np.float32]:
+    """To [0, 1] with 0 at a half, all weights of a kernel, or of all kernels, by one factor."""
+    axes = (0, 1, 2, 3, 4) if together else (1, 2, 3, 4)
+    strongest = np.abs(weights_OIthw).max(axis=axes, keepdims=True)
     scaled: NDArray[np.float32] = weights_OIthw / np.maximum(strongest, np.finfo(np.float32).tiny)
     return 0.5 + 0.5 * scaled

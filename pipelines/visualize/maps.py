@@ -1,55 +1,50 @@
-"""`egofeat visualize maps`: a clip, and below it maps of the strongest channels over time."""
+"""`egofeat visualize maps`: a clip, and below it what channels of chosen layers make of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, spec_of
+from egofeat.extract.backbones.inside import outputs_of, shapes_of
 from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import options
 from egofeat.pipelines.extraction.choices import choose_transform
-from egofeat.pipelines.figures.mosaics import coloured, draw_mosaic
+from egofeat.pipelines.figures.style import short
 from egofeat.pipelines.visualize.options import MapsConfig
 from egofeat.pipelines.visualize.pictures import (
     Pictures,
     file_of,
-    load_network,
-    maps_and_vectors,
+    load_inside,
     middles,
+    remark_of,
 )
+from egofeat.pipelines.visualize.strips import Excerpt, Strip, draw_strips, write_strips
 from egofeat.recipe import Clips
 from egofeat.recipe.transform import Transform
 from egofeat.segments import Media
 
 CHANNELS = 8
-"""Rows of a picture."""
-_STEPS = 8
-"""Most columns of a picture."""
-_TILE = 128
-"""Pixels of a side of a tile; a map is shown by squares of whole pixels where it is smaller."""
-
-
-@dataclass(frozen=True)
-class Excerpt:
-    """The frames of one clip, as a network is given them."""
-
-    frames_THWC: NDArray[np.uint8]
-    times: NDArray[np.float64]
-    """`[T]` seconds at which each is first shown."""
+"""Of each tap, where none are named."""
+_MOST = 40
+"""Channels in one picture."""
+_SECONDS = 2.0
+"""What image networks are shown of a video."""
 
 
 def maps(asked: MapsConfig) -> Pictures:
-    """Draw the feature maps of a clip, a PNG a tap.
+    """Draw the feature maps of a clip, a PNG a tap or one of all; with `mp4`, a video of each.
+
+    A layer that is no tap is named as in the published checkpoint. It is looked at in the network
+    as published, whose batch norms are layers of their own.
 
     Raises:
-        RequestError: no such video, backbone or tap, a tap without maps, or a backbone of flow.
+        RequestError: no such video, backbone, layer or channel, one without maps, more channels
+            than a picture has room for, or a backbone of flow.
         WeightsError: see `load`.
         MediaError: the video cannot be read, or ends before the start.
     """
@@ -61,29 +56,88 @@ def maps(asked: MapsConfig) -> Pictures:
             f"{backbone} sees flow, and visualize maps draws what networks make of colours: see "
             "flow itself with egofeat visualize flow, or choose another `backbone`"
         )
-    network = load_network(asked, asked.taps or maps_and_vectors(spec), asked.device)
+    if asked.channels and asked.random_channels:
+        raise RequestError("choose `channels` or `random_channels`, not both")
+    network = load_inside(asked, asked.taps, asked.device)
     transform = choose_transform(network.spec, network.published, options.Pixels())
-    plan = plan_of(network)
-    shapes = network.tap_shapes(transform.crop, plan.frames)
-    for tap in asked.taps:
-        if len(shapes[tap]) == 1:
-            raise RequestError(f"the tap '{tap}' of {backbone} is a vector: choose one with maps")
+    plan = plan_of(network, asked.columns, consecutive=asked.consecutive)
+    chosen = choose_channels(asked, _shapes(asked, network, transform.crop, plan.frames))
     excerpt = read_excerpt(video, plan, transform, asked.start)
-    drawn = []
-    for tap, of_tap in maps_of(network, transform, excerpt).items():
-        seen = list(network.frames_seen(tap, len(excerpt.times)))
-        of_frames = Excerpt(excerpt.frames_THWC[seen], excerpt.times[seen])
-        title = f"{backbone} on {video.name}: {tap}"
-        drawn.append(draw_maps(of_tap, of_frames, file_of(asked, "maps", tap), title))
+    made = maps_of(network, asked.taps, transform, excerpt)
+    strips = [
+        strip_of(network, tap, made[tap], chosen.get(tap) or strongest(made[tap]), excerpt)
+        for tap in asked.taps or made
+    ]
+    drawn, title = [], f"{backbone} on {short(video.name, 40)}"
+    for some in [strips] if asked.together and len(strips) > 1 else [[one] for one in strips]:
+        words = [some[0].tap] if len(some) == 1 else ["together"]
+        out = file_of(asked, "maps", *words)
+        spread = asked.columns, asked.consecutive
+        drawn.append(draw_strips(some, excerpt, out, title, *spread, remark_of(network)))
+        if asked.mp4:
+            drawn.append(write_strips(some, excerpt, out.with_suffix(".mp4")))
     return Pictures.of(drawn)
 
 
-def plan_of(backbone: Backbone) -> Clips:
-    """One clip as the network was trained on; image networks see 8 frames of two seconds."""
+def _shapes(
+    asked: MapsConfig, network: Backbone, size: int, frames: int
+) -> dict[str, tuple[int, ...]]:
+    """Shape of what is asked for, if it is maps; of no tap in particular, of those that have them.
+
+    Raises:
+        RequestError: a tap or a layer is a vector.
+    """
+    layers = [tap for tap in asked.taps if tap not in network.spec.taps]
+    shapes = network.tap_shapes(size, frames) | shapes_of(network, layers, size, frames)
+    axes = 3 if network.spec.clip is None else 4
+    for tap in asked.taps:
+        if len(shapes[tap]) != axes:
+            kind = "a vector" if len(shapes[tap]) == 1 else "no row of maps"
+            raise RequestError(f"the tap '{tap}' of {asked.backbone} is {kind}: choose one of maps")
+    return {tap: shapes[tap] for tap in asked.taps or shapes if len(shapes[tap]) == axes}
+
+
+def choose_channels(
+    asked: MapsConfig, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, list[int]]:
+    """Channels of each tap that are named, or drawn at random; none where the strongest are.
+
+    Raises:
+        RequestError: a channel that a tap has not, or more than a picture has room for.
+    """
+    count, chosen = len(asked.channels) or asked.random_channels or CHANNELS, {}
+    if (rows := count * (len(shapes) if asked.together else 1)) > _MOST:
+        raise RequestError(
+            f"a picture has room for {_MOST} channels, and {rows} are asked for: choose fewer "
+            "channels or taps"
+        )
+    for tap, shape in shapes.items():
+        own = shape[-3]
+        if wrong := [channel for channel in asked.channels if channel >= own]:
+            raise RequestError(
+                f"`channels` {wrong[0]}: {tap} of {asked.backbone} has channels 0 to {own - 1}"
+            )
+        if asked.random_channels:
+            draw = np.random.default_rng(asked.seed).permutation(own)
+            chosen[tap] = sorted(draw[: asked.random_channels].tolist())
+        elif asked.channels:
+            chosen[tap] = list(dict.fromkeys(asked.channels))
+    return chosen
+
+
+def plan_of(backbone: Backbone, columns: int = 8, *, consecutive: bool = False) -> Clips:
+    """One clip as the network was trained on; image networks see frames of two seconds.
+
+    Args:
+        backbone: of images or clips.
+        columns: frames that image networks see.
+        consecutive: let image networks see consecutive ones instead, at 30 a second.
+    """
     clip = backbone.spec.clip
-    if clip is None:
-        return Clips(clips=1, frames=_STEPS, stride=8, fps=30.0)
-    return Clips(clips=1, frames=clip.frames, stride=clip.stride, fps=clip.fps)
+    if clip is not None:
+        return Clips(clips=1, frames=clip.frames, stride=clip.stride, fps=clip.fps)
+    stride = 1 if consecutive else max(1, round(_SECONDS * 30 / columns))
+    return Clips(clips=1, frames=columns, stride=stride, fps=30.0)
 
 
 def read_excerpt(video: Path, plan: Clips, transform: Transform, start: float) -> Excerpt:
@@ -100,55 +154,36 @@ def read_excerpt(video: Path, plan: Clips, transform: Transform, start: float) -
         return Excerpt(np.stack(frames)[places], source.times[indices])
 
 
-def maps_of(backbone: Backbone, transform: Transform, excerpt: Excerpt) -> dict[str, Tensor]:
-    """Maps `[t, C, h, w]` of every tap of the backbone that has them."""
+def maps_of(
+    backbone: Backbone, taps: Sequence[str], transform: Transform, excerpt: Excerpt
+) -> dict[str, Tensor]:
+    """Maps `[t, C, h, w]` of taps, or layers, of a backbone; of none, all that it keeps."""
     frames = torch.from_numpy(excerpt.frames_THWC).to(backbone.device)
-    if backbone.spec.clip is None:
-        outputs = backbone(normalise(transform, frames))
-    else:
-        of_clip = backbone(normalise(transform, frames[None]))
-        outputs = {tap: maps[0] for tap, maps in of_clip.items()}
-    return {tap: maps for tap, maps in outputs.items() if maps.ndim == 4}
+    images = backbone.spec.clip is None
+    batch = normalise(transform, frames if images else frames[None])
+    layers = [tap for tap in taps if tap not in backbone.spec.taps]
+    outputs = outputs_of(backbone, layers, batch)
+    if not taps or len(layers) < len(taps):
+        outputs |= backbone(batch)
+    if not images:
+        outputs = {tap: of_clip[0] for tap, of_clip in outputs.items()}
+    return {tap: of_tap for tap, of_tap in outputs.items() if of_tap.ndim == 4}
 
 
-def draw_maps(maps_tChw: Tensor, excerpt: Excerpt, out: Path, title: str) -> Path:
-    """Draw the frames and, below them, the channels that vary most over the clip.
+def strip_of(
+    backbone: Backbone, tap: str, maps_tChw: Tensor, channels: Sequence[int], excerpt: Excerpt
+) -> Strip:
+    """Chosen channels, and the frame that each step is shown with.
 
-    A channel's colours run from its smallest to its largest value in the whole clip. Of
-    more than 8 time steps, as many are shown, evenly spread; the frame above a step is
-    the one in the middle of its share of the frames.
-
-    Args:
-        maps_tChw: of one clip.
-        excerpt: the frames that they were made of.
-        out: PNG to write.
-        title: above the picture; the shape is added.
+    It is the one in the middle of the step's share of the frames that the tap's pathway is given.
     """
-    maps = maps_tChw.float().cpu()
-    strongest = maps.std(dim=(0, 2, 3), correction=0).argsort(descending=True, stable=True)
-    strongest = strongest[:CHANNELS]
-    steps = middles(len(maps), min(_STEPS, len(maps)))
-    frames = middles(len(excerpt.times), len(maps))[steps]
-
-    chosen = maps[:, strongest]
-    low, high = chosen.amin((0, 2, 3), keepdim=True), chosen.amax((0, 2, 3), keepdim=True)
-    scaled = ((chosen - low) / (high - low).clamp_min(1e-12))[torch.from_numpy(steps)]
-    painted = coloured(_fitted(scaled).transpose(0, 1).numpy(), "viridis")
-    pictures = torch.from_numpy(excerpt.frames_THWC[frames]).permute(0, 3, 1, 2) / 255
-    above = _fitted(pictures).permute(0, 2, 3, 1).numpy()
-    shape = " × ".join(map(str, maps.shape))
-    return draw_mosaic(
-        np.concatenate([above[np.newaxis], painted]),
-        out,
-        title=f"{title}, {shape} (time × channels × height × width)",
-        rows=["", *(f"channel {channel}" for channel in strongest.tolist())],
-        columns=[f"{excerpt.times[frame]:.2f} s" for frame in frames],
-        note="channels that vary most; each from its smallest value (dark) to its largest (bright)",
-        gap=4,
-    )
+    seen = np.array(backbone.frames_seen(tap, len(excerpt.times)))
+    places = middles(len(seen), len(maps_tChw))
+    return Strip(tap, maps_tChw.float().cpu(), tuple(channels), seen[places])
 
 
-def _fitted(pictures_NCHW: Tensor) -> Tensor:
-    """To the size of a tile: squares where they are smaller, means where they are larger."""
-    mode = "area" if pictures_NCHW.shape[-1] > _TILE else "nearest"
-    return F.interpolate(pictures_NCHW, (_TILE, _TILE), mode=mode)
+def strongest(maps_tChw: Tensor) -> list[int]:
+    """The channels that vary most over the clip."""
+    spread = maps_tChw.std(dim=(0, 2, 3), correction=0)
+    order: list[int] = spread.argsort(descending=True, stable=True).tolist()
+    return order[:CHANNELS]

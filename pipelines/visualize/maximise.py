@@ -1,193 +1,196 @@
-"""`egofeat visualize activation-maximisation`: images that a channel responds to most.
-
-They are made by gradient ascent on the image (Erhan et al., 2009).
-
-An image that is only pushed uphill ends as high-frequency noise. What holds it back, each
-from the literature (Olah et al., 2017, give the survey): the image is made from its Fourier
-coefficients, each weighed by 1/frequency as in natural images, on axes along which natural
-colours vary independently (Ruderman et al., 1998); it is moved, turned and scaled a little
-at random before every step, so that only what survives this can grow; and total variation
-and distance from grey cost something.
-"""
+"""`egofeat visualize activation-maximisation`: what a channel responds to most, image or clip."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from egofeat import console
 from egofeat.errors import RequestError
-from egofeat.extract.backbones import Backbone, spec_of
+from egofeat.extract.backbones import Backbone, Spec, spec_of
 from egofeat.extract.backbones.backbone import check_taps
+from egofeat.extract.backbones.inside import shapes_of
 from egofeat.pipelines.figures.mosaics import Pixels, draw_mosaic
+from egofeat.pipelines.visualize.ascent import maximise
 from egofeat.pipelines.visualize.options import MaximisationConfig
-from egofeat.pipelines.visualize.pictures import Pictures, file_of, load_network
+from egofeat.pipelines.visualize.pictures import (
+    Pictures,
+    file_of,
+    load_inside,
+    middles,
+    remark_of,
+)
 
-SIZE = 128
+SIZE, CLIP_SIZE = 128, 96
 """Pixels of a side: several receptive fields of the middle blocks."""
-_CHANNELS = 12
-"""Channels of a block whose images are made where none are named."""
-_COLUMNS = 6
-"""Images on a line."""
-_AT_ONCE = 16
-"""Images in a batch: 0.5 GB of activations."""
-_RATE = 0.05
-_CONTRAST = 2.0
-_SMOOTHNESS = 1.0
-"""Weight of total variation against activation."""
-_GREYNESS = 1.0
-"""Weight of the squared distance from grey."""
-_SHIFT, _TURN, _SCALE = 12, 12.0, 0.15
-"""Most that an image is moved by: pixels, degrees, parts of its size."""
+FRAMES = 16
+_STEPS, _CLIP_STEPS = 160, 64
+_BLOCKS = (1, 4, 8, 12)
+_CHANNELS, _CLIP_CHANNELS = 12, 4
+"""Channels of a tap whose images are made where none are named."""
+_COLUMNS, _MOMENTS = 6, 8
+"""Images on a line; frames of a clip."""
+_RATE = 8
+"""Frames a second of a video."""
 
 
 def activation_maximisation(asked: MaximisationConfig) -> Pictures:
-    """Draw images that channels of chosen blocks answer to most: a PNG a block and an overview.
+    """Draw what channels of chosen taps answer to most: a PNG a tap.
+
+    Of images, there is an overview of several taps; of clips, each tap has a video too.
 
     Raises:
-        RequestError: no such backbone, block or channel, or a backbone without blocks.
+        RequestError: no such backbone, tap, layer, block or channel, one without maps, a size or
+            a number of frames that the network does not take, or a backbone of flow.
         WeightsError: see `load`.
     """
-    backbone, spec = asked.backbone, spec_of(asked.backbone)
-    if spec.clip or "block0" not in spec.taps:
-        raise RequestError(f"{backbone} has no blocks to maximise: choose mobilenetv2")
-    taps = check_taps([f"block{number}" for number in asked.blocks], spec)
-    networks = {tap: load_network(asked, [tap], asked.device) for tap in taps}
-    chosen = {tap: _channels(network, tap, asked.channels) for tap, network in networks.items()}
-    total = asked.steps * sum(map(len, chosen.values()))
-    with console.progress("maximising", total, "steps") as progress:
-        made = {
-            tap: maximise(
-                network, tap, chosen[tap], steps=asked.steps, seed=asked.seed, on_step=progress
+    spec = spec_of(asked.backbone)
+    if spec.channels != 3:
+        raise RequestError(
+            f"{asked.backbone} sees flow, and images are made of colours: choose another `backbone`"
+        )
+    size = asked.size or (CLIP_SIZE if spec.clip else SIZE)
+    frames, steps = _frames(asked, spec), asked.steps or (_CLIP_STEPS if spec.clip else _STEPS)
+    network = load_inside(asked, _taps(asked, spec), asked.device)
+    taps = _taps(asked, spec) or _middle(network, size, frames)
+    chosen = _channels(network, taps, asked, size, frames)
+    drawn, made = [], {}
+    with console.progress(
+        "maximising", steps * sum(map(len, chosen.values())), "steps"
+    ) as progress:
+        for tap in taps:
+            alone = load_inside(asked, [tap], asked.device)
+            made[tap] = maximise(
+                alone,
+                tap,
+                chosen[tap],
+                size=size,
+                steps=steps,
+                frames=frames,
+                slowness=asked.slowness,
+                seed=asked.seed,
+                on_step=progress,
             )
-            for tap, network in networks.items()
-        }
-    kind, drawn = "activation-maximisation", []
-    for tap, images in made.items():
-        title = f"{backbone} {tap}: images that a channel responds to most"
-        rows = [""] * math.ceil(len(images) / _COLUMNS)
-        drawn.append(_draw(images, chosen[tap], file_of(asked, kind, tap), title, rows))
-    width = min(_COLUMNS, *map(len, made.values()))
-    first = [channel for of_tap in chosen.values() for channel in of_tap[:width]]
-    images = np.concatenate([images[:width] for images in made.values()])
-    title = f"{backbone}: images that a channel of each block responds to most"
-    drawn.append(_draw(images, first, file_of(asked, kind), title, list(made)))
+            drawn += _draw(made[tap], chosen[tap], asked, tap, remark_of(network))
+    if not spec.clip:
+        drawn.append(_overview(made, chosen, asked, remark_of(network)))
     return Pictures.of(drawn)
 
 
+def _frames(asked: MaximisationConfig, spec: Spec) -> int:
+    """Of a clip; 1 of an image."""
+    clip = spec.clip
+    if clip is None:
+        return 1
+    frames = asked.clip_frames or -(-max(FRAMES, clip.fewest) // clip.multiple) * clip.multiple
+    if frames < clip.fewest or frames % clip.multiple:
+        several = f", in multiples of {clip.multiple}" if clip.multiple > 1 else ""
+        raise RequestError(
+            f"`clip_frames` {frames}: {spec.name} needs at least {clip.fewest}{several}"
+        )
+    return frames
+
+
+def _taps(asked: MaximisationConfig, spec: Spec) -> list[str]:
+    """Those that are asked for, or blocks; none of a network that has no blocks.
+
+    Raises:
+        RequestError: a block that the network has not.
+    """
+    numbered = "block0" in spec.taps
+    if asked.blocks and not numbered:
+        raise RequestError(f"{spec.name} has no numbered blocks: give `taps`")
+    blocks = asked.blocks or (_BLOCKS if numbered and not asked.taps else ())
+    return [*asked.taps, *check_taps([f"block{number}" for number in blocks], spec)]
+
+
+def _middle(network: Backbone, size: int, frames: int) -> list[str]:
+    """Three of the taps of maps, evenly spread."""
+    shapes = network.tap_shapes(size, frames)
+    taps = [tap for tap, shape in shapes.items() if len(shape) >= 3]
+    if not taps:
+        raise RequestError(f"{network.spec.name} has no taps of maps: choose another `backbone`")
+    return [taps[place] for place in middles(len(taps), min(3, len(taps)))]
+
+
+def _channels(
+    network: Backbone, taps: Sequence[str], asked: MaximisationConfig, size: int, frames: int
+) -> dict[str, list[int]]:
+    spec, wanted = network.spec, asked.channels
+    shapes = network.tap_shapes(size, frames)
+    shapes |= shapes_of(network, [tap for tap in taps if tap not in spec.taps], size, frames)
+    chosen = {}
+    for tap in taps:
+        if len(shapes[tap]) != (4 if spec.clip else 3):
+            raise RequestError(f"the tap '{tap}' of {spec.name} is no maps: choose one that is")
+        count = shapes[tap][-3]
+        for channel in wanted:
+            if channel >= count:
+                raise RequestError(
+                    f"`channels` {channel}: {tap} of {spec.name} has channels 0 to {count - 1}"
+                )
+        few = min(count, _CLIP_CHANNELS if spec.clip else _CHANNELS)
+        chosen[tap] = list(dict.fromkeys(wanted or middles(count, few).tolist()))
+    return chosen
+
+
 def _draw(
-    images: Pixels, channels: Sequence[int], out: Path, title: str, rows: Sequence[str]
+    made: Pixels, channels: Sequence[int], asked: MaximisationConfig, tap: str, remark: str
+) -> list[Path]:
+    out = file_of(asked, "activation-maximisation", tap)
+    kind = "images" if made.shape[1] == 1 else "clips"
+    title = f"{asked.backbone} {tap}: {kind} that a channel responds to most"
+    if made.shape[1] == 1:
+        rows = [""] * math.ceil(len(made) / _COLUMNS)
+        return [_mosaic(made[:, 0], channels, out, title, rows, remark)]
+    moments = middles(made.shape[1], min(_MOMENTS, made.shape[1]))
+    picture = draw_mosaic(
+        made[:, moments],
+        out,
+        title=title,
+        rows=[f"channel {channel}" for channel in channels],
+        columns=[f"frame {moment}" for moment in moments],
+        note=f"{made.shape[1]} frames; change over time weighs {asked.slowness:g} × that over space"
+        + remark,
+        gap=4,
+    )
+    return [picture, _write(made, out.with_suffix(".mp4"))]
+
+
+def _overview(
+    made: dict[str, Pixels],
+    chosen: dict[str, list[int]],
+    asked: MaximisationConfig,
+    remark: str,
 ) -> Path:
-    captions, note = list(map(str, channels)), "the number is the channel's"
+    width = min(_COLUMNS, *map(len, made.values()))
+    first = [channel for of_tap in chosen.values() for channel in of_tap[:width]]
+    images = np.concatenate([images[:width, 0] for images in made.values()])
+    title = f"{asked.backbone}: images that a channel of each tap responds to most"
+    out = file_of(asked, "activation-maximisation")
+    return _mosaic(images, first, out, title, list(made), remark)
+
+
+def _mosaic(
+    images: Pixels, channels: Sequence[int], out: Path, title: str, rows: Sequence[str], remark: str
+) -> Path:
+    captions, note = list(map(str, channels)), f"the number is the channel's{remark}"
     return draw_mosaic(images, out, title=title, rows=rows, captions=captions, note=note, gap=4)
 
 
-def _channels(network: Backbone, tap: str, wanted: Sequence[int]) -> list[int]:
-    count = network.tap_shapes(64)[tap][0]
-    for channel in wanted:
-        if channel >= count:
-            raise RequestError(
-                f"`channels` {channel}: {tap} of {network.spec.name} has channels 0 to {count - 1}"
-            )
-    spread = [(2 * place + 1) * count // (2 * _CHANNELS) for place in range(_CHANNELS)]
-    return list(dict.fromkeys(wanted or spread))
-
-
-def maximise(
-    network: Backbone,
-    tap: str,
-    channels: Sequence[int],
-    *,
-    size: int = SIZE,
-    steps: int,
-    seed: int = 0,
-    on_step: Callable[[int], None] = lambda _: None,
-) -> NDArray[np.float32]:
-    """An image for each channel, such that the channel's mean over the map is high.
-
-    Every channel starts from the same noise and is moved alike: its image does not depend
-    on which others are made beside it.
-
-    Args:
-        network: of single images, float32.
-        tap: a map of it.
-        channels: of the tap.
-        size: pixels of a side.
-        steps: of gradient ascent.
-        seed: of the noise and of the moves.
-        on_step: told how many channel steps are done.
-
-    Returns:
-        `[channels, size, size, 3]` in [0, 1].
-    """
-    device, module, spec = network.device, network.module, network.spec
-    offset, scale = (
-        torch.tensor(values, device=device).view(3, 1, 1) for values in (spec.mean, spec.std)
-    )
-    images = []
-    for first in range(0, len(channels), _AT_ONCE):
-        some = list(channels[first : first + _AT_ONCE])
-        draw = torch.Generator().manual_seed(seed)
-        noise = 0.05 * torch.randn(1, 3, size, size // 2 + 1, 2, generator=draw)
-        coefficients = noise.to(device).repeat(len(some), 1, 1, 1, 1).requires_grad_()
-        optimizer = torch.optim.Adam([coefficients], lr=_RATE)
-        for _ in range(steps):
-            image = _image(coefficients)
-            moved = _moved((image - offset) / scale, draw)
-            answer = module(moved)[tap][torch.arange(len(some)), some].mean((1, 2))
-            grey = (image - 0.5).square().mean((1, 2, 3))
-            loss = _SMOOTHNESS * _roughness(image) + _GREYNESS * grey
-            optimizer.zero_grad()
-            (loss - answer).sum().backward()
-            optimizer.step()
-            on_step(len(some))
-        images.append(_image(coefficients).detach().permute(0, 2, 3, 1).cpu())
-    return torch.cat(images).numpy()
-
-
-def _image(coefficients: Tensor) -> Tensor:
-    """Fourier coefficients `[n, 3, H, W // 2 + 1, 2]` to images `[n, 3, H, W]` in (0, 1)."""
-    size = coefficients.shape[2]
-    down = torch.fft.fftfreq(size, device=coefficients.device)[:, None]
-    across = torch.fft.rfftfreq(size, device=coefficients.device)
-    weight = 1 / torch.hypot(down, across).clamp_min(1 / size)
-    weight = weight / weight.square().mean().sqrt()
-    planes = torch.fft.irfft2(
-        torch.view_as_complex(coefficients) * weight, s=(size, size), norm="ortho"
-    )
-    axes = _colour_axes().to(coefficients.device)
-    return torch.sigmoid(_CONTRAST * torch.einsum("nkhw,kc->nchw", planes, axes))
-
-
-def _colour_axes() -> Tensor:
-    """Light to dark, red to blue, green to purple `[3, RGB]`, the colours weaker than the light."""
-    axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
-    strengths = torch.tensor([[1.0], [0.35], [0.2]])
-    directions: Tensor = F.normalize(axes, dim=1)
-    return directions * strengths
-
-
-def _moved(images: Tensor, draw: torch.Generator) -> Tensor:
-    """Shift, turn and scale all images `[n, 3, H, W]` alike, mirrored beyond their edges."""
-    size = images.shape[-1]
-    turn, scale, x, y = (2 * torch.rand(4, generator=draw) - 1).tolist()
-    angle, zoom = math.radians(_TURN * turn), 1 + _SCALE * scale
-    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
-    shift = 2 * _SHIFT / size
-    affine = torch.tensor([[cos, -sin, x * shift], [sin, cos, y * shift]], device=images.device)
-    places = F.affine_grid(
-        affine.expand(len(images), 2, 3), list(images.shape), align_corners=False
-    )
-    moved = F.grid_sample(images, places, padding_mode="reflection", align_corners=False)
-    return moved.contiguous(memory_format=torch.channels_last)
-
-
-def _roughness(images: Tensor) -> Tensor:
-    """Total variation of each image (Rudin et al., 1992), a pixel's mean."""
-    down, across = images.diff(dim=2).abs(), images.diff(dim=3).abs()
-    return down.mean((1, 2, 3)) + across.mean((1, 2, 3))
+def _write(clips_NTHWC: Pixels, out: Path) -> Path:
+    """Write clips side by side as a video (mp4), forward twice."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    frames = np.concatenate(list((clips_NTHWC * 255).round().astype(np.uint8)), axis=2)
+    high, wide = (side - side % 2 for side in frames.shape[1:3])
+    with av.open(str(out), "w") as output:
+        stream = output.add_stream("libx264", rate=Fraction(_RATE))
+        stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
+        for frame in [*frames, *frames]:
+            shown = np.ascontiguousarray(frame[:high, :wide])
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        output.mux(stream.encode(None))
+    return out

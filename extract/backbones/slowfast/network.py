@@ -204,8 +204,13 @@ class TappedPathways(nn.Module):
         return outputs
 
     def frames_seen(self, tap: str, frames: int) -> tuple[int, ...]:
-        """Which of so many frames the pathway of a tap of maps is given."""
-        of_slow = tap in self.design.map_taps[0]
+        """Which of so many frames the pathway of a tap of maps, or of a layer, is given.
+
+        A lateral connection strides over those of the fast pathway.
+        """
+        if "_fuse." in tap:
+            return tuple(range(0, frames, self.design.alpha))
+        of_slow = tap in self.design.map_taps[0] or ".pathway0_" in tap
         return _slow_frames(frames, self.design.alpha) if of_slow else tuple(range(frames))
 
     def _maps(self, clip_BCTHW: Tensor) -> dict[str, Tensor]:

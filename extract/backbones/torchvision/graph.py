@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import get_model
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from egofeat.extract.backbones.building import blank, fill, freeze
+from egofeat.extract.backbones.building import blank, fill, folds, freeze
 from egofeat.extract.backbones.stages import average, check_pixels
 from egofeat.extract.backbones.torchvision.weights import arguments_of, default_of, fewest_pixels
 
@@ -210,7 +210,7 @@ def _folded(graph: fx.GraphModule) -> fx.GraphModule:
             node.update_kwarg("inplace", False)
         elif _is(graph, node, nn.BatchNorm2d):
             conv = node.args[0]
-            if _is(graph, conv, nn.Conv2d) and len(conv.users) == 1:
+            if folds() and _is(graph, conv, nn.Conv2d) and len(conv.users) == 1:
                 pair: list[Any] = [graph.get_submodule(n.target) for n in (conv, node)]
                 graph.set_submodule(conv.target, fuse_conv_bn_eval(*pair))
                 node.replace_all_uses_with(conv)

@@ -16,8 +16,10 @@ PANEL = "Features"
 @command("backbones", PANEL, saved=False)
 def backbones(asked: BackboneName) -> Report:
     """List the frozen networks: parameters, cost per view, input, taps, accuracy, weights."""
-    from egofeat.pipelines.bench.listing import describe, listing
+    from egofeat.pipelines.bench.listing import describe, layers, listing
 
+    if asked.layers:
+        return layers(asked.name)
     return describe(asked.name) if asked.name else listing()
 
 

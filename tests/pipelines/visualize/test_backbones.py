@@ -18,26 +18,16 @@ from egofeat.cli import app
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.backbones import BACKBONES, load
 from egofeat.extract.backbones.backbone import Clip, Spec
+from egofeat.extract.backbones.inside import check_layer, convolutions
 from egofeat.pipelines.extraction.choices import choose_transform
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.figures.mosaics import draw_mosaic
-from egofeat.pipelines.visualize.kernels import (
-    bottleneck_layers,
-    convolutions,
-    draw_kernels,
-    find_layer,
-    kernels,
-)
-from egofeat.pipelines.visualize.maps import (
-    Excerpt,
-    draw_maps,
-    maps,
-    maps_of,
-    plan_of,
-    read_excerpt,
-)
-from egofeat.pipelines.visualize.maximise import activation_maximisation, maximise
+from egofeat.pipelines.visualize.ascent import maximise
+from egofeat.pipelines.visualize.kernels import bottleneck_layers, draw_kernels, kernels
+from egofeat.pipelines.visualize.maps import maps, maps_of, plan_of, read_excerpt, strongest
+from egofeat.pipelines.visualize.maximise import activation_maximisation
 from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
+from egofeat.pipelines.visualize.strips import Excerpt, Strip, draw_strips
 
 pytestmark = pytest.mark.drawn
 Config = TypeVar("Config", KernelsConfig, MapsConfig, MaximisationConfig)
@@ -179,7 +169,7 @@ def asked(kind: type[Config], out: Path, backbone: str = "mobilenetv2", **words:
 def test_of_each_stage_the_last_bottleneck_is_drawn(tmp_path: Path, clip_backbone: str) -> None:
     names = bottleneck_layers(load("mobilenetv2", weights="random").module)
     assert len(names) == 6
-    assert names[0] == "stages.block1.conv.1.0"
+    assert names[0] == "features.2.conv.1.0"
     drawn = kernels(asked(KernelsConfig, tmp_path, clip_backbone)).lines()
     ends = ["fast", "slow", "block.1"]
     assert drawn == [str(tmp_path / f"two-kernels-{end}.png") for end in ends]
@@ -189,12 +179,14 @@ def test_of_each_stage_the_last_bottleneck_is_drawn(tmp_path: Path, clip_backbon
 
 def test_a_wrong_layer_names_the_near_ones() -> None:
     layers = convolutions(load("mobilenetv2", weights="random", taps=("block2",)).module)
-    with pytest.raises(RequestError, match=r"no convolution 'block1\.conv': .* stages\.block1\."):
-        find_layer(layers, "block1.conv", "mobilenetv2")
-    with pytest.raises(RequestError, match=r"choose from stages\.stem\.0"):
-        find_layer(layers, "stage.stem", "mobilenetv2")
-    with pytest.raises(RequestError, match=r"and \d+ more"):
-        find_layer(layers, "????", "mobilenetv2")
+    with pytest.raises(RequestError, match=r"no layer '2\.conv': .* features\.2\.conv\."):
+        check_layer(layers, "2.conv", "mobilenetv2")
+    with pytest.raises(RequestError, match=r"choose from features\.0\.0"):
+        check_layer(layers, "feature.0", "mobilenetv2")
+    with pytest.raises(
+        RequestError, match=r"and \d+ more; `egofeat backbones mobilenetv2 --layers"
+    ):
+        check_layer(layers, "????", "mobilenetv2")
 
 
 def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_backbone: str) -> None:
@@ -214,7 +206,7 @@ def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_back
 def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) -> None:
     network = load(clip_backbone, weights="random", taps=("slow_stem", "fast_block", "gap"))
     transform = choose_transform(network.spec, None, ExtractConfig())
-    made = maps_of(network, transform, read_excerpt(video, plan_of(network), transform, 0.0))
+    made = maps_of(network, (), transform, read_excerpt(video, plan_of(network), transform, 0.0))
     assert {tap: tuple(of.shape) for tap, of in made.items()} == {
         "slow_stem": (6, 6, 8, 8),
         "fast_block": (12, 4, 8, 8),
@@ -228,53 +220,35 @@ def test_maps_of_every_tap_are_drawn(video: Path, clip_backbone: str, tmp_path: 
         assert has(pixels(path), (250, 200, 30), 40) > 1000, "the frames stand above"
 
 
-def test_the_frames_above_are_those_that_the_pathway_saw(
-    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: dict[str, list[float]] = {}
-
-    def draw(of_tap: Tensor, excerpt: Excerpt, out: Path, title: str) -> Path:
-        shown[title.split(": ")[1]] = excerpt.times.tolist()
-        assert len(of_tap) == len(excerpt.times)
-        return out
-
-    monkeypatch.setattr("egofeat.pipelines.visualize.maps.draw_maps", draw)
-    taps = ("slow_stem", "fast_stem")
-    maps(asked(MapsConfig, tmp_path, "slowfast_8x8_r50", video=video, taps=taps))
-    fast = shown["fast_stem"]
-    assert len(fast) == 32
-    places = np.linspace(0, 31, 8).astype(int)  # PySlowFast's rule
-    assert shown["slow_stem"] == [fast[place] for place in places]
-
-
 def test_an_image_network_sees_frames_of_two_seconds(video: Path, tmp_path: Path) -> None:
     (path,) = maps(asked(MapsConfig, tmp_path, video=video, taps=("block2",))).lines()
     pixels(path)
 
 
-def test_the_channels_that_vary_most_come_first(video: Path, tmp_path: Path) -> None:
-    network = load("mobilenetv2", weights="random", taps=("stem",))
-    transform = choose_transform(network.spec, network.published, ExtractConfig())
-    excerpt = read_excerpt(video, plan_of(network), transform, 0.0)
-    still = torch.zeros(8, 20, 4, 4)
-    moving = still.clone()
+def test_the_channels_that_vary_most_come_first() -> None:
+    moving = torch.zeros(8, 20, 4, 4)
     moving[:, 13, :2] = torch.arange(8.0)[:, None, None]
-    a = pixels(draw_maps(still, excerpt, tmp_path / "a.png", "x"))
-    b = pixels(draw_maps(moving, excerpt, tmp_path / "b.png", "x"))
-    bright = (253, 231, 36)  # the upper end of the colours
-    assert not has(a, bright)
-    rows = np.flatnonzero((np.abs(b.astype(int) - bright).max(-1) <= 2).any(axis=1))
-    assert 0 < np.ptp(rows) < 128, "one row of tiles, the first below the frames"
-    assert rows.min() < 400
+    moving[2, 4] = 1.0
+    assert strongest(moving)[:2] == [13, 4]
+    assert len(strongest(moving)) == 8
+
+
+def test_a_channel_has_one_colour_scale_through_the_clip(tmp_path: Path) -> None:
+    excerpt = Excerpt(np.full((4, 8, 8, 3), 60, np.uint8), np.arange(4.0))
+    rising = torch.arange(4.0)[:, None, None, None].expand(4, 1, 4, 4)
+    strip = Strip("x", rising, (0,), np.arange(4))
+    shown = pixels(draw_strips([strip], excerpt, tmp_path / "a.png", "x"))
+    dark, bright = has(shown, (68, 1, 84)), has(shown, (253, 231, 36))
+    assert dark == bright > 0, "one tile each, the first and the last"
 
 
 def test_wrong_requests_about_maps(video: Path, clip_backbone: str, tmp_path: Path) -> None:
     draw: Callable[..., object] = lambda **words: maps(  # noqa: E731
         asked(MapsConfig, tmp_path, clip_backbone, video=video, **words)
     )
-    with pytest.raises(RequestError, match="'gap' of two is a vector"):
+    with pytest.raises(RequestError, match="tap 'gap' of two is a vector"):
         draw(taps=("gap",))
-    with pytest.raises(RequestError, match="no tap 'stage9'"):
+    with pytest.raises(RequestError, match="no tap or layer 'stage9'"):
         draw(taps=("stage9",))
     with pytest.raises(RequestError, match="`start` is -1"):
         draw(start=-1.0)
@@ -294,7 +268,7 @@ def activations(images: NDArray[np.float32], tap: str, channels: list[int]) -> N
 
 def ascend(channels: list[int], steps: int, seed: int = 0) -> NDArray[np.float32]:
     network = load("mobilenetv2", weights="random", taps=("block2",))
-    return maximise(network, "block2", channels, size=48, steps=steps, seed=seed)
+    return maximise(network, "block2", channels, size=48, steps=steps, seed=seed)[:, 0]
 
 
 def test_maximising_raises_the_chosen_channels() -> None:
@@ -330,8 +304,14 @@ def test_wrong_requests_about_maximising(tmp_path: Path, clip_backbone: str) -> 
     def draw(backbone: str = "mobilenetv2", **words: object) -> None:
         activation_maximisation(asked(MaximisationConfig, tmp_path, backbone, **words))
 
-    with pytest.raises(RequestError, match="two has no blocks"):
-        draw(clip_backbone)
+    with pytest.raises(RequestError, match="two has no numbered blocks: give `taps`"):
+        draw(clip_backbone, blocks=(1,))
+    with pytest.raises(RequestError, match="`clip_frames` 2: two needs at least 4"):
+        draw(clip_backbone, clip_frames=2)
+    with pytest.raises(RequestError, match="the tap 'gap' of two is no maps"):
+        draw(clip_backbone, taps=("gap",))
+    with pytest.raises(RequestError, match="i3d_flow sees flow"):
+        draw("i3d_flow")
     with pytest.raises(RequestError, match="no tap 'block17'"):
         draw(blocks=(17,))
     with pytest.raises(RequestError, match="block1 of mobilenetv2 has channels 0 to 23"):
