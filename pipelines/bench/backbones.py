@@ -141,9 +141,9 @@ _ACCURACIES: _Columns = {
 
 def _cells(one: Publication) -> list[str]:
     """What the table of papers says of a network."""
-    view = f"{one.multiply_adds_view:.0f} G"
-    run = operations(one.multiply_adds_run)
-    return [one.name, view, str(one.views), run, f"{one.accuracy:.1f}"]
+    view = known(one.multiply_adds_view, lambda giga: f"{giga:.0f} G")
+    run = known(one.multiply_adds_run, operations)
+    return [one.name, view, known(one.views, str), run, f"{one.accuracy:.1f}"]
 
 
 def _table(columns: _Columns, rows: Sequence[BackboneRow]) -> Table:
@@ -292,17 +292,18 @@ def _with_speed(row: BackboneRow, speeds: Sequence[Speed]) -> BackboneRow:
 def _pictures(rows: Sequence[BackboneRow], others: Sequence[Publication], out: Path) -> list[Path]:
     """Draw published accuracy, and that for each parameter, over the cost of a run; and over speed.
 
-    Networks of papers stand beside those that are measured.
+    Networks of papers stand beside those that are measured, where it is known what a run costs.
     """
+    drawable = [one for one in others if one.multiply_adds_run]
     shown = [row for row in rows if row.accuracy is not None]
     if not shown:
         return []
     against, per = "accuracy against cost", "accuracy per parameter against cost"
     up = "published accuracy, %"
     ratios = _points(shown, "accuracy_per_million_parameters") + [
-        _of_paper(one, 1e6 * one.accuracy / one.parameters) for one in others if one.parameters
+        _of_paper(one, 1e6 * one.accuracy / one.parameters) for one in drawable if one.parameters
     ]
-    heights = _points(shown, "accuracy") + [_of_paper(one, one.accuracy) for one in others]
+    heights = _points(shown, "accuracy") + [_of_paper(one, one.accuracy) for one in drawable]
     drawn = [
         scatter(heights, out / "accuracy_against_cost.png", against, up),
         scatter(
@@ -326,7 +327,8 @@ def _pictures(rows: Sequence[BackboneRow], others: Sequence[Publication], out: P
 
 
 def _of_paper(one: Publication, height: float) -> Point:
-    return Point(name=one.name, group=one.measure, across=one.multiply_adds_run, height=height)
+    run = one.multiply_adds_run or 0
+    return Point(name=one.name, group=one.measure, across=run, height=height)
 
 
 def _points(rows: Sequence[BackboneRow], height: str) -> list[Point]:

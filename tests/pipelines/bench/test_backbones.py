@@ -108,6 +108,8 @@ def test_the_tables_fit_80_columns(report, capsys, monkeypatch):
     assert max(map(len, table)) <= 80
     assert any("3.50 M" in line and "300.8 M" in line for line in table)
     assert any("non-local R101" in line and "10.8 T" in line for line in table)
+    assert any("I3D and flow, ImageNet" in line and "216 G" in line for line in table)
+    assert any("R(2+1)D-152, IG-65M, of" in line and "8.06 T" in line for line in table)
     assert any("71.9" in line and "top-1, ImageNet-1k" in line for line in table)
 
 
