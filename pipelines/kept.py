@@ -6,6 +6,7 @@ from pathlib import Path
 
 from egofeat import console
 from egofeat.errors import RequestError
+from egofeat.names import VARIANT
 from egofeat.pipelines.runs import CONFIG
 from egofeat.store import Problem, StoreSummary, open_store
 from egofeat.store import verify as verify_store
@@ -96,6 +97,8 @@ def say_store(store: StoreSummary) -> list[str]:
         f"  {store.held}, {counted(store.failures, 'failures')}, {console.size(store.bytes)}",
         f"  {taps}, {packing}",
     ]
+    if store.backbone.startswith(VARIANT):
+        said.append(f"  {store.backbone}")
     if store.stale:
         said.append(f"  {store.stale} rows are of segments that are no longer in the manifest")
     for library, (then, now) in store.changed.items():

@@ -127,7 +127,9 @@ class Network(Weights, panel="Network"):
     """Which frozen network, and with which weights."""
 
     backbone: str = option(
-        "Run this frozen network, one of `egofeat backbones`.", default="mobilenetv2", imports=True
+        "Run this frozen network: one of `egofeat backbones`, or FILE.yaml of a variant.",
+        default="mobilenetv2",
+        imports=True,
     )
 
 
@@ -197,8 +199,8 @@ class Backbones(Options):
     """Several frozen networks."""
 
     backbones: tuple[str, ...] = option(
-        "Run this frozen network, one of `egofeat backbones`; repeat it to run several on one"
-        " decode.",
+        "Run this frozen network: one of `egofeat backbones`, or FILE.yaml of a variant; repeat it "
+        "to run several on one decode.",
         default=(),
         flag="--backbone",
         repeated=True,
@@ -377,7 +379,8 @@ class BackboneName(Options):
     """Which network."""
 
     name: str | None = option(
-        "Backbone to describe in full; tv:NAME, timm:NAME or hf:ORG/NAME is another library's.",
+        "Backbone to describe in full; tv:NAME, timm:NAME or hf:ORG/NAME is another library's, "
+        "FILE.yaml a variant.",
         default=None,
         argument=True,
     )

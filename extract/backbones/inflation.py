@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from egofeat.extract.backbones.building import blank
 
@@ -99,14 +100,21 @@ def inflated_apart(image: Mapping[str, Tensor], make: Callable[[], nn.Module]) -
             `spatial`: `X.conv.weight`, `X.bn.bias`.
         make: the video network, of which only keys and shapes are read.
     """
-    state = {
-        _UNIT.sub(r".spatial.\1.\2", key): tensor.unsqueeze(2) if tensor.ndim == 4 else tensor
-        for key, tensor in image.items()
-    }
-    for key, tensor in blank(make).state_dict().items():
+    wanted = blank(make).state_dict()
+    renamed = {_UNIT.sub(r".spatial.\1.\2", key): tensor for key, tensor in image.items()}
+    state = {key: _over_time(tensor, wanted.get(key)) for key, tensor in renamed.items()}
+    for key, tensor in wanted.items():
         if ".temporal." in key:
             state[key] = identity(key, tensor.shape, eps=1e-3)
     return state
+
+
+def _over_time(tensor: Tensor, wanted: Tensor | None) -> Tensor:
+    """A 2-D kernel in the middle of as many frames as the 3-D one spans."""
+    if tensor.ndim != 4:
+        return tensor
+    around = 0 if wanted is None or wanted.ndim != 5 else wanted.shape[2] // 2
+    return F.pad(tensor.unsqueeze(2), (0, 0, 0, 0, around, around))
 
 
 def identity(key: str, shape: torch.Size, eps: float) -> Tensor:

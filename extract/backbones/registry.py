@@ -13,6 +13,7 @@ from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.inception import i3d, s3d_v1, s3d_v3
 from egofeat.extract.backbones.modules import build_module
 from egofeat.extract.backbones.slowfast import networks as slowfast
+from egofeat.names import VARIANT
 from egofeat.plugins import Plugin, Registry
 
 _TORCHVISION = "egofeat.extract.backbones.torchvision"
@@ -46,6 +47,9 @@ PREFIXES = {
 }
 """`PREFIX:NAME` is a network of another library: what it is, and who makes the family of a name."""
 
+VARIANTS = "FILE.yaml is a member of the SlowFast or S3D family, as the file describes it"
+_DESCRIBED = "egofeat.extract.backbones.variants.networks:family_of"
+
 
 def _adopt(plugin: Plugin, found: Any) -> tuple[Spec, Builder]:
     spec, build = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
@@ -70,9 +74,15 @@ BACKBONES: Registry[tuple[Spec, Builder]] = Registry(
 def find_backbone(name: str) -> tuple[Spec, Builder]:
     """The spec and the builder of a backbone.
 
+    The name of the spec stands for the same network everywhere: of a file, it is what it says.
+
     Raises:
-        RequestError: there is no backbone of that name, or the package's is broken.
+        RequestError: there is no backbone of that name, the package's is broken, or a file
+            describes none.
     """
+    if name.startswith(VARIANT) or name.endswith((".yaml", ".yml")):
+        described: tuple[Spec, Builder] = resolve_name(_DESCRIBED)(name)
+        return described
     prefix, _, rest = name.partition(":")
     if prefix in PREFIXES:
         family: tuple[Spec, Builder] = resolve_name(PREFIXES[prefix][1])(rest)
@@ -82,8 +92,8 @@ def find_backbone(name: str) -> tuple[Spec, Builder]:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise RequestError(
             f"there is no backbone '{name}': {hint}`egofeat backbones` lists them, "
-            f"{', '.join(f'{one}:NAME' for one in PREFIXES)} are networks of other libraries, and "
-            "others come with the package that adds them"
+            f"{', '.join(f'{one}:NAME' for one in PREFIXES)} are networks of other libraries, "
+            "FILE.yaml describes a variant, and others come with the package that adds them"
         )
     return BACKBONES[name]
 

@@ -1,5 +1,6 @@
 """`egofeat backbones`: what each frozen network is, costs and sees, and where its weights are."""
 
+import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.building import blank, unfolded
 from egofeat.extract.backbones.cost import multiply_adds
 from egofeat.extract.backbones.inside import convolutions
-from egofeat.extract.backbones.registry import PREFIXES
+from egofeat.extract.backbones.registry import PREFIXES, VARIANTS
 from egofeat.extract.weights import Weights, at_hand
+from egofeat.names import VARIANT, short_name
 
 _WIDTH = 80
 _LABEL = 16
@@ -26,7 +28,7 @@ _PUBLISHED = (
     *("accuracy", "metric", "views", "multiply_adds"),
 )
 """What `--json` tells of published weights, beside where their file lies on this machine."""
-OTHERS = tuple(f"{prefix}:NAME is {what}" for prefix, (what, _) in PREFIXES.items())
+OTHERS = (*(f"{prefix}:NAME is {what}" for prefix, (what, _) in PREFIXES.items()), VARIANTS)
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,12 @@ class Description:
             seen += f"{clip.fps:g} fps, {spec.size} pixels a side"
         pairs = zip(spec.weights, self.places, strict=True)
         weights = [line for record, place in pairs for line in _lines_of(record, place)]
+        described = ""
+        if spec.name.startswith(VARIANT):
+            described = json.dumps(json.loads(spec.name.removeprefix(VARIANT)))
         return [
-            spec.name,
+            short_name(spec.name),
+            *_entry("described", textwrap.wrap(described, _WIDTH - _LABEL)),
             *_entry("package", [spec.package] if spec.package else []),
             *_entry("parameters", ["–" if spec.parameters is None else f"{spec.parameters:,}"]),
             *_entry("multiply-adds", [cost]),

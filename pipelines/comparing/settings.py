@@ -27,7 +27,7 @@ def settings_of(config: RunConfig) -> dict[str, str]:
     known: dict[str, Any] = {
         "head": config.head,
         "preset": config.preset,
-        "features": "+".join(f"{one.recipe.backbone}/{one.tap}" for one in sources),
+        "features": "+".join(f"{one.recipe.network}/{one.tap}" for one in sources),
         "fuse": config.fuse,
         "targets": ",".join(config.targets),
         "dataset": config.dataset,

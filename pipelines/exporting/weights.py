@@ -49,7 +49,7 @@ def export_weights(
         raise RequestError(f"{out} is written as safetensors: give it the ending .safetensors")
     (source,) = loaded.config.sources
     chain, published = chain_of(source, None if weights is None else str(weights), same=True)
-    Above(chain, source.tap, source.recipe.backbone).load_state_dict(head.blocks.state_dict())
+    Above(chain, source.tap, source.recipe.network).load_state_dict(head.blocks.state_dict())
     state = dict(chain.network.state_dict())
     own = dict(zip(head.targets, head.classifiers, strict=True))[target].state_dict()
     for name, tensor in own.items():

@@ -80,7 +80,7 @@ class StoreOrder:
         )
         if backbone.weights != recipe.weights:
             raise WeightsError(
-                f"{recipe.backbone} has other weights on this machine than where the extraction "
+                f"{recipe.network} has other weights on this machine than where the extraction "
                 f"was planned: give `weights` as a file that all machines read"
             )
         return backbone

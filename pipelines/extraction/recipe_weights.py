@@ -42,7 +42,7 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
     """
     if (package := spec_of(recipe.backbone).package) != recipe.package:
         raise WeightsError(
-            f"the run's features were made by {recipe.backbone} of package "
+            f"the run's features were made by {recipe.network} of package "
             f"{recipe.package or 'none'}, and {package or 'none'} is installed: install the one "
             "that made them, or extract the features again"
         )
@@ -64,7 +64,7 @@ def backbone_of(recipe: Recipe, taps: Sequence[str], weights: str | None, device
     )
     if backbone.weights != recipe.weights:
         raise WeightsError(
-            f"the run's features were made with {recipe.backbone} weights {recipe.weights[:15]}…, "
+            f"the run's features were made with {recipe.network} weights {recipe.weights[:15]}…, "
             f"these are {backbone.weights[:15]}…: name the right file with `weights`"
         )
     return backbone

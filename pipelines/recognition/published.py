@@ -82,7 +82,7 @@ class Published:
         Raises:
             RequestError: they are not known here.
         """
-        return class_names(self.job.recipe.taps[LOGITS][-1], self.job.recipe.backbone)
+        return class_names(self.job.recipe.taps[LOGITS][-1], self.job.recipe.network)
 
     def logits(self, views_NVK: NDArray[Any]) -> Tensor:
         """Log of the mean softmax over views, `[N, classes]`, of what `maker` makes of each."""

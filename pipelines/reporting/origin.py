@@ -28,7 +28,7 @@ def stores_of(runs: Sequence[Finished]) -> list[dict[str, str]]:
     sources = {(one.digest, one.tap): one for run in runs for one in run.config.sources}
     return [
         {
-            "name": f"{one.recipe.backbone}/{one.tap}",
+            "name": f"{one.recipe.network}/{one.tap}",
             "path": one.store,
             "said": f"{'×'.join(map(str, one.shape))} a row, recipe {one.digest[:12]}{_made(one)}",
         }
@@ -50,7 +50,7 @@ def operations_of(runs: Sequence[Finished]) -> dict[str, int | None]:
 
 def features_of(run: Finished) -> str:
     """Key of `operations_of`."""
-    return "+".join(f"{one.recipe.backbone}/{one.tap}" for one in run.config.sources)
+    return "+".join(f"{one.recipe.network}/{one.tap}" for one in run.config.sources)
 
 
 def _operations(source: Source) -> int | None:

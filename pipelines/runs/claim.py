@@ -90,7 +90,7 @@ def _differences(there: RunConfig, config: RunConfig) -> Iterator[str]:
 def _named(config: RunConfig) -> dict[str, str]:
     sources = config.sources
     return {
-        "backbone": "+".join(one.recipe.backbone for one in sources),
+        "backbone": "+".join(one.recipe.network for one in sources),
         "tap": "+".join(one.tap for one in sources),
         "targets": "+".join(config.targets),
         "where": "+".join(config.splits.where) or "all",

@@ -173,7 +173,7 @@ def _of_job(job: Job, line: Line, said: Mapping[str, Any]) -> Iterator[Feature]:
     )
     for tap, shape in job.recipe.taps.items():
         source = Source(store=str(job.store), digest="", tap=tap, shape=shape, recipe=job.recipe)
-        yield Feature(f"{job.recipe.backbone}/{tap}", more, job.store, source, job.dataset)
+        yield Feature(f"{job.recipe.network}/{tap}", more, job.store, source, job.dataset)
 
 
 def _of_stores(where: str, line: Line) -> Iterator[Feature]:
@@ -194,7 +194,7 @@ def _of_stores(where: str, line: Line) -> Iterator[Feature]:
                     )
                 shape = recipe.taps[tap]
                 source = Source(store=str(path), digest="", tap=tap, shape=shape, recipe=recipe)
-                yield Feature(f"{recipe.backbone}/{tap}", "", path, source, None)
+                yield Feature(f"{recipe.network}/{tap}", "", path, source, None)
 
 
 def _merged(jobs: Sequence[Job]) -> Iterator[Job]:

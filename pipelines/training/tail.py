@@ -102,7 +102,7 @@ def start(head: Head | AveragedHeads, asked: RunConfig) -> None:
             file = asked.init.file if isinstance(asked.init, File) else None
             chain, _ = chain_of(source, file)
             tail.blocks.load_state_dict(
-                Above(chain, source.tap, source.recipe.backbone).state_dict()
+                Above(chain, source.tap, source.recipe.network).state_dict()
             )
     elif isinstance(asked.init, File):
         start_from(head, Path(asked.init.file))

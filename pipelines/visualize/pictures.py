@@ -14,6 +14,7 @@ from egofeat.device import choose_device
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
 from egofeat.extract.backbones.building import layers_of, unfolded
 from egofeat.extract.backbones.inside import check_layer
+from egofeat.names import short_name
 from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
 
 NetworkConfig = KernelsConfig | MapsConfig | MaximisationConfig
@@ -73,7 +74,8 @@ def maps_and_vectors(spec: Spec) -> list[str]:
 
 def file_of(asked: NetworkConfig, *words: str) -> Path:
     """Where a picture of the network goes."""
-    return asked.out / (re.sub("[:/]", "-", "-".join([asked.backbone, *words])) + ".png")
+    name = "-".join([short_name(spec_of(asked.backbone).name), *words])
+    return asked.out / (re.sub(r"[:/\\@]+", "-", name) + ".png")
 
 
 def middles(whole: int, parts: int) -> NDArray[np.int64]:

@@ -1,11 +1,30 @@
 """Names that become part of a path: each stays in the folder that it is given."""
 
+import hashlib
+import re
 import unicodedata
 
 from egofeat.errors import RequestError
 
 _LONGEST = 200
 """Bytes; file systems take 255, and names get endings."""
+
+
+VARIANT = "variant:"
+"""Begins the name of a backbone that is its description, in canonical JSON."""
+
+
+def short_name(backbone: str) -> str:
+    """A backbone's name for people and folders.
+
+    Of one that is named by its description, its family and the digest of the description:
+    `variant:slowfast-1a2b3c4d`; of others the name itself.
+    """
+    if not backbone.startswith(VARIANT):
+        return backbone
+    family = re.search(r'"family":"(\w{1,40})"', backbone)
+    digest = hashlib.sha256(backbone.removeprefix(VARIANT).encode()).hexdigest()
+    return f"{VARIANT}{family[1] if family else 'unknown'}-{digest[:8]}"
 
 
 def fault_of(name: str) -> str:

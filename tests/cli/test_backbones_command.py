@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import BACKBONES
+from egofeat.extract.backbones.registry import VARIANTS
 from egofeat.extract.backbones.torchvision.images import FAMILY as IMAGES
 from egofeat.extract.backbones.torchvision.video import FAMILY as VIDEO
 from egofeat.pipelines.bench.listing import listing
@@ -42,7 +43,7 @@ def test_without_a_terminal_a_backbone_is_a_plain_line(few):
         "r3d_18: 33.37 M parameters, 40.7 G multiply-adds a view, 16×1@15 112 px, gap of 8 taps, "
         "63.2 % top-1, BSD-3-Clause (torchvision), weights not here"
     )
-    assert set(lines) == {"r3d_18", "s3d", "resnet50", "tv", "timm", "hf"}
+    assert set(lines) == {"r3d_18", "s3d", "resnet50", "tv", "timm", "hf", VARIANTS}
 
 
 def test_weights_are_seen_where_they_lie(few):

@@ -67,6 +67,7 @@ def make_world(folder: Path) -> None:
     home = folder / "home"
     make_demo(folder / "demo/data")
     shutil.copytree(ROOT / "studies", folder / "studies")
+    shutil.copytree(ROOT / "docs/variants", folder / "docs/variants")
     make_epic(home)
     make_ava(home / "AVA")
     make_egtea(home / "EGTEA")

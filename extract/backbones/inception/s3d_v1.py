@@ -14,7 +14,7 @@ alone; those of image weights are left out.
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -66,6 +66,7 @@ _BY_KIND: Layers = {
     **{name: functools.partial(_block, widths) for name, widths in BLOCKS.items()},
 }
 _LAYERS: Layers = {name: _BY_KIND[name] for name in in_order(_BY_KIND)}
+LAYERS = tuple(_LAYERS)
 TOP_HEAVY = 9
 """Layers of the top-heavy network without temporal convolutions."""
 
@@ -81,7 +82,7 @@ _FROM_GOOGLENET = dict(
 
 _NOTE = "Of s3d's 8.32 M parameters 0.47 M are not here: what is below Mixed_4b is 2-D."
 # From 3 frames on, every pool has a window.
-S3D_V1_TOP_HEAVY = spec_of("s3d_v1_top_heavy", _LAYERS, 7_851_696, fewest=3, note=_NOTE)
+S3D_V1_TOP_HEAVY = spec_of("s3d_v1_top_heavy", LAYERS, 7_851_696, fewest=3, note=_NOTE)
 
 
 def make_s3d_v1(num_classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAVY) -> nn.Sequential:
@@ -94,7 +95,7 @@ def make_s3d_v1(num_classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAV
     return make_separable(_LAYERS, flat_layers, BLOCKS["Mixed_5c"].outputs, num_classes)
 
 
-def _adapt(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _adapt(make: Callable[..., nn.Module], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The state of the video network out of its own, or out of googlenet's."""
     if not is_of_images(state):
         return state
@@ -103,19 +104,22 @@ def _adapt(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         for key, tensor in state.items()
         if not key.startswith(("aux1.", "aux2."))
     }
-    return inflated_apart(trunk, make_s3d_v1)
+    return inflated_apart(trunk, make)
+
+
+def build_flat(name: str, flat_layers: int) -> ChainBuilder:
+    """The builder of a network; see `make_s3d_v1`."""
+    make = functools.partial(make_s3d_v1, flat_layers=flat_layers)
+    return ChainBuilder(
+        name=name,
+        make=make,
+        tell=functools.partial(in_a_row, S3D_V1_TOP_HEAVY.taps),
+        classifier="fc",
+        pairs=FOLD,
+        adapt=functools.partial(_adapt, make),
+    )
 
 
 FAMILY: Family = {
-    S3D_V1_TOP_HEAVY.name: (
-        S3D_V1_TOP_HEAVY,
-        ChainBuilder(
-            name=S3D_V1_TOP_HEAVY.name,
-            make=make_s3d_v1,
-            tell=functools.partial(in_a_row, S3D_V1_TOP_HEAVY.taps),
-            classifier="fc",
-            pairs=FOLD,
-            adapt=_adapt,
-        ),
-    )
+    S3D_V1_TOP_HEAVY.name: (S3D_V1_TOP_HEAVY, build_flat(S3D_V1_TOP_HEAVY.name, TOP_HEAVY))
 }

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from egofeat.extract.backbones.backbone import Family, Spec
+from egofeat.extract.backbones.backbone import Family
 from egofeat.extract.backbones.building import KINETICS_CLASSES
 from egofeat.extract.backbones.inception.separable import (
     FOLD,
@@ -33,6 +33,7 @@ from egofeat.extract.backbones.inception.separable import (
     Branches,
     Conv,
     Layers,
+    SeparableConv,
     make_separable,
     spec_of,
 )
@@ -147,15 +148,21 @@ TOP_HEAVY = 9
 """Layers of the top-heavy network without temporal convolutions."""
 
 
-def make_s3d_v3(num_classes: int = KINETICS_CLASSES, flat_layers: int = 0) -> nn.Sequential:
+LAYERS = tuple(_LAYERS)
+
+
+def make_s3d_v3(
+    num_classes: int = KINETICS_CLASSES, flat_layers: int = 0, temporal: Conv = SeparableConv
+) -> nn.Sequential:
     """A fresh network, trainable: `[B, 3, T, H, W]` to `[B, classes]`.
 
     Args:
         num_classes: of the classifier.
         flat_layers: so many layers from the first have no temporal convolution; `TOP_HEAVY`
             gives the top-heavy network.
+        temporal: the convolution of the others.
     """
-    return make_separable(_LAYERS, flat_layers, features=2048, classes=num_classes)
+    return make_separable(_LAYERS, flat_layers, 2048, num_classes, temporal)
 
 
 _NOTE = (
@@ -163,8 +170,8 @@ _NOTE = (
     "31.09 M of 31.37 M."
 )
 # With 400 classes, as Kinetics has; 5 classes, as the report trained, take 809,355 fewer.
-S3D_V3 = spec_of("s3d_v3", _LAYERS, 31_370_992, _FEWEST_FRAMES, "")
-S3D_V3_TOP_HEAVY = spec_of("s3d_v3_top_heavy", _LAYERS, 31_088_752, _FEWEST_FRAMES, _NOTE)
+S3D_V3 = spec_of("s3d_v3", LAYERS, 31_370_992, _FEWEST_FRAMES, "")
+S3D_V3_TOP_HEAVY = spec_of("s3d_v3_top_heavy", LAYERS, 31_088_752, _FEWEST_FRAMES, _NOTE)
 
 
 def _ours(key: str) -> str:
@@ -187,12 +194,13 @@ def _adapt(make: Callable[..., nn.Module], state: Mapping[str, Tensor]) -> Mappi
     return inflated_apart(trunk, make)
 
 
-def _builder(spec: Spec, flat_layers: int) -> ChainBuilder:
-    make = functools.partial(make_s3d_v3, flat_layers=flat_layers)
+def build_flat(name: str, flat_layers: int, temporal: Conv = SeparableConv) -> ChainBuilder:
+    """The builder of a network; see `make_s3d_v3`."""
+    make = functools.partial(make_s3d_v3, flat_layers=flat_layers, temporal=temporal)
     return ChainBuilder(
-        name=spec.name,
+        name=name,
         make=make,
-        tell=functools.partial(in_a_row, spec.taps),
+        tell=functools.partial(in_a_row, S3D_V3.taps),
         classifier="fc",
         pairs=FOLD,
         fewest_pixels=_FEWEST_PIXELS,
@@ -201,6 +209,6 @@ def _builder(spec: Spec, flat_layers: int) -> ChainBuilder:
 
 
 FAMILY: Family = {
-    spec.name: (spec, _builder(spec, flat_layers))
+    spec.name: (spec, build_flat(spec.name, flat_layers))
     for spec, flat_layers in ((S3D_V3, 0), (S3D_V3_TOP_HEAVY, TOP_HEAVY))
 }

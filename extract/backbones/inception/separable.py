@@ -5,7 +5,8 @@ which is which: `spatial` and `temporal`; a unit that does not look along time h
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,18 @@ class Unit(nn.Module):
         return F.relu(self.bn(self.conv(maps_BCTHW)), inplace=True)
 
 
+class Inner(nn.Module):
+    """All frames but so many at both ends."""
+
+    def __init__(self, ends: int) -> None:
+        super().__init__()
+        self.ends = ends
+
+    def forward(self, maps_BCTHW: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` to `[B, C, T - 2 ends, H, W]`."""
+        return maps_BCTHW[:, :, self.ends : maps_BCTHW.shape[2] - self.ends]
+
+
 class SeparableConv(nn.Sequential):
     """A convolution over space and, where it has an extent there, one over time after it."""
 
@@ -47,6 +60,7 @@ class SeparableConv(nn.Sequential):
         extent: int | None = None,
         stride: int = 1,
         padded: bool = True,
+        joint: bool = False,
     ) -> None:
         """Make the one or two units.
 
@@ -58,10 +72,19 @@ class SeparableConv(nn.Sequential):
                 gives a 2-D convolution.
             stride: along all three axes, also where the extent is 1.
             padded: by half a kernel on both sides, or not at all.
+            joint: not taken apart: one 3-D kernel, padded, with a stride of 1.
         """
         super().__init__()
         height, width = kernel
         extent = max(kernel) if extent is None else extent
+        if joint:
+            around = (extent // 2, height // 2, width // 2)
+            unit = Unit(inputs, outputs, (extent, height, width), (1, 1, 1), around)
+            self.add_module("spatial", unit)
+            return
+        if extent == 1 and not padded:
+            # As many frames as where the window reaches over several: those in its middle.
+            self.add_module("inner", Inner(max(kernel) // 2))
         around = (0, height // 2, width // 2) if padded else (0, 0, 0)
         steps = (1 if extent > 1 else stride, stride, stride)
         self.add_module("spatial", Unit(inputs, outputs, (1, height, width), steps, around))
@@ -109,7 +132,22 @@ Layers = Mapping[str, Callable[[Conv], nn.Module]]
 """Name to a function from the convolution to use to the layer."""
 
 
-def make_separable(layers: Layers, flat_layers: int, features: int, classes: int) -> nn.Sequential:
+def joint_sevens(
+    inputs: int, outputs: int, kernel: tuple[int, int] = (1, 1), **rest: Any
+) -> SeparableConv:
+    """A `SeparableConv`, but kernels of 1×7 and 7×1 are 7×1×7 and 7×7×1, not taken apart."""
+    if 7 in kernel:
+        rest |= {"extent": 7, "joint": True}
+    return SeparableConv(inputs, outputs, kernel, **rest)
+
+
+def make_separable(
+    layers: Layers,
+    flat_layers: int,
+    features: int,
+    classes: int,
+    temporal: Conv = SeparableConv,
+) -> nn.Sequential:
     """A fresh chain of layers, a mean over time and space, and a classifier.
 
     Args:
@@ -117,21 +155,22 @@ def make_separable(layers: Layers, flat_layers: int, features: int, classes: int
         flat_layers: so many from the first have no temporal convolution.
         features: channels of the last layer.
         classes: of the classifier.
+        temporal: the convolution of the others.
     """
     network = nn.Sequential()
     for number, (name, make) in enumerate(layers.items(), start=1):
         conv = functools.partial(SeparableConv, extent=1)
-        network.add_module(name, make(conv if number <= flat_layers else SeparableConv))
+        network.add_module(name, make(conv if number <= flat_layers else temporal))
     network.add_module("pool", GlobalMean())
     network.add_module("fc", nn.Linear(features, classes))
     return network
 
 
-def spec_of(name: str, layers: Layers, parameters: int, fewest: int, note: str) -> Spec:
+def spec_of(name: str, layers: Sequence[str], parameters: int, fewest: int, note: str) -> Spec:
     """The spec of a network of such layers, whose clips are at 25 frames a second as I3D's."""
     return Spec(
         name=name,
-        taps=("stem", *list(layers)[1:-1], "map", "gap", "logits"),
+        taps=("stem", *layers[1:-1], "map", "gap", "logits"),
         default_tap="gap",
         parameters=parameters,
         size=224,

@@ -44,6 +44,8 @@ class Design:
     fast: Pathway | None = None
     alpha: int = 1
     """Frames of the clip for one frame of the slow pathway."""
+    laterals: bool = True
+    """Whether the fast pathway hands its maps to the slow one."""
     fusion_kernel: int = 5
     """Frames that a lateral connection spans."""
     frames: int
@@ -64,6 +66,11 @@ class Design:
     def pathways(self) -> tuple[Pathway, ...]:
         """The slow one and, where there is one, the fast."""
         return (self.slow,) if self.fast is None else (self.slow, self.fast)
+
+    @property
+    def joined(self) -> bool:
+        """Whether lateral connections join two pathways."""
+        return self.fast is not None and self.laterals
 
     @property
     def features(self) -> int:
@@ -112,7 +119,7 @@ def layers(design: Design, classes: Mapping[str, int]) -> nn.ModuleDict:
     parts: dict[str, nn.Module] = {}
     for number in (1, *STAGES):
         parts[f"s{number}"] = _stage_of_all(design, number)
-        if design.fast is not None and number < 5:
+        if design.fast is not None and design.joined and number < 5:
             parts[f"s{number}_fuse"] = resnet3d.lateral(
                 design.fast.channels(number), design.fusion_kernel, design.alpha
             )
@@ -132,7 +139,7 @@ def _stage_of_all(design: Design, number: int) -> nn.ModuleDict:
         if number == 3 and design.temporal_pool:
             parts[f"{prefix}_pool"] = nn.MaxPool3d((2, 1, 1))
         incoming = pathway.channels(number - 1)
-        if design.fast is not None and index == 0:
+        if design.fast is not None and design.joined and index == 0:
             incoming += 2 * design.fast.channels(number - 1)
         dilated = number == 5 and design.detection
         blocks = resnet3d.stage(
@@ -173,7 +180,7 @@ class TappedPathways(nn.Module):
             for names in design.map_taps
         ]
         laterals = 0
-        if design.fast is not None:
+        if design.joined:
             laterals = max(depths[0] - 1, 0)
             depths[1] = max(depths[1], laterals)
         self.pathways = nn.ModuleList(

@@ -43,6 +43,7 @@ from egofeat.extract.backbones.slowfast.network import (
 )
 from egofeat.extract.backbones.slowfast.weights import WEIGHTS
 from egofeat.extract.backbones.stages import Chain
+from egofeat.extract.weights import Weights
 
 
 def _slow(blocks: int = 6, temporal: int = 6) -> Pathway:
@@ -139,7 +140,9 @@ def published_classes(design: Design) -> dict[str, int]:
     return {"projection": AVA_CLASSES if design.detection else KINETICS_CLASSES}
 
 
-def _spec(name: str, design: Design) -> Spec:
+def spec_of(
+    name: str, design: Design, parameters: int, weights: tuple[Weights, ...], note: str
+) -> Spec:
     """The spec that follows from a design."""
     by_depth = [tap for taps in zip(*design.map_taps, strict=True) for tap in taps]
     vectors = list(design.vector_taps)
@@ -153,12 +156,12 @@ def _spec(name: str, design: Design) -> Spec:
         name=name,
         taps=(*by_depth, *vectors),
         default_tap="gap" if design.fast is None else "slowfast",
-        parameters=_PARAMETERS[name],
+        parameters=parameters,
         size=256,
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
-        weights=WEIGHTS[name],
-        note="" if WEIGHTS[name] else _UNPUBLISHED,
+        weights=weights,
+        note=note,
         clip=Clip(
             frames=design.frames,
             stride=design.stride,
@@ -246,6 +249,10 @@ def build_by(name: str, design: Design) -> PathwayBuilder:
     return kind(name, design)
 
 
-FAMILY: Family = {
-    name: (_spec(name, design), build_by(name, design)) for name, design in DESIGNS.items()
-}
+def _family(name: str, design: Design) -> tuple[Spec, PathwayBuilder]:
+    weights = WEIGHTS[name]
+    note = "" if weights else _UNPUBLISHED
+    return spec_of(name, design, _PARAMETERS[name], weights, note), build_by(name, design)
+
+
+FAMILY: Family = {name: _family(name, design) for name, design in DESIGNS.items()}

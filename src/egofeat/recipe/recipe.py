@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 from egofeat.errors import StoreError
+from egofeat.names import short_name
 from egofeat.plugins import FromFile
 from egofeat.recipe.persons import RoiAlign
 from egofeat.recipe.plan import Plan
@@ -27,6 +28,7 @@ class Recipe:
     """
 
     backbone: str
+    """Its name; of a variant its whole description, so that no file is needed to build it."""
     weights: str
     """`sha256:<hex>` of the weights file, `random:<seed>`, or `own:<sha256>` of the parameters
     that a package's module gives itself."""
@@ -70,9 +72,14 @@ class Recipe:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @property
+    def network(self) -> str:
+        """The backbone's name for people: of a variant not its whole description."""
+        return short_name(self.backbone)
+
+    @property
     def store_name(self) -> str:
         """Name of the store's folder, `<backbone>-<first 8 digits of the digest>`."""
-        plain = re.sub(r"[:/\\@]+", "_", self.backbone)
+        plain = re.sub(r"[:/\\@]+", "_", self.network)
         return f"{plain}-{self.digest[:8]}"
 
     @property

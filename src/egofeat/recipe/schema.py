@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from egofeat.names import fault_of
+from egofeat.names import fault_of, short_name
 from egofeat.schema import Count, Name
 
 
 def _backbone(name: str) -> str:
     """A name that may be a repository's or a folder's: `Recipe.store_name` keeps no slash."""
-    if fault := fault_of(name.replace("/", "_").replace("\\", "_")):
+    if fault := fault_of(short_name(name).replace("/", "_").replace("\\", "_")):
         raise ValueError(f"the name {fault}")
     return name
 

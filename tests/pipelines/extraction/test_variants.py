@@ -1,0 +1,137 @@
+"""A variant from its file to a prediction; the file is gone once the features are there."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from egofeat.cli import app
+from egofeat.extract.backbones.variants import SlowFast
+from egofeat.names import short_name
+from egofeat.store import open_store
+
+TINY = SlowFast(depth=[1, 1, 1, 1], width=8, frames=2, stride=4, alpha=2)
+SLOW = SlowFast(pathways="slow", depth=[1, 1, 1, 1], width=8, frames=2, stride=4)
+
+
+def run(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output + done.stderr + str(done.exception)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, encoder):
+    """A folder of two classes, two clips to train and one to validate each, and its manifest."""
+    root = tmp_path_factory.mktemp("clips")
+    for split, count in (("train", 2), ("val", 1)):
+        for place, name in enumerate(("far", "near")):
+            folder = root / "media" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                encoder(
+                    folder / f"{number}.mp4",
+                    frames=24,
+                    picture=lambda n, seed=10 * place + number: np.full(
+                        (64, 64, 3), (9 * n + 37 * seed) % 256, np.uint8
+                    ),
+                )
+    manifest = {"version": 1, "datasets": {"lamps": {"format": "folder", "media": "media"}}}
+    (root / "m.yaml").write_text(yaml.safe_dump(manifest))
+    return root
+
+
+def write(path, described):
+    """A description as a person writes it: with a comment, and in another order."""
+    keys = described.model_dump(mode="json", exclude_defaults=True)
+    path.write_text(
+        "# mine\n" + yaml.safe_dump(dict(reversed(keys.items())) | {"family": "slowfast"})
+    )
+    return path
+
+
+def extract(clips, out, *words):
+    options = ("--manifest", clips / "m.yaml", "--workers", 1, "--size", 32, "--dtype", "float32")
+    run("extract", *options, "--out", out, *words)
+    (store,) = (out / "lamps").iterdir()
+    return store
+
+
+def rows(store, tap):
+    opened = open_store(store, tap)
+    return dict(zip(opened.ids.tolist(), opened.take(np.arange(len(opened))), strict=True))
+
+
+def test_the_whole_path_needs_the_file_once(clips, tmp_path):
+    file = write(tmp_path / "tiny.yaml", TINY)
+    words = ("--backbone", file, "--weights", "random:1", "--tap", "slowfast,slow_map")
+    store = extract(clips, tmp_path / "a", *words)
+    assert store.name.startswith(short_name(TINY.name).replace(":", "_") + "-")
+    other = write(tmp_path / "other.yaml", TINY)
+    file.unlink()
+    # Of another file that says the same, or the description itself, it is the same store.
+    words = ("--weights", "random:1", "--tap", "slowfast,slow_map")
+    assert extract(clips, tmp_path / "a", "--backbone", other, *words) == store
+    by_name = extract(clips, tmp_path / "b", "--backbone", TINY.name, *words, "--devices", "cpu")
+    assert by_name.name == store.name
+    ours, theirs = rows(store, "slowfast"), rows(by_name, "slowfast")
+    assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+    other.unlink()
+    (listed,) = json.loads(run("ls", tmp_path / "a", "--json"))
+    assert listed["backbone"] == TINY.name
+    assert TINY.name in run("ls", tmp_path / "a").replace("\n", "")
+    assert "is sound" in run("verify", store)
+    head = tmp_path / "head"
+    fit = ("--epochs", 1, "--device", "cpu", "--out", head)
+    run("fit-head", "linear", "--store", store, "--tap", "slowfast", *fit)
+    run("evaluate", head, "--split", "val", "--device", "cpu")
+    video = clips / "media/val/far/0.mp4"
+    told = json.loads(run("predict", head, video, "--device", "cpu", "--json"))
+    assert "far" in json.dumps(told)
+    again = ("--manifest", clips / "m.yaml", "--workers", 1, "--out", tmp_path / "a", "--json")
+    assert json.loads(run("reextract", "--all", "lamps", *again))["stores"] == []
+
+
+def test_the_tail_of_a_variant_is_trained_and_exported(clips, tmp_path):
+    file = write(tmp_path / "slow.yaml", SLOW)
+    words = ("--backbone", file, "--weights", "random:1", "--tap", "stage4")
+    maps = extract(clips, tmp_path / "maps", *words)
+    file.unlink()
+    out = tmp_path / "tail"
+    fit = ("fit-head", "tail", "--store", maps, "--init", "backbone", "--epochs", 1)
+    run(*fit, "--batch-size", 4, "--device", "cpu", "--out", out)
+    run("export-weights", out)
+    words = ("--backbone", SLOW.name, "--weights", out / "weights.safetensors")
+    again = extract(clips, tmp_path / "again", *words, "--tap", "stage4,logits")
+    kept, made = rows(maps, "stage4"), rows(again, "stage4")
+    assert all(np.array_equal(kept[key], made[key]) for key in made)
+    predicted = np.load(out / "predictions.npz")
+    logits = rows(again, "logits")
+    ours = np.stack([logits[id_].mean(axis=0) for id_ in predicted["ids"].tolist()])
+    assert np.abs(ours - predicted["logits_action"]).max() < 2e-5
+
+
+def test_a_variant_is_described_drawn_and_swept(clips, tmp_path):
+    file = write(tmp_path / "slow.yaml", SLOW)
+    told = run("backbones", file)
+    assert told.splitlines()[0] == short_name(SLOW.name)
+    assert '"pathways": "slow"' in " ".join(told.split())
+    assert json.loads(run("backbones", file, "--json"))["name"] == SLOW.name
+    drawn = ("visualize", "maps", "--video", clips / "media/val/far/0.mp4", "--backbone", file)
+    run(*drawn, "--weights", "random", "--tap", "stage2", "--device", "cpu", "--out", tmp_path)
+    assert (tmp_path / f"{short_name(SLOW.name).replace(':', '-')}-maps-stage2.png").exists()
+    study = {
+        "version": 1,
+        "name": "small",
+        "dataset": "lamps",
+        "manifest": str(clips / "m.yaml"),
+        "features": [{"backbone": str(file), "weights": "random", "size": 32, "tap": "gap"}],
+        "heads": [{"head": "linear"}],
+        "common": {"epochs": 1},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    words = ("--out", tmp_path / "swept", "--features", tmp_path / "features", "--device", "cpu")
+    run("sweep", tmp_path / "study.yaml", *words)
+    assert f"{short_name(SLOW.name)}/gap" in (tmp_path / "swept/results.csv").read_text()
