@@ -13,7 +13,7 @@ from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.inception import i3d, s3d_v1, s3d_v3
 from egofeat.extract.backbones.modules import build_module
 from egofeat.extract.backbones.slowfast import networks as slowfast
-from egofeat.names import VARIANT
+from egofeat.names import DESCRIBED, VARIANT
 from egofeat.plugins import Plugin, Registry
 
 _TORCHVISION = "egofeat.extract.backbones.torchvision"
@@ -80,7 +80,7 @@ def find_backbone(name: str) -> tuple[Spec, Builder]:
         RequestError: there is no backbone of that name, the package's is broken, or a file
             describes none.
     """
-    if name.startswith(VARIANT) or name.endswith((".yaml", ".yml")):
+    if name.startswith(VARIANT) or name.endswith(DESCRIBED):
         described: tuple[Spec, Builder] = resolve_name(_DESCRIBED)(name)
         return described
     prefix, _, rest = name.partition(":")

@@ -12,6 +12,8 @@ _LONGEST = 200
 
 VARIANT = "variant:"
 """Begins the name of a backbone that is its description, in canonical JSON."""
+DESCRIBED = (".yaml", ".yml")
+"""Endings of files that describe one."""
 
 
 def short_name(backbone: str) -> str:

@@ -4,12 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from egofeat.names import fault_of, short_name
+from egofeat.names import DESCRIBED, fault_of, short_name
 from egofeat.schema import Count, Name
 
 
 def _backbone(name: str) -> str:
     """A name that may be a repository's or a folder's: `Recipe.store_name` keeps no slash."""
+    if name.endswith(DESCRIBED):
+        raise ValueError("the backbone is a file, where its description must stand")
     if fault := fault_of(short_name(name).replace("/", "_").replace("\\", "_")):
         raise ValueError(f"the name {fault}")
     return name

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torchvision.models import inception_v3, resnet50
 
-from egofeat.errors import RequestError, WeightsError
+from egofeat.errors import RequestError, StoreError, WeightsError
 from egofeat.extract.backbones import find_backbone, load, spec_of
 from egofeat.extract.backbones.building import blank
 from egofeat.extract.backbones.cost import multiply_adds
@@ -20,6 +20,7 @@ from egofeat.extract.backbones.slowfast.networks import DESIGNS
 from egofeat.extract.backbones.variants import S3D, SlowFast
 from egofeat.extract.backbones.variants.networks import design_of
 from egofeat.names import short_name
+from egofeat.recipe import Recipe
 
 SHIPPED = Path(__file__).parents[3] / "docs" / "variants"
 R101 = {"depth": 101}
@@ -331,6 +332,10 @@ def test_what_is_no_description_is_said(tmp_path):
     ):
         with pytest.raises(RequestError, match=r"is no description in JSON, such as variant:\{"):
             spec_of(name)
+    form = {"taps": {"gap": [1]}, "plan": {}, "transform": {}, "dtype": "float16"}
+    for file in ("mine.yaml", "/etc/mine.yml"):  # a store of a stranger names no file to read
+        with pytest.raises(StoreError, match="the backbone is a file, where its description"):
+            Recipe.from_dict({**form, "backbone": file, "weights": "random:0", "decoder": "pyav"})
     with pytest.raises(RequestError, match=r"the variant .*: key 'family' is missing"):
         spec_of("variant:{}")
     with pytest.raises(RequestError, match="family slowfast: key 'alpha': stride 8 is not"):
