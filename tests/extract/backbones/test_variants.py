@@ -205,7 +205,7 @@ values = {
 keys = st.fixed_dictionaries({}, optional=values)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(keys, st.randoms(use_true_random=False))
 def test_order_comments_and_defaults_change_nothing(tmp_path_factory, keys, chance):
     described = SlowFast(**keys)
@@ -223,7 +223,7 @@ def test_order_comments_and_defaults_change_nothing(tmp_path_factory, keys, chan
     assert design_of(again) == design_of(described)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(keys, st.sampled_from(sorted(values)), st.data())
 def test_a_changed_value_is_another_network(keys, key, data):
     before = SlowFast(**keys)

@@ -107,10 +107,10 @@ def test_the_tail_of_a_variant_is_trained_and_exported(clips, tmp_path):
     again = extract(clips, tmp_path / "again", *words, "--tap", "stage4,logits")
     kept, made = rows(maps, "stage4"), rows(again, "stage4")
     assert all(np.array_equal(kept[key], made[key]) for key in made)
-    predicted = np.load(out / "predictions.npz")
     logits = rows(again, "logits")
-    ours = np.stack([logits[id_].mean(axis=0) for id_ in predicted["ids"].tolist()])
-    assert np.abs(ours - predicted["logits_action"]).max() < 2e-5
+    with np.load(out / "predictions.npz") as predicted:
+        ours = np.stack([logits[id_].mean(axis=0) for id_ in predicted["ids"].tolist()])
+        assert np.abs(ours - predicted["logits_action"]).max() < 2e-5
 
 
 def test_a_variant_is_described_drawn_and_swept(clips, tmp_path):
