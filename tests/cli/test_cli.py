@@ -72,7 +72,7 @@ EXTRACT = ("extract", "--weights", "random", "--size", 32, "--frames", 6, "--bat
 @pytest.fixture(scope="module")
 def store(work) -> str:
     """The clips, extracted."""
-    result = process(*EXTRACT, "--json", cwd=work)
+    result = egofeat(*EXTRACT, "--json", cwd=work)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)["store"]
 
@@ -81,7 +81,7 @@ def store(work) -> str:
 def run(work, store) -> str:
     """A head, trained."""
     words = ("fit-head", "lstm", "--store", store, "--epochs", 3, "--out", "runs/it", "--json")
-    result = process(*words, cwd=work)
+    result = egofeat(*words, cwd=work)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["parameters"] > 1000
     return "runs/it"

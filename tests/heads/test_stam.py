@@ -110,7 +110,7 @@ def test_the_one_best_place_is_found_with_gaze_and_not_without(taught, bar):
 
 
 KINDS = (
-    *({"activation": name} for name in ACTIVATIONS),
+    *({"activation": name} for name in ACTIVATIONS if name != "softmax"),  # taught above
     {"select": "topk"},
     {"select": "topk", "places": 1},
     {"select": "sample"},
@@ -126,7 +126,7 @@ DEEPER = (
 
 @pytest.mark.parametrize(("depth", "options"), [*((1, kind) for kind in KINDS), *DEEPER])
 def test_every_kind_and_every_depth(taught, bar, depth, options):
-    accuracy, gaze, _ = taught("stam", 1.0, depth=depth, **SMALL, **options)
+    accuracy, gaze, _ = taught("stam", 1.0, epochs=8, depth=depth, **SMALL, **options)
     assert accuracy >= bar + 0.4
     assert gaze["gaze/auc"] >= 0.95
 

@@ -426,8 +426,12 @@ import psutil, torch
 torch.set_num_threads(1)
 from egofeat.pipelines.annotated.annotate import AnnotateConfig, annotate
 
-warm, video, run, out = map(Path, sys.argv[1:])
-annotate(AnnotateConfig(video=warm, run=run, out=out, device="cpu"))
+run, warm, *videos = map(Path, sys.argv[1:])
+
+def annotated(video):
+    annotate(AnnotateConfig(video=video, run=run, out=video.with_suffix(".made.mp4"), device="cpu"))
+
+annotated(warm)
 peak, done, process = 0, threading.Event(), psutil.Process()
 
 def watch():
@@ -437,28 +441,27 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-annotate(AnnotateConfig(video=video, run=run, out=out, device="cpu"))
+for video in videos:
+    annotated(video)
+    print(peak / 1e6)
 done.set()
 watcher.join()
-print(peak / 1e6)
 """
 
 
-def test_memory_does_not_grow_with_the_length_of_the_video(clips_run, folder, tmp_path):
+def test_memory_does_not_grow_with_the_length_of_the_video(clips_run, tmp_path):
     """The frames of the longer that are more would take 55 MB, its sound 4 MB.
 
     What is loaded once, which is most, is loaded before memory is looked at.
     """
-
-    def peak(seconds):
-        video = film(tmp_path / f"{seconds}.mp4", seconds, sound=True)
-        places = [folder / "room.mp4", video, clips_run, tmp_path / "out.mp4"]
-        command = [sys.executable, "-c", PEAK, *map(str, places)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True)
-        with open_video(Media(tmp_path / "out.mp4")) as made:
+    lengths = (35, 155)
+    videos = [film(tmp_path / f"{seconds}.mp4", seconds, sound=True) for seconds in lengths]
+    warm = film(tmp_path / "warm.mp4", 4, sound=True)
+    command = [sys.executable, "-c", PEAK, *map(str, (clips_run, warm, *videos))]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    for seconds, video in zip(lengths, videos, strict=True):
+        with open_video(Media(video.with_suffix(".made.mp4"))) as made:
             assert len(made.times) == 10 * seconds
-        return float(said.stdout)
-
-    short, long = peak(35), peak(155)
+    short, long = map(float, said.stdout.split())
     print(f"peak {short:.0f} MB of 35 s, {long:.0f} MB of 155 s")
     assert long - short < 25

@@ -1,5 +1,6 @@
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -267,11 +268,25 @@ def killed_at_once(_: BackboneBench) -> Iterator[Speed]:
     yield from ()
 
 
+@pytest.fixture
+def _forked(monkeypatch):
+    """Children that end as they begin need not import anything."""
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+
+
+forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@forks
+@pytest.mark.usefixtures("_forked")
 def test_what_was_measured_before_the_end_is_kept(monkeypatch):
     monkeypatch.setattr(bench_speed, "measure", killed_after_two)
     assert [speed.batch for speed in measure_apart(job())] == [4, 4]
 
 
+@forks
+@pytest.mark.usefixtures("_forked")
 def test_a_process_that_was_killed_says_so(monkeypatch):
     monkeypatch.setattr(bench_speed, "measure", killed_at_once)
     with pytest.raises(EgofeatError, match="killed \\(signal 9\\)"):

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,20 +23,21 @@ from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import fit_head
 from egofeat.pipelines.training.options import FitConfig
 
+_trained: list[Path] = []
+
 
 @pytest.fixture
 def study(verb_noun_store, tmp_path):
-    """Three seeds of linear, and one lstm that hardly learns."""
-    store = verb_noun_store()
-
-    def fit(head, name, seed=0, lr=0.02):
-        trainer = TrainerConfig(epochs=6, lr=lr, seed=seed, device="cpu")
-        fit_head(FitConfig(head=head, store=store, out=tmp_path / "runs" / name, trainer=trainer))
-
-    for seed in range(3):
-        fit("linear", f"linear-{seed}", seed)
-    fit("lstm", "lstm", lr=1e-6)
-    return tmp_path / "runs"
+    """Three seeds of linear, and one lstm that hardly learns: a copy of what is trained once."""
+    if not _trained:
+        store = verb_noun_store()
+        asked = [("linear", f"linear-{seed}", seed, 0.02) for seed in range(3)]
+        for head, name, seed, lr in [*asked, ("lstm", "lstm", 0, 1e-6)]:
+            trainer = TrainerConfig(epochs=6, lr=lr, seed=seed, device="cpu")
+            out = tmp_path / "trained" / name
+            fit_head(FitConfig(head=head, store=store, out=out, trainer=trainer))
+        _trained.append(tmp_path / "trained")
+    return shutil.copytree(_trained[0], tmp_path / "runs")
 
 
 def printed(report, capsys):
@@ -134,7 +136,7 @@ def test_an_ensemble_is_the_mean_softmax(study):
     assert saved["members"][str(study / "linear-1")]["verb/top1"] == alone["verb/top1"]
 
 
-def test_what_is_no_ensemble_is_one_sentence(study, verb_noun_store, tmp_path):
+def test_what_is_no_ensemble_is_one_sentence(study, verb_noun_store):
     with pytest.raises(RequestError, match="is one run, and an ensemble has several"):
         ensemble_of(study, "lstm")
     with pytest.raises(RequestError, match="was trained on 'train': name another split"):
@@ -142,7 +144,7 @@ def test_what_is_no_ensemble_is_one_sentence(study, verb_noun_store, tmp_path):
     with pytest.raises(RequestError, match="lstm is a run: name another folder with `out`"):
         ensemble(EnsembleConfig(runs=(study,), out=study / "lstm"))
     trainer = TrainerConfig(epochs=1, device="cpu")
-    store = tmp_path / "features"
+    store = verb_noun_store(out="same")
     asked = FitConfig(head="linear", store=store, targets=("verb",), trainer=trainer)
     fit_head(replace(asked, out=study / "verbs"))
     with pytest.raises(RequestError, match="tell other classes apart"):
