@@ -20,6 +20,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 _FACTORIES = (torch.empty, torch.zeros, torch.ones)
 _folding: ContextVar[bool] = ContextVar("_folding", default=True)
+_FILLING = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)
 
 
 def fill(
@@ -212,9 +213,20 @@ def fold_batch_norms(module: nn.Module, pairs: Sequence[tuple[str, str]] = ()) -
         if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(
             norm, nn.BatchNorm2d | nn.BatchNorm3d
         ):
-            setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, conv_name, _fused(conv, norm))
             setattr(module, norm_name, nn.Identity())
     return module
+
+
+def _fused(conv: nn.Conv2d | nn.Conv3d, norm: nn.BatchNorm2d | nn.BatchNorm3d) -> nn.Module:
+    """The convolution with the norm in it; in place where there are no numbers to change."""
+    if not conv.weight.is_meta:
+        return fuse_conv_bn_eval(conv, norm)
+    if conv.bias is None:
+        like = conv.weight
+        bias = like.new_empty(conv.out_channels)
+        conv.bias = nn.Parameter(bias, requires_grad=like.requires_grad)
+    return conv
 
 
 def blank(make: Callable[[], Module]) -> Module:
@@ -244,4 +256,6 @@ class _Unallocated(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in _FACTORIES:
             kwargs["device"] = "meta"
+        elif func in _FILLING and args[0].is_meta:  # torch decomposes these in Python
+            return args[0]
         return func(*args, **kwargs)
