@@ -177,7 +177,8 @@ def test_a_step_of_training_reaches_every_weight(name, preset, options):
         nn.functional.cross_entropy(head(maps)["verb"], labels).backward()
         optimizer.step()
     lacking = [name for name, of in head.named_parameters() if not of.grad.any()]
-    assert not lacking
+    # A softmax does not see what all scores have in common: what its bias gets is rounding.
+    assert all(name == "stam" and one.endswith(".score.3.bias") for one in lacking)
     again = build_head(name, (20, 6, 8, 8), {"verb": 3}, preset, **options).eval()
     again.load_state_dict(head.state_dict())
     assert torch.equal(again(maps)["verb"], head.eval()(maps)["verb"])
