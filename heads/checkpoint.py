@@ -82,7 +82,7 @@ def save_checkpoint(
         tensors |= _prefixed(f"optimizer.{parameter}", values)
     facts = {
         "schema": _SCHEMA,
-        "groups": state["param_groups"],
+        "groups": [_plain(group) for group in state["param_groups"]],
         "scaler": scaler.state_dict(),
         "best_round": progress.best_round,
         "best_value": progress.best_value,
@@ -148,8 +148,15 @@ def load_checkpoint(
 
 
 def _of_kernel(group: dict[str, Any]) -> dict[str, Any]:
-    """By which kernel this optimiser steps, which a loss scaler knows; a file may be of another."""
-    return {name: group[name] for name in ("fused", "foreach") if name in group}
+    """By which kernel this optimiser steps, which a loss scaler knows; a file may be of another.
+
+    So may the rate: it is set before each step, and a tensor where the step is recorded.
+    """
+    return {name: group[name] for name in ("fused", "foreach", "capturable", "lr") if name in group}
+
+
+def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: float(one) if isinstance(one, Tensor) else one for n, one in group.items()}
 
 
 def read_extent(path: Path) -> Extent:

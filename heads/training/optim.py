@@ -66,10 +66,18 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "momentum": partial(torch.optim.SGD, momentum=0.9, fused=True),
     "ranger": Ranger,
 }
+RECORDABLE: dict[str, dict[str, bool]] = {
+    "adam": {"capturable": True},
+    "adamw": {"capturable": True},
+    "sgd": {},
+    "momentum": {},
+}
+"""Those whose steps are alike, so that one may stand for all in a graph; what they need for it.
+Ranger counts its steps on the host, and not all are alike."""
 
 
 def make_optimizer(
-    name: str, head: Head, *, lr: float, weight_decay: float, l2: float
+    name: str, head: Head, *, lr: float, weight_decay: float, l2: float, recorded: bool = False
 ) -> torch.optim.Optimizer:
     """Make an optimiser over the head's trainable parameters.
 
@@ -80,6 +88,7 @@ def make_optimizer(
         weight_decay: of all weights that are not the classifiers'.
         l2: λ of the penalty λ‖W‖² on the classifiers' weights. Its gradient is 2λW, which
             is what a weight decay of 2λ adds under Adam and SGD; AdamW and Ranger decouple it.
+        recorded: whether its step is recorded; rates are tensors then, which `set_rate` fills.
 
     A group's `part` is what it takes of the learning rate of a step; see `set_rate`.
     """
@@ -88,15 +97,25 @@ def make_optimizer(
     rest = [p for p in head.parameters() if p.requires_grad and id(p) not in own]
     slow, part = head.slow_parameters()
     slowed = {id(weight) for weight in slow}
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in rest if id(p) not in slowed], "weight_decay": weight_decay},
         {"params": classifiers, "weight_decay": 2 * l2},
         {"params": [*slow], "weight_decay": weight_decay, "part": part},
     ]
-    return OPTIMIZERS[name]([group for group in groups if group["params"]], lr=lr)
+    used = [group for group in groups if group["params"]]
+    if not recorded:
+        return OPTIMIZERS[name](used, lr=lr)
+    device = next(head.parameters()).device
+    for group in used:
+        group["lr"] = torch.tensor(lr, device=device)
+    return OPTIMIZERS[name](used, lr=lr, **RECORDABLE[name])
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give each group its part of a learning rate; all of it where it says none."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("part", 1.0)
+        of_group = rate * group.get("part", 1.0)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(of_group)
+        else:
+            group["lr"] = of_group

@@ -54,14 +54,26 @@ def predict(
 
 
 def pass_over(
-    feed: Feed, forward: Callable[[Tensor], Mapping[str, Tensor]], amp: str = "off"
+    feed: Feed,
+    forward: Callable[[Tensor], Mapping[str, Tensor]],
+    amp: str = "off",
+    *,
+    stay: bool = False,
 ) -> dict[str, Tensor]:
-    """Return what is computed of all rows by name, float32 on the CPU, in the feed's order."""
+    """Return what is computed of all rows by name, float32 in the feed's order.
+
+    Args:
+        feed: of the rows.
+        forward: what is computed of a batch.
+        amp: in which arithmetic.
+        stay: whether it stays on the feed's device, which nothing waits for then; else it comes to
+            the CPU, batch by batch.
+    """
     parts: dict[str, list[Tensor]] = defaultdict(list)
     with torch.inference_mode(), closing(feed.batches(np.arange(len(feed.rows)))) as batches:
         for features, _ in batches:
             with autocast(amp, features.device):
                 computed = forward(features)
             for name, values in computed.items():
-                parts[name].append(values.float().cpu())
+                parts[name].append(values.float() if stay else values.float().cpu())
     return {name: torch.cat(values) for name, values in parts.items()}

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from egofeat import graphs
+from egofeat.console import note_once
 from egofeat.errors import EgofeatError
 from egofeat.heads.checkpoint import Progress, load_checkpoint, save_checkpoint
 from egofeat.heads.config import TrainerConfig
@@ -16,7 +19,7 @@ from egofeat.heads.head import Head
 from egofeat.heads.measures.precision import autocast
 from egofeat.heads.training.history import History
 from egofeat.heads.training.losses import Criterion
-from egofeat.heads.training.optim import make_optimizer, set_rate
+from egofeat.heads.training.optim import RECORDABLE, make_optimizer, set_rate
 from egofeat.heads.training.sampling import dropout_seed
 
 
@@ -55,6 +58,20 @@ class Batch:
     points: Tensor | None
     """Of gaze, `[B,T,3]`."""
 
+    def tensors(self) -> list[Tensor]:
+        """All that it has."""
+        return [
+            self.features,
+            *self.labels.values(),
+            *([] if self.points is None else [self.points]),
+        ]
+
+    def of(self, tensors: Sequence[Tensor]) -> "Batch":
+        """A batch of other tensors, in the order of `tensors`."""
+        features, *rest = tensors
+        labels = dict(zip(self.labels, rest, strict=False))
+        return Batch(features, labels, None if self.points is None else rest[-1])
+
 
 class Trainee:
     """What a replica's training has in its hands."""
@@ -80,12 +97,19 @@ class Trainee:
         self.device = device
         self.head = replica.head.to(device)
         self._condensed = condensed
+        recorder = graphs.recorder_of(device)
+        if recorder and config.optimizer not in RECORDABLE:
+            recorder = None
+            _note(f"iterations of `optimizer` {config.optimizer} are launched kernel by kernel")
+        self._recorder = recorder
+        self._iteration: graphs.Replayed[Tensor] | None = None
         self.optimizer = make_optimizer(
             config.optimizer,
             self.head,
             lr=config.lr,
             weight_decay=config.weight_decay,
             l2=config.l2,
+            recorded=recorder is not None,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
         self._records: History | None = None
@@ -149,9 +173,23 @@ class Trainee:
         return [torch.get_rng_state(), *gpu]
 
     def step(self, batch: Batch, criterion: Criterion, rate: float) -> Tensor:
-        """Learn from a batch; returns the loss, a scalar."""
-        config = self.config
+        """Learn from a batch, of one make each time; returns the loss, a scalar.
+
+        Nothing in it waits for the device, and on a GPU all but the rate is one graph.
+        """
         set_rate(self.optimizer, rate)
+        if self._iteration is None:
+            learn = partial(self._learn, batch.of, criterion)
+            self._iteration = graphs.Replayed(learn, self._recorder, _note)
+        return self._iteration(*batch.tensors())
+
+    def _learn(
+        self,
+        of: Callable[[Sequence[Tensor]], Batch],
+        criterion: Criterion,
+        tensors: Sequence[Tensor],
+    ) -> Tensor:
+        config, batch = self.config, of(tensors)
         with autocast(config.amp, self.device):
             logits, divergence = self._learnt(batch)
         loss = criterion(logits, batch.labels)
@@ -175,6 +213,10 @@ class Trainee:
         """Target to `[B,classes]`."""
         forward = self.head.conclude if self._condensed else self.head
         return forward(features)
+
+
+def _note(text: str) -> None:
+    note_once("iterations", text)
 
 
 class InTurn:

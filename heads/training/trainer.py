@@ -143,7 +143,7 @@ class _Trainer:
         stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
         plateaus = [self._plateaus(one.progress) for one in trainees]
         group = InTurn(trainees)
-        losses = self._train(group, start, stop, plateaus)
+        losses = self._train(group, start, stop, plateaus).tolist()  # all that is waited for
         records = [
             {
                 "epoch": stop / self.order.per_epoch,
@@ -199,8 +199,8 @@ class _Trainer:
         step = iteration if self.config.iterations else -(-iteration // self.order.per_epoch)
         return self.config.lr * rate_factor(self.config.schedule, self.decay, step, plateaus)
 
-    def _train(self, group: InTurn, start: int, stop: int, plateaus: Sequence[int]) -> list[float]:
-        """Train on the batches `[start, stop)`; returns the mean loss of a row, of each."""
+    def _train(self, group: InTurn, start: int, stop: int, plateaus: Sequence[int]) -> Tensor:
+        """Train on the batches `[start, stop)`; returns the mean loss of a row, of each `[K]`."""
         batches = self.order.span(start, stop)
         group.train()
         total = torch.zeros(len(plateaus), device=self.device)
@@ -211,12 +211,12 @@ class _Trainer:
                 rates = [self._rate(iteration, passed) for passed in plateaus]
                 losses = group.step(Batch(features, labels, points), self.criterion, rates)
                 total += losses * len(places)
-        return [float(of) / sum(map(len, batches)) for of in total]
+        return total.double() / sum(map(len, batches))
 
     def _validate(self, group: InTurn) -> list[dict[str, float]]:
         """Return loss and figures on the validation rows, of each."""
         group.eval()
-        logits = pass_over(self.validation, group.logits, self.config.amp)
+        logits = pass_over(self.validation, group.logits, self.config.amp, stay=True)
         count = next(iter(logits.values())).shape[1]
         return [
             self._judge({target: of[:, one].contiguous() for target, of in logits.items()})
@@ -224,10 +224,9 @@ class _Trainer:
         ]
 
     def _judge(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
-        on_device = {target: values.to(self.device) for target, values in logits.items()}
-        record = {"val/loss": float(self.criterion(on_device, self.validation_labels))}
+        record = {"val/loss": float(self.criterion(logits, self.validation_labels))}
         for target, values in logits.items():
-            truth = self.validation_labels[target].cpu()
+            truth = self.validation_labels[target]
             figures = dict(target_metrics(target, values, truth, {}, tops=(1,)))
             for figure in FIGURES:
                 if f"{target}/{figure}" in figures:
