@@ -59,7 +59,7 @@ class _Recording(TorchDispatchMode):
         return out
 
     def replay(self) -> None:
-        with torch.no_grad():
+        with torch.inference_mode():
             for func, args, kwargs, made in self.operations:
                 again = tree_leaves(func(*args, **kwargs))
                 for place, one in made:

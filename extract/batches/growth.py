@@ -1,7 +1,7 @@
 """How many views a GPU is given at once: doubled while more come out a second and there is room.
 
 That is measured before the first batch, so that all batches of a run have one shape; and kept, so
-that the next run has the same.
+that the next run has the same. So is whether such a batch is quicker as one graph.
 """
 
 from collections.abc import Callable
@@ -40,6 +40,24 @@ def grown(task: Task, seconds: Callable[[int], float]) -> int:
     if ended:  # else another process may have had the memory
         measured.keep(what, size)
     return size
+
+
+def quicker(task: Task, size: int, usual: Callable[[], float], graph: Callable[[], float]) -> bool:
+    """Whether the network of a task runs batches of so many views quicker as a graph.
+
+    Args:
+        task: whose device is asked.
+        size: views of a batch.
+        usual: seconds of a batch launched kernel by kernel.
+        graph: of one replayed; or as usual where it cannot be.
+    """
+    what = ["graph", size, *_what(task)]
+    kept = measured.find(what)
+    if isinstance(kept, bool):
+        return kept
+    found = WORTH * graph() < usual()
+    measured.keep(what, found)
+    return found
 
 
 def doubled(begin: int, most: int, seconds: Callable[[int], float]) -> tuple[int, bool]:

@@ -45,7 +45,8 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream: Any = torch.cuda.Stream(device)
+        stream: Any = torch.cuda.Stream
+        self._stream = stream(device)
 
     def apart(self, work: Callable[[], T]) -> T:
         """Do work in the stream that records; others wait for each other, the host does not."""
@@ -58,7 +59,7 @@ class CudaRecorder:
 
     def record(self, work: Callable[[], T]) -> tuple[T, Callable[[], object]]:
         """See `Recorder`; other threads may go on with the GPU meanwhile."""
-        graph = torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
+        graph = torch.cuda.CUDAGraph()
         how: Any = {"stream": self._stream, "capture_error_mode": "thread_local"}
         with torch.cuda.device(self._device), torch.cuda.graph(graph, **how):
             made = work()

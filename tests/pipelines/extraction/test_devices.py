@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.recorder import StandIn
 
+from egofeat import graphs
 from egofeat.device import exact
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Backbone
@@ -114,6 +116,8 @@ class Machine:
 
 def check_brightest(monkeypatch, device: torch.device, side: int, views: int, compute) -> None:
     """Views whose number is their brightness, through a network that gives it back."""
+
+    monkeypatch.setattr(graphs, "recorder_of", lambda device: None)
 
     class Network(SimpleNamespace):
         def __call__(self, batch):
@@ -294,6 +298,47 @@ def test_a_gpu_takes_batches_of_its_own_size(dataset, config, tmp_path, monkeypa
     for id_ in first.ids:
         assert first[id_].tobytes() == again[id_].tobytes()
         np.testing.assert_allclose(first[id_], fixed[id_], atol=1e-4)
+
+
+@pytest.fixture
+def recorder(monkeypatch, tmp_path):
+    """A CPU has graphs, as a GPU has."""
+    stand_in = StandIn()
+    monkeypatch.setattr(graphs, "recorder_of", lambda device: stand_in)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return stand_in
+
+
+@pytest.mark.parametrize("worth", [0, 1e9])
+def test_batches_are_replayed_where_that_was_measured_to_be_quicker(
+    dataset, config, monkeypatch, tmp_path, recorder, worth
+):
+    monkeypatch.setattr(growth, "WORTH", worth)
+    few = replace(config, batch_size=2)
+    store = open_store(extract.run(few, dataset).store)
+    trial = (1, TRIALS, graphs.WARM)
+    batches = (1, 10 - graphs.WARM, graphs.WARM) if worth == 0 else (0, 0, 0)
+    found = (recorder.recorded, recorder.replayed, recorder.apart_)
+    assert found == tuple(a + b for a, b in zip(trial, batches, strict=True))
+    extract.run(replace(few, out=tmp_path / "again"), dataset)  # not tried again
+    again = (recorder.recorded, recorder.replayed, recorder.apart_)
+    assert again == tuple(a + b for a, b in zip(found, batches, strict=True))
+    monkeypatch.setattr(graphs, "recorder_of", lambda device: None)
+    expected = open_store(extract.run(replace(few, out=tmp_path / "usual"), dataset).store)
+    for id_ in expected.ids:
+        assert store[id_].tobytes() == expected[id_].tobytes()
+
+
+@pytest.mark.gpu
+def test_a_gpu_replays_what_it_would_launch(dataset, config, monkeypatch, tmp_path, gpu):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(growth, "WORTH", 0)
+    few = replace(config, device=str(gpu), batch_size=2)
+    store = open_store(extract.run(few, dataset).store)
+    monkeypatch.setattr(graphs, "recorder_of", lambda device: None)
+    expected = open_store(extract.run(replace(few, out=tmp_path / "usual"), dataset).store)
+    for id_ in expected.ids:
+        np.testing.assert_allclose(store[id_], expected[id_], atol=1e-5)
 
 
 def test_a_network_that_does_not_fit_at_all_is_refused_in_a_sentence(dataset, config, monkeypatch):
