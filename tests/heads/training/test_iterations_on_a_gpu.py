@@ -12,7 +12,7 @@ from egofeat.heads import Examples, TrainerConfig, build_head, train
 from egofeat.heads.training.replicas import Replica
 from egofeat.heads.training.trainer import _Trainer, train_together
 
-QUICK = TrainerConfig(epochs=2, device="cpu", lr=3e-3, batch_size=16, warmup=1)
+QUICK = TrainerConfig(epochs=2, device="cpu", lr=3e-3, batch_size=16, schedule="cosine")
 HEADS = [
     ("linear", {"dropout": 0.3}, (4, 6)),
     ("attention_pool", {"width": 8}, (4, 6)),
@@ -115,7 +115,7 @@ def test_a_training_that_was_cut_goes_on_with_a_graph(recorder, tmp_path):
         torch.manual_seed(0)
         head = build_head("conv1d", (4, 6), {"verb": 3, "noun": 5}, width=8)
         for epochs in stops:
-            config = replace(QUICK, epochs=epochs, warmup=0)
+            config = replace(QUICK, epochs=epochs, schedule="constant")
             train(head, examples, config, checkpoint=tmp_path / f"{len(stops)}.safetensors")
         states.append(head.state_dict())
     assert recorder.recorded == 3
