@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +128,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, r
     for name in calls:
         monkeypatch.setattr(os, name, counted(name))
     left[0] = 1 << 30
-    path = made(make, tmp_path / "whole", form)
+    small = made(make, tmp_path / "small", form)
+    path = Path(shutil.copytree(small, tmp_path / "whole"))
     before = seen(path)
     start = left[0]
     compact(path)
@@ -135,7 +137,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(make, tmp_path, form, r
     assert steps > 10
     for step in range(0, steps, 1 if form == "hdf5" else 29):
         left[0] = 1 << 30
-        path = made(make, tmp_path / str(step), form)
+        path = Path(shutil.copytree(small, tmp_path / str(step)))
         left[0] = step
         with pytest.raises(KilledError):
             compact(path)
