@@ -99,6 +99,8 @@ def say_store(store: StoreSummary) -> list[str]:
     ]
     if store.backbone.startswith(VARIANT):
         said.append(f"  {store.backbone}")
+    if store.imported:
+        said.append(f"  imported, not extracted: {store.imported}")
     if store.stale:
         said.append(f"  {store.stale} rows are of segments that are no longer in the manifest")
     for library, (then, now) in store.changed.items():

@@ -315,6 +315,14 @@ class Split(Options):
     split: str | None = option("Take this split.", default=None, default_is="the validation split")
 
 
+class Stride(Options):
+    """How far apart windows are."""
+
+    stride: int | None = option(
+        "Start a window every so many frames.", default=None, default_is="half a window", least=1
+    )
+
+
 class FrameRate(Options):
     """How fast frames follow each other."""
 

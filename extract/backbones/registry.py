@@ -15,6 +15,7 @@ from egofeat.extract.backbones.modules import build_module
 from egofeat.extract.backbones.slowfast import networks as slowfast
 from egofeat.names import DESCRIBED, VARIANT
 from egofeat.plugins import Plugin, Registry
+from egofeat.recipe.imported import BACKBONE as IMPORTED
 
 _TORCHVISION = "egofeat.extract.backbones.torchvision"
 _OWN: dict[str, tuple[Spec, Builder] | str] = {
@@ -77,12 +78,17 @@ def find_backbone(name: str) -> tuple[Spec, Builder]:
     The name of the spec stands for the same network everywhere: of a file, it is what it says.
 
     Raises:
-        RequestError: there is no backbone of that name, the package's is broken, or a file
-            describes none.
+        RequestError: there is no backbone of that name, the package's is broken, a file describes
+            none, or it is that of imported features.
     """
     if name.startswith(VARIANT) or name.endswith(DESCRIBED):
         described: tuple[Spec, Builder] = resolve_name(_DESCRIBED)(name)
         return described
+    if name.startswith(IMPORTED):
+        raise RequestError(
+            f"the features of {name} were imported from files that another program made, and no "
+            "network here makes them: name a store of `egofeat extract`, or a run on one"
+        )
     prefix, _, rest = name.partition(":")
     if prefix in PREFIXES:
         family: tuple[Spec, Builder] = resolve_name(PREFIXES[prefix][1])(rest)

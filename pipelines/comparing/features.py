@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ from egofeat.pipelines.comparing.options import CompareFeaturesConfig
 from egofeat.pipelines.comparing.settings import leaves, said
 from egofeat.recipe import Recipe
 from egofeat.store import FeatureStore, open_store
+from egofeat.store.description import Description
 from egofeat.store.files import replace_file
+from egofeat.store.reading.opening import find_store
 from egofeat.store.table import intersect
 from egofeat.words import counted
 
 _WORST = 5
 """Segments that are listed."""
+_ROUNDING = 2.0**-10
+"""Relative difference of features of which one was rounded to float16: half of this each."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,11 @@ class FeatureComparison:
     first: str
     second: str
     tap: str
+    """Of the first; with that of the other where it has another name."""
     segments: int
-    """In both."""
+    """In both, and compared."""
+    other_shapes: tuple[str, ...]
+    """In both, with other numbers of rows: id, and both shapes."""
     left_out: tuple[int, int]
     """In one alone: of the first, of the second."""
     identical: int
@@ -72,9 +80,21 @@ class FeatureComparison:
     worst: tuple[Likeness, ...]
     files: tuple[str, ...]
 
+    @property
+    def verdict(self) -> str:
+        """Whether they are the same features."""
+        if self.identical == self.segments:
+            same = "the same features, bit for bit"
+        elif (apart := self.likeness["relative difference"]["worst"]) <= _ROUNDING:
+            same = f"the same features, up to rounding (relative difference {apart:.2g} at most)"
+        else:
+            least = self.likeness["cosine"]["worst"]
+            same = f"different features: the cosine of the least alike segment is {least:.6f}"
+        return same
+
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return asdict(self)
+        return asdict(self) | {"verdict": self.verdict}
 
     def lines(self) -> Iterator[str | Table]:
         """What is alike, then the segments that are least so."""
@@ -82,7 +102,12 @@ class FeatureComparison:
         aside = f"; {counted(left_out, 'segments')} in one of them alone" if left_out else ""
         yield f"{counted(self.segments, 'segments')} of tap {self.tap} in both{aside}"
         same = "all" if self.identical == self.segments else f"{self.identical:,}"
+        yield self.verdict
         yield f"identical to the last bit: {same}"
+        if self.other_shapes:
+            number = counted(len(self.other_shapes), "segments")
+            some = "; ".join(self.other_shapes[:_WORST])
+            yield f"not compared, of other numbers of rows: {number} ({some})"
         for difference in self.recipes_differ:
             yield f"recipe: {difference}"
         cells = [
@@ -103,11 +128,13 @@ def compare_features(asked: CompareFeaturesConfig) -> FeatureComparison:
     """Compare the features of the segments that two stores have, by id, start and stop.
 
     Raises:
-        RequestError: they have no segment in common, or rows of other shapes.
+        RequestError: they have no segment in common, or rows of other shapes in all of them.
         StoreError: one is absent or damaged; or the disk refuses.
     """
-    first, second = (open_store(path, asked.tap) for path in (asked.first, asked.second))
-    if first.row_shape != second.row_shape:
+    first = open_store(asked.first, asked.tap)
+    second = open_store(asked.second, asked.other_tap or _tap_of(asked.second, first.tap))
+    channels = [store.row_shape[not store.flat :] for store in (first, second)]
+    if channels[0] != channels[1]:
         raise RequestError(
             f"{first.path} holds rows of {first.row_shape} and {second.path} of "
             f"{second.row_shape}: compare stores of one backbone, tap and plan"
@@ -118,7 +145,13 @@ def compare_features(asked: CompareFeaturesConfig) -> FeatureComparison:
             f"{first.path} and {second.path} have no segment in common: ids, starts and stops are "
             "compared"
         )
-    found = list(_each(first, second, first.ids[rows].tolist()))
+    other_shapes: list[str] = []
+    found = list(_each(first, second, first.ids[rows].tolist(), other_shapes))
+    if not found:
+        raise RequestError(
+            f"no segment has as many rows in {first.path} as in {second.path} ({other_shapes[0]}): "
+            "compare stores of one plan"
+        )
     worst = sorted(found, key=lambda one: (one.cosine, -one.largest))
     file = asked.out / "features.csv"
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -126,8 +159,9 @@ def compare_features(asked: CompareFeaturesConfig) -> FeatureComparison:
     return FeatureComparison(
         first=str(first.path),
         second=str(second.path),
-        tap=first.tap,
+        tap=first.tap if first.tap == second.tap else f"{first.tap} against {second.tap}",
         segments=len(found),
+        other_shapes=tuple(other_shapes),
         left_out=(len(first) - len(rows), len(second) - len(others)),
         identical=sum(one.largest == 0 for one in found),
         recipes_differ=tuple(_differences(first.recipe, second.recipe)),
@@ -141,14 +175,20 @@ def compare_features(asked: CompareFeaturesConfig) -> FeatureComparison:
     )
 
 
-def _each(first: FeatureStore, second: FeatureStore, ids: Sequence[str]) -> Iterator[Likeness]:
+def _tap_of(store: Path, tap: str) -> str | None:
+    """The tap of that name, if the store has it; None leaves the choice."""
+    return tap if tap in Description.read(find_store(store)).recipe.taps else None
+
+
+def _each(
+    first: FeatureStore, second: FeatureStore, ids: Sequence[str], other_shapes: list[str]
+) -> Iterator[Likeness]:
+    """How alike each segment is; those of which the number of rows differs are noted."""
     for id_ in ids:
         one, other = first[id_], second[id_]
         if one.shape != other.shape:
-            raise RequestError(
-                f"segment '{id_}' has features of {one.shape} in {first.path} and of "
-                f"{other.shape} in {second.path}: compare stores of one plan"
-            )
+            other_shapes.append(f"{id_} {list(one.shape)} and {list(other.shape)}")
+            continue
         yield Likeness.of(id_, one, other)
 
 

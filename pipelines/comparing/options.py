@@ -76,6 +76,12 @@ class CompareFeaturesConfig(Tap, Out, panel="Comparison"):
         "Feature store, or a folder that holds one.", argument=True, metavar="STORE"
     )
     second: Path = option("Another, with the same segments.", argument=True, metavar="OTHER")
+    tap: str | None = inherited("Read this tap of the first store.")
+    other_tap: str | None = option(
+        "Read this tap of the other store.",
+        default=None,
+        default_is="the same, if it has that, else the only one",
+    )
     out: Path = inherited("Write features.csv, a line a segment, here.", default=Path("comparison"))
 
 

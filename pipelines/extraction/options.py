@@ -21,6 +21,7 @@ from egofeat.pipelines.options import (
     Precision,
     SeveralWeights,
     Size,
+    Stride,
     Taps,
 )
 
@@ -53,7 +54,7 @@ class Storage(Out, panel="Store"):
     )
 
 
-class Sampling(ClipFrames, FrameRate, panel="Sampling"):
+class Sampling(ClipFrames, FrameRate, Stride, panel="Sampling"):
     """Which frames the network sees."""
 
     frames: int | None = option(
@@ -79,9 +80,7 @@ class Sampling(ClipFrames, FrameRate, panel="Sampling"):
         default=None,
         least=1,
     )
-    stride: int | None = option(
-        "Start a window every so many frames.", default=None, default_is="half a window", least=1
-    )
+    stride: int | None = inherited()
 
 
 class Transforming(Size):

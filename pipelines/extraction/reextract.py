@@ -42,6 +42,7 @@ def swap(
         StoreError: there is no such store.
     """
     description = Description.read(path := find_store(store))
+    refuse_imported(path, description.recipe)
     if description.recipe.of_persons:
         raise RequestError(
             f"{path} holds features of persons: give `egofeat roi` the other backbone, with their "
@@ -65,6 +66,19 @@ def swap(
         plan_job(_like(recipe, own), dataset, only)
         for own in for_each(shared, backbones, weights, taps)
     ]
+
+
+def refuse_imported(path: Path, recipe: Recipe) -> None:
+    """Refuse a store whose features another program made.
+
+    Raises:
+        RequestError: it is one.
+    """
+    if recipe.imported:
+        raise RequestError(
+            f"{path} was imported, and no network here makes its features again: give `egofeat "
+            "import` the new files, or `egofeat extract` the videos"
+        )
 
 
 def dataset_of(

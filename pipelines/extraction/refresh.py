@@ -20,7 +20,7 @@ from egofeat.pipelines.extraction.extract import forecast_jobs, run_jobs
 from egofeat.pipelines.extraction.job import Job, plan_again
 from egofeat.pipelines.extraction.options import ReextractConfig, Storage
 from egofeat.pipelines.extraction.recipe_weights import named_weights
-from egofeat.pipelines.extraction.reextract import dataset_of, lines_of
+from egofeat.pipelines.extraction.reextract import dataset_of, lines_of, refuse_imported
 from egofeat.pipelines.extraction.reports import ExtractReport, Forecast, JointForecast, JointReport
 from egofeat.pipelines.extraction.share import changed_videos
 from egofeat.pipelines.options import Compute
@@ -128,6 +128,7 @@ def _stale(
     held = progress_of(path)
     only = held.tried
     recipe, out = description.recipe, config.out or path.parent.parent
+    refuse_imported(path, recipe)
     if recipe.of_persons:
         raise RequestError(
             "features of persons are extracted again by `egofeat roi`, with their boxes"

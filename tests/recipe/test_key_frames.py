@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from egofeat.errors import MediaError
 from egofeat.recipe import KeyFrames
 from egofeat.recipe.moments import frames_at
-from egofeat.recipe.sampling import plan_of
+from egofeat.recipe.plans import plan_of
 
 
 def video(fps: float, frames: int) -> tuple[np.ndarray, float]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from egofeat.errors import MediaError
 from egofeat.recipe import Clips, Uniform, Windows
 from egofeat.recipe.moments import frames_at
-from egofeat.recipe.sampling import plan_of, window_starts
+from egofeat.recipe.plans import plan_of
+from egofeat.recipe.sampling import window_starts
 
 
 @st.composite

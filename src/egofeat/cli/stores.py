@@ -7,6 +7,7 @@ from egofeat.errors import RequestError
 from egofeat.pipelines.comparing.options import CompareFeaturesConfig
 from egofeat.pipelines.exporting.options import ExportConfig
 from egofeat.pipelines.extraction.options import PruneConfig
+from egofeat.pipelines.importing.options import ImportConfig
 from egofeat.pipelines.options import BackboneName, Folder, Kept, StoreFolder
 from egofeat.words import counted
 
@@ -66,6 +67,20 @@ def export(asked: ExportConfig) -> Report:
     from egofeat.pipelines.exporting.export import export as write
 
     return write(asked)
+
+
+@command("import", PANEL, resumes=True)
+def import_features(asked: ImportConfig) -> Report:
+    """Put features that another program made into a store, which heads read without any video.
+
+    **npy**, **npz**, **hdf5**: an array [T, C] or [C] a segment, or a video. **lmdb**: RULSTM's, a
+    vector a frame. **ego4d**, **actionformer**, **opentad**: a file a video. Rows of whole videos
+    are cut by the segments of the manifest. After an interruption, or when files were mended, give
+    the same command.
+    """
+    from egofeat.pipelines.importing.run import import_features as bring
+
+    return bring(asked)
 
 
 @command("compare-features", PANEL)

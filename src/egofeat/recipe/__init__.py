@@ -1,5 +1,6 @@
 """What makes a feature's numbers, as values: each with one JSON form, none that opens a file."""
 
+from egofeat.recipe.imported import Imported
 from egofeat.recipe.motion import Motion
 from egofeat.recipe.persons import RoiAlign
 from egofeat.recipe.plan import FramePlan, Plan, View
@@ -10,6 +11,7 @@ from egofeat.recipe.transform import Transform
 __all__ = [
     "Clips",
     "FramePlan",
+    "Imported",
     "KeyFrames",
     "Motion",
     "Plan",

@@ -12,9 +12,11 @@ from typing import Any, Self, TypeVar
 from egofeat.errors import StoreError
 from egofeat.names import short_name
 from egofeat.plugins import FromFile
+from egofeat.recipe.imported import BACKBONE
 from egofeat.recipe.persons import RoiAlign
 from egofeat.recipe.plan import Plan
-from egofeat.recipe.sampling import KeyFrames, plan_of
+from egofeat.recipe.plans import plan_of
+from egofeat.recipe.sampling import KeyFrames
 from egofeat.recipe.transform import Transform
 
 
@@ -31,7 +33,8 @@ class Recipe:
     """Its name; of a variant its whole description, so that no file is needed to build it."""
     weights: str
     """`sha256:<hex>` of the weights file, `random:<seed>`, or `own:<sha256>` of the parameters
-    that a package's module gives itself."""
+    that a package's module gives itself; of imported features `files:<sha256>` of the list of
+    files."""
     transform: Transform
     """How decoded frames become the network's input: resize rule, crop, mean, std."""
     plan: Plan
@@ -44,7 +47,8 @@ class Recipe:
     dtype: str
     """`float16` or `float32`, as stored."""
     precision: str = "float32"
-    """Arithmetic of the network: `float32`, `tf32`, `fp16` or `bf16`."""
+    """Arithmetic of the network: `float32`, `tf32`, `fp16` or `bf16`; `unknown` of imported
+    features."""
     engine: str = "torch"
     """What runs the network: `torch` or `openvino`."""
     decoder: str = "pyav"
@@ -55,6 +59,11 @@ class Recipe:
     def flat(self) -> bool:
         """Whether a segment has a number of rows of its own: windows of a video, or persons."""
         return self.plan.flat
+
+    @property
+    def imported(self) -> bool:
+        """Whether another program made the features, so that they cannot be extracted again."""
+        return self.backbone.startswith(BACKBONE)
 
     @property
     def of_persons(self) -> bool:

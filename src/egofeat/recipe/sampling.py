@@ -1,8 +1,7 @@
-"""The ways of taking frames of a segment, and their JSON forms."""
+"""The ways of taking frames of a segment."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,26 +213,6 @@ class KeyFrames(OfClips):
         places = [-before, 0, self.frames - before] if self.frames > 1 else [0, 0, 0]
         stretch: NDArray[np.float64] = moment + np.array(places) * self.stride / self.fps
         return stretch
-
-
-_KINDS: Mapping[str, type[Plan]] = {
-    "uniform": Uniform,
-    "clips": Clips,
-    "windows": Windows,
-    "key-frames": KeyFrames,
-}
-
-
-def plan_of(form: Mapping[str, Any]) -> Plan:
-    """Read the JSON form of a plan.
-
-    Raises:
-        ValueError: it is none; the message is a clause.
-    """
-    kind = _KINDS.get(str(form.get("sampling")))
-    if kind is None:
-        raise ValueError(f"its sampling is none of {', '.join(_KINDS)}")
-    return kind.from_dict(form)
 
 
 def _refuse_jumps(length: int, fps: float, times: NDArray[np.float64]) -> None:

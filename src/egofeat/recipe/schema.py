@@ -31,7 +31,7 @@ class RecipeText(BaseModel):
         Field(min_length=1, max_length=1000),
     ]
     dtype: Literal["float16", "float32"]
-    precision: Literal["float32", "tf32", "fp16", "bf16"]
+    precision: Literal["float32", "tf32", "fp16", "bf16", "unknown"]
     engine: Literal["torch", "openvino"] = "torch"
     decoder: str
     package: str = ""

@@ -20,11 +20,12 @@ from egofeat.recipe.motion import Motion
 class Transform(Part):
     """One way from a decoded frame to a network's input, and from its output to what is kept."""
 
-    resize: Literal["squash", "short-side", "stretch", "whole"]
+    resize: Literal["squash", "short-side", "stretch", "whole", "unknown"]
     """`squash`: height and width become `size`, in uint8 arithmetic;
     `short-side`: the shorter does, `stretch`: height and width become `size`'s two, both in
     float32 and rounded, as the publishers' presets do; `whole`: as `short-side`, and nothing is cut
-    off, so that the height and width of the input are those of the video."""
+    off, so that the height and width of the input are those of the video; `unknown`: of imported
+    features."""
     size: Count | tuple[Count, Count]
     """Pixels after resizing."""
     crop: Count
@@ -49,6 +50,8 @@ class Transform(Part):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; motion and pooling stand in it only where there is some."""
+        if self.resize == "unknown":
+            return {"resize": self.resize}
         form = super().to_dict()
         if self.motion:
             form["motion"] = self.motion.to_dict()
@@ -59,6 +62,8 @@ class Transform(Part):
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Self:
         """See `Part.from_dict`."""
+        if form == {"resize": "unknown"}:
+            return cls("unknown", 1, 1)
         plain = super().from_dict({n: value for n, value in form.items() if n != "motion"})
         if "motion" not in form:
             return plain
@@ -100,7 +105,7 @@ class Transform(Part):
         Args:
             size: width and height of the frame, in pixels.
         """
-        if self.resize in ("squash", "whole"):
+        if self.resize in ("squash", "whole", "unknown"):
             return np.array([[0.0, 0.0, 1.0, 1.0]])
         width, height = self._resized(*size)
         pixels = [(left, top, self.crop, self.crop) for left, top in self.corners(width, height)]

@@ -45,6 +45,8 @@ class StoreSummary:
     made_with: Mapping[str, str]
     changed: Mapping[str, tuple[str, str]]
     """Library to its version when the store was made and the one installed now."""
+    imported: str = ""
+    """What is declared of features that another program made; empty of features made here."""
     superseded: bool = False
     """Whether a newer store took its place: `egofeat prune --superseded` removes it."""
     remarks: tuple[str, ...] = ()
@@ -126,10 +128,19 @@ def _summary(path: Path) -> StoreSummary:
             for name, then in made_with.items()
             if name in LIBRARIES and (now := _version(name)) and now != then
         },
+        imported=_declared(description) if description.recipe.imported else "",
         superseded=is_superseded(path),
         remarks=tuple(remarks),
         problem=problem,
     )
+
+
+def _declared(description: Description) -> str:
+    """`ego4d, /data/features, of video, resample nearest, fps 30, window 32, stride 16`."""
+    plan, made = description.recipe.plan.to_dict(), description.made_with
+    said = [f"{made[name]}" for name in ("imported", "files") if name in made]
+    names = ("of", "resample", "fps", "window", "size", "stride")
+    return ", ".join([*said, *(f"{name} {plan[name]}" for name in names if name in plan)])
 
 
 def _bytes_of(store: Path) -> int:

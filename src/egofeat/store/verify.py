@@ -31,6 +31,7 @@ from egofeat.store.sidecar.gaze import NAME as GAZE_NPZ
 from egofeat.store.sidecar.gaze import GazeTable
 from egofeat.store.sidecar.segments import NAME as SEGMENTS_JSON
 from egofeat.store.sidecar.segments import read_segments
+from egofeat.store.sidecar.sources import check_sources
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def verify(path: Path | str) -> list[Problem]:
     wanted = None
     with _noting(problems):
         wanted = read_segments(store)
+    with _noting(problems):
+        check_sources(store, description.recipe)
     for table in (GazeTable, BoxTable):
         with _noting(problems):
             table.read(store)

@@ -72,7 +72,9 @@ def test_likeness_of_values():
 
 
 def test_stores_that_have_nothing_in_common_are_refused(compared, labelled_store, tmp_path):
-    with pytest.raises(RequestError, match=r"holds rows of \(4, 6\) and .* of \(5, 6\): compare"):
+    with pytest.raises(RequestError, match=r"holds rows of \(4, 6\) and .* of \(4, 7\): compare"):
+        compared({}, {"row": (4, 7)})
+    with pytest.raises(RequestError, match=r"no segment has as many rows .*\[4, 6\] and \[5, 6\]"):
         compared({}, {"row": (5, 6)})
     with pytest.raises(RequestError, match="have no segment in common"):
         compared({"without": range(6)}, {"without": range(6, 12)})

@@ -1,0 +1,1 @@
+"""Features that other programs made, into a store."""
