@@ -28,6 +28,8 @@ HEADS: "Registry[Callable[..., Head]]" = Registry(
         "convlstm": "egofeat.heads.convlstm:ConvLSTMHead",
         "conv1d": "egofeat.heads.conv1d:Conv1dHead",
         "linear": "egofeat.heads.linear:LinearHead",
+        "logistic": "egofeat.heads.solved:LogisticHead",
+        "knn": "egofeat.heads.solved:KnnHead",
         "attention_pool": "egofeat.heads.attention_pool:AttentionPoolHead",
         "transformer": "egofeat.heads.transformer:TransformerHead",
         "probe": "egofeat.heads.probe:ProbeHead",

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def predict(
     """
     if rows is None:
         rows = np.arange(len(features))  # type: ignore[arg-type]
-    device = next(head.parameters()).device
+    device = next(chain(head.parameters(), head.buffers())).device
     head.eval()
     return pass_over(evaluation_feed(features, rows, device=device), forward or head)
 

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from egofeat.errors import RequestError
 from egofeat.heads.fusion import AveragedHeads, Concatenated
 from egofeat.heads.head import Head
+from egofeat.heads.solved import grow_banks
 from egofeat.heads.training.feed import Features
 from egofeat.pipelines.runs.config import (
     Covered,
@@ -113,7 +114,9 @@ def load_run(path: Path | str) -> Run:
         content = read_bounded(RunFolder(path).head, _MOST_HEAD)
         state = load(content)
         with torch.device("meta"):  # which takes no memory, whatever sizes the config speaks of
-            wanted = config.make_head().state_dict()
+            empty = config.make_head()
+            grow_banks(empty, {name: t.shape for name, t in state.items()})
+            wanted = empty.state_dict()
         if {name: t.shape for name, t in state.items()} != {n: t.shape for n, t in wanted.items()}:
             raise ValueError("other shapes")
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError):

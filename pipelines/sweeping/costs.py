@@ -11,6 +11,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import Spec, find_backbone
 from egofeat.extract.backbones.cost import multiply_adds
 from egofeat.heads.fusion import for_members
+from egofeat.heads.solved import remembers
 from egofeat.pipelines.runs.config import RunConfig, Source
 from egofeat.recipe import Recipe
 
@@ -84,6 +85,8 @@ def of_head(asked: RunConfig) -> int | None:
     """Multiply-adds of a head for one clip; None of one that cannot be run without numbers."""
     with suppress(RuntimeError), torch.device("meta"), torch.no_grad():
         head = asked.make_head().eval()
+        if remembers(head):
+            return None
         features = for_members(head, [torch.zeros(1, *one.shape) for one in asked.sources])
         with FlopCounterMode(display=False) as counter:
             head(features[0] if len(head.members) == 1 else features)

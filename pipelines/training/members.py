@@ -12,10 +12,12 @@ from egofeat.heads.checkpoint import Progress
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
+from egofeat.heads.solved import SolvedHead
 from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.feed import as_features, channel_statistics
 from egofeat.heads.training.passes import predict
 from egofeat.heads.training.replicas import DivergedError, Replica
+from egofeat.heads.training.solving import solve
 from egofeat.heads.training.trainer import train_together
 from egofeat.pipelines.figures.runs import loss_curves
 from egofeat.pipelines.runs.config import Training
@@ -101,6 +103,9 @@ def fit_member(
     member = f"-{number + 1}" if len(runs[0].head.members) > 1 else ""
     standardise(heads, examples)
     config = runs[0].config
+    if isinstance(heads[0], SolvedHead):
+        _solve(runs, heads, examples, shown_as)
+        return
     replicas: list[Replica] = []
     with ExitStack() as stack:
         seen = [on_epoch] * len(runs)
@@ -124,6 +129,24 @@ def fit_member(
         if not run.failed:
             said = f"seed {run.config.seed} " if len(runs) > 1 else ""
             run.trained.append(ended(replica.progress, run, member, said if shown_as else None))
+
+
+def _solve(
+    runs: Sequence[Begun],
+    heads: Sequence[Head],
+    examples: Examples,
+    shown_as: str | None,
+) -> None:
+    """Compute heads that no seed changes; see `fit_member`."""
+    solved = [head for head in heads if isinstance(head, SolvedHead)]
+    if shown_as and len(runs) > 1:
+        console.note(f"head {shown_as} is computed, not trained: every seed comes to the same")
+    seconds, chosen = solve(solved, examples, runs[0].config)
+    if shown_as and chosen:
+        console.note(chosen)
+    told = Training(best_epoch=0.0, epochs=0.0, seconds=round(seconds, 3), chosen=chosen or None)
+    for run in runs:
+        run.trained.append(told)
 
 
 def standardise(heads: Sequence[Head], examples: Examples) -> None:

@@ -122,7 +122,7 @@ def test_linear_is_the_average_of_the_logits_of_the_views(clips, crops, maps):
 
 @pytest.mark.parametrize("shape", [(1, 6), (1, 6, 2, 2), (1, 1, 6, 2, 2)])
 @pytest.mark.parametrize("preset", [None, "seed"])
-@pytest.mark.parametrize("name", [name for name in HEADS if name != "tail"])
+@pytest.mark.parametrize("name", [name for name in HEADS if name not in ("tail", "knn")])
 def test_one_step_a_segment_trains_or_is_refused(array_features, name, preset, shape):
     if preset and name not in PRESETS[preset]:
         return

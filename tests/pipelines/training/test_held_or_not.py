@@ -34,7 +34,9 @@ def same_bits_held_or_not(config, tmp_path, short=SHORT):
     assert [name for name in held if held[name] != read[name]] == []
 
 
-@pytest.mark.parametrize("head", [name for name in HEADS if name not in ("roi", "tail")])
+@pytest.mark.parametrize(
+    "head", [name for name in HEADS if name not in ("roi", "tail", "knn", "logistic")]
+)
 def test_every_head_of_segments(head, verb_noun_store, tmp_path):
     stores = [verb_noun_store(row=ROW.get(head, (4, 6)))]
     if head == "flow_attention":
