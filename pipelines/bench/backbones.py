@@ -15,16 +15,14 @@ from rich.table import Table
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import EgofeatError
-from egofeat.extract.backbones import Spec, find_backbone
-from egofeat.extract.backbones.cost import count_parameters, multiply_adds
 from egofeat.extract.backbones.engine import engine_version
 from egofeat.extract.weights import Weights
+from egofeat.pipelines.bench.networks import check_networks, network_of
 from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.pictures import Point, scatter
 from egofeat.pipelines.bench.publications import PUBLICATIONS, Publication
 from egofeat.pipelines.bench.speed import Speed, measure_apart
 from egofeat.pipelines.bench.tables import BenchReport, figure, known, machine, operations, table
-from egofeat.pipelines.extraction.choices import check_clip_frames
 from egofeat.pipelines.figures import style
 from egofeat.store.files import replace_file
 
@@ -154,23 +152,6 @@ def _count(multiply_adds: int) -> str:
     return operations(multiply_adds, "#.4g")
 
 
-_PAPERS = {
-    "slowfast_nln_16x8_r101": Weights(
-        name="",
-        file="",  # never released
-        url="https://arxiv.org/abs/1812.03982",  # table 2
-        hosted=False,
-        sha256="",
-        licence="",
-        trained_on="Kinetics-400",
-        accuracy=79.8,
-        views=(10, 3),
-        multiply_adds=234.0,
-    ),
-}
-"""What is published of backbones that have no published weights."""
-
-
 def bench_backbones(config: BackboneBench) -> BackbonesReport:
     """Measure every backbone, each in a process of its own, and write tables and pictures.
 
@@ -178,9 +159,7 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
         RequestError: an unknown backbone, device or precision, or an option out of range;
             before anything is measured.
     """
-    for spec, _ in map(find_backbone, config.backbones):
-        if spec.clip and config.clip_frames:
-            check_clip_frames(spec, config.clip_frames)
+    check_networks(config)
     device = choose_device(config.device)
     names = tuple(dict.fromkeys(config.backbones))
     rows, speeds = [], dict[str, list[Speed]]()
@@ -226,35 +205,26 @@ def _row(config: BackboneBench, speeds: list[Speed]) -> BackboneRow:
         config: of it alone.
         speeds: gets what is measured, batch size by batch size.
     """
-    (name,) = config.backbones
-    spec, build = find_backbone(name)
-    clip = spec.clip and replace(spec.clip, frames=config.clip_frames or spec.clip.frames)
-    sized = replace(spec, size=config.size or spec.size, clip=clip)
-    published = _published(spec, config.weights)
+    network = network_of(config)
+    published = network.published
     clips, crops = config.views or (published.views if published else (1, 1))
     row = BackboneRow(
-        backbone=name,
-        parameters=count_parameters(spec, build),
-        size=sized.size,
-        frames=clip.frames if clip else 1,
+        backbone=config.backbones[0],
+        parameters=network.parameters,
+        size=network.size,
+        frames=network.frames,
         clips=clips,
         crops=crops,
     )
     try:
-        view = multiply_adds(sized, build)
+        view = network.multiply_adds()
         row = replace(row, multiply_adds_view=view, multiply_adds_run=view * clips * crops)
-        if published and sized == spec:
+        if published and network.as_published:
             row = _with_publication(row, published)
         speeds += measure_apart(config)
         return _with_speed(row, speeds)
     except (EgofeatError, RuntimeError) as error:  # torch's, of an input that does not fit
         return replace(row, reason=str(error).splitlines()[0])
-
-
-def _published(spec: Spec, weights: str) -> Weights | None:
-    """The record of published weights: those of that name, else the default, else the paper's."""
-    of_name = min(spec.weights, key=lambda record: record.name != weights, default=None)
-    return of_name or _PAPERS.get(spec.name)
 
 
 def _with_publication(row: BackboneRow, published: Weights) -> BackboneRow:

@@ -44,7 +44,10 @@ class BackboneBench(
     """Everything that a person can choose about the benchmark of backbones."""
 
     backbones: tuple[str, ...] = inherited(
-        "Backbones to measure.", default=MISSING, argument=True, metavar="NAME"
+        "Backbones to measure; fasterrcnn_resnet50_fpn_v2 is the detector of persons.",
+        default=MISSING,
+        argument=True,
+        metavar="NAME",
     )
     published: bool = option(
         "Add networks of papers that are not built here: what is published of them.",

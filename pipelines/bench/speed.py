@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import torch
 
 from egofeat.device import is_out_of_memory
 from egofeat.errors import EgofeatError
-from egofeat.extract.backbones import load
+from egofeat.pipelines.bench.networks import network_of
 from egofeat.pipelines.bench.options import BackboneBench
 
 
@@ -78,17 +77,11 @@ def measure(config: BackboneBench) -> Iterator[Speed]:
         EgofeatError: the smallest batch does not fit, or the backbone cannot be loaded.
     """
     device = torch.device(config.device)
-    backbone = load(
-        config.backbones[0], config.weights, (), device, config.precision, config.engine
-    )
-    spec = backbone.spec
-    size = config.size or spec.size
-    sides = (config.clip_frames or spec.clip.frames, size, size) if spec.clip else (size, size)
+    of_batch = network_of(config).prepare(device)
     batch, best = config.batch_size or 1, 0.0
     while True:
         try:
-            views = torch.randn(batch, spec.channels, *sides, device=device)
-            seconds = median_seconds(partial(backbone, views), config.seconds)
+            seconds = median_seconds(of_batch(batch), config.seconds)
         except RuntimeError as error:
             if best:  # no room for so many, or too many for a kernel to count
                 return

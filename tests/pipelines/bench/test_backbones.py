@@ -8,17 +8,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner, Result
 
 from egofeat.cli import app
 from egofeat.console import say_all
 from egofeat.errors import EgofeatError, RequestError
+from egofeat.extract import persons
 from egofeat.extract.backbones import BACKBONES, load, mobilenetv2
+from egofeat.extract.detection import Detection
 from egofeat.pipelines.bench import backbones as bench_backbones_module
 from egofeat.pipelines.bench import speed as bench_speed
 from egofeat.pipelines.bench.backbones import (
@@ -148,6 +152,56 @@ def test_any_classifier_of_torchvision_has_a_row(tmp_path):
     (row,) = bench_backbones(config).rows
     assert row.parameters == 11_689_512
     assert row.multiply_adds_view == pytest.approx(1.814e9, rel=0.01)
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_the_detector_of_persons_has_a_row(tmp_path):
+    config = BackboneBench(backbones=(persons.NAME,), device="cpu", out=tmp_path)
+    (row,) = bench_backbones(config).rows
+    assert row.parameters == 43_712_278
+    assert (row.frames, row.size, row.clips, row.crops) == (1, 800, 1, 1)
+    # Torchvision's own count, to all of its digits.
+    assert f"{row.multiply_adds_view / 1e9:.3f}" == "280.371"
+    assert (row.accuracy, row.measure) == (46.7, "box mAP, COCO")
+
+
+class Detects(nn.Module):
+    """What `egofeat persons` calls, and how many frames it was called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.rpn = SimpleNamespace(nms_thresh=0.7)
+        self.seen = []
+
+    def forward(self, images_NCHW):
+        self.seen.append(tuple(images_NCHW.shape))
+        return []
+
+
+def test_the_detector_looks_at_batches_of_frames_as_it_does_for_persons(monkeypatch):
+    network = Detects()
+    monkeypatch.setattr(persons, "load", lambda *_, **__: SimpleNamespace(network=network))
+    (speed,) = measure(job(backbones=(persons.NAME,)))
+    assert speed.batch == 2
+    assert set(network.seen) == {(2, 3, 800, 800)}
+    for changes in ({"precision": "bf16"}, {"engine": "openvino"}):
+        with pytest.raises(EgofeatError, match="leave out `precision` and `engine`"):
+            list(measure(job(backbones=(persons.NAME,), **changes)))
+
+
+@pytest.mark.slow
+def test_the_detector_with_random_weights_looks_at_as_many_places_as_is_counted(monkeypatch):
+    proposed = []
+    own = Detection._detections
+    monkeypatch.setattr(
+        Detection,
+        "_detections",
+        lambda self, maps, boxes, size: (
+            proposed.extend(map(len, boxes)) or own(self, maps, boxes, size)
+        ),
+    )
+    list(measure(job(backbones=(persons.NAME,), batch_size=1)))
+    assert set(proposed) == {1000}
 
 
 @pytest.mark.usefixtures("_nothing_runs")
