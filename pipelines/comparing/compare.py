@@ -83,21 +83,25 @@ class Comparison:
         yield from drawn
         keyed = len(drawn) > 1
         called = {of.configuration: str(n) for n, of in enumerate(self.lines_, 1)} if keyed else {}
-        if self.clips is None:
-            yield f"{self.figure} is no mean over clips: it has no interval here, and no test"
-        else:
-            by = "them" if self.sessions == self.clips else f"their {self.sessions:,} groups"
-            if self.sessions and self.sessions < FEWEST:
-                by = f"them, since {self.sessions} groups are too few: it may be too narrow"
-            test = f"; p: paired permutation test against {self.reference}, corrected by Holm"
-            yield (
-                f"{counted(self.clips, 'clips')} of {self.split}; 95 % interval: bootstrap over "
-                f"{by}{test if len(self.lines_) > 1 else ''}"
-            )
+        yield from self.how()
         for one, other, first, second in self.disagreements:
             left, right = called.get(one, one), called.get(other, other)
             yield f"right by {left} alone {first:,}, by {right} alone {second:,}"
         yield f"files: {', '.join(self.files)}"
+
+    def how(self) -> Iterator[str]:
+        """What the intervals and tests are of."""
+        if self.clips is None:
+            yield f"{self.figure} is no mean over clips: it has no interval here, and no test"
+            return
+        by = "them" if self.sessions == self.clips else f"their {self.sessions:,} groups"
+        if self.sessions and self.sessions < FEWEST:
+            by = f"them, since {self.sessions} groups are too few: it may be too narrow"
+        test = f"; p: paired permutation test against {self.reference}, corrected by Holm"
+        yield (
+            f"{counted(self.clips, 'clips')} of {self.split}; 95 % interval: bootstrap over "
+            f"{by}{test if len(self.lines_) > 1 else ''}"
+        )
 
     def _cells(self, line: Line) -> list[str]:
         span = None if line.low is None or line.high is None else (line.low, line.high)

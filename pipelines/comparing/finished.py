@@ -138,6 +138,11 @@ def find_paths(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         runs = find_runs(path)
+        if not runs and (of_splits := sorted(path.glob("*/results.csv"))):
+            raise RequestError(
+                f"{path} is a sweep on several splits: name the folder of one, such as "
+                f"{of_splits[0].parent}"
+            )
         if not runs and (path / "results.csv").is_file():
             raise RequestError(
                 f"there is no run in the sweep {path}, where all failed: its results.csv has the "

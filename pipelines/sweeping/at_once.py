@@ -4,41 +4,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from egofeat.pipelines.figures import style
-from egofeat.pipelines.sweeping.fitting import carry_out
+from egofeat.pipelines.sweeping.fitting import Training, carry_out
 from egofeat.pipelines.sweeping.planning import OpenedRows, trainer_of
 from egofeat.pipelines.training.fit import Diverged, fit_alike
 from egofeat.pipelines.training.options import FitConfig
 
 
-def train_here(
-    configs: Mapping[str, FitConfig], test: str | None, rows: OpenedRows
-) -> Iterator[tuple[str, str]]:
+def train_here(trainings: Mapping[str, Training], rows: OpenedRows) -> Iterator[tuple[str, str]]:
     """Train; yields the name of each, and why it failed, or nothing.
 
     Args:
-        configs: name of each to what is trained.
-        test: split that each run is judged on beside that of validation.
+        trainings: each by its name.
         rows: opens those of a config.
     """
-    for group in _alike(configs):
-        of_group = [configs[name] for name in group]
-        diverged = _train_at_once(of_group, rows) if len(group) > 1 else {}
-        for name, config in zip(group, of_group, strict=True):  # what is trained is only judged
-            yield name, diverged.get(trainer_of(config).seed) or carry_out(config, test, rows)
+    for group in _alike(trainings):
+        of_group = [trainings[name] for name in group]
+        alike = [one.config for one in of_group]
+        diverged = _train_at_once(alike, rows) if len(group) > 1 else {}
+        for name, one in zip(group, of_group, strict=True):  # what is trained is only judged
+            yield name, diverged.get(trainer_of(one.config).seed) or carry_out(one, rows)
 
 
-def _alike(configs: Mapping[str, FitConfig]) -> list[list[str]]:
+def _alike(trainings: Mapping[str, Training]) -> list[list[str]]:
     """Names of trainings that have the same batches, and differ by their seed alone."""
-    groups: list[tuple[FitConfig, list[str]]] = []
-    for name, config in configs.items():
-        trainer = trainer_of(config)
+    groups: list[tuple[Training, list[str]]] = []
+    for name, one in trainings.items():
+        trainer = trainer_of(one.config)
         drawn_alike = trainer.data_seed is not None
-        whole = replace(config, out=None, trainer=replace(trainer, seed=0))
+        but_seed = replace(one.config, out=None, trainer=replace(trainer, seed=0))
+        whole = replace(one, config=but_seed)
         same = groups and groups[-1][0] == whole  # seeds follow each other
         if drawn_alike and same:
             groups[-1][1].append(name)
         else:
-            groups.append((whole if drawn_alike else config, [name]))
+            groups.append((whole if drawn_alike else one, [name]))
     return [names for _, names in groups]
 
 

@@ -62,7 +62,7 @@ class Candidate:
         Raises:
             RequestError: a value that its option cannot have.
         """
-        splits = study.splits
+        splits = study.split
         with told(self.where):
             return FitConfig.of(
                 {

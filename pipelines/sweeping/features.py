@@ -151,17 +151,19 @@ def _config(
     device: str,
 ) -> ExtractConfig:
     given = read_values(where, said, _OF_EXTRACTION, also=("backbone", "tap", "store"))
-    splits = study.splits
-    wanted = [splits.train, splits.test]
-    if not splits.validation_from_train:
-        wanted.append(splits.validation)
+    wanted = {
+        name
+        for of in study.splits
+        for name in (of.train, of.test, None if of.validation_from_train else of.validation)
+    }
+    published = any(of.published for of in study.splits)
     with told(where):
         return ExtractConfig(
             **given,
             taps=taps,
             manifest=Path(study.manifest),
             dataset=study.dataset,
-            splits=() if splits.published else tuple(filter(None, wanted)),
+            splits=() if published else tuple(sorted(filter(None, wanted))),
             out=out,
             device=device,
         )

@@ -13,7 +13,7 @@ from egofeat.pipelines.figures import style
 from egofeat.pipelines.runs.config import RunConfig, read_config
 from egofeat.pipelines.runs.run import Run, RunFolder, load_run
 from egofeat.pipelines.sweeping.candidates import Candidate
-from egofeat.pipelines.sweeping.planning import OpenedRows, Plan, place_of
+from egofeat.pipelines.sweeping.planning import OpenedRows, Part, place_of
 from egofeat.pipelines.training.evaluate import evaluate_run
 from egofeat.pipelines.training.fit import fit_head
 from egofeat.pipelines.training.options import FitConfig
@@ -26,6 +26,10 @@ class Fit:
     candidate: Candidate = field(repr=False)
     tried: Mapping[str, Any]
     seed: int
+    part: str
+    """Name of the splits, where the study has several."""
+    test: str | None
+    """Split that the run is judged on beside that of validation."""
     config: FitConfig
     """Its `out` is the run's folder."""
     asked: RunConfig | None
@@ -47,23 +51,43 @@ class Fit:
     @property
     def label(self) -> str:
         """For people."""
+        return f"{self.name_of_line}, seed {self.seed}"
+
+    @property
+    def name_of_line(self) -> str:
+        """For people: all but the seed."""
         tried = "".join(f", {name} {said(value)}" for name, value in self.tried.items())
-        return f"{self.candidate.label}{tried}, seed {self.seed}"
+        part = f", split {self.part}" if self.part else ""
+        return f"{self.candidate.label}{tried}{part}"
 
-    def done(self, test: str | None) -> bool:
+    @property
+    def training(self) -> "Training":
+        """What is to be carried out."""
+        return Training(self.config, self.test)
+
+    def done(self) -> bool:
         """Whether the run is finished and judged, on the test split too where there is one."""
-        return self.asked is not None and is_done(self.path, self.asked, test)
+        return self.asked is not None and is_done(self.path, self.asked, self.test)
 
 
-def make_fit(plan: Plan, candidate: Candidate, seed: int, tried: Mapping[str, Any]) -> Fit:
+@dataclass(frozen=True)
+class Training:
+    """What is trained, and the split that it is judged on beside that of validation."""
+
+    config: FitConfig
+    test: str | None
+
+
+def make_fit(part: Part, candidate: Candidate, seed: int, tried: Mapping[str, Any]) -> Fit:
     """What is trained, where; features are there."""
-    config = candidate.config(plan.study, seed, tried)
+    config = candidate.config(part.study, seed, tried)
     own: dict[str, Any] = {"candidate": candidate, "tried": tried, "seed": seed}
+    own |= {"part": part.name, "test": part.study.split.test}
     try:
-        asked = plan.rows.asked(config)
+        asked = part.rows.asked(config)
     except EgofeatError as error:
         return Fit(**own, config=config, asked=None, failure=str(error))
-    place = place_of(plan.out, candidate, asked, tried)
+    place = place_of(part.out, candidate, asked, tried)
     return Fit(**own, config=replace(config, out=place), asked=asked)
 
 
@@ -79,21 +103,21 @@ def is_done(path: Path | None, asked: RunConfig, test: str | None) -> bool:
         return False
 
 
-def carry_out(config: FitConfig, test: str | None, rows: OpenedRows) -> str:
+def carry_out(training: Training, rows: OpenedRows) -> str:
     """Train, or go on, and judge on the test split; say why that could not be, or nothing.
 
     Args:
-        config: of the training.
-        test: split that the run is judged on beside that of validation.
+        training: what, and on which split it is judged.
         rows: opens those of the config.
     """
+    config = training.config
     try:
         learnt_from = rows.of(config)
         with style.undrawn():
             run = _finished(config.out, rows.asked(config))
             run = run or fit_head(config, rows=learnt_from)
-            if test:
-                evaluate_run(run, learnt_from.store, test)
+            if training.test:
+                evaluate_run(run, learnt_from.store, training.test)
     except EgofeatError as error:
         return str(error)
     except Exception as error:  # of a head that is not egofeat's, or of the machine

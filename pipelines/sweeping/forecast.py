@@ -17,7 +17,7 @@ from egofeat.pipelines.extraction.reports import Forecast
 from egofeat.pipelines.kept import find_runs
 from egofeat.pipelines.sweeping.fitting import make_fit
 from egofeat.pipelines.sweeping.options import SweepConfig
-from egofeat.pipelines.sweeping.planning import Plan, plan_sweep
+from egofeat.pipelines.sweeping.planning import Part, plan_sweep
 from egofeat.words import counted
 
 
@@ -97,28 +97,28 @@ def forecast(asked: SweepConfig) -> SweepForecast:
     plan = plan_sweep(asked)
     jobs, compute = plan.features.jobs, plan.features.compute
     stores = forecast_jobs(jobs, compute).stores if jobs else ()
-    seconds = _seconds_of_heads([plan.out / "runs", Path("runs")])
+    seconds = _seconds_of_heads([*(part.out / "runs" for part in plan.parts), Path("runs")])
     return SweepForecast(
         name=plan.study.name,
         folder=str(plan.out),
         stores=tuple(stores),
-        planned=tuple(_planned(plan, seconds)),
+        planned=tuple(one for part in plan.parts for one in _planned(part, seconds)),
         left_out=plan.left_out,
     )
 
 
-def _planned(plan: Plan, seconds: Mapping[str, float]) -> Iterator[Planned]:
-    first, *others = plan.study.seed_list
-    for one in plan.candidates:
+def _planned(part: Part, seconds: Mapping[str, float]) -> Iterator[Planned]:
+    first, *others = part.study.seed_list
+    for one in part.candidates:
         pairs = [(first, tried) for tried in one.grid]
         if len(one.grid) == 1:
             pairs += [(seed, one.grid[0]) for seed in others]
-        fits = [make_fit(plan, one, seed, tried) for seed, tried in pairs]
-        done = sum(fit.done(plan.study.splits.test) for fit in fits)
+        fits = [make_fit(part, one, seed, tried) for seed, tried in pairs]
+        done = sum(fit.done() for fit in fits)
         number = len(one.grid) + len(others)
         each = seconds.get(one.given["head"])
         yield Planned(
-            configuration=one.label,
+            configuration=f"{one.label}, split {part.name}" if part.name else one.label,
             fits=number,
             done=done,
             seconds=0.0 if number == done else None if each is None else (number - done) * each,

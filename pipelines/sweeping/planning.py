@@ -1,6 +1,6 @@
 """What a study would train, and what it leaves out because it does not fit; nothing is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +21,25 @@ from egofeat.pipelines.training.fit import check_head
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
 from egofeat.segments import Dataset
+from egofeat.words import nearest
 
 _LONGEST = 150
 """Bytes of the words in a run's name."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is trained and judged on one of a study's splits."""
+
+    name: str
+    """Of the splits; empty where they are the only ones."""
+    study: Study
+    """On them alone."""
+    out: Path
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[tuple[str, str], ...]
+    """What does not fit, and why."""
+    rows: "OpenedRows"
 
 
 @dataclass(frozen=True)
@@ -33,12 +49,19 @@ class Plan:
     study: Study
     out: Path
     features: Features
-    candidates: tuple[Candidate, ...]
-    left_out: tuple[tuple[str, str], ...]
-    """What does not fit, and why."""
-    rows: "OpenedRows"
+    parts: tuple[Part, ...]
     figures: str
     """Format of figures beside PNG."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Of all parts."""
+        return tuple(one for part in self.parts for one in part.candidates)
+
+    @property
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """What does not fit, and why, each once."""
+        return tuple(dict.fromkeys(one for part in self.parts for one in part.left_out))
 
 
 @dataclass(frozen=True)
@@ -106,10 +129,27 @@ def plan_sweep(asked: SweepConfig) -> Plan:
     if not compute.has_crew:  # one of `devices` alone is this process's own
         asked = replace(asked, device=compute.device, devices=())
     features = plan_features(study, places, asked, compute)
+    out = asked.out or Path("sweeps") / study.name
     rows = OpenedRows()
+    parts = []
+    for name, of in study.parts.items():
+        fitting, left_out = _fitting(of, name, candidates(of, places, features, asked), rows)
+        folder = out / f"split-{name}" if name else out
+        parts.append(Part(name, of, folder, fitting, left_out, rows))
+    return Plan(study, out, features, tuple(parts), asked.figures)
+
+
+def _fitting(
+    study: Study, name: str, wanted: Sequence[Candidate], rows: OpenedRows
+) -> tuple[tuple[Candidate, ...], tuple[tuple[str, str], ...]]:
+    """Those that can be trained; and what does not fit, and why.
+
+    Raises:
+        RequestError: none can.
+    """
     fitting: dict[str, Candidate] = {}
     left_out: list[tuple[str, str]] = []
-    for one in candidates(study, places, features, asked):
+    for one in wanted:
         try:
             first = fitting.setdefault(_request(one, study, rows), one)
             if first is not one:
@@ -118,9 +158,9 @@ def plan_sweep(asked: SweepConfig) -> Plan:
             left_out.append((one.label, str(error)))
     if not fitting:
         said = "; ".join(f"{what}: {why}" for what, why in left_out[:3])
-        raise RequestError(f"nothing of study '{study.name}' fits: {said}")
-    out = asked.out or Path("sweeps") / study.name
-    return Plan(study, out, features, tuple(fitting.values()), tuple(left_out), rows, asked.figures)
+        where = f" on split {name}" if name else ""
+        raise RequestError(f"nothing of study '{study.name}' fits{where}: {said}")
+    return tuple(fitting.values()), tuple(left_out)
 
 
 def _request(candidate: Candidate, study: Study, rows: OpenedRows) -> str:
@@ -132,7 +172,7 @@ def _request(candidate: Candidate, study: Study, rows: OpenedRows) -> str:
     config = candidate.config(study, study.seed_list[0], candidate.grid[0])
     dataset = next((one.dataset for one in candidate.features if one.dataset), None)
     asked = _before(config, candidate, dataset) if dataset else rows.asked(config)
-    test = study.splits.test
+    test = study.split.test
     if test and not dataset and not len((store := rows.of(config).store).rows(test)):
         raise RequestError(f"there is no split '{test}' to test on: it has {split_names(store)}")
     check_head(asked)
@@ -150,6 +190,12 @@ def _before(config: FitConfig, candidate: Candidate, dataset: Dataset) -> RunCon
         raise RequestError("these are key frames, whose persons egofeat roi makes features of")
     if any(one.source.recipe.plan.flat for one in candidate.features):
         raise RequestError("these are windows of whole videos, and heads learn from segments")
+    published = config.published_split
+    if published and published not in dataset.published:
+        raise RequestError(
+            f"data set {dataset.name} has no published split '{published}': "
+            + (nearest(published, list(dataset.published)) or "it has one alone")
+        )
     targets = _targets(config, dataset)
     single = len(candidate.features) == 1
     return RunConfig(

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
@@ -93,22 +93,19 @@ def table_of(spent: Sequence[Spent]) -> Iterator[str | Table]:
     return table_with_key(["head", "tried", "backbone", *_HEADINGS], cells)
 
 
-def write_table(
-    comparison: Comparison, spent: Sequence[Spent], split: str | None, path: Path
-) -> Path:
-    """Write table.csv: a line a configuration, how good it is and what it costs.
+def rows_of_table(
+    comparison: Comparison, spent: Sequence[Spent], split_of: Callable[[str], str | None]
+) -> list[dict[str, object]]:
+    """A row a configuration: how good it is and what it costs.
 
     Args:
         comparison: the lines.
         spent: on each.
-        split: that judged; None: that of validation.
-        path: of the table.
-
-    Raises:
-        StoreError: the disk refuses.
+        split_of: the split that judged a run; None: that of validation.
     """
     metrics = [
-        _means([read_finished(Path(run), split) for run in line.runs]) for line in comparison.lines_
+        _means([read_finished(Path(run), split_of(run)) for run in line.runs])
+        for line in comparison.lines_
     ]
     shared = [name for name in metrics[0] if all(name in of for of in metrics)]
     rows = []
@@ -117,8 +114,17 @@ def write_table(
         runs = said.pop("runs")
         rows.append({"configuration": said.pop("configuration"), "n": len(runs)} | said)
         rows[-1] |= cost.to_dict() | {name: means[name] for name in shared}
+    return rows
+
+
+def write_table(rows: Sequence[Mapping[str, object]], path: Path) -> Path:
+    """Write table.csv; what only some rows have is empty in the others.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0])
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     writer.writerows(rows)
     replace_file(path, text.getvalue().encode())

@@ -1,5 +1,6 @@
 """The study file: a strict mapping; what is wrong in it is one sentence with its line."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ from egofeat.adapters.files import read_text
 from egofeat.errors import RequestError
 from egofeat.manifest import read_yaml
 from egofeat.pipelines.options import DEFAULT_MANIFEST
-from egofeat.words import shortened
+from egofeat.words import nearest, quoted, shortened
 
 Line = dict[str, Any]
 """Options by name as they are typed; a list is a choice, and each of its values is tried."""
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _MOST_SEEDS = 1000
+_MOST_SPLITS = 100
 _PUBLISHED = ("published_split", "published-split")
 """What options call the one of `splits` that differs between sweeps of a study."""
 
@@ -64,7 +66,10 @@ class Study(Strict):
         | Annotated[list[_Seed], Field(min_length=1, max_length=_MOST_SEEDS)],
         takes("how many, or a list of seeds"),
     ] = 1
-    splits: StudySplits = StudySplits()
+    splits: Annotated[list[StudySplits], Field(min_length=1, max_length=_MOST_SPLITS)] = Field(
+        default_factory=lambda: [StudySplits()]
+    )
+    """Each is a block of the table; of several, the last block is their mean."""
     search: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     figure: str | None = None
     """Metric of the table."""
@@ -75,6 +80,33 @@ class Study(Strict):
         return tuple(
             range(self.seeds) if isinstance(self.seeds, int) else dict.fromkeys(self.seeds)
         )
+
+    @property
+    def split(self) -> StudySplits:
+        """Of a study on one of them alone."""
+        (only,) = self.splits
+        return only
+
+    @property
+    def parts(self) -> "dict[str, Study]":
+        """Name of each of the splits to the study on it alone; of one split, it has none.
+
+        They are called as they were published, or else by their place, from 1.
+        """
+        if len(self.splits) == 1:
+            return {"": self}
+        names = [one.published or "" for one in self.splits]
+        if len(set(names)) < len(names) or not all(name.isalnum() for name in names):
+            names = [str(place) for place in range(1, len(names) + 1)]
+        studies = [self.model_copy(update={"splits": [one]}) for one in self.splits]
+        return dict(zip(names, studies, strict=True))
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Study":
+        twice = [one for one, count in Counter(map(str, self.splits)).items() if count > 1]
+        if twice:
+            raise ValueError(f"`splits` has {twice[0]} twice: name each once")
+        return self
 
 
 @dataclass(frozen=True)
@@ -122,10 +154,24 @@ def read_study(path: Path) -> tuple[Study, Places]:
 
 
 def set_split(study: Study, settings: Mapping[str, str]) -> tuple[Study, Mapping[str, str]]:
-    """The study on the published split that settings ask for, and the settings of trainings."""
+    """The study on the published split that settings ask for, and the settings of trainings.
+
+    Raises:
+        RequestError: the study has several splits, and none of them is that.
+    """
     said = [settings[name] for name in _PUBLISHED if name in settings]
     others = {name: of for name, of in settings.items() if name not in _PUBLISHED}
-    splits = study.splits.model_copy(update={"published": said[-1]} if said else {})
+    if not said:
+        return study, others
+    splits = [one for one in study.splits if one.published == said[-1]]
+    if len(study.splits) == 1:
+        splits = [study.split.model_copy(update={"published": said[-1]})]
+    if not splits:
+        names = [one.published for one in study.splits if one.published]
+        raise RequestError(
+            f"study '{study.name}' has no published split {quoted(said[-1])} among its `splits`: "
+            + (nearest(said[-1], names) if names else "leave `published_split` out")
+        )
     return study.model_copy(update={"splits": splits}), others
 
 
@@ -147,8 +193,11 @@ def study_of(heads: Sequence[str], stores: Sequence[Path], tap: str | None) -> t
 
 
 def _validated(raw: Mapping[str, Any], places: Places) -> Study:
+    alone = isinstance(raw.get("splits"), dict)
     try:
-        return Study.model_validate(raw)
+        return Study.model_validate({**raw, "splits": [raw["splits"]]} if alone else raw)
     except ValidationError as error:
-        loc = error.errors(include_url=False)[0]["loc"]
-        raise RequestError(f"{places.of(*loc)}: {shortened(describe(error))}") from None
+        loc, said = error.errors(include_url=False)[0]["loc"], describe(error)
+        if alone and loc[:2] == ("splits", 0):
+            loc, said = (loc[0], *loc[2:]), said.replace("splits.0", "splits", 1)
+        raise RequestError(f"{places.of(*loc)}: {shortened(said)}") from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from egofeat.pipelines.sweeping.fitting import Fit, make_fit
 from egofeat.pipelines.sweeping.options import SweepConfig
 from egofeat.pipelines.sweeping.planning import Plan, plan_sweep, trainer_of
 from egofeat.pipelines.sweeping.report import Swept, report
+from egofeat.pipelines.sweeping.under_way import UnderWay
 from egofeat.pipelines.sweeping.workers import engine_for, train_by_workers
 from egofeat.store.files import WORK, replace_file
 
@@ -67,15 +68,17 @@ def _fits(plan: Plan, jobs: int, on_fit: Callable[[Fit], None]) -> list[Fit]:
     """
     first, *others = plan.study.seed_list
     total = sum(len(one.grid) + len(others) for one in plan.candidates)
-    with console.progress("training", total, "fits") as advance:
+    under_way = UnderWay()
+    with console.progress("training", total, "fits", beneath=under_way.table) as advance:
 
         def done(fits: Sequence[Fit]) -> list[Fit]:
-            return _carried_out(plan, fits, jobs, advance, on_fit)
+            return _carried_out(plan, fits, jobs, _Told(advance, under_way, on_fit))
 
         wanted: list[Fit] = []
-        for one in plan.candidates:
-            begun = [make_fit(plan, one, first, choice) for choice in one.grid]
-            wanted += begun + (_with_seeds(plan, begun, others) if len(begun) == 1 else [])
+        for part in plan.parts:
+            for one in part.candidates:
+                begun = [make_fit(part, one, first, choice) for choice in one.grid]
+                wanted += begun + (_with_seeds(plan, begun, others) if len(begun) == 1 else [])
         found = done(wanted)
         tried = [fit for fit in found if fit.seed == first]
         rest = [fit for fit in found if fit.seed != first]
@@ -88,41 +91,56 @@ def _fits(plan: Plan, jobs: int, on_fit: Callable[[Fit], None]) -> list[Fit]:
         return [replace(fit, chosen=fit in best) for fit in tried] + rest
 
 
+@dataclass(frozen=True)
+class _Told:
+    """Who is told of trainings while they are carried out."""
+
+    advance: console.Advance
+    under_way: UnderWay
+    on_fit: Callable[[Fit], None]
+
+
 def _with_seeds(plan: Plan, fits: Sequence[Fit], seeds: Sequence[int]) -> list[Fit]:
-    return [make_fit(plan, one.candidate, seed, one.tried) for one in fits for seed in seeds]
+    part_of = {part.name: part for part in plan.parts}
+    return [
+        make_fit(part_of[one.part], one.candidate, seed, one.tried)
+        for one in fits
+        for seed in seeds
+    ]
 
 
 def _carried_out(
     plan: Plan,
     fits: Sequence[Fit],
     jobs: int,
-    advance: console.Advance,
-    on_fit: Callable[[Fit], None],
+    told: "_Told",
 ) -> list[Fit]:
     """The fits, in their order, once each is done or has failed."""
-    test, compute = plan.study.splits.test, plan.features.compute
+    compute, rows = plan.features.compute, plan.parts[0].rows
     found = list(fits)
     left: dict[str, list[int]] = {}
     """Name to the places of a training, which a search and another line may both ask for."""
     for place, fit in enumerate(fits):
-        if fit.asked and not fit.done(test):
+        if fit.asked and not fit.done():
             left.setdefault(fit.name, []).append(place)
-    advance(len(fits) - sum(map(len, left.values())))
+    told.advance(len(fits) - sum(map(len, left.values())))
+    told.under_way.watch(fits[places[0]] for places in left.values())
 
     def tell(name: str, failure: str) -> None:
+        told.under_way.done(name)
         for place in left[name]:
-            failure = failure or ("" if fits[place].done(test) else _NOTHING_LEFT)
+            failure = failure or ("" if fits[place].done() else _NOTHING_LEFT)
             found[place] = fit = replace(fits[place], failure=failure)
-            advance(1)
+            told.advance(1)
             console.note(f"{fit.label}: {failure or _figures(fit)}")
-            on_fit(fit)
+            told.on_fit(fit)
 
-    configs = {name: fits[places[0]].config for name, places in left.items()}
+    trainings = {name: fits[places[0]].training for name, places in left.items()}
     if left and (compute.has_crew or (jobs > 1 and len(left) > 1)):
         start = partial(engine_for, compute, jobs)
-        train_by_workers(configs, test, plan.out / WORK, start, tell)
+        train_by_workers(trainings, plan.out / WORK, start, tell)
     else:
-        for name, failure in train_here(configs, test, plan.rows):
+        for name, failure in train_here(trainings, rows):
             tell(name, failure)
     return found
 

@@ -22,9 +22,8 @@ from egofeat.engines.turns import MOST_DEATHS, take_turns
 from egofeat.errors import RequestError
 from egofeat.pipelines.crew import engine_of
 from egofeat.pipelines.options import Compute
-from egofeat.pipelines.sweeping.fitting import carry_out
+from egofeat.pipelines.sweeping.fitting import Training, carry_out
 from egofeat.pipelines.sweeping.planning import OpenedRows
-from egofeat.pipelines.training.options import FitConfig
 from egofeat.store.files import replace_file
 
 _NAME = "sweep"
@@ -40,10 +39,8 @@ Tell = Callable[[str, str], None]
 class Order:
     """Trainings for workers, which call it."""
 
-    configs: Mapping[str, FitConfig]
-    """Name of each, alike for all workers, to what is trained."""
-    test: str | None
-    """Split that each run is judged on beside that of validation."""
+    trainings: Mapping[str, Training]
+    """Each by a name that is alike for all workers."""
     board: Path
     folder: Path
     """At which relative paths start."""
@@ -58,18 +55,17 @@ class Order:
 
             def make(names: Iterator[str]) -> None:
                 for name in names:
-                    if failure := carry_out(self.configs[name], self.test, rows):
+                    if failure := carry_out(self.trainings[name], rows):
                         _write_reason(self.board, name, failure)
                     board.done(name)
 
             give_up = partial(_write_reason, self.board, why=_WHY)
-            for _ in take_turns(board, self.configs, make, give_up):
+            for _ in take_turns(board, self.trainings, make, give_up):
                 pass
 
 
 def train_by_workers(
-    configs: Mapping[str, FitConfig],
-    test: str | None,
+    trainings: Mapping[str, Training],
     board: Path,
     start: Callable[[int, Path], Engine],
     tell: Tell,
@@ -77,8 +73,7 @@ def train_by_workers(
     """Have workers train, and tell of each training when it is done or has failed.
 
     Args:
-        configs: name of each to what is trained.
-        test: see `Order`.
+        trainings: each by its name.
         board: folder for what workers tell each other, on a disk that all share.
         start: starts an engine for so many trainings, with a folder for its logs.
         tell: told of each, in this process.
@@ -86,20 +81,20 @@ def train_by_workers(
     Raises:
         EgofeatError: workers cannot be had, or die whatever they train.
     """
-    waiting = set(configs)
+    waiting = set(trainings)
     with Board(board, _NAME) as shared:
-        shared.reopen(configs)  # of this very moment, none of them is done
-        for name in configs:
+        shared.reopen(trainings)  # of this very moment, none of them is done
+        for name in trainings:
             _reason(board, name).unlink(missing_ok=True)
-        shared.free(configs)
+        shared.free(trainings)
 
         @contextmanager
         def show(**_: object) -> Iterator[console.Advance]:
             yield lambda *_: _tell_finished(shared, waiting, tell)
 
-        order = Order(configs, test, board.absolute(), Path.cwd())
-        engine = start(len(configs), board / "logs")
-        keep_showing(engine, order, shared, dict.fromkeys(configs, 1.0), show)
+        order = Order(trainings, board.absolute(), Path.cwd())
+        engine = start(len(trainings), board / "logs")
+        keep_showing(engine, order, shared, dict.fromkeys(trainings, 1.0), show)
 
 
 def engine_for(compute: Compute, jobs: int, trainings: int, logs: Path) -> Engine:

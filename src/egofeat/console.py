@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from typing import Protocol
 from unicodedata import category
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -106,6 +107,7 @@ def progress(
     step: str = "",
     more: Callable[[], str] = str,
     since: Callable[[], float | None] = lambda: None,
+    beneath: Callable[[], Table | None] = lambda: None,
 ) -> Iterator[Advance]:
     """Show how far a job of `total` units is, how fast, and how long it will still take.
 
@@ -116,9 +118,10 @@ def progress(
         step: name of what moves inside of long units, and is counted beside them.
         more: asked for what else there is to say.
         since: asked for when work began, by `time.monotonic`, if that is not now.
+        beneath: asked for what is to be seen beneath a bar, again and again, in another thread.
     """
     said = _Said(what, total, unit, step, more, since)
-    shown = _bar(said) if stderr.is_terminal else _lines(said)
+    shown = _bar(said, beneath) if stderr.is_terminal else _lines(said)
     with shown as advance:
         yield advance
 
@@ -177,8 +180,21 @@ class _Said:
         return time.monotonic() - (self._since() or self._began)
 
 
+class _Bars(Progress):
+    """Bars, and what there is to see beneath them."""
+
+    def __init__(self, *columns: ProgressColumn, beneath: Callable[[], Table | None]) -> None:
+        self.beneath = beneath
+        super().__init__(*columns, console=stderr, expand=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if (table := self.beneath()) is not None:
+            yield table
+
+
 @contextmanager
-def _bar(said: _Said) -> Iterator[Advance]:
+def _bar(said: _Said, beneath: Callable[[], Table | None]) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -187,7 +203,7 @@ def _bar(said: _Said) -> Iterator[Advance]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, expand=True) as bars:
+    with _Bars(*columns, beneath=beneath) as bars:
         task = bars.add_task(said.what, total=said.total, rate="")
         drawn = 0.0
 
@@ -202,8 +218,11 @@ def _bar(said: _Said) -> Iterator[Advance]:
             if said.seconds - drawn > _DRAWN_EVERY_S:  # drawing takes longer than many a step
                 draw()
 
-        yield advance
-        draw()
+        try:
+            yield advance
+            draw()
+        finally:  # what is over, or interrupted, leaves its bar alone
+            bars.beneath = lambda: None
 
 
 def _within(room: int, listed: str) -> str:
