@@ -11,6 +11,7 @@ between them is written here, so that no figure is typed. Prose stays as it is.
 import csv
 import hashlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -64,6 +65,8 @@ def run(names: Sequence[str]) -> int:
     failed = 0
     codes: dict[str, int] = {}
     """Of a command that makes several tables, which is given once."""
+    loads: dict[str, float] = {}
+    """Processes that the machine had beside it, of the minute before."""
     for name in names or known:
         if not (ROOT / known[name]["needs"]).exists():
             print(f"{name}: left out, {known[name]['needs']} is not here: see studies/list.yaml")
@@ -72,16 +75,17 @@ def run(names: Sequence[str]) -> int:
         print(f"{name}: {command}")
         words = [sys.executable, "-m", *shlex.split(command)]
         if command not in codes:
+            loads[command] = round(os.getloadavg()[0], 1)
             codes[command] = subprocess.run(words, cwd=ROOT, check=False).returncode
         if codes[command]:
             print(f"{name}: failed, with exit status {codes[command]}")
             failed = 1
         else:
-            keep(name, known[name])
+            keep(name, known[name], loads[command])
     return failed
 
 
-def keep(name: str, study: Mapping[str, Any]) -> None:
+def keep(name: str, study: Mapping[str, Any], load: float) -> None:
     """Copy a table that was made, and write down how."""
     made = ROOT / study["made"]
     table = made.read_bytes()
@@ -89,6 +93,7 @@ def keep(name: str, study: Mapping[str, Any]) -> None:
     record[name] = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": _machine(made, study),
+        "load": load,
         "study": digest_of(study),
         "table": hashlib.sha256(table).hexdigest(),
     }
@@ -127,7 +132,7 @@ def page(text: str) -> str:
     )
 
 
-def _between(name: str, record: Mapping[str, str]) -> str:
+def _between(name: str, record: Mapping[str, Any]) -> str:
     study = studies()[name]
     with (FOUND / f"{name}.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if _wanted(row, study.get("rows", {}))]
@@ -138,6 +143,8 @@ def _between(name: str, record: Mapping[str, str]) -> str:
         *(f"| {' | '.join(_cell(row, how) for how in columns.values())} |" for row in rows),
     ]
     made = f"`{study['command']}`; {record['date']}, {record['machine']}"
+    if "load" in record and study.get("timed"):
+        made += f"; other processes at its beginning: {record['load']:g}"
     return "\n".join([f"<!-- results: {name} -->", *lines, "", f"*{made}.*", "<!-- end -->"])
 
 
