@@ -192,9 +192,10 @@ def _before(config: FitConfig, candidate: Candidate, dataset: Dataset) -> RunCon
         raise RequestError("these are windows of whole videos, and heads learn from segments")
     published = config.published_split
     if published and published not in dataset.published:
+        known = nearest(published, list(dataset.published))
         raise RequestError(
             f"data set {dataset.name} has no published split '{published}': "
-            + (nearest(published, list(dataset.published)) or "it has one alone")
+            f"{known if dataset.published else 'it knows one alone'}"
         )
     targets = _targets(config, dataset)
     single = len(candidate.features) == 1

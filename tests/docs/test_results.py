@@ -61,7 +61,8 @@ def check_settings(study, words):
     study, settings = set_split(study, said)
     if "published_split" in said:
         assert {of.published for of in study.splits} == {said["published_split"]}
-    plain = study.model_copy(update={"heads": [{"head": "linear"}], "common": {}, "search": {}})
+    only = next(iter(study.parts.values()))
+    plain = only.model_copy(update={"heads": [{"head": "linear"}], "common": {}, "search": {}})
     asked = SweepConfig(study=Path("study"), settings=settings)
     feature = Feature("a/gap", "", Path("none"), SimpleNamespace(tap="gap"), None)
     of = Features((feature,), (), Compute())

@@ -87,3 +87,23 @@ def test_each_study_would_train_all_that_it_says(name, folder, monkeypatch):
 
 def test_there_is_no_other_study():
     assert {path.stem for path in STUDIES.glob("*.yaml")} == {*FITS, "list"}
+
+
+def test_a_published_split_that_the_data_set_lacks_is_refused_before_anything_is_extracted(
+    folder, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    for dataset, said in (("egtea", "no published split '4': known are '1', '2'"), ("demo", "one")):
+        study = {
+            "version": 1,
+            "name": "fourth",
+            "dataset": dataset,
+            "features": [{"backbone": "mobilenetv2", "weights": "random"}],
+            "heads": [{"head": "linear"}],
+            "splits": {"published": "4"},
+        }
+        Path("study.yaml").write_text(yaml.safe_dump(study))
+        done = CliRunner().invoke(app, ["sweep", "study.yaml"])
+        assert said in str(done.exception)
+        assert not Path("features").exists()

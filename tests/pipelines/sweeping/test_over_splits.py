@@ -25,9 +25,8 @@ def of_splits(study, labelled_store):
     verbs = np.random.default_rng(2).integers(0, 3, 90).tolist()
     parts = ["train"] * 50 + ["val"] * 20 + ["test"] * 20
     splits = {str(n + 1): np.roll(parts, 20 * n).tolist() for n in range(3)}
-    store = labelled_store(
-        splits["1"], {"verb": verbs}, {"verb": ("take", "put", "cut")}, published=splits
-    )
+    classes = {"verb": ("take", "put", "cut")}
+    store = labelled_store(splits["1"], {"verb": verbs}, classes, published=splits, out="thrice")
 
     def make(**changes):
         of = {"features": [{"store": str(store)}], "heads": HEADS, "splits": THREE}
@@ -90,7 +89,7 @@ def test_what_is_done_on_each_split_is_not_done_again(of_splits, monkeypatch):
     config = of_splits()
     sweep(config)
     before = table_of(config.out), weights_of(config.out / "split-2")
-    monkeypatch.setattr("egofeat.pipelines.sweeping.sweep.train_here", None)
+    monkeypatch.setattr("egofeat.pipelines.sweeping.at_once.carry_out", None)
     sweep(config)
     assert (table_of(config.out), weights_of(config.out / "split-2")) == before
     planned = forecast(config).planned
