@@ -1,4 +1,4 @@
-"""Every study of studies/ is planned, on annotations of its data set's own form: all of it fits."""
+"""Studies are planned, on annotations of their data set's own form: all of each fits."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ FITS = {
     "handwash-temporal": 15,
     "swap": 27,
 }
-"""Trainings of each."""
+"""Trainings of each; `fit-head tail` has studies that test_results.py only reads."""
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +83,6 @@ def test_each_study_would_train_all_that_it_says(name, folder, monkeypatch):
     planned = json.loads(done.stdout)
     assert planned["left_out"] == []
     assert planned["fits"] == FITS[name]
-
-
-def test_there_is_no_other_study():
-    assert {path.stem for path in STUDIES.glob("*.yaml")} == {*FITS, "list"}
 
 
 def test_a_published_split_that_the_data_set_lacks_is_refused_before_anything_is_extracted(
