@@ -1,15 +1,15 @@
 """The heads of runs: each standardised and trained to its end, its history written and drawn."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 
 from egofeat import console
 from egofeat.heads.checkpoint import Progress
-from egofeat.heads.config import TrainerConfig
+from egofeat.heads.config import Length, Optimizer, Schedule, TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
 from egofeat.heads.solved import SolvedHead
@@ -139,14 +139,25 @@ def _solve(
 ) -> None:
     """Compute heads that no seed changes; see `fit_member`."""
     solved = [head for head in heads if isinstance(head, SolvedHead)]
-    if shown_as and len(runs) > 1:
-        console.note(f"head {shown_as} is computed, not trained: every seed comes to the same")
+    if shown_as:
+        idle = [*_of_training(runs[0].config), *(["seeds"] if len(runs) > 1 else [])]
+        named = " and ".join(f"`{name}`" for name in idle)
+        said = f": {named} change{'' if idle[1:] else 's'} nothing of it" if idle else ""
+        console.note(f"head {shown_as} is computed, not trained{said}")
     seconds, chosen = solve(solved, examples, runs[0].config)
     if shown_as and chosen:
         console.note(chosen)
     told = Training(best_epoch=0.0, epochs=0.0, seconds=round(seconds, 3), chosen=chosen or None)
     for run in runs:
         run.trained.append(told)
+
+
+def _of_training(config: TrainerConfig) -> Iterator[str]:
+    """Options that were chosen though they are of heads that are trained alone."""
+    for kind in (Length, Optimizer, Schedule):
+        for one in fields(kind):
+            if one.name not in ("seed", "data_seed") and getattr(config, one.name) != one.default:
+                yield one.name
 
 
 def standardise(heads: Sequence[Head], examples: Examples) -> None:

@@ -33,7 +33,7 @@ def test_a_run_is_judged_as_any(head, more, give, tmp_path):
     out = tmp_path / "run"
     asked = ("fit-head", head, "--store", give.store, "--out", out, *more)
     said = give(*asked, "--seeds", "2")
-    assert f"head {head} is computed, not trained: every seed comes to the same" in said
+    assert f"head {head} is computed, not trained: --seeds changes nothing of it" in said
     runs = [out / "seed0", out / "seed1"]
     first, second = (json.loads((run / "metrics.json").read_text()) for run in runs)
     assert first | {"run": ""} == second | {"run": ""}
@@ -46,6 +46,15 @@ def test_a_run_is_judged_as_any(head, more, give, tmp_path):
     assert load_run(runs[0]).parameters == (0 if head == "knn" else 6 * 5 + 5)
     assert not list(out.rglob("*.pkl"))
     assert "trained already" in give(*asked, "--seeds", "2")
+
+
+def test_options_of_training_are_told_to_change_nothing(give, tmp_path):
+    said = give(
+        *("fit-head", "logistic", "--store", give.store, "--out", tmp_path / "run"),
+        *("--lr", "0.1", "--epochs", "3", "--option", "l2=0.1"),
+    )
+    told = "head logistic is computed, not trained: --epochs and --lr change nothing of it"
+    assert told in " ".join(said.split())
 
 
 def test_bars_stand_beside_trained_heads(give, labelled_store, tmp_path):
