@@ -102,7 +102,8 @@ def say_store(store: StoreSummary) -> list[str]:
     if store.imported:
         said.append(f"  imported, not extracted: {store.imported}")
     if store.stale:
-        said.append(f"  {store.stale} rows are of segments that are no longer in the manifest")
+        stale = counted(store.stale, "segments")
+        said.append(f"  and {stale} that the manifest no longer has")
     for library, (then, now) in store.changed.items():
         said.append(f"  made with {library} {then}, now {now}")
     return said + [f"  {remark}" for remark in store.remarks]

@@ -254,10 +254,11 @@ def for_each(
                 "one for each in the same order"
                 + ("; taps of one backbone are joined by commas" if option == "tap" else "")
             )
-    if len(set(backbones)) < len(backbones):
+    specs = [spec_of(name) for name in backbones]
+    if len({spec.name for spec in specs}) < len(backbones):
         raise RequestError(f"`backbone` names one twice: {', '.join(backbones)}")
-    of_clips = [spec_of(name).clip is not None for name in backbones]
-    of_flow = [spec_of(name).channels != 3 for name in backbones]
+    of_clips = [spec.clip is not None for spec in specs]
+    of_flow = [spec.channels != 3 for spec in specs]
     configs = []
     for place, name in enumerate(backbones):
         own: dict[str, Any] = {"backbone": name}

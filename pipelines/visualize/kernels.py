@@ -132,15 +132,17 @@ def draw_kernels(
     if across < inputs or (len(shown) < kernels and not channels):
         counts = f"{len(shown)} × {across}" if across < inputs else str(len(shown))
         title += f" ({'' if channels else 'first '}{counts})"
-    scaled = [_scaled(side[shown], together=len(sides) > 1)[:, :across] for side in sides]
+    # Of two sides all weights of the layer have one scale.
+    strongest = max(float(np.abs(side).max()) for side in sides) if len(sides) > 1 else None
+    scaled = [_scaled(side[shown], strongest)[:, :across] for side in sides]
     draw = _draw_single if single else _draw_crossed
     tiles, rows, note, gap = draw(scaled, shown, _factors(sides)[shown])
     note += (
         ", each kernel by its strongest weight"
         if len(sides) == 1
         else (
-            ", all kernels by the strongest; each row as published, and below it as it runs: times "
-            "what its batch norm multiplies by"
+            ", by the strongest weight of the layer, of both; each row as published, and below it "
+            "as it runs: times what its batch norm multiplies by"
         )
     )
     note += f"; {steps} time steps from top to bottom" if steps > 1 else ""
@@ -186,7 +188,8 @@ def _draw_single(
         named = f"{some[0]} – {some[-1]}" if row and len(some) > 1 else ", ".join(map(str, some))
         words = textwrap.fill(named, 16)
         low, high = factors[first : first + columns].min(), factors[first : first + columns].max()
-        rows += [words] if len(sides) == 1 else [words, f"× {low:.2g} … {high:.2g}"]
+        span = f"× {low:.2g}" + (f" … {high:.2g}" if len(some) > 1 else "")
+        rows += [words] if len(sides) == 1 else [words, span]
     return tiles, rows, meaning[0], 1 if steps == 1 else 2
 
 
@@ -222,9 +225,9 @@ def _single_tiles(scaled: NDArray[np.float32]) -> tuple[Pixels, str]:
     return whole.reshape(len(painted), -1, *painted.shape[3:])[:, :-1], meaning
 
 
-def _scaled(weights_OIthw: NDArray[np.float32], *, together: bool) -> NDArray[np.float32]:
-    """To [0, 1] with 0 at a half, all weights of a kernel, or of all kernels, by one factor."""
-    axes = (0, 1, 2, 3, 4) if together else (1, 2, 3, 4)
-    strongest = np.abs(weights_OIthw).max(axis=axes, keepdims=True)
-    scaled: NDArray[np.float32] = weights_OIthw / np.maximum(strongest, np.finfo(np.float32).tiny)
+def _scaled(weights_OIthw: NDArray[np.float32], strongest: float | None) -> NDArray[np.float32]:
+    """To [0, 1] with 0 at a half, by the strongest weight; None: of each kernel by its own."""
+    whole = np.abs(weights_OIthw).max(axis=(1, 2, 3, 4), keepdims=True)
+    scale = np.maximum(whole if strongest is None else strongest, np.finfo(np.float32).tiny)
+    scaled: NDArray[np.float32] = weights_OIthw / scale
     return 0.5 + 0.5 * scaled

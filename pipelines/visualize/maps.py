@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from egofeat import console
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, spec_of
 from egofeat.extract.backbones.inside import outputs_of, shapes_of
@@ -60,9 +61,12 @@ def maps(asked: MapsConfig) -> Pictures:
         raise RequestError("choose `channels` or `random_channels`, not both")
     network = load_inside(asked, asked.taps, asked.device)
     transform = choose_transform(network.spec, network.published, options.Pixels())
-    plan = plan_of(network, asked.columns, consecutive=asked.consecutive)
+    plan = plan_of(network, asked.columns)
     chosen = choose_channels(asked, _shapes(asked, network, transform.crop, plan.frames))
-    excerpt = read_excerpt(video, plan, transform, asked.start)
+    own = asked.consecutive and network.spec.clip is None
+    excerpt = read_excerpt(video, plan, transform, asked.start, own_frames=own)
+    if excerpt.clipped:
+        console.note(f"{video} ends before the clip does: its last frame is repeated")
     made = maps_of(network, asked.taps, transform, excerpt)
     strips = [
         strip_of(network, tap, made[tap], chosen.get(tap) or strongest(made[tap]), excerpt)
@@ -125,33 +129,41 @@ def choose_channels(
     return chosen
 
 
-def plan_of(backbone: Backbone, columns: int = 8, *, consecutive: bool = False) -> Clips:
-    """One clip as the network was trained on; image networks see frames of two seconds.
-
-    Args:
-        backbone: of images or clips.
-        columns: frames that image networks see.
-        consecutive: let image networks see consecutive ones instead, at 30 a second.
-    """
+def plan_of(backbone: Backbone, columns: int = 8) -> Clips:
+    """One clip as the network was trained on; image networks see so many frames of two seconds."""
     clip = backbone.spec.clip
     if clip is not None:
         return Clips(clips=1, frames=clip.frames, stride=clip.stride, fps=clip.fps)
-    stride = 1 if consecutive else max(1, round(_SECONDS * 30 / columns))
-    return Clips(clips=1, frames=columns, stride=stride, fps=30.0)
+    return Clips(clips=1, frames=columns, stride=max(1, round(_SECONDS * 30 / columns)), fps=30.0)
 
 
-def read_excerpt(video: Path, plan: Clips, transform: Transform, start: float) -> Excerpt:
+def read_excerpt(
+    video: Path, plan: Clips, transform: Transform, start: float, *, own_frames: bool = False
+) -> Excerpt:
     """Read and prepare the clip that begins at `start` seconds; a short one repeats its last frame.
+
+    Args:
+        video: file, or folder of frames.
+        plan: of one clip.
+        transform: how frames are prepared.
+        start: seconds.
+        own_frames: take the video's own frames from there on, as many as the plan has.
 
     Raises:
         MediaError: the video cannot be read, or ends before.
     """
     stop = start + plan.frames * plan.stride / plan.fps
     with open_video(Media(video)) as source:
-        indices = plan.plan(start, stop, source.times, source.stop).indices[0]
+        planned = plan.plan(start, stop, source.times, source.stop)
+        indices, rate, clipped = planned.indices[0], plan.fps / plan.stride, stop > source.stop
+        if own_frames:
+            last = len(source.times) - 1
+            wanted = indices[0] + np.arange(len(indices))
+            indices, clipped = wanted.clip(max=last), bool(wanted[-1] > last)
+            rate = 1 / float(np.median(np.diff(source.times))) if last else plan.fps
         wanted, places = np.unique(indices, return_inverse=True)
         frames = [prepare(transform, frame)[0] for _, frame in source.scan(wanted.tolist())]
-        return Excerpt(np.stack(frames)[places], source.times[indices])
+        return Excerpt(np.stack(frames)[places], source.times[indices], rate, clipped)
 
 
 def maps_of(

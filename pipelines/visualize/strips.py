@@ -41,6 +41,10 @@ class Excerpt:
     frames_THWC: NDArray[np.uint8]
     times: NDArray[np.float64]
     """`[T]` seconds at which each is first shown."""
+    rate: float
+    """Frames a second at which the clip is sampled."""
+    clipped: bool = False
+    """Whether the video ends before the clip does, whose last frames are all the last one."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,10 @@ def write_strips(strips: Sequence[Strip], excerpt: Excerpt, out: Path) -> Path:
     wide = 1 + max(len(strip.channels) for strip in strips)
     side = _side(wide, len(strips))
     sheet, corners = _background(strips, wide, side)
-    gaps = np.diff(excerpt.times)
-    rate = 1 / np.median(gaps[gaps > 0]) if (gaps > 0).any() else _SLOWEST
     out.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(out), "w") as output:
-        fraction = Fraction(float(np.clip(rate, _SLOWEST, _FASTEST))).limit_denominator(1001)
+        rate = float(np.clip(excerpt.rate, _SLOWEST, _FASTEST))
+        fraction = Fraction(rate).limit_denominator(1001)
         stream = output.add_stream("libx264", rate=fraction)
         stream.width, stream.height, stream.pix_fmt = *sheet.size, "yuv420p"
         for moment in range(len(excerpt.times)):

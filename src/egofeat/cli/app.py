@@ -1,5 +1,6 @@
 """How the program starts, and how it ends: in one sentence, not a traceback."""
 
+import io
 import re
 import sys
 from importlib import metadata
@@ -31,6 +32,9 @@ def start(
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one sentence, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of ASCII has no ×
+            stream.reconfigure(errors="replace")
     try:
         _run()
     except KeyboardInterrupt:  # when the work was done, and the program nearly

@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 
 from egofeat import console
 from egofeat.errors import RequestError
+from egofeat.names import DESCRIBED
 from egofeat.options import REQUEST, Declared, Options, declared, plain
 
 PLAIN = (bool, int, float, str, Path)
@@ -174,7 +175,7 @@ def show(report: Any, as_json: bool, asked: Options | None = None) -> None:
     if as_json:
         found = report.to_dict() if hasattr(report, "to_dict") else asdict(report)
         if asked:
-            found |= {REQUEST: plain(asked)}
+            found |= {REQUEST: _request(asked)}
         print(json.dumps(found, allow_nan=False, default=str))
     else:
         console.say_all(report.lines())
@@ -182,6 +183,22 @@ def show(report: Any, as_json: bool, asked: Options | None = None) -> None:
         if as_json and hasattr(report, "failures_line"):
             console.note(report.failures_line())
         raise typer.Exit(code)
+
+
+def _request(asked: Options) -> dict[str, Any]:
+    """The options, in which a backbone that a file describes is its description."""
+    found = plain(asked)
+    for name in ("backbone", "backbones"):
+        said = found.get(name) or []
+        for one in [said] if isinstance(said, str) else said:
+            if one.endswith(DESCRIBED):
+                from egofeat.extract.backbones import spec_of
+
+                text = json.dumps(found[name]).replace(
+                    json.dumps(one), json.dumps(spec_of(one).name)
+                )
+                found[name] = json.loads(text)
+    return found
 
 
 def _given(

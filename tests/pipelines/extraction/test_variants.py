@@ -94,6 +94,21 @@ def test_the_whole_path_needs_the_file_once(clips, tmp_path):
     assert json.loads(run("reextract", "--all", "lamps", *again))["stores"] == []
 
 
+def test_what_a_report_says_is_extracted_again_without_the_file(clips, tmp_path):
+    file, other = write(tmp_path / "a.yaml", TINY), write(tmp_path / "b.yaml", TINY)
+    words = ("extract", "--manifest", clips / "m.yaml", "--out", tmp_path / "f", "--weights")
+    both = (*words, "random", "--backbone", file, "--backbone", other)
+    done = CliRunner().invoke(app, [str(word) for word in both])
+    assert done.exit_code != 0
+    assert "names one twice" in str(done.exception)
+    said = run(*words, "random", "--size", 32, "--backbone", file, "--json")
+    assert json.loads(said)["request"]["backbones"] == [TINY.name]
+    (tmp_path / "said.json").write_text(said)
+    file.write_text("family: s3d")
+    again = json.loads(run("extract", "--config", tmp_path / "said.json", "--json"))
+    assert (again["extracted"], again["store"]) == (0, json.loads(said)["store"])
+
+
 def test_the_tail_of_a_variant_is_trained_and_exported(clips, tmp_path):
     file = write(tmp_path / "slow.yaml", SLOW)
     words = ("--backbone", file, "--weights", "random:1", "--tap", "stage4")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -199,6 +200,13 @@ def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_back
     late = read_excerpt(video, plan, transform, 2.0)
     assert late.times.max() == pytest.approx(2.9)
     assert (late.frames_THWC[-1] == late.frames_THWC[-2]).all(), "the last frame is repeated"
+    assert (excerpt.clipped, late.clipped) == (False, True)
+    assert excerpt.rate == plan.fps / plan.stride
+    often = replace(plan, stride=1, fps=90.0)
+    assert read_excerpt(video, often, transform, 0.5).rate == 90.0, "not that of the video"
+    own = read_excerpt(video, often, transform, 0.5, own_frames=True)
+    assert (np.diff(own.times) > 0).all()
+    assert own.rate == pytest.approx(1 / np.diff(own.times).mean(), rel=1e-3)
     with pytest.raises(MediaError, match="past the end"):
         read_excerpt(video, plan, transform, 9.0)
 
@@ -234,7 +242,7 @@ def test_the_channels_that_vary_most_come_first() -> None:
 
 
 def test_a_channel_has_one_colour_scale_through_the_clip(tmp_path: Path) -> None:
-    excerpt = Excerpt(np.full((4, 8, 8, 3), 60, np.uint8), np.arange(4.0))
+    excerpt = Excerpt(np.full((4, 8, 8, 3), 60, np.uint8), np.arange(4.0), 1.0)
     rising = torch.arange(4.0)[:, None, None, None].expand(4, 1, 4, 4)
     strip = Strip("x", rising, (0,), np.arange(4))
     shown = pixels(draw_strips([strip], excerpt, tmp_path / "a.png", "x"))

@@ -351,3 +351,12 @@ def test_published_kernels_stand_above_those_that_run(tmp_path: Path) -> None:
     )
     assert strong.sum() == 2 * turned.sum() == 2 * half.sum() > 0
     assert middle(strong)[0] < middle(turned)[0] == middle(half)[0]
+    folded.weight.data[:] = torch.tensor([0.5, 0.5]).view(2, 1, 1, 1)
+    out = draw_kernels(folded, tmp_path / "k.png", "k", published=published, channels=(1,))
+    with Image.open(out) as opened:
+        shown = np.asarray(opened.convert("RGB"))
+    strong, half = (
+        near(shown, tuple(255 * colour), 3)
+        for colour in coloured(np.array([1.0, 0.75], np.float32), "RdBu_r")
+    )
+    assert strong.sum() == half.sum() > 0, "half as strong is half as full"
