@@ -10,6 +10,7 @@ A million rows are 3.5 GB of disk, and 15 minutes.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,15 @@ from egofeat.manifest import load_manifest
 from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.store import ShardRows, StoreWriter
+
+_SMALL = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:])
+_, status, used = os.wait4(process.pid, 0)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]), end="")
+sys.exit(bool(status))
+"""
+"""What starts the command: the peak of a process is at first that of who started it."""
 
 
 def fill(folder: Path) -> None:
@@ -63,15 +73,16 @@ def again(folder: Path) -> tuple[float, float, float]:
     words = f"extract --dataset csv --manifest {folder / 'm.yaml'} --out {folder / 'out'} "
     words += "--weights random --frames 1 --device cpu --json"
     began = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-m", "egofeat", *words.split()], stdout=subprocess.PIPE, text=True
-    ) as process:
-        said = process.stdout.read() if process.stdout else ""
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = status
-    if status or '"extracted": 0' not in said:
-        raise SystemExit(f"it did not find all done: {said}")
-    return used.ru_utime + used.ru_stime, time.perf_counter() - began, used.ru_maxrss / 1024
+    command = [sys.executable, "-m", "egofeat", *words.split()]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _SMALL, *command], capture_output=True, text=True, check=False
+    )
+    wall = time.perf_counter() - began
+    said, _, used = done.stdout.rpartition("\n")
+    if done.returncode or '"extracted": 0' not in said:
+        raise SystemExit(f"it did not find all done: {said}{done.stderr}")
+    cpu, peak = json.loads(used)
+    return cpu, wall, peak / 1024
 
 
 def main() -> None:

@@ -88,6 +88,8 @@ def _saying(path: Path) -> Iterator[None]:
         cut = f"cut short, or no such file: {type(error).__name__}"
         why = "it holds a pickle, which egofeat does not read" if pickled else cut
         raise MediaError(f"{path} cannot be read ({why}): fetch or save it again") from None
+    except TypeError as error:  # tensors that NumPy has no numbers for: sparse, of 8 bits
+        raise MediaError(f"{path} is no dense tensor of numbers ({error}): save one") from None
     except zipfile.BadZipFile:
         raise MediaError(f"{path} is cut short or no archive: fetch or save it again") from None
     except OSError as error:
@@ -103,11 +105,13 @@ class Files(Arrays):
         self.root = root
         self._key = key
         found = (path for path in sorted(root.rglob("*")) if path.suffix in suffixes)
-        self._paths = {
-            path.relative_to(root).with_suffix("").as_posix(): path
-            for path in found
-            if path.is_file()
-        }
+        self._paths: dict[str, Path] = {}
+        for path in filter(Path.is_file, found):
+            other = self._paths.setdefault(path.relative_to(root).with_suffix("").as_posix(), path)
+            if other != path:
+                raise RequestError(
+                    f"{other} and {path.name} are both arrays of that name: leave one of them there"
+                )
 
     def names(self, videos: Sequence[str]) -> Mapping[str, Path]:
         """See `Arrays.names`."""
@@ -148,6 +152,7 @@ def _torch(path: Path, key: str | None) -> NDArray[Any]:
         found = found[_chosen(list(found), key)]
     if not isinstance(found, torch.Tensor):
         raise MediaError(f"holds a {type(found).__name__}: save the tensor alone")
+    found = found.detach()
     values: NDArray[Any] = (found.float() if found.dtype == torch.bfloat16 else found).numpy()
     return values
 
@@ -245,13 +250,16 @@ class Lmdb(Arrays):
                 f"{root} is no LMDB environment ({error}): name the folder of data.mdb"
             ) from None
         self._file = root / "data.mdb" if folder else root
+        pages = self._env.info()["last_pgno"] + 1
+        if self._file.stat().st_size < pages * self._env.stat()["psize"]:
+            raise RequestError(f"{self._file} is cut short: fetch it again")
 
     def names(self, videos: Sequence[str]) -> Mapping[str, Path]:
         """See `Arrays.names`: those of the videos that have a frame."""
         return {video: self._file for video in videos if self._numbers(video)}
 
     def _numbers(self, video: str) -> range:
-        """Numbers of the frames that a video has from its first to its last."""
+        """Numbers of a video's frames from 1, or 0 where there is one, to the last."""
         start, _, after = self._form.partition("{frame")
         prefix = start.format(video=video).encode()
         end = after.partition("}")[2].format(video=video).encode()
@@ -265,10 +273,10 @@ class Lmdb(Arrays):
         numbers = [key.removeprefix(prefix).removesuffix(end) for key in (first, last)]
         if not all(number.isdigit() for number in numbers):
             return range(0)
-        return range(int(numbers[0]), int(numbers[1]) + 1)
+        return range(min(int(numbers[0]), 1), int(numbers[1]) + 1)
 
     def read(self, name: str) -> Array:
-        """See `Arrays.read`: row k is the k-th frame from the first."""
+        """See `Arrays.read`: row k is the k-th frame of the video, which may not be there."""
         numbers = self._numbers(name)
 
         def take(rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -284,7 +292,7 @@ class Lmdb(Arrays):
                 return np.stack(found)
 
         with self._env.begin() as transaction:
-            key = self._form.format(video=name, frame=numbers[0]).encode()
+            key = self._form.format(video=name, frame=numbers[-1]).encode()
             channels = len(transaction.get(key) or b"") // 4
         if not channels:
             raise MediaError(f"{self._file} has empty features of {key.decode()}: fetch it again")

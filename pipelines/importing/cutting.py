@@ -11,6 +11,8 @@ from egofeat.pipelines.importing.arrays import Array
 from egofeat.recipe import Imported, Windows
 from egofeat.segments import Segment
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -79,6 +81,7 @@ def _resampled(
         high = np.minimum(low + 1, len(places) - 1)
         mixed = (1 - share) * _wide(array.take(low)) + share * _wide(array.take(high))
         return mixed, centres.clip(places[0], places[-1])
+    edges = edges - _ROUNDING  # of the start of a part, which is included
     first, stop = np.searchsorted(places, edges[:-1]), np.searchsorted(places, edges[1:])
     first, stop = np.where(stop > first, [first, stop], [nearest, nearest + 1])
     values = _wide(array.take(np.arange(first.min(), stop.max())))

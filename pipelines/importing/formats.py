@@ -17,6 +17,8 @@ class Format:
     window: int | None = None
     stride: int | None = None
     """Of rows of whole videos, where the format itself says so."""
+    of: str | None = None
+    """`video`, where arrays of the format are those of whole videos."""
 
 
 def _npz(root: Path, key: str | None) -> Arrays:
@@ -28,9 +30,11 @@ FORMATS: Mapping[str, Format] = {
     "npz": Format(_npz),
     "hdf5": Format(Hdf5),
     # RULSTM: a row a frame, of videos at 30 frames a second.
-    "lmdb": Format(Lmdb, fps=30, window=1, stride=1),
+    "lmdb": Format(Lmdb, fps=30, window=1, stride=1, of="video"),
     # ego4d/features/configs: all networks of clips have these three.
-    "ego4d": Format(lambda root, key: Files(root, (".pt",), key), fps=30, window=32, stride=16),
-    "actionformer": Format(lambda root, key: Files(root, (".npz", ".npy", ".pt"), key)),
-    "opentad": Format(lambda root, key: Files(root, (".npy", ".npz", ".pt"), key)),
+    "ego4d": Format(
+        lambda root, key: Files(root, (".pt",), key), fps=30, window=32, stride=16, of="video"
+    ),
+    "actionformer": Format(lambda root, key: Files(root, (".npz", ".npy", ".pt"), key), of="video"),
+    "opentad": Format(lambda root, key: Files(root, (".npy", ".npz", ".pt"), key), of="video"),
 }

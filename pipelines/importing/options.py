@@ -29,7 +29,7 @@ class ImportConfig(Data, Storage, FrameRate, Stride, Tap, panel="Import"):
         "Read arrays of this name in each file (npz, ego4d), in this group (hdf5), or frames under "
         "keys of this form (lmdb).",
         default=None,
-        default_is="feats, features, or the only one; all; {video}_frame_{frame:010d}.jpg",
+        default_is="feats, features, or the only one; all; as RULSTM's",
     )
     fps: float | None = inherited(
         "Say at which rate the network saw whole videos.", default_is="that of the format"

@@ -89,6 +89,8 @@ class _Source:
     read: Callable[[str], Array]
     recipe: Recipe
     tap: str
+    as_they_are: bool
+    """Whether segments' arrays are kept with the rows that they have."""
 
     def features(self, segment: Segment) -> Cut:
         """Features of a segment, in the store's type.
@@ -108,6 +110,11 @@ class _Source:
                 "those apart"
             )
         plan = self.recipe.plan
+        if self.as_they_are and array.rows != plan.views:
+            raise MediaError(
+                f"{where} has {counted(array.rows, 'rows')}, and the first {plan.views}: give "
+                "`rows`, into so many parts each is divided"
+            )
         if isinstance(plan, Windows):
             made = whole(array, plan)
         else:
@@ -148,13 +155,15 @@ def import_features(config: ImportConfig, dataset: Dataset | None = None) -> Imp
     began = time.monotonic()
     dataset = dataset or read_dataset(config.manifest, config.dataset)
     arrays = FORMATS[config.kind].open(config.files, config.key)
-    found = find(arrays, dataset, "video" if config.whole else config.each)
+    of = "video" if config.whole else config.each or FORMATS[config.kind].of
+    found = find(arrays, dataset, of)
     files = set(found.files.values())
     sources = listed(config.files, files)
     read = lru_cache(maxsize=1)(arrays.read)  # segments of a video follow each other
     recipe = _recipe(config, found, read, identity_of(sources))
     (tap,) = recipe.taps
-    source = _Source(arrays, found, read, recipe, tap)
+    as_they_are = found.of == "segment" and config.rows is None
+    source = _Source(arrays, found, read, recipe, tap, as_they_are)
     dataset, segments = choose_segments(dataset, config.splits, recipe.plan)
     writer = StoreWriter.open(
         config.out,

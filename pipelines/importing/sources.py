@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from egofeat import console
+from egofeat.adapters.files import VIDEO_SUFFIXES
 from egofeat.errors import RequestError
 from egofeat.pipelines.exporting.export import DESCRIPTION
 from egofeat.pipelines.exporting.names import file_names
@@ -36,32 +37,52 @@ def find(arrays: Arrays, dataset: Dataset, each: str | None) -> Found:
         RequestError: no array has such a name.
     """
     segments = Segments.of(dataset.segments)
+    ids = segments.ids.tolist()
     videos = list(dict.fromkeys(segments.videos.tolist()))
-    there = arrays.names(videos)
-    wanted = {"segment": segments.ids.tolist(), "video": videos}
-    for of, ids in wanted.items():
-        if each in (None, of) and (names := _matched(ids, there)):
+    called = _called_videos(videos)
+    there = arrays.names(list(dict.fromkeys(name for of in called.values() for name in of)))
+    wanted = {"segment": _called(ids), "video": called}
+    for of, of_ids in wanted.items():
+        if each in (None, of) and (names := _matched(of_ids, there)):
             return Found(of, names, {id_: there[name] for id_, name in names.items()})
     unit = each or "segment and no video"
     some = f", such as {min(there)}" if there else ""
     raise RequestError(
         f"{arrays.root} has {len(there):,} arrays{some}, and no {unit} of the data set "
-        f"'{dataset.name}' is called so, such as {(wanted[each or 'segment'] or ['none'])[0]}: "
+        f"'{dataset.name}' is called so, such as {next(iter(wanted[each or 'segment']), 'none')}: "
         "name the data set with `dataset`, or correct `files` or `key`"
     )
 
 
-def _matched(ids: Sequence[str], there: Collection[str]) -> dict[str, str]:
-    """Ids to the arrays that are called so, whole or in their last part, suffixes aside."""
+def _called(ids: Sequence[str]) -> dict[str, list[str]]:
+    """Ids to what their arrays may be called, the first that is there counts."""
     exported = file_names(ids)
+    return {id_: [id_, exported[id_]] for id_ in ids}
+
+
+def _called_videos(videos: Sequence[str]) -> dict[str, list[str]]:
+    """The same of videos: also without their suffix, and by the last part that one alone has."""
+    bare = {
+        video: video.rpartition(".")[0] if Path(video).suffix.lower() in VIDEO_SUFFIXES else video
+        for video in videos
+    }
+    tails = Counter(name.rpartition("/")[2] for name in bare.values())
+    called = _called(videos)
+    for video, name in bare.items():
+        tail = name.rpartition("/")[2]
+        called[video] += [name, *([tail] if tails[tail] == 1 else [])]
+    return called
+
+
+def _matched(called: Mapping[str, Sequence[str]], there: Collection[str]) -> dict[str, str]:
+    """Ids to the arrays that are called so, whole or in their last part."""
     tails = Counter(name.rpartition("/")[2] for name in there)
     by_tail = {
         tail: name for name in there if tails[tail := name.rpartition("/")[2]] == 1 and tail != name
     }
     matched = {}
-    for id_ in ids:
-        stem = id_.rpartition(".")[0] if "." in id_.rpartition("/")[2] else id_
-        for name in (id_, stem, exported[id_]):
+    for id_, names in called.items():
+        for name in names:
             if name in there or name in by_tail:
                 matched[id_] = name if name in there else by_tail[name]
                 break

@@ -9,10 +9,10 @@ import torch
 
 from egofeat import console
 from egofeat.heads.checkpoint import Progress
-from egofeat.heads.config import Length, Optimizer, Schedule, TrainerConfig
+from egofeat.heads.config import Length, Loss, Optimizer, Schedule, TrainerConfig
 from egofeat.heads.fusion import AveragedHeads, WeightedHeads
 from egofeat.heads.head import Head, Standardise
-from egofeat.heads.solved import SolvedHead
+from egofeat.heads.solved import KnnHead, SolvedHead
 from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.feed import as_features, channel_statistics
 from egofeat.heads.training.passes import predict
@@ -140,7 +140,7 @@ def _solve(
     """Compute heads that no seed changes; see `fit_member`."""
     solved = [head for head in heads if isinstance(head, SolvedHead)]
     if shown_as:
-        idle = [*_of_training(runs[0].config), *(["seeds"] if len(runs) > 1 else [])]
+        idle = [*_of_training(runs[0].config, heads[0]), *(["seeds"] if len(runs) > 1 else [])]
         named = " and ".join(f"`{name}`" for name in idle)
         said = f": {named} change{'' if idle[1:] else 's'} nothing of it" if idle else ""
         console.note(f"head {shown_as} is computed, not trained{said}")
@@ -152,9 +152,9 @@ def _solve(
         run.trained.append(told)
 
 
-def _of_training(config: TrainerConfig) -> Iterator[str]:
-    """Options that were chosen though they are of heads that are trained alone."""
-    for kind in (Length, Optimizer, Schedule):
+def _of_training(config: TrainerConfig, head: Head) -> Iterator[str]:
+    """Options that were chosen though the head, which is computed, has no use for them."""
+    for kind in (Length, Optimizer, Schedule, *([Loss] if isinstance(head, KnnHead) else [])):
         for one in fields(kind):
             if one.name not in ("seed", "data_seed") and getattr(config, one.name) != one.default:
                 yield one.name

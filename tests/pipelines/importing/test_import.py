@@ -4,7 +4,10 @@ import csv
 import hashlib
 import io
 import json
+import os
 import pickle
+from fractions import Fraction
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -14,8 +17,11 @@ from typer.testing import CliRunner
 
 from egofeat.cli import app
 from egofeat.errors import RequestError
+from egofeat.pipelines.importing.arrays import Array
+from egofeat.pipelines.importing.cutting import cut
 from egofeat.pipelines.importing.options import ImportConfig
 from egofeat.pipelines.importing.run import import_features
+from egofeat.recipe import Imported
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, verify
 
@@ -303,6 +309,81 @@ def test_files_of_another_kind_are_refused(kind, content, tmp_path, bring):
     path.write_bytes(content)
     with pytest.raises(RequestError, match="file"):
         bring(path, kind)
+
+
+def test_arrays_of_videos_are_not_taken_for_those_of_segments(source, tmp_path):
+    """Though segments are called by their video and a number, and videos by folder and suffix."""
+    segments = tuple(
+        Segment(f"v{k % 2}.{k}", f"P01/v{k % 2}.mp4", 1.0 + k, 3.0 + k) for k in range(4)
+    )
+    media = {one.video: Media(tmp_path / one.video) for one in segments}
+    dataset = Dataset("toy", media, segments, {})
+    arrays = {f"v{k}": values(f"v{k}", 200) for k in range(2)}
+    for kind in ("actionformer", "ego4d", "opentad", "lmdb"):
+        own = {} if kind in ("ego4d", "lmdb") else CLOCK
+        files = source(kind, arrays, kind)
+        config = ImportConfig(files=files, kind=kind, out=tmp_path / f"{kind}-out", rows=2, **own)
+        report = import_features(config, dataset)
+        assert (report.of, report.imported) == ("video", 4)
+
+
+def test_arrays_of_other_lengths_are_failures_where_no_number_is_given(source, bring):
+    arrays = {s.id: values(s.id, 9 if k == 4 else 5) for k, s in enumerate(SEGMENTS)}
+    report, store = bring(source("npy", arrays), "npy")
+    assert (report.imported, report.failed, store.row_shape) == (len(SEGMENTS) - 1, 1, (5, 5))
+    assert "has 9 rows, and the first 5: give `rows`" in report.failures[0].example
+
+
+def test_rows_of_an_lmdb_stand_at_the_numbers_of_their_frames(tmp_path, bring):
+    lmdb = pytest.importorskip("lmdb", reason="the package lmdb is not installed")
+    with lmdb.open(str(tmp_path / "late"), map_size=1 << 24) as env, env.begin(write=True) as into:
+        for video in VIDEOS:
+            for frame in range(31, 400):
+                vector = np.full(3, frame, "<f4").tobytes()
+                into.put(f"{video}_frame_{frame:010d}.jpg".encode(), vector)
+    report, store = bring(tmp_path / "late", "lmdb", rows=2)
+    assert report.failed == len(VIDEOS)  # from 0 s: its frames are not there
+    for segment in SEGMENTS:
+        if segment.id in store:
+            middles = segment.start + (segment.stop - segment.start) * np.array([0.25, 0.75])
+            np.testing.assert_allclose(store[segment.id][:, 0], middles * 30 + 0.5, atol=0.51)
+
+
+def test_an_lmdb_that_is_cut_short_is_refused(source, bring):
+    files = source("lmdb", {v: values(v, rows, 900) for v, rows in VIDEOS.items()})
+    data = files / "data.mdb"
+    os.truncate(data, data.stat().st_size // 2)
+    with pytest.raises(RequestError, match=r"data\.mdb is cut short"):
+        bring(files, "lmdb")
+
+
+def test_tensors_that_are_no_plain_numbers_are_failures(source, bring):
+    files = source("ego4d", {v: values(v, rows) for v, rows in VIDEOS.items()})
+    torch.save(torch.eye(4).to_sparse(), files / "P00_01.pt")
+    torch.save(torch.nn.Parameter(torch.ones(40, 5)), files / "P01_01.pt")
+    report, _ = bring(files, "ego4d", rows=2)
+    assert (report.imported, report.failed) == (12, 6)
+    assert "is no dense tensor of numbers" in report.failures[0].example
+
+
+def test_two_files_of_one_name_are_refused(source, bring):
+    files = source("opentad", {v: values(v, rows) for v, rows in VIDEOS.items()})
+    np.savez(files / "P00_01.npz", feats=values("x", 4))
+    with pytest.raises(RequestError, match=r"P00_01\.np. are both arrays of that name"):
+        bring(files, "opentad", **CLOCK)
+
+
+def test_the_start_of_a_part_is_included():
+    """Though a part's start is rounded."""
+    array = Array.of(np.arange(112.0)[:, None] + np.zeros(3))
+    plan = Imported(8, "video", "mean", "npy", 30.0, 32, 16)
+    whole = Segment("w", "P00_01", 0.0, (111 * 16 + 32) / 30)
+    centres, edges = np.arange(112) + 1, [Fraction(113 * k, 8) for k in range(9)]  # of strides
+    wanted = [
+        np.mean([row for row, at in enumerate(centres.tolist()) if first <= at < stop])
+        for first, stop in pairwise(edges)
+    ]
+    np.testing.assert_allclose(cut(array, whole, plan).values[:, 0], wanted)
 
 
 def test_lmdb_without_its_package(monkeypatch, tmp_path, bring):

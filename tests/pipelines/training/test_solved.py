@@ -33,7 +33,9 @@ def test_a_run_is_judged_as_any(head, more, give, tmp_path):
     out = tmp_path / "run"
     asked = ("fit-head", head, "--store", give.store, "--out", out, *more)
     said = give(*asked, "--seeds", "2")
-    assert f"head {head} is computed, not trained: --seeds changes nothing of it" in said
+    assert f"head {head} is computed, not trained: " in said
+    assert ("--class-weights and --seeds change" in said) == (head == "knn" and more != ())
+    assert "--seeds change" in said
     runs = [out / "seed0", out / "seed1"]
     first, second = (json.loads((run / "metrics.json").read_text()) for run in runs)
     assert first | {"run": ""} == second | {"run": ""}
