@@ -12,6 +12,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones.engine import Compiled
 from egofeat.extract.backbones.precision import DTYPES
 from egofeat.extract.weights import Weights
+from egofeat.names import short_name
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -63,6 +64,8 @@ class Spec:
     """None: a network of single images."""
     motion: str = "none"
     """How the motion that it is given is had by default; `none`: it is given colours."""
+    detects: bool = False
+    """Whether its classifier tells what persons in boxes do."""
     package: str = ""
     """Name and version of the package that adds it; empty of egofeat's own."""
     note: str = ""
@@ -73,6 +76,11 @@ class Spec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "default_tap", self.default_tap or self.taps[-1])
         object.__setattr__(self, "squash_size", self.squash_size or self.size)
+
+    @property
+    def called(self) -> str:
+        """Its name for people: of a variant, its family and the digest of what describes it."""
+        return short_name(self.name)
 
     @property
     def channels(self) -> int:
@@ -112,7 +120,7 @@ class Backbone:
         frames = self.spec.clip.frames if self.spec.clip else 1
         shapes = self.tap_shapes(self.spec.size, frames)
         taps = ", ".join(f"{tap} {shape}" for tap, shape in shapes.items())
-        return f"Backbone('{self.spec.name}', {self.weights[:19]}, {taps}, {self.device})"
+        return f"Backbone('{self.spec.called}', {self.weights[:19]}, {taps}, {self.device})"
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
         """Run one normalised batch, `[B, C, H, W]` of images or `[B, C, T, H, W]` of clips.
@@ -224,6 +232,6 @@ def check_taps(taps: Sequence[str], spec: Spec) -> tuple[str, ...]:
     for tap in taps:
         if tap not in spec.taps:
             raise RequestError(
-                f"{spec.name} has no tap '{tap}': choose from {', '.join(spec.taps)}"
+                f"{spec.called} has no tap '{tap}': choose from {', '.join(spec.taps)}"
             )
     return tuple(tap for tap in spec.taps if tap in taps)

@@ -1,16 +1,22 @@
-"""`egofeat annotate`: a video with what is seen written into it."""
+"""`egofeat annotate`: videos with what is seen written into them."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from egofeat import console
-from egofeat.errors import RequestError
-from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.adapters.videos import find_videos
+from egofeat.errors import MediaError, RequestError
+from egofeat.extract.video import open_video
+from egofeat.extract.video.flow_source import FlowSource
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.overlays import PersonRecogniser, StretchRecogniser
-from egofeat.pipelines.annotated.seers import choose_seer
-from egofeat.pipelines.annotated.video import Written, check_place, write_annotated
+from egofeat.pipelines.annotated.seers import Seer, choose_seer
+from egofeat.pipelines.annotated.video import FORMATS, Written, check_place, write_annotated
+from egofeat.segments import Media
+from egofeat.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +42,35 @@ class Annotated:
         return [said, *self.remarks]
 
 
-def annotate(config: AnnotateConfig) -> Annotated:
-    """Write a video with boxes and labels of its persons, or with what is recognised in it.
+@dataclass(frozen=True, kw_only=True)
+class Several:
+    """What was written of each video of a folder, and which could not be."""
+
+    videos: tuple[Annotated, ...]
+    failures: dict[str, str]
+    """Video to the reason."""
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return int(bool(self.failures))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        said = [line for one in self.videos for line in one.lines()]
+        return said + [f"{video} was not written: {why}" for video, why in self.failures.items()]
+
+
+def annotate(config: AnnotateConfig) -> Annotated | Several:
+    """Write videos with boxes and labels of their persons, or with what is recognised in them.
 
     A run on a store of persons, or a published detection network, labels persons; a run on a store
-    of segments, or another published network, labels stretches of the video.
+    of segments, or another published network, labels stretches of the video. A folder of videos
+    gives a folder of them, in which one that cannot be read is told and the others are written.
 
     Raises:
         RequestError: no such run or one that cannot label a video, options that cannot be, or no
@@ -49,15 +79,49 @@ def annotate(config: AnnotateConfig) -> Annotated:
             not at hand.
         MediaError: the video cannot be read.
     """
-    video, out = config.seen, config.out
-    check_place(out, video)
-    if video.is_dir() or video.suffix == ".tar":
-        raise RequestError(f"{video} is no video file: annotate takes no frames by number")
-    seer = choose_seer(config)
+    found = find_videos(config.seen, config.fps)
+    if [*found] == [config.seen]:
+        check_place(config.out, config.seen)
+        return _annotate(choose_seer(config), config, found[config.seen], config.out)
+    places = dict(_places(found, config))
+    seer, done, failures = choose_seer(config), list[Annotated](), dict[str, str]()
+    for video, media in found.items():
+        try:
+            done.append(_annotate(seer, config, media, places[video]))
+        except (MediaError, RequestError) as error:
+            failures[str(video)] = str(error)
+    return Several(videos=tuple(done), failures=failures)
+
+
+def _places(found: dict[Path, Media], config: AnnotateConfig) -> Iterator[tuple[Path, Path]]:
+    """Where each video of a folder is written: below `out` as it lies below the folder."""
+    seen, out = config.seen, config.out
+    if out.suffix.lower() in FORMATS or out.is_file():
+        raise RequestError(
+            f"{seen} holds {counted(len(found), 'videos')}: name a folder for them with -o"
+        )
+    if out.resolve().is_relative_to(seen.resolve()):
+        raise RequestError(f"{out} is in {seen}, whose videos are read: name a folder elsewhere")
+    taken: dict[Path, Path] = {}
+    for video in found:
+        below = video.relative_to(seen)
+        mp4 = below.suffix.lower() == ".mp4" and not video.is_dir()
+        place = out / (below if mp4 else f"{below}.mp4")
+        if other := taken.get(place):
+            raise RequestError(f"{other} and {video} would both be {place}: rename one of them")
+        taken[place] = video
+        check_place(place, video)
+        yield video, place
+
+
+def _annotate(seer: Seer, config: AnnotateConfig, media: Media, out: Path) -> Annotated:
+    """Write one video."""
     kind = PersonRecogniser if seer.of_persons else StretchRecogniser
     with ExitStack() as opened:
-        source = opened.enter_context(PyavSource(video))
-        recogniser = kind(seer, config, source, opened)
+        source = opened.enter_context(open_video(media))
+        if isinstance(source, FlowSource):
+            raise RequestError(f"{media.path} is flow, not pictures: name the frames in colour")
+        recogniser = kind(seer, config, source, media, opened)
         with console.progress("annotating", len(source.times), "frames") as progress:
             written = write_annotated(source, recogniser.timed_tags(), out, progress)
     return Annotated(

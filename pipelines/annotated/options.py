@@ -1,12 +1,21 @@
-"""What a person can choose about an annotated video."""
+"""What a person can choose about annotated videos."""
 
 from dataclasses import MISSING
 from pathlib import Path
 
 from egofeat.errors import RequestError
 from egofeat.options import Device, inherited, option
-from egofeat.pipelines.options import Detected, Every, MaybeVideo, Out, StoreWeights, Top, Views
-from egofeat.pipelines.training.options import OwnClassifier, RunFolder
+from egofeat.pipelines.options import (
+    Detected,
+    Every,
+    FrameRate,
+    MaybeVideo,
+    Out,
+    StoreWeights,
+    Top,
+    Views,
+)
+from egofeat.pipelines.training.options import OF_STORE, OWN_WEIGHTS, RATE, OwnClassifier, RunFolder
 
 
 class AnnotateConfig(
@@ -19,18 +28,25 @@ class AnnotateConfig(
     Views,
     Top,
     StoreWeights,
+    FrameRate,
     Device,
     panel="Video",
 ):
-    """Everything that a person can choose about an annotated video."""
+    """Everything that a person can choose about annotated videos."""
 
     run: Path = inherited(
         "Folder of a run that fit-head made; with a backbone, the video.", metavar="RUN/VIDEO"
     )
     video: Path | None = inherited(
-        "Video file to read, after a run.", argument=True, metavar="VIDEO"
+        "Video to read, after a run: a file, frames, or a folder of either.",
+        argument=True,
+        metavar="VIDEO",
     )
-    out: Path = inherited("Write this file, .mp4 or .mkv.", default=MISSING, flag="--out,-o")
+    out: Path = inherited(
+        "Write this file, .mp4 or .mkv; of a folder of videos, a folder.",
+        default=MISSING,
+        flag="--out,-o",
+    )
     boxes: Path | None = option(
         "Take persons from this CSV file of detections, or a folder of such files; for a run "
         "on persons, or a detection network.",
@@ -54,6 +70,8 @@ class AnnotateConfig(
         "With a backbone: average over this many clips (or frames) x crops of each stretch.",
         default_is="1x1",
     )
+    weights: tuple[str, ...] = inherited(OWN_WEIGHTS, default_is=OF_STORE)
+    fps: float | None = inherited(RATE, default=None)
     top: int = inherited("Show at most this many labels per person or target.", default=3)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError
-from egofeat.extract.video.pyav_source import PyavSource
+from egofeat.extract.video import FrameSource
 from egofeat.pipelines.annotated.captions import Label, Tag
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
@@ -20,7 +20,7 @@ from egofeat.pipelines.annotated.seers import Seer
 from egofeat.pipelines.annotated.video import TimedTags
 from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched, make_features
 from egofeat.pipelines.training.predict import guesses_of
-from egofeat.segments import Segment
+from egofeat.segments import Media, Segment
 from egofeat.store.reading.persons import with_neighbours
 
 STRETCH = 30.0
@@ -34,6 +34,7 @@ class Recogniser(ABC):
         seer: who sees.
         config: what is asked for.
         video: opened.
+        media: where it is.
         opened: closes what is opened beside it.
         every: seconds from one key frame to the next, or of a stretch, unless asked for.
         threshold: score that a label has at least, unless asked for.
@@ -43,14 +44,15 @@ class Recogniser(ABC):
         self,
         seer: Seer,
         config: AnnotateConfig,
-        video: PyavSource,
+        video: FrameSource,
+        media: Media,
         opened: ExitStack,
         *,
         every: float,
         threshold: float,
     ) -> None:
         self.seer, self.stop, self.top = seer, video.stop, config.top
-        self.video = opened.enter_context(Watched(video))
+        self.video = opened.enter_context(Watched(video, media))
         self.every = config.every or every
         self.threshold = threshold if config.threshold is None else config.threshold
         self.moments = self.labels = 0
@@ -75,10 +77,15 @@ class PersonRecogniser(Recogniser):
     """Persons at key frames, each with what it does; its tags last around its key frame."""
 
     def __init__(
-        self, seer: Seer, config: AnnotateConfig, video: PyavSource, opened: ExitStack
+        self,
+        seer: Seer,
+        config: AnnotateConfig,
+        video: FrameSource,
+        media: Media,
+        opened: ExitStack,
     ) -> None:
-        super().__init__(seer, config, video, opened, every=1.0, threshold=0.3)
-        self.persons, name = 0, config.seen.stem
+        super().__init__(seer, config, video, media, opened, every=1.0, threshold=0.3)
+        self.persons, name = 0, media.path.name if media.path.is_dir() else media.path.stem
         if config.boxes:
             self._people = read_people(config.boxes, name, video.stop, self.every, config.min_score)
         else:
@@ -131,9 +138,14 @@ class StretchRecogniser(Recogniser):
     """Stretches of video, each with what is recognised in it."""
 
     def __init__(
-        self, seer: Seer, config: AnnotateConfig, video: PyavSource, opened: ExitStack
+        self,
+        seer: Seer,
+        config: AnnotateConfig,
+        video: FrameSource,
+        media: Media,
+        opened: ExitStack,
     ) -> None:
-        super().__init__(seer, config, video, opened, every=3.0, threshold=0.0)
+        super().__init__(seer, config, video, media, opened, every=3.0, threshold=0.0)
 
     def timed_tags(self) -> Iterator[TimedTags]:
         """See `Recogniser.timed_tags`.

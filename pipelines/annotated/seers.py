@@ -13,7 +13,7 @@ from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
 from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.extraction.in_memory import Maker
-from egofeat.pipelines.recognition.persons import ACTION, is_detector, published_persons
+from egofeat.pipelines.recognition.persons import ACTION, published_persons
 from egofeat.pipelines.recognition.published import TARGET, Published, one_of, whole
 from egofeat.pipelines.runs.run import Run, load_run
 from egofeat.pipelines.training.predict import logits_of, makers_of
@@ -75,7 +75,7 @@ def _check_stretches(run: Run, config: AnnotateConfig) -> None:
 
 def _of_backbone(config: AnnotateConfig, backbone: str) -> Seer:
     weights = one_of(config.weights, backbone)
-    if is_detector(spec_of(backbone)):
+    if spec_of(backbone).detects:
         return _of_detector(config, backbone, weights)
     if config.boxes:
         raise RequestError(f"{backbone} knows no persons: leave `boxes` out")

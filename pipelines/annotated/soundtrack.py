@@ -1,6 +1,7 @@
 """The sound of one file copied into another, beside pictures that are made anew."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,20 @@ from egofeat.extract.video.container import open_container, packets_of
 from egofeat.extract.video.media_file import MediaFile
 
 
-class Soundtrack:
+class Silence:
+    """What is heard of frames."""
+
+    left_out: Sequence[str] = ()
+    """Codecs of the streams that the output does not take."""
+
+    def copy_until(self, second: float = math.inf) -> None:
+        """Copy what is heard before this second of the output."""
+
+    def close(self) -> None:
+        """Close the file that is read."""
+
+
+class Soundtrack(Silence):
     """The audio streams of a file, packet by packet; only as far as the pictures are.
 
     Args:
@@ -29,14 +43,13 @@ class Soundtrack:
         streams = self._input.streams.audio
         copied = [stream for stream in streams if _codec(stream) in output.supported_codecs]
         self.left_out = [_codec(stream) for stream in streams if stream not in copied]
-        """Codecs of the streams that the output does not take."""
         self._copies = {one.index: output.add_stream_from_template(one) for one in copied}
         packets = packets_of(self._file, self._input, copied) if copied else ()
         self._packets = (packet for packet in packets if packet.dts is not None)
         self._next: Any = next(self._packets, None)  # PyAV's types let times be None
 
     def copy_until(self, second: float = math.inf) -> None:
-        """Copy what is heard before this second of the output."""
+        """See `Silence.copy_until`."""
         while (packet := self._next) and packet.dts * packet.time_base - self._origin < second:
             shift = round(self._origin / packet.time_base)
             packet.dts -= shift
@@ -46,7 +59,7 @@ class Soundtrack:
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        """Close the file that is read."""
+        """See `Silence.close`."""
         self._input.close()
         self._file.close()
 

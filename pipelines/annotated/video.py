@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from egofeat.errors import MediaError, RequestError, UnreadableMediaError
+from egofeat.extract.video import FrameSource
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated.captions import Overlay, Tag, draw_overlay
-from egofeat.pipelines.annotated.soundtrack import Soundtrack
+from egofeat.pipelines.annotated.soundtrack import Silence, Soundtrack
 from egofeat.store.files import temporary_path
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska"}
@@ -75,7 +76,7 @@ def check_place(out: Path, video: Path) -> None:
 
 
 def write_annotated(
-    source: PyavSource,
+    source: FrameSource,
     timed_tags: Iterable[TimedTags],
     out: Path,
     advance: Callable[[int], None] = lambda _: None,
@@ -85,7 +86,7 @@ def write_annotated(
     The file is written under a temporary name and takes its own when it is whole.
 
     Args:
-        source: the video file, opened.
+        source: the video, opened: a file by PyAV, or frames.
         timed_tags: in the order of time, none over another; asked for as frames come to them.
         out: file to write, .mp4 or .mkv; folders above it are made.
         advance: told how many more frames are done.
@@ -111,7 +112,7 @@ def write_annotated(
 
 
 def _write(
-    source: PyavSource,
+    source: FrameSource,
     drawer: "_Drawer",
     partial: Path,
     format_: str,
@@ -126,7 +127,7 @@ def _write(
         output = opened.enter_context(av.open(str(partial), "w", format=format_))
         height, width = first[1].shape[:2]
         pictures = _Pictures(output, source, (width, height))
-        sound = Soundtrack(source.path, output, source.origin)
+        sound = _sound(source, output)
         opened.callback(sound.close)
         for index, frame in chain([first], frames):
             picture, time = pictures.fitted(frame), float(source.times[index])
@@ -140,8 +141,15 @@ def _write(
     return Written(done, lost, drawer.labels_left_out, tuple(sound.left_out))
 
 
+def _sound(source: FrameSource, output: OutputContainer) -> Silence:
+    """What is heard of a file; frames have no sound."""
+    if isinstance(source, PyavSource):
+        return Soundtrack(source.path, output, source.origin)
+    return Silence()
+
+
 def _frames(
-    source: PyavSource, advance: Callable[[int], None]
+    source: FrameSource, advance: Callable[[int], None]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Every frame that can be decoded, in order, with its index."""
     at, count = 0, len(source.times)
@@ -187,8 +195,7 @@ class _Pictures:
         size: width and height of the first frame.
     """
 
-    def __init__(self, output: OutputContainer, source: PyavSource, size: tuple[int, int]) -> None:
-        given = source.stream
+    def __init__(self, output: OutputContainer, source: FrameSource, size: tuple[int, int]) -> None:
         self._clock, self._ticks = _ticks(source)
         self._output = output
         self._size = size
@@ -207,8 +214,10 @@ class _Pictures:
         context.time_base = self._stream.time_base = self._clock
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
-        aspect = given.sample_aspect_ratio
-        if aspect:
+        if not isinstance(source, PyavSource):
+            return
+        given = source.stream
+        if aspect := given.sample_aspect_ratio:
             lies = (given.width, given.height) != size and (given.height, given.width) == size
             context.sample_aspect_ratio = 1 / aspect if lies else aspect
 
@@ -241,13 +250,14 @@ class _Pictures:
             self._output.mux(packet)
 
 
-def _ticks(source: PyavSource) -> tuple[Fraction, NDArray[np.int64]]:
+def _ticks(source: FrameSource) -> tuple[Fraction, NDArray[np.int64]]:
     """A clock, seconds of a tick, and the times of all frames and of the end in it.
 
     It is the video's own wherever that tells the times of its frames.
     """
     seconds = np.append(source.times, source.stop)
-    for clock in (source.stream.time_base or _FINE, _FINE):
+    own = source.stream.time_base if isinstance(source, PyavSource) else None
+    for clock in (own or _FINE, _FINE):
         ticks = seconds * clock.denominator / clock.numerator
         whole = np.round(ticks).astype(np.int64)
         if np.abs(ticks[:-1] - whole[:-1]).max() < 1e-2:

@@ -75,25 +75,27 @@ class Watched:
     """One video of which features are made again and again: opened once for each decoder.
 
     Args:
-        source: the video; its index is that of all who read it by PyAV.
+        source: the video, opened by PyAV where it is a file; its index is that of all who read
+            it so.
+        media: where it is, and the rate of frames; by default the source's file.
     """
 
-    def __init__(self, source: PyavSource) -> None:
+    def __init__(self, source: FrameSource, media: Media | None = None) -> None:
         self.path = source.path
-        self._first = source
+        self._first, self._media = source, media or Media(source.path)
         self._opened: dict[str, FrameSource] = {}
 
     def by(self, decoder: str) -> Media | FrameSource:
         """It, opened; or where it is, if the decoder does not open it and is to say why."""
         if decoder not in self._opened:
             try:
+                # No decoder is asked for images.
+                alike = decoder == "pyav" or not isinstance(self._first, PyavSource)
                 self._opened[decoder] = (
-                    self._first.again()
-                    if decoder == "pyav"
-                    else open_video(Media(self.path), decoder)
+                    self._first.again() if alike else open_video(self._media, decoder)
                 )
             except MediaError:
-                return Media(self.path)
+                return self._media
         return self._opened[decoder]
 
     def __enter__(self) -> Self:

@@ -62,7 +62,7 @@ def choose_maps(spec: Spec, config: RoiConfig) -> tuple[str, ...]:
     maps = config.maps or tuple(tap for tap in spec.taps if tap == "map" or tap.endswith("_map"))
     if not maps:
         raise RequestError(
-            f"{spec.name} has no maps to cut boxes from: choose another `backbone`, as "
+            f"{spec.called} has no maps to cut boxes from: choose another `backbone`, as "
             "slowfast_32x2_r50_ava"
         )
     return maps
@@ -127,7 +127,7 @@ def grid_of(backbone: Backbone, weights: str, config: RoiConfig) -> dict[str, An
     if record is None and Path(weights).expanduser().is_file():
         if trained := detection_settings(Path(weights).expanduser()):
             return trained
-        if config.aligned is None and any(one.metric == "mAP" for one in backbone.spec.weights):
+        if config.aligned is None and backbone.spec.detects:
             console.note(
                 f"{weights} does not say how boxes were cut out of its maps: they are not shifted; "
                 "give `aligned` if they were while it was trained"

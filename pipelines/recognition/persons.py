@@ -13,9 +13,9 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import load, spec_of
-from egofeat.extract.backbones.backbone import Spec
 from egofeat.extract.roi import Persons
 from egofeat.extract.weights import find
+from egofeat.names import short_name
 from egofeat.pipelines.extraction.choices import check_transform, choose_plan, choose_transform
 from egofeat.pipelines.extraction.in_memory import Maker
 from egofeat.pipelines.extraction.job import Job
@@ -46,18 +46,13 @@ class PublishedPersons:
     """Logits `[n, actions]` of features `[n, 1, C]`; the sigmoid of each is its probability."""
 
 
-def is_detector(spec: Spec) -> bool:
-    """Whether a network was published to tell what persons in boxes do."""
-    return any(one.metric == "mAP" for one in spec.weights)
-
-
 def published_persons(
     backbone: str, weights: str = "default", device: str = "auto", size: int | None = None
 ) -> PublishedPersons:
     """A detection network with its own classifier.
 
     Args:
-        backbone: its name.
+        backbone: its name; of a variant, its file or its description.
         weights: `default`, the name of published weights, or a file, with the classifier.
         device: where to run.
         size: pixels of the shorter side of its input; None takes the published.
@@ -66,9 +61,10 @@ def published_persons(
         RequestError: random weights, or action names that are not known.
         WeightsError: the weights are not to be had, or have no classifier.
     """
-    if weights.split(":", maxsplit=1)[0] == "random":
+    called = short_name(backbone)
+    if weights.split(":", maxsplit=1)[0] in ("random", "torchvision"):
         raise RequestError(
-            f"random weights of {backbone} know no action: give published `weights`, or a file"
+            f"{weights} weights of {called} know no action: give published `weights`, or a file"
         )
     config = ExtractConfig(
         backbone=backbone, weights=weights, roi=RoiConfig(), dtype="float32", size=size
@@ -81,13 +77,13 @@ def published_persons(
     if weight.shape[1:] != job.recipe.taps[TAP]:
         raise RequestError(
             f"the classifier of {path} takes {weight.shape[1]} channels, and persons have "
-            f"{job.recipe.taps[TAP][0]}: give weights of {backbone}"
+            f"{job.recipe.taps[TAP][0]}: give weights of {called}"
         )
 
     def classify(rows: NDArray[Any]) -> Tensor:
         return torch.from_numpy(rows).float().to(weight.device)[:, 0] @ weight.T + bias
 
-    names = class_names(len(weight), backbone)
+    names = class_names(len(weight), called)
     return PublishedPersons(Maker(job.recipe, TAP, job.backbone), names, classify)
 
 

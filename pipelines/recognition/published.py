@@ -16,7 +16,6 @@ from egofeat.pipelines.extraction.in_memory import Maker
 from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.pipelines.recognition.class_names import class_names
-from egofeat.pipelines.recognition.persons import is_detector
 from egofeat.pipelines.training.views import mean_of_views
 from egofeat.segments import Dataset, Media, Segment
 
@@ -123,12 +122,12 @@ def _check(spec: Spec, weights: str) -> None:
     if LOGITS not in spec.taps:
         others = ", ".join(name for name in BACKBONES.own if LOGITS in BACKBONES[name][0].taps)
         mend = f"choose one of {others}"
-        if is_detector(spec):
+        if spec.detects:
             mend = "it tells what persons in boxes do: `egofeat annotate` draws that"
-        raise RequestError(f"backbone {spec.name} has no classifier of whole frames here: {mend}")
+        raise RequestError(f"backbone {spec.called} has no classifier of whole frames here: {mend}")
     if weights.split(":", maxsplit=1)[0] == "random":
         raise RequestError(
-            f"random weights of {spec.name} know no class: give published `weights`, or a file"
+            f"random weights of {spec.called} know no class: give published `weights`, or a file"
         )
 
 

@@ -248,6 +248,14 @@ class RunStores(RunFolder, StorePlaces, panel="Run"):
     """Which trained head, and where its stores are."""
 
 
+OWN_WEIGHTS = (
+    "Load the backbone's weights from this file, if the store was made with a file of yours; once "
+    "per store. With a backbone, its weights."
+)
+OF_STORE = "those of the store; the published"
+RATE = "Frames per second of folders and archives of frames."
+
+
 class OwnClassifier(Options, panel="Network"):
     """Whose own classifier is asked."""
 
@@ -335,18 +343,12 @@ class PredictConfig(
         metavar="VIDEO",
         default=(),
     )
-    weights: tuple[str, ...] = inherited(
-        "Load the backbone's weights from this file, if the store was made with a file of "
-        "yours; once per store. With a backbone, its weights.",
-        default_is="those of the store; the published",
-    )
+    weights: tuple[str, ...] = inherited(OWN_WEIGHTS, default_is=OF_STORE)
     views: tuple[int, int] | None = inherited(
         "With a backbone: average over this many clips (or frames) x crops, such as 10x3.",
         default_is="the published",
     )
-    fps: float | None = inherited(
-        "Frames per second of folders and archives of frames.", default=None
-    )
+    fps: float | None = inherited(RATE, default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,6 +16,8 @@ ELSEWHERE = {
             "evaluate --backbone",
             "annotate VIDEO --backbone",
             "annotate kitchen.mp4 --backbone",
+            "annotate films --backbone",
+            "annotate frames.tar --fps 30 --backbone",
         ),
         "tests/pipelines/recognition: real published weights",
     ),

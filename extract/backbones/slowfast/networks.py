@@ -161,6 +161,7 @@ def spec_of(
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
         weights=weights,
+        detects=design.detection,
         note=note,
         clip=Clip(
             frames=design.frames,

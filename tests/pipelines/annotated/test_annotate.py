@@ -360,7 +360,7 @@ def test_a_video_of_which_nothing_can_be_read_is_refused(clips_run, asked, folde
         ({"top": 0}, "`top` is 0: give 1 or more"),
         ({"out": Path("out.gif")}, "neither .mp4 nor .mkv"),
         ({"run": Path("nowhere")}, "nowhere is not a run"),
-        ({"video": Path("frames.tar")}, "is no video file"),
+        ({"video": Path("frames.tar")}, "frames.tar holds frames, which do not say how fast"),
         ({"weights": ("a", "b")}, "1 stores and 2 weights are named"),
         ({"boxes": Path("b.csv")}, "knows no persons: leave `boxes` out"),
     ],

@@ -1,18 +1,25 @@
 """Published detection networks on plain videos: layouts proven with random weights."""
 
 import functools
+import json
 
 import av
 import numpy as np
 import pytest
 import torch
+import yaml
+from typer.testing import CliRunner
 
 from egofeat.boxes import Boxes
+from egofeat.cli import app
 from egofeat.errors import RequestError
+from egofeat.extract.backbones import find_backbone
 from egofeat.extract.backbones.building import damp_branches, seeded
 from egofeat.extract.backbones.resnet3d import Bottleneck
 from egofeat.extract.backbones.slowfast.network import layers
 from egofeat.extract.backbones.slowfast.networks import DESIGNS
+from egofeat.extract.backbones.variants import SlowFast
+from egofeat.extract.backbones.variants.networks import design_of
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.pipelines.annotated import seers
 from egofeat.pipelines.annotated.annotate import annotate
@@ -103,3 +110,38 @@ def test_videos_without_annotations_have_key_frames_where_there_are_boxes(made, 
     assert set(open_store(report.store).videos.tolist()) == {"room.mp4"}
     with pytest.raises(RequestError, match="give `boxes` that a detector found in its videos"):
         extract(ExtractConfig(roi=RoiConfig(), out=tmp_path, device="cpu"), dataset)
+
+
+def described(folder, **changes):
+    """A description of a detection network as a person would write it, and weights of it."""
+    variant = SlowFast(frames=2, stride=16, depth=[1, 1, 1, 1], width=16, detection=True, **changes)
+    told = json.loads(variant.name.removeprefix("variant:"))
+    (folder / "mine.yaml").write_text(yaml.safe_dump(told))
+    network = seeded(lambda: layers(design_of(variant), {"projection": 80}), 2)
+    damp_branches(network, Bottleneck, "branch2.c_bn")
+    torch.save({"model_state": network.state_dict()}, folder / "mine.pyth")
+    return folder / "mine.yaml", folder / "mine.pyth"
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"pathways": "slow"}], ids=["two pathways", "the slow one alone"]
+)
+def test_a_variant_tells_what_persons_do_by_weights_of_its_own(made, tmp_path, changes):
+    file, weights = described(tmp_path, **changes)
+    words = ["annotate", made / "room.mp4", "--backbone", file, "--boxes", made / "boxes.csv"]
+    words += ["--weights", weights, "--threshold=0", "--device=cpu", "--json"]
+    told = CliRunner().invoke(app, [*map(str, words), "-o", str(tmp_path / "seen.mp4")])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["labels"] == 9
+    assert "does not say how boxes were cut out of its maps" in told.stderr
+    network = find_backbone(str(file))[0]
+    published = published_persons(network.name, str(weights), "cpu", size=64)
+    state = torch.load(weights, weights_only=True)["model_state"]
+    rows = np.random.default_rng(0).normal(size=(3, 1, *published.maker.recipe.taps["roi"]))
+    expected = rows[:, 0] @ state["head.projection.weight"].numpy().T
+    expected += state["head.projection.bias"].numpy()
+    assert np.allclose(published.classify(rows), expected, atol=1e-4)
+    with pytest.raises(RequestError, match=r"variant:slowfast-\w{8} has no classifier of whole fr"):
+        predict(PredictConfig(run=made / "room.mp4", backbone=str(file)))
+    with pytest.raises(RequestError, match=r"torchvision:resnet50 weights of variant:\S+ know no"):
+        published_persons(network.name, "torchvision:resnet50")
