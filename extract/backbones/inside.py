@@ -79,7 +79,9 @@ def shapes_of(
 
 def _known(found: dict[str, Tensor], name: str, backbone: Backbone) -> Tensor:
     if name not in found:
-        raise RequestError(f"layer '{name}' of {backbone.spec.name} gives no maps: choose another")
+        raise RequestError(
+            f"layer '{name}' of {backbone.spec.called} gives no maps: choose another"
+        )
     return found[name]
 
 

@@ -72,7 +72,7 @@ def load(
         published=published,
         device=device,
         precision=precision,
-        compiled=None if by_torch else Compiled(module, spec.name, precision),
+        compiled=None if by_torch else Compiled(module, spec.called, precision),
     )
 
 
@@ -84,5 +84,5 @@ def _weighted(
         return build(taps, None, 0), "none", None
     if weights == "default" and spec.module and not spec.weights:
         return *as_made(spec.module, taps), None
-    given = choose_weights(weights, spec.weights, spec.name, note)
+    given = choose_weights(weights, spec.weights, spec.called, note)
     return given.build(partial(build, taps)), given.identity, given.published

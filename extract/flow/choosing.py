@@ -42,7 +42,7 @@ def choose_motion(
     if name not in suiting:
         takes = "optical flow" if spec.channels != 3 else "colours"
         raise RequestError(
-            f"{spec.name} takes {takes}, and `motion` {name} gives it none: choose from "
+            f"{spec.called} takes {takes}, and `motion` {name} gives it none: choose from "
             f"{', '.join(suiting)}"
         )
     if name == "none":

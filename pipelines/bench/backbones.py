@@ -171,9 +171,11 @@ def bench_backbones(config: BackboneBench) -> BackbonesReport:
     with console.progress("measuring", len(names), "backbones") as progress:
         for name in names:
             one = replace(config, backbones=(name,), device=str(device))
-            rows.append(row := _row(one, speeds.setdefault(name, [])))
+            measured: list[Speed] = []
+            rows.append(row := _row(one, measured))
+            speeds[row.backbone] = measured
             if row.reason:
-                console.note(f"{name}: {row.reason}")
+                console.note(f"{row.backbone}: {row.reason}")
             # An interruption loses what is being measured, and nothing else.
             report = replace(report, rows=tuple(rows))
             report.written(config.out / "backbones", [])
@@ -209,7 +211,7 @@ def _row(config: BackboneBench, speeds: list[Speed]) -> BackboneRow:
     published = network.published
     clips, crops = config.views or (published.views if published else (1, 1))
     row = BackboneRow(
-        backbone=config.backbones[0],
+        backbone=network.name,
         parameters=network.parameters,
         size=network.size,
         frames=network.frames,

@@ -19,7 +19,7 @@ from egofeat.extract.backbones.cost import multiply_adds
 from egofeat.extract.backbones.inside import convolutions
 from egofeat.extract.backbones.registry import PREFIXES, VARIANTS
 from egofeat.extract.weights import Weights, at_hand
-from egofeat.names import VARIANT, short_name
+from egofeat.names import VARIANT
 
 _WIDTH = 80
 _LABEL = 16
@@ -90,7 +90,7 @@ class Description:
             licence = default.licence.split(" (", maxsplit=1)[0]
             accuracy = f"{default.accuracy:.1f} {default.metric}" if default.accuracy else "–"
         return [
-            spec.name,
+            spec.called,
             "–" if spec.parameters is None else f"{spec.parameters / 1e6:.1f}",
             self.giga,
             self.input,
@@ -111,7 +111,7 @@ class Description:
             default = spec.weights[0]
             weights = f"{_score(default)}, {default.licence}, weights {self.where}"
         tap = f"{spec.default_tap} of {len(spec.taps)} taps"
-        return f"{spec.name}: {cost}, {self.input} px, {tap}, {weights}"
+        return f"{spec.called}: {cost}, {self.input} px, {tap}, {weights}"
 
     def lines(self) -> list[str]:
         """All of it, 80 columns wide."""
@@ -129,7 +129,7 @@ class Description:
         if spec.name.startswith(VARIANT):
             described = json.dumps(json.loads(spec.name.removeprefix(VARIANT)))
         return [
-            short_name(spec.name),
+            spec.called,
             *_entry("described", textwrap.wrap(described, _WIDTH - _LABEL)),
             *_entry("package", [spec.package] if spec.package else []),
             *_entry("parameters", ["–" if spec.parameters is None else f"{spec.parameters:,}"]),

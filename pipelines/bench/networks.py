@@ -14,6 +14,7 @@ from egofeat.extract import persons
 from egofeat.extract.backbones import find_backbone, load
 from egofeat.extract.backbones.cost import count_parameters, multiply_adds
 from egofeat.extract.weights import Weights
+from egofeat.names import VARIANT
 from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.extraction.choices import check_clip_frames
 
@@ -41,6 +42,7 @@ OfBatch = Callable[[int], Callable[[], object]]
 class Network:
     """A network of which a view is measured."""
 
+    name: str
     parameters: int
     """With its classifier, as trained."""
     size: int
@@ -89,6 +91,7 @@ def _backbone(name: str, config: BackboneBench) -> Network:
         )
 
     return Network(
+        name=spec.called if spec.name.startswith(VARIANT) else name,
         parameters=count_parameters(spec, build),
         size=sized.size,
         frames=clip.frames if clip else 1,
@@ -102,6 +105,7 @@ def _backbone(name: str, config: BackboneBench) -> Network:
 def _detector(config: BackboneBench) -> Network:
     """That of `egofeat persons`, which makes frames of its own size itself."""
     return Network(
+        name=persons.NAME,
         parameters=persons.PARAMETERS,
         size=persons.SIDE,
         frames=1,

@@ -47,7 +47,7 @@ def choose_plan(
     for name in refused:
         if getattr(config, name) is not None:
             takes = "single images, with `frames`" if spec.clip is None else "clips, with `clips`"
-            raise RequestError(f"`{name}` does not suit {spec.name}, which takes {takes}")
+            raise RequestError(f"`{name}` does not suit {spec.called}, which takes {takes}")
     if config.clip_rule not in ("ends", "weights") and (spec.clip is None or config.windows):
         raise RequestError(
             f"`clip_rule` {config.clip_rule} places clips, and there are none here: leave it out"
@@ -63,8 +63,8 @@ def choose_plan(
     if spec.clip is None:
         if config.fps is not None:
             raise RequestError(
-                f"`fps` does not suit the frames that {spec.name} takes of a segment: give it with "
-                "`windows`"
+                f"`fps` does not suit the frames that {spec.called} takes of a segment: give it "
+                "with `windows`"
             )
         return Uniform(20 if config.frames is None else config.frames)
     rule: str | None = config.clip_rule
@@ -112,7 +112,7 @@ def check_clip_frames(spec: Spec, frames: int) -> int:
     if frames < spec.clip.fewest or frames % spec.clip.multiple:
         multiple = f", a multiple of {spec.clip.multiple}" if spec.clip.multiple > 1 else ""
         raise RequestError(
-            f"{spec.name} takes clips of {spec.clip.fewest} frames or more{multiple}, not "
+            f"{spec.called} takes clips of {spec.clip.fewest} frames or more{multiple}, not "
             f"{frames}: give such a number"
         )
     return frames

@@ -129,10 +129,10 @@ def chain_of(
             f"the features were made with weights of your own ({recipe.weights[:15]}…): name that "
             "file with `init` or `weights`"
         )
-    chosen = choose_weights(named, spec.weights, spec.name, console.note)
+    chosen = choose_weights(named, spec.weights, spec.called, console.note)
     if (same or file is None) and chosen.identity != recipe.weights:
         raise WeightsError(
-            f"the features were made with {spec.name} weights {recipe.weights[:15]}…, and these "
+            f"the features were made with {spec.called} weights {recipe.weights[:15]}…, and these "
             f"are {chosen.identity[:15]}…: extract them again, or name the right file"
         )
     return whole(spec.name, chosen), chosen.published

@@ -89,7 +89,7 @@ def _frames(asked: MaximisationConfig, spec: Spec) -> int:
     if frames < clip.fewest or frames % clip.multiple:
         several = f", in multiples of {clip.multiple}" if clip.multiple > 1 else ""
         raise RequestError(
-            f"`clip_frames` {frames}: {spec.name} needs at least {clip.fewest}{several}"
+            f"`clip_frames` {frames}: {spec.called} needs at least {clip.fewest}{several}"
         )
     return frames
 
@@ -102,7 +102,7 @@ def _taps(asked: MaximisationConfig, spec: Spec) -> list[str]:
     """
     numbered = "block0" in spec.taps
     if asked.blocks and not numbered:
-        raise RequestError(f"{spec.name} has no numbered blocks: give `taps`")
+        raise RequestError(f"{spec.called} has no numbered blocks: give `taps`")
     blocks = asked.blocks or (_BLOCKS if numbered and not asked.taps else ())
     return [*asked.taps, *check_taps([f"block{number}" for number in blocks], spec)]
 
@@ -112,7 +112,7 @@ def _middle(network: Backbone, size: int, frames: int) -> list[str]:
     shapes = network.tap_shapes(size, frames)
     taps = [tap for tap, shape in shapes.items() if len(shape) >= 3]
     if not taps:
-        raise RequestError(f"{network.spec.name} has no taps of maps: choose another `backbone`")
+        raise RequestError(f"{network.spec.called} has no taps of maps: choose another `backbone`")
     return [taps[place] for place in middles(len(taps), min(3, len(taps)))]
 
 
@@ -125,12 +125,12 @@ def _channels(
     chosen = {}
     for tap in taps:
         if len(shapes[tap]) != (4 if spec.clip else 3):
-            raise RequestError(f"the tap '{tap}' of {spec.name} is no maps: choose one that is")
+            raise RequestError(f"the tap '{tap}' of {spec.called} is no maps: choose one that is")
         count = shapes[tap][-3]
         for channel in wanted:
             if channel >= count:
                 raise RequestError(
-                    f"`channels` {channel}: {tap} of {spec.name} has channels 0 to {count - 1}"
+                    f"`channels` {channel}: {tap} of {spec.called} has channels 0 to {count - 1}"
                 )
         few = min(count, _CLIP_CHANNELS if spec.clip else _CHANNELS)
         chosen[tap] = list(dict.fromkeys(wanted or middles(count, few).tolist()))

@@ -14,7 +14,6 @@ from egofeat.device import choose_device
 from egofeat.extract.backbones import Backbone, Spec, load, spec_of
 from egofeat.extract.backbones.building import layers_of, unfolded
 from egofeat.extract.backbones.inside import check_layer
-from egofeat.names import short_name
 from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
 
 NetworkConfig = KernelsConfig | MapsConfig | MaximisationConfig
@@ -74,7 +73,7 @@ def maps_and_vectors(spec: Spec) -> list[str]:
 
 def file_of(asked: NetworkConfig, *words: str) -> Path:
     """Where a picture of the network goes."""
-    name = "-".join([short_name(spec_of(asked.backbone).name), *words])
+    name = "-".join([spec_of(asked.backbone).called, *words])
     return asked.out / (re.sub(r"[:/\\@]+", "-", name) + ".png")
 
 

@@ -2,6 +2,7 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from egofeat.cli import app
 from egofeat.console import say_all
-from egofeat.errors import EgofeatError, RequestError
+from egofeat.errors import EgofeatError, RequestError, WeightsError
 from egofeat.extract import persons
 from egofeat.extract.backbones import BACKBONES, load, mobilenetv2
 from egofeat.extract.detection import Detection
@@ -152,6 +153,20 @@ def test_any_classifier_of_torchvision_has_a_row(tmp_path):
     (row,) = bench_backbones(config).rows
     assert row.parameters == 11_689_512
     assert row.multiply_adds_view == pytest.approx(1.814e9, rel=0.01)
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_a_variant_is_called_by_family_and_digest_wherever_its_file_is(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("family: slowfast\nwidth: 16\ndepth: [1, 1, 1, 1]\n")
+    described = (str(tmp_path / "mine.yaml"),)
+    (row,) = bench_backbones(BackboneBench(backbones=described, device="cpu", out=tmp_path)).rows
+    assert re.fullmatch(r"variant:slowfast-\w{8}", row.backbone)
+    written = list(csv.DictReader((tmp_path / "backbones.csv").read_text().splitlines()))
+    assert written[0]["backbone"] == row.backbone
+    with pytest.raises(RequestError, match=f"{row.backbone} has no tap 'gap': choose from"):
+        load(described[0], "random", ["gap"])
+    with pytest.raises(WeightsError, match=f"nobody has published weights of {row.backbone}"):
+        load(described[0])
 
 
 @pytest.mark.usefixtures("_nothing_runs")
