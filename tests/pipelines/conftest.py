@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from egofeat.extract.backbones.backbone import Backbone
@@ -164,3 +165,24 @@ def verb_noun_store(labelled_store: Callable[..., Path]) -> Callable[..., Path]:
         return labelled_store(splits, labels, classes, **{**more, **changes})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory, encoder: Any) -> Path:
+    """A folder of two classes, three clips to train and two to validate each, and its manifest."""
+    root = tmp_path_factory.mktemp("clips")
+    for split, count in (("train", 3), ("val", 2)):
+        for place, name in enumerate(("far", "near")):
+            folder = root / "media" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                encoder(
+                    folder / f"{number}.mp4",
+                    frames=24,
+                    picture=lambda n, seed=10 * place + number: np.full(
+                        (64, 64, 3), (9 * n + 37 * seed) % 256, np.uint8
+                    ),
+                )
+    manifest = {"version": 1, "datasets": {"lamps": {"format": "folder", "media": "media"}}}
+    (root / "m.yaml").write_text(yaml.safe_dump(manifest))
+    return root

@@ -17,7 +17,6 @@ from egofeat.extract.shards import piece_of, shards_in
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.choices import for_each
 from egofeat.pipelines.extraction.job import plan_job, plan_jobs
-from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.recipe import FramePlan
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import Failure, StoreWriter, open_store, progress_of, verify
@@ -43,21 +42,6 @@ def films(encoder, tmp_path_factory):
 def dataset(films):
     segments = tuple(Segment(name, name) for name in films)
     return Dataset("mine", {name: Media(path) for name, path in films.items()}, segments, {})
-
-
-@pytest.fixture
-def config(tmp_path):
-    return ExtractConfig(
-        out=tmp_path / "features",
-        weights="random",
-        windows=4,
-        stride=3,
-        fps=25.0,
-        size=32,
-        device="cpu",
-        batch_size=8,
-        workers=2,
-    )
 
 
 @pytest.fixture

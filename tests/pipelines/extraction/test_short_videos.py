@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from egofeat.pipelines.extraction import extract
-from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import open_store, progress_of, verify
 
@@ -27,21 +26,6 @@ def dataset(encoder, tmp_path):
         file.write(LARGE.to_bytes(4, "big") + b"free" + bytes(LARGE - 8))
     media["f"].path.write_bytes(b"no video")
     return Dataset("mine", media, tuple(Segment(name, name) for name in media), {})
-
-
-@pytest.fixture
-def config(tmp_path):
-    return ExtractConfig(
-        out=tmp_path / "features",
-        weights="random",
-        windows=4,
-        stride=3,
-        fps=25.0,
-        size=32,
-        device="cpu",
-        batch_size=8,
-        workers=2,
-    )
 
 
 @pytest.fixture

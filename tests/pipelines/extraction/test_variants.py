@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 import yaml
 from typer.testing import CliRunner
 
@@ -20,27 +19,6 @@ def run(*words):
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output + done.stderr + str(done.exception)
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory, encoder):
-    """A folder of two classes, two clips to train and one to validate each, and its manifest."""
-    root = tmp_path_factory.mktemp("clips")
-    for split, count in (("train", 2), ("val", 1)):
-        for place, name in enumerate(("far", "near")):
-            folder = root / "media" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                encoder(
-                    folder / f"{number}.mp4",
-                    frames=24,
-                    picture=lambda n, seed=10 * place + number: np.full(
-                        (64, 64, 3), (9 * n + 37 * seed) % 256, np.uint8
-                    ),
-                )
-    manifest = {"version": 1, "datasets": {"lamps": {"format": "folder", "media": "media"}}}
-    (root / "m.yaml").write_text(yaml.safe_dump(manifest))
-    return root
 
 
 def write(path, described):

@@ -34,27 +34,6 @@ def refused(*words):
     return str(done.exception)
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory, encoder):
-    """A folder of two classes, three clips to train and two to validate each, and its manifest."""
-    root = tmp_path_factory.mktemp("clips")
-    for split, count in (("train", 3), ("val", 2)):
-        for place, name in enumerate(("far", "near")):
-            folder = root / "media" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                encoder(
-                    folder / f"{number}.mp4",
-                    frames=24,
-                    picture=lambda n, seed=10 * place + number: np.full(
-                        (64, 64, 3), (9 * n + 37 * seed) % 256, np.uint8
-                    ),
-                )
-    manifest = {"version": 1, "datasets": {"lamps": {"format": "folder", "media": "media"}}}
-    (root / "m.yaml").write_text(yaml.safe_dump(manifest))
-    return root
-
-
 def extract(root, out, backbone, taps, weights):
     run(
         *("extract", "--manifest", root / "m.yaml", "--backbone", backbone, "--weights", weights),
