@@ -310,6 +310,7 @@ def choose_weights(
     published: Sequence[Weights],
     network: str,
     note: Callable[[str], None] = lambda _: None,
+    grew_from: Sequence[str] | None = None,
 ) -> ChosenWeights:
     """Find and read weights.
 
@@ -320,9 +321,12 @@ def choose_weights(
         published: of the network, the default first.
         network: its name, for sentences.
         note: see `find`.
+        grew_from: image networks of torchvision whose weights it takes; None where that is not
+            known.
 
     Raises:
-        WeightsError: weights that are absent or altered, or a file that holds none.
+        WeightsError: weights that are absent or altered, a file that holds none, or an image
+            network that this one did not grow from, which is told before anything is downloaded.
     """
     if random := re.fullmatch(r"random(?::(\d+))?", weights):
         seed = int(random[1] or 0)
@@ -334,7 +338,13 @@ def choose_weights(
     if weights.startswith("torchvision:"):
         from egofeat.extract.backbones.torchvision.weights import record_of  # noqa: PLC0415
 
-        path = find(record_of(weights.removeprefix("torchvision:")), note)
+        name = weights.removeprefix("torchvision:")
+        of_images = record_of(name)
+        if grew_from is not None and name not in grew_from:
+            theirs = " or ".join(f"torchvision:{one}" for one in grew_from)
+            others = f"give {theirs}, or other weights" if theirs else "give other weights"
+            raise WeightsError(f"{network} does not take the weights of {name}: {others}")
+        path = find(of_images, note)
         identity = f"sha256:{sha256_of(path)}"
         return ChosenWeights(identity=identity, state=read_tensors(path), path=path)
     record = next((one for one in published if weights in ("default", one.name)), None)

@@ -28,6 +28,8 @@ class Clip:
     fps: float = 30.0
     fewest: int
     """Frames that the network needs at least."""
+    most: int | None = None
+    """Frames that it takes at most; None where there is no bound."""
     multiple: int = 1
     """Clips have a multiple of so many frames: the α of two pathways."""
 
@@ -64,6 +66,8 @@ class Spec:
     """None: a network of single images."""
     motion: str = "none"
     """How the motion that it is given is had by default; `none`: it is given colours."""
+    grew_from: tuple[str, ...] | None = None
+    """Image networks of torchvision whose weights it takes; None where that is not known."""
     detects: bool = False
     """Whether its classifier tells what persons in boxes do."""
     package: str = ""

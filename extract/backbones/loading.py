@@ -84,5 +84,5 @@ def _weighted(
         return build(taps, None, 0), "none", None
     if weights == "default" and spec.module and not spec.weights:
         return *as_made(spec.module, taps), None
-    given = choose_weights(weights, spec.weights, spec.called, note)
+    given = choose_weights(weights, spec.weights, spec.called, note, spec.grew_from)
     return given.build(partial(build, taps)), given.identity, given.published

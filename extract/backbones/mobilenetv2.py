@@ -33,6 +33,7 @@ _SPEC = Spec(
     taps=(*_STAGES, "gap", "logits"),
     default_tap="gap",
     parameters=3_504_872,
+    grew_from=("mobilenet_v2",),
     size=224,
     squash_size=256,
     transform="squash",

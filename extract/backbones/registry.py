@@ -91,6 +91,8 @@ def find_backbone(name: str) -> tuple[Spec, Builder]:
         )
     prefix, _, rest = name.partition(":")
     if prefix in PREFIXES:
+        if not rest:
+            raise RequestError(f"'{name}' names no network: {name}NAME is {PREFIXES[prefix][0]}")
         family: tuple[Spec, Builder] = resolve_name(PREFIXES[prefix][1])(rest)
         return family
     if name not in BACKBONES:

@@ -127,6 +127,7 @@ class TimmModel:
             name=f"timm:{self.name}",
             taps=tuple(taps),
             default_tap="gap",
+            grew_from=(),
             weights=(record,) if record else (),
             parameters=parameters,
             size=self.size,

@@ -106,9 +106,14 @@ def check_clip_frames(spec: Spec, frames: int) -> int:
     """Refuse clips that the network cannot take.
 
     Raises:
-        RequestError: too few frames, or not the multiple that it needs.
+        RequestError: too few frames, too many, or not the multiple that it needs.
     """
     assert spec.clip is not None
+    if spec.clip.most == spec.clip.fewest != frames:
+        raise RequestError(
+            f"{spec.called} has positions for clips of {spec.clip.most} frames, not of {frames}: "
+            "leave `clip_frames` out"
+        )
     if frames < spec.clip.fewest or frames % spec.clip.multiple:
         multiple = f", a multiple of {spec.clip.multiple}" if spec.clip.multiple > 1 else ""
         raise RequestError(

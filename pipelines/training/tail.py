@@ -129,7 +129,7 @@ def chain_of(
             f"the features were made with weights of your own ({recipe.weights[:15]}…): name that "
             "file with `init` or `weights`"
         )
-    chosen = choose_weights(named, spec.weights, spec.called, console.note)
+    chosen = choose_weights(named, spec.weights, spec.called, console.note, spec.grew_from)
     if (same or file is None) and chosen.identity != recipe.weights:
         raise WeightsError(
             f"the features were made with {spec.called} weights {recipe.weights[:15]}…, and these "

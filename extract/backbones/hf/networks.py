@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from egofeat.errors import EgofeatError, RequestError, WeightsError
 from egofeat.extract.backbones.backbone import Builder, Spec
 from egofeat.extract.backbones.building import blank, freeze, seeded
-from egofeat.extract.backbones.hf.sources import Source, find_source
+from egofeat.extract.backbones.hf.sources import V_JEPA_2_1, Source, find_source, no_v_jepa_2_1
 from egofeat.extract.backbones.hf.towers import TOWERS, Given, Tower
 from egofeat.extract.backbones.hooked import BATCH, Hooked, rows_of_modules
 
@@ -72,6 +72,8 @@ class HubNetwork:
         self.name = f"hf:{source.name}"
         said = json.loads(source.config)
         kind = said.get("model_type")
+        if kind == "vjepa2" and any(said.get(key) for key in V_JEPA_2_1):
+            raise RequestError(no_v_jepa_2_1(self.name))
         if kind not in TOWERS:
             raise RequestError(
                 f"{self.name} is of the kind '{kind}': choose a network of one of the kinds "
@@ -94,6 +96,7 @@ class HubNetwork:
             taps=taps,
             default_tap=next(tap for tap in ("cls", "pooled", "mean") if tap in taps),
             weights=source.records(pixels),
+            grew_from=(),
             parameters=sum(each.numel() for each in network.parameters()),
             size=self.size,
             short_side=pixels.resize,

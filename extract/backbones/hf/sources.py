@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,18 @@ _RESAMPLING = {2: "bilinear", 3: "bicubic"}
 """Pillow's numbers of the filters that frames are resized by."""
 _CLIPS = ("vjepa2", "videomae")
 """Kinds whose processor of videos has defaults of its own."""
+V_JEPA_2_1 = ("use_rope_interleave", "use_modality_embeddings", "interpolate_rope")
+"""Keys of a configuration of V-JEPA 2.1 in V-JEPA 2's form: transformers, which does not know them,
+passes over them, and would turn the positions of patches by other angles."""
+
+
+def no_v_jepa_2_1(name: str) -> str:
+    """Why it is not to be had, for an error."""
+    return (
+        f"{name} is V-JEPA 2.1, which places patches otherwise than V-JEPA 2 and which "
+        "transformers does not have: take V-JEPA 2, as hf:facebook/vjepa2-vitl-fpc64-256, or "
+        "import features that its own code made by `egofeat import`"
+    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,8 @@ def find_source(name: str) -> Source:
                 f"'hf:{name}' is neither a folder nor a repository: write hf:ORG/NAME or "
                 "hf:/path/to/folder"
             )
+        if re.search(r"v-?jepa[-_]?2[._-]1(?![0-9a-z])", repository.lower()):
+            raise RequestError(no_v_jepa_2_1(f"hf:{repository}"))
         folder = _snapshot(repository, revision)
     processor = next((folder / file for file in _PROCESSORS if (folder / file).is_file()), None)
     config = folder / "config.json"

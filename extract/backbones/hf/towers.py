@@ -65,7 +65,10 @@ class Tower:
         chosen = frames if frames and self.any_frames else own
         stride, rate = (1, fps) if fps else self.sampling(chosen)
         fewest = self.tubelet(config) if self.any_frames else own
-        return Clip(frames=chosen, stride=stride, fps=rate, fewest=fewest, multiple=fewest)
+        most = None if self.any_frames else own
+        return Clip(
+            frames=chosen, stride=stride, fps=rate, fewest=fewest, most=most, multiple=fewest
+        )
 
 
 def _images(network: nn.Module, batch: Tensor) -> Given:

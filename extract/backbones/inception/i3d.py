@@ -40,6 +40,7 @@ I3D = Spec(
     taps=_TAPS,
     default_tap="gap",
     parameters=12_697_264,
+    grew_from=("googlenet",),
     size=224,
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
@@ -77,6 +78,7 @@ I3D_FLOW = Spec(
     taps=_TAPS,
     default_tap="gap",
     parameters=12_675_312,
+    grew_from=(),
     size=224,
     # TV-L1 flow clipped to ±20 pixels a frame, then scaled as colours are.
     mean=(0.5, 0.5),

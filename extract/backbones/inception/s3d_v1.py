@@ -82,7 +82,7 @@ _FROM_GOOGLENET = dict(
 
 _NOTE = "Of s3d's 8.32 M parameters 0.47 M are not here: what is below Mixed_4b is 2-D."
 # From 3 frames on, every pool has a window.
-S3D_V1_TOP_HEAVY = spec_of("s3d_v1_top_heavy", LAYERS, 7_851_696, fewest=3, note=_NOTE)
+S3D_V1_TOP_HEAVY = spec_of("s3d_v1_top_heavy", LAYERS, 7_851_696, 3, _NOTE, "googlenet")
 
 
 def make_s3d_v1(num_classes: int = KINETICS_CLASSES, flat_layers: int = TOP_HEAVY) -> nn.Sequential:

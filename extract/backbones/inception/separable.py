@@ -166,13 +166,16 @@ def make_separable(
     return network
 
 
-def spec_of(name: str, layers: Sequence[str], parameters: int, fewest: int, note: str) -> Spec:
+def spec_of(
+    name: str, layers: Sequence[str], parameters: int, fewest: int, note: str, grew_from: str
+) -> Spec:
     """The spec of a network of such layers, whose clips are at 25 frames a second as I3D's."""
     return Spec(
         name=name,
         taps=("stem", *layers[1:-1], "map", "gap", "logits"),
         default_tap="gap",
         parameters=parameters,
+        grew_from=(grew_from,),
         size=224,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),

@@ -140,6 +140,18 @@ def published_classes(design: Design) -> dict[str, int]:
     return {"projection": AVA_CLASSES if design.detection else KINETICS_CLASSES}
 
 
+_RESNETS: dict[tuple[int, ...], tuple[str, ...]] = {
+    (3, 4, 6, 3): ("resnet50",),
+    (3, 4, 23, 3): ("resnet101",),
+    (3, 8, 36, 3): ("resnet152",),
+}
+"""Blocks of stages 2 to 5 to the image network that has them."""
+
+
+def _image_networks(pathway: Pathway) -> tuple[str, ...]:
+    return _RESNETS.get(tuple(map(len, pathway.kernels)), ()) if pathway.width == 64 else ()
+
+
 def spec_of(
     name: str, design: Design, parameters: int, weights: tuple[Weights, ...], note: str
 ) -> Spec:
@@ -161,6 +173,7 @@ def spec_of(
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
         weights=weights,
+        grew_from=_image_networks(design.slow),
         detects=design.detection,
         note=note,
         clip=Clip(

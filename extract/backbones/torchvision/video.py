@@ -94,7 +94,11 @@ _RESNET_CLIP = Clip(frames=16, stride=1, fps=15.0, fewest=1)
 FAMILY: Family = {
     # Torchvision's figure for S3D is that of 16 frames, its accuracy that of 128.
     "s3d": (
-        spec_of("s3d", "s3d", (*_S3D_STAGES, *_ENDS), _S3D_CLIP, multiply_adds=False),
+        spec_of(
+            *("s3d", "s3d", (*_S3D_STAGES, *_ENDS), _S3D_CLIP),
+            multiply_adds=False,
+            grew_from=("googlenet",),
+        ),
         ChainBuilder(
             name="s3d", make=s3d, tell=_tell_s3d, classifier="classifier.1", adapt=_adapt_s3d
         ),

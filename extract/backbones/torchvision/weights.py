@@ -53,8 +53,9 @@ def spec_of(
     clip: Clip | None = None,
     views: tuple[int, int] = (1, 1),
     multiply_adds: bool = True,
+    grew_from: tuple[str, ...] = (),
 ) -> Spec:
-    """The spec of a torchvision model as its default weights have it; see `records`."""
+    """The spec of a torchvision model as its default weights have it; see `records` and `Spec`."""
     default = default_of(model)
     preset = default.transforms()
     rescaled = (0.5, 0.5, 0.5) if model in RESCALED else None
@@ -69,6 +70,7 @@ def spec_of(
         mean=rescaled or tuple(preset.mean),
         std=rescaled or tuple(preset.std),
         clip=clip,
+        grew_from=grew_from if clip else (model,),
     )
 
 

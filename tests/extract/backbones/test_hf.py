@@ -13,7 +13,7 @@ from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.hub import HubFile
 from egofeat.extract.transforms import normalise, prepare
-from egofeat.pipelines.extraction.choices import choose_transform
+from egofeat.pipelines.extraction.choices import check_clip_frames, choose_transform
 from egofeat.pipelines.extraction.options import Pixels
 
 tr = pytest.importorskip("transformers")
@@ -196,8 +196,33 @@ def test_another_number_of_frames_than_a_network_takes_is_refused(folders):
     _, folder = folders("videomae")
     with pytest.raises(EgofeatError, match=r"cannot take 8 frames of 32 × 32 pixels: .* 4$"):
         load(f"hf:{folder}").tap_shapes(32, 8)
+    for frames in (2, 8):
+        with pytest.raises(EgofeatError, match=f"positions for clips of 4 frames, not of {frames}"):
+            check_clip_frames(spec_of(f"hf:{folder}"), frames)
     _, folder = folders("vjepa2")  # which takes any
     assert load(f"hf:{folder}", taps=["tokens"]).tap_shapes(32, 8) == {"tokens": (4, 48, 2, 2)}
+
+
+def test_v_jepa_2_1_is_not_run_as_v_jepa_2(folders, tmp_path, monkeypatch):
+    """Its own keys change its positions, and transformers passes over them without a word."""
+    shutil.copytree(folders("vjepa2")[1], tmp_path, dirs_exist_ok=True)
+    said = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(said | {"use_rope_interleave": False}))
+    assert spec_of(f"hf:{tmp_path}").clip
+    (tmp_path / "config.json").write_text(json.dumps(said | {"use_rope_interleave": True}))
+    told = r"is V-JEPA 2\.1, which places patches .*: take V-JEPA 2, as hf:"
+    for name in (tmp_path, "facebook/vjepa2.1-vitl-fpc64-384", "meta/V-JEPA-2_1-large@main"):
+        with pytest.raises(EgofeatError, match=told):
+            spec_of(f"hf:{name}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(EgofeatError, match="could not be downloaded"):
+        spec_of("hf:facebook/vjepa2-1b-and-more")
+
+
+@pytest.mark.parametrize("prefix", ["hf", "timm", "tv"])
+def test_a_library_alone_names_no_network(prefix):
+    with pytest.raises(EgofeatError, match=f"'{prefix}:' names no network: {prefix}:NAME is a"):
+        spec_of(f"{prefix}:")
 
 
 def test_weights_of_another_network_are_refused(folders):

@@ -7,7 +7,8 @@ from torch import nn
 from torchvision.models import googlenet, resnet50
 
 from egofeat.errors import WeightsError
-from egofeat.extract.backbones import load
+from egofeat.extract.backbones import BACKBONES, find_backbone, load, spec_of
+from egofeat.extract.backbones.variants import S3D, SlowFast
 
 
 def lively(network):
@@ -67,6 +68,50 @@ def test_what_is_no_network_of_torchvision():
         WeightsError, match=r"no image classifier 'googelnet'.*torchvision:googlenet"
     ):
         load("i3d", weights="torchvision:googelnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "told"),
+    [
+        (
+            "i3d",
+            "resnet50",
+            "does not take the weights of resnet50: give torchvision:googlenet",
+        ),
+        ("s3d_v3", "googlenet", "give torchvision:inception_v3, or other weights"),
+        ("slow_8x8_r50", "resnet101", "give torchvision:resnet50, or other weights"),
+        ("slowfast_8x8_r101", "resnet50", "give torchvision:resnet101, or other weights"),
+        ("r2plus1d_18", "resnet18", "does not take the weights of resnet18: give other weights"),
+        ("mobilenetv2", "resnet18", "give torchvision:mobilenet_v2"),
+        ("tv:resnet18", "resnet50", "give torchvision:resnet18"),
+        (
+            SlowFast(depth=101, pathways="slow").name,
+            "resnet50",
+            r"variant:\S+ does .*resnet101",
+        ),
+        (SlowFast(pathways="fast").name, "resnet50", "give other weights"),
+    ],
+)
+def test_an_image_network_that_does_not_fit_is_told_before_its_download(
+    name, image, told, monkeypatch
+):
+    monkeypatch.setattr("egofeat.extract.weights.find", lambda *_: pytest.fail("it is fetched"))
+    with pytest.raises(WeightsError, match=told):
+        load(name, weights=f"torchvision:{image}")
+
+
+def test_those_that_fit_are_those_of_the_table(monkeypatch):
+    """`docs/backbones.md` has it."""
+    grew = {name: BACKBONES[name][0].grew_from for name in BACKBONES.own}
+    assert {name for name, of in grew.items() if of == ("googlenet",)} == {
+        *("i3d", "s3d", "s3d_v1_top_heavy")
+    }
+    assert {name for name, of in grew.items() if of == ("resnet101",)} == {
+        name for name in grew if name.endswith(("r101", "r101_ava"))
+    }
+    assert find_backbone(SlowFast(depth=101).name)[0].grew_from == ("resnet101",)
+    assert find_backbone(S3D(inception="v3", sevens="two").name)[0].grew_from == ("inception_v3",)
+    assert spec_of("tv:resnet18").grew_from == ("resnet18",)
 
 
 def test_weights_of_another_depth_are_refused(tmp_path):
