@@ -58,8 +58,17 @@ def sum_up(failures: Iterable[Failure], media: Mapping[str, Media]) -> tuple[Fai
     return tuple(sorted(sums, key=lambda one: (-one.segments - one.windows, one.reason)))
 
 
-def failure_lines(sums: Iterable[FailureSum], unit: str) -> list[str]:
-    """Tell of failures in a few lines: how many of how many videos, and the commonest reasons."""
+def failure_lines(
+    sums: Iterable[FailureSum], unit: str, arrays: Mapping[str, str] | None = None
+) -> list[str]:
+    """Tell of failures in a few lines: how many of how many videos, and the commonest reasons.
+
+    Args:
+        sums: of the failures.
+        unit: what they are of, where they are several: `segments`.
+        arrays: of features that are imported, cause to what is wrong with their arrays: no video
+            is to blame.
+    """
     said = []
     for cause in CAUSES:
         of_cause = [one for one in sums if one.cause == cause]
@@ -69,10 +78,9 @@ def failure_lines(sums: Iterable[FailureSum], unit: str) -> list[str]:
                 total = sum(getattr(one, count) for one in members)
                 videos = list(dict.fromkeys(name for one in members for name in one.videos))
                 be = "is" if total == 1 else "are"
-                said.append(
-                    f"{counted(total, what)} of {counted(len(videos), 'videos')} {be} "
-                    f"{_SAID[cause]}: {_named(videos)}"
-                )
+                told = f"of {counted(len(videos), 'videos')} {be} {_SAID[cause]}"
+                told = arrays[cause] if arrays else told
+                said.append(f"{counted(total, what)} {told}: {_named(videos)}")
         if cause != "missing":  # that says it
             for one in of_cause[:_NAMED]:
                 what = one.reason.rsplit(": ", 1)[0]  # what to do about it stands in the file

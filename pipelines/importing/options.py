@@ -48,6 +48,7 @@ class ImportConfig(Data, Storage, FrameRate, Stride, Tap, panel="Import"):
         default=None,
         default_is="those of a segment's array; 20 of a video's",
         least=1,
+        most=100_000,
     )
     resample: str = option(
         "Make rows so: the nearest in time, linear between two, or the mean of those in each part.",

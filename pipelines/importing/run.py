@@ -14,6 +14,7 @@ from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError, RequestError
 from egofeat.extract.shards import Shard, shards_in, without
 from egofeat.extract.shards import cut as cut_shards
+from egofeat.pipelines.extraction.disk_room import free_bytes
 from egofeat.pipelines.extraction.failure_sums import FailureSum, failure_lines, sum_up
 from egofeat.pipelines.extraction.wanted import choose_segments, read_dataset
 from egofeat.pipelines.importing.arrays import Array, Arrays
@@ -29,6 +30,12 @@ from egofeat.store.sidecar.sources import identity_of, write_sources
 from egofeat.words import counted
 
 _WORKER = "import"
+_WRONG = {
+    "damaged": "not imported, as their arrays do not hold what is wanted",
+    "missing": "without an array",
+    "unreadable": "not imported, as their arrays cannot be read for now",
+}
+"""Cause of a failure to what is said of segments."""
 _ROWS = 20
 """Of a segment that is cut out of a video, if nothing is asked."""
 
@@ -68,7 +75,7 @@ class ImportReport:
             f"{self.imported:,} of {self.segments:,} {self.unit} imported, {self.skipped:,} were "
             f"there already: {shape}, {counted(self.files, 'files')}, an array a {self.of}",
             self.store,
-            *failure_lines(self.failures, self.unit),
+            *failure_lines(self.failures, self.unit, _WRONG),
             *([self.failures_line()] if self.failed else []),
         ]
 
@@ -180,7 +187,9 @@ def import_features(config: ImportConfig, dataset: Dataset | None = None) -> Imp
         done, asked = writer.done(), set(segments.keys)
         writer.clear_failures(asked)
         shards = cut_shards(segments, recipe.row_bytes * (1 if recipe.plan.counted else 1000))
-        imported = _import(source, writer, shards_in(without(shards, done, set())))
+        left = shards_in(without(shards, done, set()))
+        _refuse_full_disk(config, recipe, sum(len(shard.segments) for shard in left))
+        imported = _import(source, writer, left)
         failures = [one for one in writer.failures() if one.key in asked]
     return ImportReport(
         store=str(writer.path),
@@ -197,6 +206,16 @@ def import_features(config: ImportConfig, dataset: Dataset | None = None) -> Imp
         seconds=round(time.monotonic() - began, 3),
         unit="videos" if config.whole else "segments",
     )
+
+
+def _refuse_full_disk(config: ImportConfig, recipe: Recipe, segments: int) -> None:
+    """Refuse rows that do not fit, before any is written; of whole videos that is not known."""
+    needed, free = segments * recipe.row_bytes, free_bytes(config.out)
+    if recipe.plan.counted and config.compress is None and needed > free:
+        raise RequestError(
+            f"the features take {console.size(needed)} and {config.out} has {console.size(free)} "
+            "free: make room, or give another `out` or fewer `rows`"
+        )
 
 
 def _import(source: _Source, writer: StoreWriter, shards: Sequence[Shard]) -> int:

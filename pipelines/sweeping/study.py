@@ -1,6 +1,5 @@
 """The study file: a strict mapping; what is wrong in it is one sentence with its line."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +102,11 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _each_once(self) -> "Study":
-        twice = [one for one, count in Counter(map(str, self.splits)).items() if count > 1]
-        if twice:
-            raise ValueError(f"`splits` has {twice[0]} twice: name each once")
+        told = [one.model_dump() for one in self.splits]
+        for place, (one, of) in enumerate(zip(self.splits, told, strict=True)):
+            if of in told[:place]:
+                said = ", ".join(f"{key}: {of[key]}" for key in sorted(one.model_fields_set))
+                raise ValueError(f"`splits` has {{{said}}} twice: leave one of them out")
         return self
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,6 +34,8 @@ _CHANNELS, _CLIP_CHANNELS = 12, 4
 """Channels of a tap whose images are made where none are named."""
 _COLUMNS, _MOMENTS = 6, 8
 """Images on a line; frames of a clip."""
+_OF_CLIPS = ("clip_frames", "slowness")
+"""Options that have no meaning for images."""
 _RATE = 8
 """Frames a second of a video."""
 
@@ -52,6 +55,10 @@ def activation_maximisation(asked: MaximisationConfig) -> Pictures:
         raise RequestError(
             f"{asked.backbone} sees flow, and images are made of colours: choose another `backbone`"
         )
+    if not spec.clip and (idle := [name for name in _OF_CLIPS if _given(asked, name)]):
+        ends = "is of clips, and changes" if len(idle) == 1 else "are of clips, and change"
+        names = " and ".join(f"`{name}`" for name in idle)
+        console.note(f"{spec.called} sees single images: {names} {ends} nothing")
     size = asked.size or (CLIP_SIZE if spec.clip else SIZE)
     frames, steps = _frames(asked, spec), asked.steps or (_CLIP_STEPS if spec.clip else _STEPS)
     network = load_inside(asked, _taps(asked, spec), asked.device)
@@ -78,6 +85,12 @@ def activation_maximisation(asked: MaximisationConfig) -> Pictures:
     if not spec.clip:
         drawn.append(_overview(made, chosen, asked, remark_of(network)))
     return Pictures.of(drawn)
+
+
+def _given(asked: MaximisationConfig, name: str) -> bool:
+    """Whether an option has another value than its default."""
+    default = next(one.default for one in fields(asked) if one.name == name)
+    return bool(getattr(asked, name) != default)
 
 
 def _frames(asked: MaximisationConfig, spec: Spec) -> int:

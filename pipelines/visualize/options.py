@@ -94,15 +94,20 @@ class MaximisationConfig(
         default=None,
         default_is="160; 64 for clips",
         least=1,
+        most=100_000,
     )
     clip_frames: int | None = inherited(default_is="16, or the fewest of the network")
     size: int | None = inherited(
-        "Make images this many pixels wide and high.", default_is="128; 96 for clips", least=32
+        "Make images this many pixels wide and high.",
+        default_is="128; 96 for clips",
+        least=32,
+        most=2048,
     )
     slowness: float = option(
         "Weigh change over time so many times as heavily as over space; 0 lets clips flicker.",
         default=1.0,
         least=0,
+        most=1000,
     )
     seed: int = inherited("Draw the noise that every image starts from with this seed.")
 

@@ -232,6 +232,19 @@ def test_what_cannot_be_is_a_failure_and_the_rest_goes_on(source, bring):
     assert "holds a pickle" in reasons[bad["pickle"].id]
     assert reasons[SEGMENTS[-1].id].endswith(f"has no array of segment {SEGMENTS[-1].id}")
     assert bring(files, "npy")[0].skipped == 7
+    told = [line for line in report.lines() if line.startswith(("5", "6"))]
+    assert told[0].startswith("5 segments not imported, as their arrays do not hold what is wanted")
+    assert told[1].startswith("6 segments without an array: ")
+
+
+def test_more_than_the_disk_takes_is_refused(source, bring, monkeypatch):
+    files = source("npy", {s.id: values(s.id, 4) for s in SEGMENTS})
+    with pytest.raises(RequestError, match=r"`rows` is 1000000: give 1 to 100,?000"):
+        bring(files, "npy", rows=1_000_000)
+    monkeypatch.setattr("egofeat.pipelines.importing.run.free_bytes", lambda _: 1000)
+    with pytest.raises(RequestError, match=r"take 1\.4 kB and .* has 1\.0 kB free: make room, or"):
+        bring(files, "npy")
+    assert bring(files, "npy", rows=2)[0].imported == len(SEGMENTS), "720 bytes"
 
 
 class _Runs:

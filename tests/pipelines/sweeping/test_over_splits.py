@@ -153,7 +153,7 @@ def test_seeds_on_the_same_batches_are_not_mixed_over_splits(study, monkeypatch)
     ("changes", "said"),
     [
         ({"splits": []}, r"line \d+: key 'splits'"),
-        ({"splits": [THREE[0], THREE[0]]}, "twice"),
+        ({"splits": [THREE[0], THREE[0]]}, r"`splits` has \{.*published: 1.*\} twice: leave one"),
         ({"splits": [THREE[0], {"tset": "test"}]}, r"line \d+: .*unknown key 'tset'"),
         ({"splits": [THREE[0], {"published": "4"}]}, "nothing of study 'small' fits on split 4"),
         (

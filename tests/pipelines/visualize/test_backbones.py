@@ -326,6 +326,22 @@ def test_wrong_requests_about_maximising(tmp_path: Path, clip_backbone: str) -> 
         draw(blocks=(1,), channels=(24,))
     with pytest.raises(RequestError, match="`steps` is 0"):
         draw(steps=0)
+    for name, most in (("steps", 100_000), ("size", 2048), ("slowness", 1000)):
+        with pytest.raises(RequestError, match=f"`{name}` is {most + 1}"):
+            draw(**{name: most + 1})
+
+
+def test_options_of_clips_are_told_where_images_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {"blocks": (1,), "channels": (0,), "steps": 1}
+    activation_maximisation(asked(MaximisationConfig, tmp_path, **few))
+    assert "of clips" not in capsys.readouterr().err
+    activation_maximisation(asked(MaximisationConfig, tmp_path, **few, slowness=5, clip_frames=9))
+    assert (
+        "mobilenetv2 sees single images: `clip_frames` and `slowness` are of clips, and change "
+        "nothing" in capsys.readouterr().err
+    )
 
 
 def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> None:
