@@ -31,9 +31,9 @@ from egofeat.words import counted
 
 _WORKER = "import"
 _WRONG = {
-    "damaged": "not imported, as their arrays do not hold what is wanted",
+    "damaged": "of an array that does not hold what is wanted",
     "missing": "without an array",
-    "unreadable": "not imported, as their arrays cannot be read for now",
+    "unreadable": "of an array that cannot be read for now",
 }
 """Cause of a failure to what is said of segments."""
 _ROWS = 20

@@ -233,7 +233,7 @@ def test_what_cannot_be_is_a_failure_and_the_rest_goes_on(source, bring):
     assert reasons[SEGMENTS[-1].id].endswith(f"has no array of segment {SEGMENTS[-1].id}")
     assert bring(files, "npy")[0].skipped == 7
     told = [line for line in report.lines() if line.startswith(("5", "6"))]
-    assert told[0].startswith("5 segments not imported, as their arrays do not hold what is wanted")
+    assert told[0].startswith("5 segments of an array that does not hold what is wanted: ")
     assert told[1].startswith("6 segments without an array: ")
 
 
