@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from egofeat.extract.pieces.cut import Piece
-from egofeat.segments import Segment, Segments, Texts
+from egofeat.segments import Picked, Segment, Segments, Texts, column_of
 from egofeat.store import Key
 
 MAX_ROWS = 128
@@ -73,7 +73,7 @@ def cut(segments: Iterable[Segment], row_bytes: int) -> list[Batch]:
         row_bytes: bytes of one segment's features.
     """
     limit = max(1, min(MAX_ROWS, MAX_BYTES // row_bytes))
-    ordered, firsts = _by_video(Segments.of(segments))
+    ordered, firsts = _by_video(segments)
     groups: list[tuple[int, int]] = []
     for first, stop in pairwise([*firsts, len(ordered)]):
         if groups and stop - groups[-1][0] <= limit:
@@ -101,7 +101,8 @@ def cut_videos(videos: Iterable[Segment], size_of: Callable[[str], int], most: i
         size_of: bytes of a video's file; 0 or less where it is none.
         most: bytes of the files that share a shard.
     """
-    ordered, _ = _by_video(Segments.of(videos))
+    ordered, _ = _by_video(videos)
+    names = ordered.column("videos").tolist()
     each = min(MAX_ROWS, max(1, -(-len(ordered) // MANY_VIDEOS)))
     batches = []
     number = 0
@@ -109,7 +110,7 @@ def cut_videos(videos: Iterable[Segment], size_of: Callable[[str], int], most: i
         stop = min(first + each, len(ordered))
         firsts = [first]
         if each > 1:
-            sizes = [max(0, size_of(video)) for video in ordered.videos[first:stop].tolist()]
+            sizes = [max(0, size_of(video)) for video in names[first:stop]]
             taken = 0
             for place, size in enumerate(sizes, first):
                 if taken and taken + size > most:
@@ -122,16 +123,20 @@ def cut_videos(videos: Iterable[Segment], size_of: Callable[[str], int], most: i
     return batches
 
 
-def _by_video(segments: Segments) -> tuple[Segments, list[int]]:
+def _by_video(segments: Iterable[Segment]) -> tuple[Picked, list[int]]:
     """Segments by video, start, stop and id, and where each video begins."""
-    videos = _ranks(segments.videos)
-    columns = (segments.stops, segments.starts, videos)
+    of = Segments.of(segments)
+    videos = _ranks(of.videos)
+    columns = (of.stops, of.starts, videos)
     order = np.lexsort(columns)
-    alike = [of[order][1:] == of[order][:-1] for of in columns]
-    if np.logical_and.reduce(alike).any():  # sorting a million ids takes a second
-        order = np.lexsort((_ranks(segments.ids), *columns))
+    alike = np.ones(max(0, len(order) - 1), np.bool_)
+    for column in columns:
+        ordered = column[order]
+        alike &= ordered[1:] == ordered[:-1]
+    if alike.any():  # sorting a million ids takes a second
+        order = np.lexsort((_ranks(of.ids), *columns))
     firsts = np.flatnonzero(np.diff(videos[order], prepend=-1))
-    return segments.take(order), firsts.tolist()
+    return Picked(of, order), firsts.tolist()
 
 
 def _ranks(names: Texts) -> NDArray[np.int64]:
@@ -188,13 +193,11 @@ def rest_of(shard: Shard, done: Set[Key], skipped: Set[Key] = frozenset()) -> Sh
 
 def shard_of(number: int, segments: Sequence[Segment]) -> Shard:
     """The shard that publishes these segments; its name says which they are."""
-    columns = Segments.of(segments)
-    lines = zip(
-        columns.ids.tolist(), _written(columns.starts), _written(columns.stops), strict=True
-    )
+    ids, starts, stops = (column_of(segments, name) for name in ("ids", "starts", "stops"))
+    lines = zip(ids.tolist(), _written(starts), _written(stops), strict=True)
     identity = "\n".join(map("\t".join, lines))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    return Shard(number, columns, f"{number:05d}-{digest}")
+    return Shard(number, segments, f"{number:05d}-{digest}")
 
 
 def piece_of(shard: Shard, piece: Piece) -> Shard:

@@ -33,7 +33,7 @@ def outcome(
         views: frames or clips that were made.
         seconds: that this took.
     """
-    count = len(share.wanted)
+    count = share.count
     return ExtractReport(
         store=str(store),
         segments=count,

@@ -13,13 +13,13 @@ import numpy as np
 from egofeat import console
 from egofeat.errors import MediaError, MissingMediaError
 from egofeat.extract.pieces.cut import FILE_BYTES_A_SECOND, seconds_of_piece
-from egofeat.extract.shards import Batch, cut, cut_videos, key_of, part, shards_in, without
+from egofeat.extract.shards import Batch, Shard, cut, cut_videos, key_of, part, shards_in, without
 from egofeat.extract.video.files import is_folder, stamp_of
 from egofeat.extract.video.image_source import micro
 from egofeat.pipelines.extraction.wanted import Wanted
 from egofeat.pipelines.options import Compute
 from egofeat.recipe import Windows
-from egofeat.segments import Media, Segment, Segments
+from egofeat.segments import Media, Segment, Segments, Texts, column_of, texts
 from egofeat.store import Failure
 from egofeat.store.progress import Progress, Stamp, progress_of
 from egofeat.store.writer import packing
@@ -66,7 +66,7 @@ class Share(Generic[Asked_co]):
     def idle(self) -> str:
         """Why the share is empty though others are not; empty where it is not."""
         number, parts = self.part
-        if self.wanted or not self.parts_with_work:
+        if self.batches or not self.parts_with_work:
             return ""
         have = "1 part has" if self.parts_with_work == 1 else f"{self.parts_with_work} parts have"
         return f"part {number}/{parts} has no {self.job.unit}: {have} all of them"
@@ -82,7 +82,12 @@ class Share(Generic[Asked_co]):
     @property
     def splits(self) -> dict[str, int]:
         """Split to how many segments of it are in the share."""
-        return dict(Counter(self.wanted.splits.tolist()))
+        return dict(Counter(_column(shards_in(self.batches), "splits").tolist()))
+
+    @property
+    def count(self) -> int:
+        """How many segments are in the share."""
+        return sum(len(shard.segments) for shard in shards_in(self.batches))
 
 
 def shares_of(jobs: Sequence[Asked], compute: Compute) -> list[Share[Asked]]:
@@ -176,8 +181,12 @@ def _there(batches: Iterable[Batch], progress: Progress) -> Set[str]:
     """Names of shards that are published as they are cut; none where videos are called anew."""
     shards = [one for one in shards_in(batches) if progress.holds(one.name, len(one.segments))]
     names = [one.name for one in shards]
-    videos = Segments.join(one.segments for one in shards).videos
-    return set(names) if np.array_equal(progress.videos(names), videos.astype(np.str_)) else set()
+    return set(names) if progress.are_of(names, _column(shards, "videos")) else set()
+
+
+def _column(shards: Iterable[Shard], name: str) -> Texts:
+    """One column of texts of all segments of shards, in order."""
+    return np.concatenate([texts(()), *(column_of(one.segments, name) for one in shards)])
 
 
 def _but(batches: Iterable[Batch], there: Set[str]) -> list[Batch]:

@@ -1,6 +1,7 @@
 """The cut into shards: every segment once, the same however often work was interrupted."""
 
 import hashlib
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -19,7 +20,7 @@ from egofeat.extract.shards import (
     shards_in,
     without,
 )
-from egofeat.segments import Segment
+from egofeat.segments import Segment, column_of
 
 
 @st.composite
@@ -138,3 +139,13 @@ def test_a_name_tells_ids_and_times_as_python_writes_them(keys):
     text = "\n".join(f"{id_}\t{start!r}\t{stop!r}" for id_, start, stop in keys)
     digest = hashlib.sha256(text.encode()).hexdigest()
     assert shard_of(3, segments).name == f"00003-{digest[:8]}"
+
+
+def test_a_shard_of_many_segments_is_sent_without_the_others():
+    segments = [Segment(str(k), f"v{k % 9}", float(k), k + 1.0, "val") for k in range(4000)]
+    shard = shards_in(cut(segments, 51_200))[3]
+    sent = pickle.dumps(shard)
+    assert len(sent) < 20_000
+    assert pickle.loads(sent) == shard
+    assert list(shard.segments) == [segments[int(id_)] for id_ in column_of(shard.segments, "ids")]
+    assert shard.segments[-1] == shard.segments[1:][-1] == list(shard.segments)[-1]

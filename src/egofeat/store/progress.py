@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from egofeat.segments import Texts
 from egofeat.store.description import Description, begun
 from egofeat.store.reading.index import shards_of
-from egofeat.store.reading.shards import Shards
+from egofeat.store.reading.shards import Shards, runs
 from egofeat.store.rows import Failure, Key
 from egofeat.store.sidecar.failures import Tell, all_failures
 
@@ -54,33 +54,36 @@ class Progress:
         """Whether a shard of a cut is there whole: its name says which segments it has."""
         return self._counts.get(shard) == segments
 
-    def videos(self, shards: Sequence[str]) -> NDArray[np.str_]:
-        """`[segments]` video of each segment of some shards, shard after shard."""
+    def are_of(self, shards: Sequence[str], videos: Texts) -> bool:
+        """Whether the segments of some shards, shard after shard, are of these videos."""
         if self._shards is None:
-            return np.empty(0, np.str_)
+            return not len(videos)
         place = {name: number for number, name in enumerate(self._names)}
         counts = self._shards.by_shard["count"]
         chosen = np.array([place[name] for name in shards], np.int64)
-        firsts, sizes = (np.cumsum(counts) - counts)[chosen], counts[chosen]
-        # Each shard's first row, and how far a row is from it.
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        found: NDArray[np.str_] = self._shards.by_segment["video"][
-            np.repeat(firsts, sizes) + within
-        ]
-        return found
+        rows = runs((np.cumsum(counts) - counts)[chosen], counts[chosen])
+        if len(rows) != len(videos):
+            return False
+        known, begins = self._shards.in_runs("video")
+        run = np.searchsorted(begins, rows, side="right") - 1
+        differs = np.ones(len(rows), np.bool_)  # from the row before, here or there
+        differs[1:] = (run[1:] != run[:-1]) | (videos[1:] != videos[:-1])
+        return np.array_equal(known[run[differs]], videos[differs].astype(np.str_))
 
     def sources(self, shards: Collection[str]) -> set[tuple[str, Stamp]]:
         """Videos of the segments of some shards, and of what each was read, where that is known."""
         if self._shards is None:
             return set()
-        by_shard, by_segment = self._shards.by_shard, self._shards.by_segment
+        by_shard = self._shards.by_shard
         wanted = np.array([name in shards for name in self._names], np.bool_) & by_shard["stamps"]
-        rows = np.flatnonzero(np.repeat(wanted, by_shard["count"]))
-        videos, stamps = by_segment["video"][rows], by_segment["stamp"][rows]
-        begins = np.ones(len(rows), np.bool_)
-        begins[1:] = (videos[1:] != videos[:-1]) | (stamps[1:] != stamps[:-1]).any(axis=1)
-        pairs = zip(videos[begins].tolist(), map(tuple, stamps[begins].tolist()), strict=True)
-        return set(pairs)
+        ends = np.cumsum(by_shard["count"])
+        (videos, of_video), (stamps, of_stamp) = map(self._shards.in_runs, ("video", "stamp"))
+        # Between two of these rows shard, video and stamp are the same.
+        rows = np.unique(np.concatenate([of_video, of_stamp, ends - by_shard["count"]]))
+        rows = rows[rows < ends[-1:].sum()]
+        rows = rows[wanted[np.searchsorted(ends, rows, side="right")]]
+        video, stamp = (np.searchsorted(of, rows, side="right") - 1 for of in (of_video, of_stamp))
+        return set(zip(videos[video].tolist(), map(tuple, stamps[stamp].tolist()), strict=True))
 
     @cached_property
     def _read_from(self) -> dict[Key, Stamp]:

@@ -70,6 +70,50 @@ def store(make, tmp_path, request, settle):
     return writer.path
 
 
+def test_how_far_a_store_is_takes_no_row_of_the_manifest(store, monkeypatch):
+    open_store(store)
+    monkeypatch.setattr("egofeat.store.reading.kept._index", pytest.fail)
+    assert progress_of(store).holds("b", 3)
+
+
+@pytest.mark.parametrize("fewest", [1, 64])
+@pytest.mark.parametrize("seed", range(4))
+def test_of_which_files_segments_were_read_is_told_in_runs(
+    make, tmp_path, settle, monkeypatch, fewest, seed
+):
+    monkeypatch.setattr(index, "FEWEST", fewest)
+    rng, shards = np.random.default_rng(seed), {}
+    for name, count in zip("abcde", rng.integers(1, 9, 5), strict=True):
+        videos = np.sort(rng.integers(0, 4, count))
+        stamps = np.repeat(videos[:, np.newaxis] // 2, 4, axis=1)
+        rows = make.rows([f"{name}{k}" for k in range(count)])
+        rows = dataclasses.replace(rows, videos=[f"v{k}" for k in videos])
+        shards[name] = rows if name == "c" else dataclasses.replace(rows, media_stamps=stamps)
+    writer = make.writer(tmp_path, make.dataset(*shards.values()))
+    for name, rows in shards.items():
+        writer.write_shard(name, rows)
+    writer.close()
+    settle()
+    open_store(writer.path)
+    for names in ("", "a", "edb", "abcde"):
+        held = progress_of(writer.path)
+        assert held.sources(names) == {
+            (video, tuple(stamp))
+            for name in names
+            if shards[name].media_stamps is not None
+            for video, stamp in zip(
+                shards[name].videos, shards[name].media_stamps.tolist(), strict=True
+            )
+        }
+        videos = np.array([v for name in names for v in shards[name].videos], object)
+        assert held.are_of(list(names), videos)
+        for place in range(len(videos)):
+            other = videos.copy()
+            other[place] += "0"
+            assert not held.are_of(list(names), other)
+        assert not held.are_of(list(names), np.append(videos, "v0"))
+
+
 def said(path):
     """All that a reader sees of a store."""
     store = open_store(path)

@@ -91,6 +91,8 @@ def read_columns(content: bytes, at: Sequence[int], width: int) -> Iterator[list
             yield [found[names[number]] for number in at]
     except pa.ArrowException:
         raise UnreadError from None
+    finally:
+        pa.default_memory_pool().release_unused()
 
 
 def _column(coded: Any) -> Column:

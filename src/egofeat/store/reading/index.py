@@ -51,9 +51,10 @@ def shards_of(store: Path, description: Description) -> Shards:
     listed = _listed(store, form)
     if len(listed.names) < FEWEST:
         return _opened(store, form, description.recipe)
-    kept = read_index(store, description, listed)
+    kept = read_index(store, description, listed, table=False)
     if kept and kept.holds(listed):
         return kept.shards
+    kept = read_index(store, description, listed)
     # What was known of the manifest is not forgotten.
     return _anew(store, description, kept, joined=kept is not None and kept.index is not None)[0]
 

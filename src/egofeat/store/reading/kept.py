@@ -155,7 +155,9 @@ def write_index(
     write_columns(file, notes, columns, apart=_APART)
 
 
-def read_index(store: Path, description: Description, listed: Listed) -> Kept | None:
+def read_index(
+    store: Path, description: Description, listed: Listed, *, table: bool = True
+) -> Kept | None:
     """Read the index of a store; None where there is none that can be used.
 
     Args:
@@ -163,16 +165,23 @@ def read_index(store: Path, description: Description, listed: Listed) -> Kept | 
         description: of it.
         listed: the shards that there are. What was not made of any of these is not read further:
             it came with a copy, or from a stranger.
+        table: whether what it says of the manifest is read too.
     """
     try:
         with ColumnFile(store / NAME) as file:
-            return _kept(file, store / "shards", format_of(store, description), description, listed)
+            form = format_of(store, description)
+            return _kept(file, store / "shards", form, description, listed, table)
     except (OSError, ValueError):
         return None
 
 
 def _kept(
-    file: ColumnFile, folder: Path, form: ShardFormat, description: Description, listed: Listed
+    file: ColumnFile,
+    folder: Path,
+    form: ShardFormat,
+    description: Description,
+    listed: Listed,
+    table: bool,
 ) -> Kept:
     notes = file.notes
     if notes.recipe != description.recipe.digest:
@@ -191,7 +200,7 @@ def _kept(
         shards,
         notes.taken,
         notes.table.segments if notes.table else NONE,
-        _index(file, shards, description.dataset) if notes.table else None,
+        _index(file, shards, description.dataset) if notes.table and table else None,
     )
 
 
@@ -230,23 +239,20 @@ def _shards(
         "length": file.column("segment/length", "whole", total, low=1, high=longest),
         "stamp": file.column("segment/stamp", "whole", total, width=4, low=_LEAST),
     }
-    by_segment = PackedColumns(packed)
-    _check_rows(by_shard["count"], by_shard["rows"], by_segment["length"])
-    return Shards(folder, form, by_shard, by_segment, notes.makers)
+    _check_rows(by_shard["count"], by_shard["rows"], packed["length"], total)
+    return Shards(folder, form, by_shard, PackedColumns(packed), notes.makers)
 
 
 def _check_rows(
-    counts: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    lengths: NDArray[np.int64],
+    counts: NDArray[np.int64], rows: NDArray[np.int64], lengths: Packed, segments: int
 ) -> None:
     """Refuse segments that do not fill their shards: a row beyond would be read from elsewhere."""
     ends = np.concatenate([[0], np.cumsum(counts)])
-    if ends[-1] != len(lengths):
+    if ends[-1] != segments:
         raise ValueError("its segments are not those of its shards")
     held = counts
-    if (lengths > 1).any():
-        held = np.diff(np.concatenate([[0], np.cumsum(lengths)])[ends])
+    if (lengths.values > 1).any():
+        held = np.diff(np.concatenate([[0], np.cumsum(lengths.whole)])[ends])
     if not np.array_equal(held, rows):
         raise ValueError("its rows are not those of its segments")
 

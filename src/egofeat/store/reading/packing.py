@@ -46,15 +46,26 @@ class Packed:
         row = self.values[:1].size if len(self.values) else 0
         return rows * row * self.dtype.itemsize
 
-    @cached_property
-    def whole(self) -> NDArray[Any]:
-        """The column as it was, read-only."""
+    @property
+    def begins(self) -> NDArray[np.int64]:
+        """[runs] row that each begins at."""
+        ends = np.arange(1, len(self.values) + 1) if self.runs is None else np.cumsum(self.runs)
+        return np.concatenate([[0], ends[:-1]])[: len(ends)].astype(np.int64)
+
+    @property
+    def wide(self) -> NDArray[Any]:
+        """[runs, …] values as they were."""
         wide = self.values
         if wide.dtype.kind == "S":
             width = wide.dtype.itemsize
             letters = np.ascontiguousarray(wide).view(np.uint8).reshape(len(wide), width)
             wide = letters.astype(np.uint32).reshape(-1).view(f"<U{width}")
-        wide = wide.astype(self.dtype, copy=False)
+        return wide.astype(self.dtype, copy=False)
+
+    @cached_property
+    def whole(self) -> NDArray[Any]:
+        """The column as it was, read-only."""
+        wide = self.wide
         if self.runs is not None:
             wide = np.repeat(wide, self.runs, axis=0)
         wide.flags.writeable = False
@@ -83,6 +94,10 @@ class PackedColumns(Mapping[str, NDArray[Any]]):
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._packed[name].whole
+
+    def packed(self, name: str) -> Packed:
+        """A column as it is kept."""
+        return self._packed[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)

@@ -14,6 +14,7 @@ from egofeat.recipe import Recipe
 from egofeat.store.damage import MovedError
 from egofeat.store.formats.person_columns import check_columns
 from egofeat.store.formats.shard import Shard, ShardFormat
+from egofeat.store.reading.packing import Packed, PackedColumns
 from egofeat.store.reading.stamps import FIELDS, Seen
 from egofeat.store.rows import Key, keys
 
@@ -166,6 +167,16 @@ class Shards:
     def shard_of(self) -> NDArray[np.int64]:
         """[segments] number of the shard of each segment."""
         return np.repeat(np.arange(len(self)), self.by_shard["count"])
+
+    def in_runs(self, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """A column of the segments, of which equal ones that follow each other are one.
+
+        Returns:
+            `[runs, …]` its values, and the segment that each begins at.
+        """
+        of = self.by_segment
+        kept = of.packed(name) if isinstance(of, PackedColumns) else Packed.of(of[name])
+        return kept.wide, kept.begins
 
     @property
     def keys(self) -> Iterable[Key]:
