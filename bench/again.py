@@ -10,33 +10,22 @@ A million rows are 3.5 GB of disk, and 15 minutes.
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from datetime import date
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from planning import make
+from ratios import whole
 
 from egofeat.extract.shards import Shard, cut, shards_in
 from egofeat.manifest import load_manifest
 from egofeat.pipelines.extraction.job import Job, plan_job
 from egofeat.pipelines.extraction.options import ExtractConfig
 from egofeat.store import ShardRows, StoreWriter
-
-_SMALL = """
-import json, os, subprocess, sys
-process = subprocess.Popen(sys.argv[1:])
-_, status, used = os.wait4(process.pid, 0)
-print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]), end="")
-sys.exit(bool(status))
-"""
-"""What starts the command: the peak of a process is at first that of who started it."""
 
 
 def fill(folder: Path) -> None:
@@ -72,17 +61,10 @@ def again(folder: Path) -> tuple[float, float, float]:
     """CPU seconds, seconds and MiB of the command."""
     words = f"extract --dataset csv --manifest {folder / 'm.yaml'} --out {folder / 'out'} "
     words += "--weights random --frames 1 --device cpu --json"
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "egofeat", *words.split()]
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", _SMALL, *command], capture_output=True, text=True, check=False
-    )
-    wall = time.perf_counter() - began
-    said, _, used = done.stdout.rpartition("\n")
-    if done.returncode or '"extracted": 0' not in said:
-        raise SystemExit(f"it did not find all done: {said}{done.stderr}")
-    cpu, peak = json.loads(used)
-    return cpu, wall, peak / 1024
+    said, found = whole([sys.executable, "-m", "egofeat", *words.split()])
+    if '"extracted": 0' not in said:
+        raise SystemExit(f"it did not find all done: {said}")
+    return found
 
 
 def main() -> None:

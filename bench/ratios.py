@@ -144,3 +144,39 @@ def _answer(command: Sequence[str], limit: float, said: Path) -> dict[str, Any]:
     if done.returncode:
         return {"seconds": taken, "failed": lines[-1:]}
     return {"seconds": taken, **json.loads(lines[-1])}
+
+
+_SMALL = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:])
+_, status, used = os.wait4(process.pid, 0)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]), end="")
+sys.exit(bool(status))
+"""
+"""What starts a command: the peak of a process is at first that of who started it."""
+
+
+def whole(
+    command: Sequence[str], source: Path | None = None
+) -> tuple[str, tuple[float, float, float]]:
+    """Run a command; what it printed, its CPU seconds, seconds, and MiB of its peak.
+
+    Args:
+        command: its words.
+        source: a checkout whose code it is; None for this one.
+    """
+    given = {"PYTHONPATH": str(source / "src")} if source else {}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _SMALL, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | given,
+    )
+    wall = time.perf_counter() - began
+    said, _, used = done.stdout.rpartition("\n")
+    if done.returncode:
+        raise SystemExit(f"it failed: {said}{done.stderr}")
+    cpu, peak = json.loads(used)
+    return said, (cpu, wall, peak / 1024)

@@ -20,6 +20,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from ratios import whole
 
 from egofeat.recipe import Recipe, Transform, Uniform
 from egofeat.segments import Dataset, Segment
@@ -117,15 +118,8 @@ def measure(path: Path, step: str, source: Path) -> tuple[float, float]:
 
 def command(path: Path, source: Path) -> tuple[float, float]:
     """Seconds of `egofeat ls`, with the start of the program, and MiB of its peak."""
-    began = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(source / "src")}
-    words = [sys.executable, "-m", "egofeat", "ls", str(path)]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=environment) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"`egofeat ls {path}` failed")
-    return time.perf_counter() - began, used.ru_maxrss / 1024
+    _, (_, wall, peak) = whole([sys.executable, "-m", "egofeat", "ls", str(path)], source)
+    return wall, peak
 
 
 def report(stores: list[Path], source: Path) -> None:
