@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,9 +36,12 @@ class Recogniser(ABC):
         video: opened.
         media: where it is.
         opened: closes what is opened beside it.
-        every: seconds from one key frame to the next, or of a stretch, unless asked for.
-        threshold: score that a label has at least, unless asked for.
     """
+
+    usual_every: ClassVar[float]
+    """Seconds from one key frame to the next, or of a stretch, unless asked for."""
+    usual_threshold: ClassVar[float]
+    """Score that a label has at least, unless asked for."""
 
     def __init__(
         self,
@@ -47,14 +50,12 @@ class Recogniser(ABC):
         video: FrameSource,
         media: Media,
         opened: ExitStack,
-        *,
-        every: float,
-        threshold: float,
     ) -> None:
         self.seer, self.stop, self.top = seer, video.stop, config.top
         self.video = opened.enter_context(Watched(video, media))
-        self.every = config.every or every
-        self.threshold = threshold if config.threshold is None else config.threshold
+        self.every = config.every or self.usual_every
+        asked = config.threshold
+        self.threshold = self.usual_threshold if asked is None else asked
         self.moments = self.labels = 0
         """Key frames, or stretches that were recognised; and what was told of them."""
         self.persons: int | None = None
@@ -76,6 +77,9 @@ class Recogniser(ABC):
 class PersonRecogniser(Recogniser):
     """Persons at key frames, each with what it does; its tags last around its key frame."""
 
+    usual_every = 1.0
+    usual_threshold = 0.3
+
     def __init__(
         self,
         seer: Seer,
@@ -84,7 +88,7 @@ class PersonRecogniser(Recogniser):
         media: Media,
         opened: ExitStack,
     ) -> None:
-        super().__init__(seer, config, video, media, opened, every=1.0, threshold=0.3)
+        super().__init__(seer, config, video, media, opened)
         self.persons, name = 0, media.path.name if media.path.is_dir() else media.path.stem
         if config.boxes:
             self._people = read_people(config.boxes, name, video.stop, self.every, config.min_score)
@@ -137,15 +141,8 @@ class PersonRecogniser(Recogniser):
 class StretchRecogniser(Recogniser):
     """Stretches of video, each with what is recognised in it."""
 
-    def __init__(
-        self,
-        seer: Seer,
-        config: AnnotateConfig,
-        video: FrameSource,
-        media: Media,
-        opened: ExitStack,
-    ) -> None:
-        super().__init__(seer, config, video, media, opened, every=3.0, threshold=0.0)
+    usual_every = 3.0
+    usual_threshold = 0.0
 
     def timed_tags(self) -> Iterator[TimedTags]:
         """See `Recogniser.timed_tags`.
