@@ -336,17 +336,7 @@ def choose_weights(
             f"nobody has published weights of {network}: give a file or random with `weights`"
         )
     if weights.startswith("torchvision:"):
-        from egofeat.extract.backbones.torchvision.weights import record_of  # noqa: PLC0415
-
-        name = weights.removeprefix("torchvision:")
-        of_images = record_of(name)
-        if grew_from is not None and name not in grew_from:
-            theirs = " or ".join(f"torchvision:{one}" for one in grew_from)
-            others = f"give {theirs}, or other weights" if theirs else "give other weights"
-            raise WeightsError(f"{network} does not take the weights of {name}: {others}")
-        path = find(of_images, note)
-        identity = f"sha256:{sha256_of(path)}"
-        return ChosenWeights(identity=identity, state=read_tensors(path), path=path)
+        return _of_images(weights.removeprefix("torchvision:"), network, note, grew_from)
     record = next((one for one in published if weights in ("default", one.name)), None)
     path = _find(record, published, note) if record else Path(weights).expanduser()
     if not path.is_file():
@@ -370,6 +360,22 @@ def choose_weights(
         path=path,
         published=record or next(alike, None),  # so that a user's copy is preprocessed alike
     )
+
+
+def _of_images(
+    name: str, network: str, note: Callable[[str], None], grew_from: Sequence[str] | None
+) -> ChosenWeights:
+    """Weights of torchvision's image network of a name, for one that grew from it."""
+    from egofeat.extract.backbones.torchvision.weights import record_of  # noqa: PLC0415
+
+    record = record_of(name)
+    if grew_from is not None and name not in grew_from:
+        theirs = " or ".join(f"torchvision:{one}" for one in grew_from)
+        others = f"give {theirs}, or other weights" if theirs else "give other weights"
+        raise WeightsError(f"{network} does not take the weights of {name}: {others}")
+    path = find(record, note)
+    identity = f"sha256:{sha256_of(path)}"
+    return ChosenWeights(identity=identity, state=read_tensors(path), path=path)
 
 
 def _find(record: Weights, published: Sequence[Weights], note: Callable[[str], None]) -> Path:
