@@ -60,26 +60,26 @@ class Verified:
     """Stores and runs, checked one after the other while they are told."""
 
     kept: Sequence[Path]
-    problems: list[dict[str, str | None]] = field(default_factory=list)
+    problems: list[dict[str, str | bool | None]] = field(default_factory=list)
     """What is wrong, of those that were told."""
 
     @property
     def exit_code(self) -> int:
-        """1 where something is wrong."""
-        return int(bool(self.problems))
+        """1 where something is wrong that is not harmless."""
+        return int(not all(problem["harmless"] for problem in self.problems))
 
     def lines(self) -> Iterator[str]:
-        """A line a problem, or that there is none."""
+        """A line a problem, and whether it is sound."""
         for path in self.kept:
             found = verify(path)
             self.problems += [{"path": str(path), **asdict(problem)} for problem in found]
             where = [str(path)] if len(self.kept) > 1 else []
             for one in found:
                 yield ": ".join([*where, *filter(None, (one.shard, one.id, one.message))])
-            if not found:
+            if all(one.harmless for one in found):
                 yield f"{path} is sound{lacking(path)}"
 
-    def to_dict(self) -> list[dict[str, str | None]]:
+    def to_dict(self) -> list[dict[str, str | bool | None]]:
         """The list that `--json` prints."""
         list(self.lines())
         return self.problems

@@ -44,12 +44,15 @@ class Problem:
     """The segment; None where the whole shard is meant."""
     message: str
     """What is wrong and how to mend it."""
+    harmless: bool = False
+    """Whether all is read rightly nevertheless."""
 
 
 def verify(path: Path | str) -> list[Problem]:
     """Check a store's description, what stands beside the shards, and every byte of the shards.
 
-    Reads everything once, a block at a time; changes nothing. An empty list is a sound store.
+    Reads everything once, a block at a time; changes nothing. A sound store has no problem that is
+    not harmless.
     """
     store = Path(path)
     problems: list[Problem] = []
@@ -74,12 +77,12 @@ def verify(path: Path | str) -> list[Problem]:
     problems += _unchecked([shard for shard, _ in opened])
     columns = Shards.of(store / "shards", form, description.recipe, opened)
     selection = select(columns, wanted)
-    problems += _rows(
+    problems += _spare(
         columns,
         selection.duplicates,
         "is in an earlier row too, and is read from there: harmless, but it takes space",
     )
-    problems += _rows(
+    problems += _spare(
         columns,
         selection.stale,
         "is not what the manifest now asks for, and is not read: delete its shard to free the "
@@ -206,8 +209,8 @@ def _unchecked(shards: Sequence[Shard]) -> Iterator[Problem]:
         )
 
 
-def _rows(shards: Shards, segments: NDArray[np.int64], message: str) -> Iterator[Problem]:
+def _spare(shards: Shards, segments: NDArray[np.int64], message: str) -> Iterator[Problem]:
     names = shards.by_shard["name"][shards.shard_of[segments]]
     ids = shards.by_segment["id"][segments]
     for name, id_ in zip(names.tolist(), ids.tolist(), strict=True):
-        yield Problem(name, id_, message)
+        yield Problem(name, id_, message, harmless=True)

@@ -119,6 +119,18 @@ def test_a_folder_that_holds_one_store_is_that_store(config, tmp_path):
     assert "but there are runs" in command("ls", tmp_path / "runs").stdout
 
 
+def test_what_is_harmless_is_told_of_a_sound_store(config):
+    shard = min((config.store / "shards").iterdir())
+    shutil.copy(shard, shard.with_name(f"again{shard.suffix}"))
+    said = command("verify", config.store)
+    assert said.exit_code == 0
+    assert "is in an earlier row too, and is read from there: harmless" in said.stdout
+    assert said.stdout.endswith(f"{config.store} is sound\n")
+    told = json.loads(command("verify", config.store, "--json").stdout)
+    assert told
+    assert all(one["harmless"] for one in told)
+
+
 def test_a_store_says_what_it_has_lost(config):
     shards = sorted((config.store / "shards").iterdir())
     lost = len(open_store(config.store))
