@@ -243,13 +243,15 @@ class Figures(Options):
 class Out(Options):
     """Where to write."""
 
-    out: Path = option("Keep feature stores in this folder.", default=Path("features"))
+    out: Path = option(
+        "Keep feature stores in this folder.", default=Path("features"), writes="folder"
+    )
 
 
 class ChosenOut(Options):
     """Where to write, if not where the command would."""
 
-    out: Path | None = option("Keep feature stores in this folder.", default=None)
+    out: Path | None = option("Keep feature stores in this folder.", default=None, writes="folder")
 
 
 class StoreFolder(Options):

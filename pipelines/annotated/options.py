@@ -46,6 +46,7 @@ class AnnotateConfig(
         "Write this file, .mp4 or .mkv; of a folder of videos, a folder.",
         default=MISSING,
         flag="--out,-o",
+        writes="either",
     )
     boxes: Path | None = option(
         "Take persons from this CSV file of detections, or a folder of such files; for a run "

@@ -26,7 +26,7 @@ class ExportConfig(StoreFolder, Out, Tap, Splits, DataSet, panel="Export"):
 class ChallengeConfig(RunStores, Out, Device, panel="Export"):
     """What a person can choose about a challenge's file."""
 
-    out: Path = inherited("Write this zip file.", default=Path("submission.zip"))
+    out: Path = inherited("Write this zip file.", default=Path("submission.zip"), writes="file")
     split: str = option("Score the segments of this split; they need no labels.", default="test")
     incomplete: bool = option("Leave out segments without features.", default=False)
 
@@ -35,7 +35,9 @@ class WeightsConfig(RunFolder, ChosenOut, panel="Export"):
     """What a person can choose about exported weights."""
 
     out: Path | None = inherited(
-        "Write this file, .safetensors.", default_is="weights.safetensors in the run's folder"
+        "Write this file, .safetensors.",
+        default_is="weights.safetensors in the run's folder",
+        writes="file",
     )
     target: str | None = option(
         "Write the classifier of this target.", default=None, default_is="the only one"

@@ -15,7 +15,9 @@ class ReportConfig(Comparison, Out, FromManifest, panel="Report"):
         "averaged."
     )
     split: str | None = inherited("Show this split, which each run was evaluated on.")
-    out: Path = inherited("Write the page to this file.", default=Path("report.html"))
+    out: Path = inherited(
+        "Write the page to this file.", default=Path("report.html"), writes="file"
+    )
     clips: int = option(
         "Show this many of the most certain errors of each head, with frames; 0 reads no video.",
         default=6,

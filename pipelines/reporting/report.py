@@ -50,8 +50,6 @@ def report(asked: ReportConfig) -> Reported:
         RequestError: no such runs or figure, none with metrics, or no clip in common.
         StoreError: the disk refuses.
     """
-    if asked.out.is_dir():
-        raise RequestError(f"{asked.out} is a folder: name a file with `out`")
     sweeps = sweeps_among(asked.runs)
     asked = replace(asked, split=asked.split or split_of(sweeps, asked.runs))
     found, baseline = find_beside(asked.runs, asked.baseline, asked.split)

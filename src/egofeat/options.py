@@ -11,7 +11,16 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from inspect import get_annotations
 from numbers import Integral
 from pkgutil import resolve_name
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    dataclass_transform,
+    get_origin,
+    get_type_hints,
+)
 
 from egofeat import option_types
 from egofeat.errors import RequestError
@@ -50,6 +59,8 @@ class Option:
     """A list is typed by giving the option several times, not by comma."""
     imports: bool = False
     """A value may be `package.module:NAME`, which is imported where it was typed."""
+    writes: Literal["", "file", "folder", "either"] = ""
+    """What is made at this path."""
     argument: bool = False
     """It is typed without a name, in its place."""
     metavar: str | None = None

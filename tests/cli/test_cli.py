@@ -87,6 +87,32 @@ def run(work, store) -> str:
     return "runs/it"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("extract", "--weights", "random"),
+        ("fit-head", "linear", "--store", "none"),
+        ("sweep", "--store", "none", "--head", "linear"),
+        ("compare", "none"),
+        ("export-weights", "none"),
+    ],
+)
+def test_a_file_in_the_way_is_told_before_the_work(tmp_path, words):
+    (tmp_path / "notes").write_text("mine")
+    below = egofeat(*words, "--out", "notes/more", cwd=tmp_path)
+    assert below.stderr == "egofeat: notes is a file: name a folder with --out\n"
+    assert (below.returncode, (tmp_path / "notes").read_text()) == (2, "mine")
+    if words[0] != "export-weights":  # which writes a file
+        there = egofeat(*words, "--out", "notes", cwd=tmp_path)
+        assert there.stderr == below.stderr
+
+
+def test_a_folder_where_a_file_is_to_be_is_told_before_the_work(tmp_path):
+    for words in (("report", "none"), ("export-challenge", "none")):
+        told = egofeat(*words, "--out", ".", cwd=tmp_path)
+        assert told.stderr == "egofeat: . is a folder: name a file with --out\n"
+
+
 def test_extract_ends_with_one_object(work, store):
     again = egofeat(*EXTRACT, "--json", cwd=work)
     report = json.loads(again.stdout)

@@ -171,8 +171,6 @@ def test_runs_without_metrics_are_left_out_and_said(written, study):
     assert data_of(out)["notes"] == [found.notes[0]]
     with pytest.raises(RequestError, match="none of 3 runs has metrics of test: give egofeat eval"):
         written(split="test")
-    with pytest.raises(RequestError, match="is a folder: name a file with `out`"):
-        report(ReportConfig(runs=(study,), out=study))
 
 
 def test_nothing_in_the_data_is_markup():
