@@ -60,6 +60,14 @@ class Head(nn.Module, ABC):
     def embed(self, features: Tensor) -> Tensor:
         """Reduce `[B,T,C]` or `[B,T,C,H,W]` to one vector a segment, `[B,width]`."""
 
+    def embed_stacked(self, features: Tensor) -> Tensor:
+        """As `embed`, by weights of K heads on a first axis: `[K,B,width]`, or `[B,width]` of all.
+
+        The heads of a class that defines it are computed as one where several seeds learn from
+        the same batches (`egofeat.heads.stack`); those of others in turn.
+        """
+        raise NotImplementedError
+
     def slow_parameters(self) -> tuple[Sequence[nn.Parameter], float]:
         """Parameters that learn at a part of the learning rate, and this part; none of most."""
         return (), 1.0

@@ -30,3 +30,7 @@ class LinearHead(VectorHead):
     def embed(self, features: Tensor) -> Tensor:
         """Average `[B,T,C]` or `[B,T,C,H,W]` to `[B,C]`."""
         return pool_space(features).mean(dim=1)
+
+    def embed_stacked(self, features: Tensor) -> Tensor:
+        """The same of all heads, `[B,C]`: weights have no part in it."""
+        return self.embed(features)

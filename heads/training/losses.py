@@ -101,7 +101,8 @@ class Criterion:
             else:
                 weight = positive_weights(count, rows, class_weight_cap)
             self._weights[target] = weight if class_weights else torch.ones_like(weight)
-            self._shifts[target] = logit_adjustment * log_prior(count)
+            if logit_adjustment:
+                self._shifts[target] = logit_adjustment * log_prior(count)
 
     def to(self, device: torch.device) -> "Criterion":
         """Move the class figures to a device; returns self."""
@@ -110,21 +111,29 @@ class Criterion:
         return self
 
     def __call__(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """Loss of logits `[B,classes]` against labels `[B]` (-1 where absent) or `[B,classes]`."""
-        return torch.stack([self._of_target(t, logits[t], labels[t]) for t in logits]).sum()
+        """Loss of logits `[B,classes]`, or the losses `[K]` of `[B,K,classes]`.
+
+        Labels are `[B]`, -1 where absent, or `[B,classes]`.
+        """
+        return torch.stack([self._of_target(t, logits[t], labels[t]) for t in logits]).sum(dim=0)
 
     def _of_target(self, target: str, logits: Tensor, labels: Tensor) -> Tensor:
-        weight = self._weights[target]
-        if labels.ndim == 2:
+        weight, several = self._weights[target], labels.ndim == 2
+        beside = logits.shape[1:-1]  # heads
+        rows = labels.unsqueeze(1).expand(-1, *beside, *labels.shape[1:]) if beside else labels
+        if several:
             return F.binary_cross_entropy_with_logits(
-                logits.float(), labels.float(), pos_weight=weight
-            )
-        total = F.cross_entropy(
-            logits.float() + self._shifts[target],
-            labels,
+                logits.float(), rows.float(), pos_weight=weight, reduction="none"
+            ).mean(dim=(0, -1))
+        shift = self._shifts.get(target)
+        shifted = logits.float() if shift is None else logits.float() + shift
+        each = F.cross_entropy(
+            shifted.flatten(0, -2),
+            rows.flatten(),
             weight=weight,
             ignore_index=ABSENT,
-            reduction="sum",
+            reduction="none",
         )
         weights = weight[labels.clamp(min=0)] * (labels != ABSENT)
-        return total / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        total = weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        return each.view_as(rows).sum(dim=0) / total

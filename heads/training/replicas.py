@@ -96,7 +96,7 @@ class Trainee:
         self.config = config
         self.device = device
         self.head = replica.head.to(device)
-        self._condensed = condensed
+        self.condensed = condensed
         recorder = graphs.recorder_of(device)
         if recorder and config.optimizer not in RECORDABLE:
             recorder = None
@@ -205,13 +205,13 @@ class Trainee:
 
     def _learnt(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | float]:
         """Logits, and what gaze teaches."""
-        if self._condensed:
+        if self.condensed:
             return self.head.conclude(batch.features), 0.0
         return taught(self.head, batch.features, batch.points, self.config.gaze_sigma)
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
         """Target to `[B,classes]`."""
-        forward = self.head.conclude if self._condensed else self.head
+        forward = self.head.conclude if self.condensed else self.head
         return forward(features)
 
 

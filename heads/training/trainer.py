@@ -23,6 +23,7 @@ from egofeat.heads.training.passes import evaluation_feed, pass_over
 from egofeat.heads.training.replicas import Batch, DivergedError, InTurn, Replica, Trainee
 from egofeat.heads.training.sampling import BatchOrder
 from egofeat.heads.training.schedules import count_plateaus, rate_factor
+from egofeat.heads.training.stacked import Stacked, can_learn_stacked
 
 FIGURES = ("top1", "mean_class_accuracy", "mAP")
 """Of a target, those that the history holds."""
@@ -91,7 +92,9 @@ def train_together(replicas: Sequence[Replica], examples: Examples, config: Trai
         while left := [one for one in trainees if not trainer.finished(one.replica)]:
             # After a kill between their checkpoints some are one evaluation ahead.
             reached = min(one.progress.iteration for one in left)
-            trainer.round([one for one in left if one.progress.iteration == reached])
+            going = [one for one in trainees if one in left or one.progress.iteration > reached]
+            trainer.round(going, [one.progress.iteration == reached for one in going])
+    trainer.release()
     for trainee in trainees:
         trainee.finish()
 
@@ -127,6 +130,7 @@ class _Trainer:
             config.sampling, training, seed=config.order_seed, batch_size=config.batch_size
         )
         self.decay = config.decay(self.order.per_epoch)
+        self._stacked: Stacked | None = None
         self.length = config.iterations or config.epochs * self.order.per_epoch
 
     def finished(self, replica: Replica) -> bool:
@@ -136,13 +140,24 @@ class _Trainer:
         at_end = progress.iteration >= self.length or (0 < patience <= waited)
         return at_end or replica.failed is not None
 
-    def round(self, trainees: Sequence[Trainee]) -> None:
-        """Train to the next evaluation, validate, and write both into the progress of each."""
+    def round(self, members: Sequence[Trainee], learning: Sequence[bool]) -> None:
+        """Train to the next evaluation, validate, and write both into the progress of each.
+
+        Args:
+            members: whose training has this part.
+            learning: which of them come to it now; the others did.
+        """
+        trainees = [one for one, learns in zip(members, learning, strict=True) if learns]
         began, start = time.monotonic(), trainees[0].progress.iteration
         waited = self._waited
         stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
-        plateaus = [self._plateaus(one.progress) for one in trainees]
-        group = InTurn(trainees)
+        of_members = [self._plateaus(one.progress, start) for one in members]
+        plateaus = [of for of, learns in zip(of_members, learning, strict=True) if learns]
+        group: InTurn | Stacked = InTurn(trainees)
+        if len(set(of_members)) == 1 and can_learn_stacked(members):
+            group = self._stack_of(members, learning)
+        else:
+            self.release()
         losses = self._train(group, start, stop, plateaus).tolist()  # all that is waited for
         records = [
             {
@@ -163,6 +178,21 @@ class _Trainer:
                 trainee.progress.waited += waited
                 self._add(trainee, record)
                 trainee.keep()
+
+    def _stack_of(self, members: Sequence[Trainee], learning: Sequence[bool]) -> Stacked:
+        """Members as one: as they were stacked before, where they are the same."""
+        before = self._stacked
+        if before is None or (before.members, before.learning) != (members, learning):
+            self.release()
+            self._stacked = Stacked(members, learning)
+        assert self._stacked is not None
+        return self._stacked
+
+    def release(self) -> None:
+        """Leave each trainee weights of its own."""
+        if self._stacked is not None:
+            self._stacked.release()
+        self._stacked = None
 
     @property
     def _waited(self) -> float:
@@ -190,8 +220,10 @@ class _Trainer:
             state = trainee.head.state_dict()
             progress.best = {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
 
-    def _plateaus(self, progress: Progress) -> int:
-        values = [self._monitored(record) for record in progress.history]
+    def _plateaus(self, progress: Progress, iteration: int) -> int:
+        """Of the evaluations up to an iteration."""
+        history = [one for one in progress.history if one["iteration"] <= iteration]
+        values = [self._monitored(record) for record in history]
         return count_plateaus(values, self.config.lr_patience)
 
     def _rate(self, iteration: int, plateaus: int) -> float:
@@ -199,7 +231,9 @@ class _Trainer:
         step = iteration if self.config.iterations else -(-iteration // self.order.per_epoch)
         return self.config.lr * rate_factor(self.config.schedule, self.decay, step, plateaus)
 
-    def _train(self, group: InTurn, start: int, stop: int, plateaus: Sequence[int]) -> Tensor:
+    def _train(
+        self, group: InTurn | Stacked, start: int, stop: int, plateaus: Sequence[int]
+    ) -> Tensor:
         """Train on the batches `[start, stop)`; returns the mean loss of a row, of each `[K]`."""
         batches = self.order.span(start, stop)
         group.train()
@@ -213,7 +247,7 @@ class _Trainer:
                 total += losses * len(places)
         return total.double() / sum(map(len, batches))
 
-    def _validate(self, group: InTurn) -> list[dict[str, float]]:
+    def _validate(self, group: InTurn | Stacked) -> list[dict[str, float]]:
         """Return loss and figures on the validation rows, of each."""
         group.eval()
         logits = pass_over(self.validation, group.logits, self.config.amp, stay=True)

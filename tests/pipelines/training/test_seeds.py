@@ -1,4 +1,4 @@
-"""Several seeds at once: each run is what its seed alone comes to."""
+"""Several seeds at once, stacked and in turn: each run is what its seed alone comes to."""
 
 import json
 from dataclasses import replace
@@ -18,13 +18,17 @@ from egofeat.pipelines.training.seeds import fit_seeds
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu", seed=3, batch_size=4)
 
 
-@pytest.fixture
-def config(verb_noun_store, tmp_path):
+HEADS = {"linear": {"dropout": "0.3"}, "lstm": {"hidden": 8}}
+"""Stacked and in turn."""
+
+
+@pytest.fixture(params=HEADS)
+def config(request, verb_noun_store, tmp_path):
     return FitConfig(
-        head="conv1d",
+        head=request.param,
         store=verb_noun_store(),
         targets=("verb",),
-        options={"width": 8, "blocks": 1},
+        options=HEADS[request.param],
         out=tmp_path / "runs",
         trainer=QUICK,
         seeds=3,

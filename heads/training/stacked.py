@@ -1,0 +1,142 @@
+"""Trainees whose weights are stacked: one forward, one backward and one step for all of them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from egofeat import graphs
+from egofeat.heads.stack import Stack, can_stack
+from egofeat.heads.training.losses import Criterion
+from egofeat.heads.training.optim import make_optimizer, set_rate
+from egofeat.heads.training.replicas import Batch, Trainee
+
+
+def can_learn_stacked(trainees: Sequence[Trainee]) -> bool:
+    """Whether these learn as one.
+
+    Half precision rounds what differs in the last bit to what differs visibly, and a GPU has a
+    graph of each trainee.
+    """
+    first = trainees[0]
+    return (
+        len(trainees) > 1
+        and can_stack(first.head)
+        and first.config.amp == "off"
+        and first.device.type == "cpu"
+        and graphs.recorder_of(first.device) is None
+    )
+
+
+class Stacked:
+    """Trainees that learn from a batch together, as `InTurn` has them learn one after the other.
+
+    Sums are rounded otherwise than alone. They are rounded alike whoever learns, where the members
+    are the same: some may be computed along only to that end.
+    """
+
+    def __init__(self, members: Sequence[Trainee], learning: Sequence[bool]) -> None:
+        """Stack their weights, and what their optimisers remember.
+
+        Args:
+            members: that came equally far, or farther.
+            learning: which of them learn; the others stay as they are.
+        """
+        self.members, self.learning = list(members), list(learning)
+        config, self._condensed = members[0].config, members[0].condensed
+        self._clip_norm = config.clip_norm
+        self._stack = Stack([one.head for one in members], learning)
+        self._optimizer = make_optimizer(
+            config.optimizer,
+            self._stack.head,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            l2=config.l2,
+        )
+        self._learners = {place: one for place, one in enumerate(members) if learning[place]}
+        self._places = torch.tensor([*self._learners])
+        self._remember()
+
+    def _remember(self) -> None:
+        own = [_weights(one.optimizer) for one in self.members]
+        first, *_ = self._learners
+        for leaf, *parts in zip(_weights(self._optimizer), *own, strict=True):
+            pairs = zip(self.members, parts, strict=True)
+            states = [one.optimizer.state[part] for one, part in pairs]
+            for name, value in states[first].items():
+                stacked = torch.stack([state[name] for state in states]) if value.ndim else value
+                self._optimizer.state[leaf][name] = stacked.clone()
+
+    def _hand_back(self) -> None:
+        """Let each optimiser have what it would remember alone; of tensors, a view."""
+        for place, trainee in self._learners.items():
+            pairs = zip(_weights(self._optimizer), _weights(trainee.optimizer), strict=True)
+            for leaf, part in pairs:
+                trainee.optimizer.state[part] = {
+                    name: value[place] if value.ndim else value.clone()
+                    for name, value in self._optimizer.state[leaf].items()
+                }
+
+    def train(self) -> None:
+        """Begin a part of the training, with the random numbers of each."""
+        self._stack.head.train()
+        for trainee in self._learners.values():
+            trainee.seed_noise()
+
+    def step(self, batch: Batch, criterion: Criterion, rates: Sequence[float]) -> Tensor:
+        """Learn from a batch at one rate; returns the losses of those that learn."""
+        for optimizer in (self._optimizer, *(one.optimizer for one in self._learners.values())):
+            set_rate(optimizer, rates[0])
+        losses = criterion(self._conclude(batch.features), batch.labels)
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.sum())
+        if self._clip_norm:
+            clip_each(_weights(self._optimizer), self._clip_norm)
+        self._optimizer.step()
+        return losses.detach()[self._places]
+
+    def _conclude(self, features: Tensor) -> dict[str, Tensor]:
+        prepared = features if self._condensed else self._stack.head.prepare(features)
+        return self._stack.conclude(prepared, self._drop_out)
+
+    def _drop_out(self, embedded: Sequence[Tensor]) -> list[Tensor]:
+        dropped = list(embedded)
+        for place, trainee in self._learners.items():
+            with trainee.noise():
+                dropped[place] = self._stack.head.dropout(embedded[place])
+        return dropped
+
+    def eval(self) -> None:
+        """End a part of the training."""
+        self._stack.head.eval()
+        self._hand_back()
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        """Target to `[B,K,classes]` of those that learn."""
+        return {t: of[:, self._places] for t, of in self._conclude(features).items()}
+
+    def release(self) -> None:
+        """Give each trainee what is its own."""
+        self._stack.release()
+        for trainee in self._learners.values():
+            for state in trainee.optimizer.state.values():
+                state.update({name: value.clone() for name, value in state.items()})
+
+
+def clip_each(weights: Sequence[Tensor], most: float) -> None:
+    """Scale the gradients of K heads to a norm each, as `nn.utils.clip_grad_norm_` those of one.
+
+    Args:
+        weights: `[K, …]` each.
+        most: the norm of all gradients of a head together.
+    """
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norms = [torch.linalg.vector_norm(one.flatten(1), dim=1) for one in gradients]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)
+    for one in gradients:
+        one.mul_(factor.view(-1, *(1,) * (one.ndim - 1)))
+
+
+def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
