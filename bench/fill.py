@@ -54,7 +54,7 @@ def main() -> None:
         made = []
         for number, size in enumerate(order(asked, random.Random(0))):
             high = 10 + size  # as many bytes as any, but another shape
-            frame = np.zeros((1, high, SMALL // high, 3), np.uint8)
+            frame = torch.from_numpy(np.zeros((1, high, SMALL // high, 3), np.uint8))
             made += batches.place((f"{size}", (number,)), [frame])
         made += batches.rest()
         print(f"{order.__name__:8} {asked.views / sum(one.size for one in made):.3f}")

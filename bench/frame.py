@@ -13,11 +13,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from made import film
-from numpy.typing import NDArray
 from ratios import machine, options, seconds
+from torch import Tensor
 
 from egofeat.extract.transforms import prepare
 from egofeat.extract.video.container import VideoReader
@@ -36,7 +35,7 @@ TRANSFORMS = {
 }
 
 
-def resized(transform: Transform, frames: Sequence[NDArray[np.uint8]]) -> None:
+def resized(transform: Transform, frames: Sequence[Tensor]) -> None:
     for frame in frames:
         prepare(transform, frame)
 

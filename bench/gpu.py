@@ -228,7 +228,8 @@ def _through(task: Task, batches: int) -> dict[int, dict[str, Any]]:
     """Prepared views of noise through the loop's batches; number of a view to its features."""
     plan, side = task.recipe.plan, task.recipe.transform.crop
     shape = (plan.view_frames, 1, side, side, 3)
-    pool = [np.random.default_rng(k).integers(0, 255, shape, np.uint8) for k in range(16)]
+    chance = torch.Generator().manual_seed(0)
+    pool = [torch.randint(255, shape, dtype=torch.uint8, generator=chance) for _ in range(16)]
     of_keys: Any = list  # a view is claimed by its key
     loop, found = Batches(task, of_keys), dict[int, dict[str, Any]]()
 
@@ -298,11 +299,12 @@ def nvdec(bench: Bench) -> Answers:
         for way in ("pyav", "nvdec")[: 1 + (bench.device.type == "cuda")]:
             with open_video(Media(film), way) as source:
                 began, scan = time.perf_counter(), source.scan(range(frames))
-                pictures[way] = np.array([one for _, one in islice(scan, 20)], np.int16)
+                pictures[way] = torch.stack([one.cpu().short() for _, one in islice(scan, 20)])
                 deque(scan, maxlen=0)
+                bench.wait()
             answers[f"{way} frames_s"] = frames / (time.perf_counter() - began)
         if "nvdec" in pictures:
-            answers["levels apart"] = int(abs(pictures["nvdec"] - pictures["pyav"]).max())
+            answers["levels apart"] = int((pictures["nvdec"] - pictures["pyav"]).abs().max())
     return answers
 
 
@@ -312,7 +314,7 @@ def persons(bench: Bench) -> Answers:
     if bench.tiny:
         setattr(detector.network.get_submodule("transform"), "min_size", (64,))  # noqa: B010
     shape = (1, 96, 128, 3) if bench.tiny else (16, 720, 1280, 3)
-    frames = list(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
+    frames = list(torch.randint(255, shape, dtype=torch.uint8))
     return {"frames_s": len(frames) / bench.seconds(lambda: list(detector(frames)))}
 
 

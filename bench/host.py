@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from ratios import machine, options
 from torch import Tensor
 
@@ -37,7 +36,7 @@ class Idle(FrameSource):
     def __init__(self, frames: int, size: int) -> None:
         self.path = Path("idle")
         self.times, self.stop = np.arange(frames) / RATE, frames / RATE
-        self._frame = np.zeros((size, size, 3), np.uint8)
+        self._frame = torch.zeros(size, size, 3, dtype=torch.uint8)
 
     def again(self) -> "Idle":
         """Nothing is held open."""
@@ -46,7 +45,7 @@ class Idle(FrameSource):
     def close(self) -> None:
         """Nothing is."""
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, Tensor]]:
         for index in wanted:
             yield index, self._frame
 

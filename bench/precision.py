@@ -32,7 +32,7 @@ def main() -> None:
         with open_video(Media(Path(film))) as source:
             places = torch.linspace(0, len(source.times) - 1, asked.frames // len(films)).int()
             frames = source.frames(places.tolist())
-            prepared += [torch.from_numpy(transforms.prepare(squashed, one)) for one in frames]
+            prepared += [transforms.prepare(squashed, one) for one in frames]
     batches = torch.split(transforms.normalise(squashed, torch.cat(prepared)), 4)
     expected = torch.cat([exact(batch)["gap"] for batch in batches])
     print(machine())

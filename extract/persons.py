@@ -11,9 +11,7 @@ from functools import cached_property, partial
 from itertools import groupby, islice
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
@@ -68,7 +66,7 @@ class Detector:
     """Pixels that the shorter side of a box has at least."""
     device: torch.device
 
-    def __call__(self, frames_HWC: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
+    def __call__(self, frames_HWC: Sequence[Tensor]) -> list[Boxes]:
         """Persons of each RGB frame, the surest first; frames of one size are run at once.
 
         Or fewer at once, where the device has no room for all.
@@ -87,16 +85,16 @@ class Detector:
     def _room(self) -> Room:
         return Room(self.device, sys.maxsize, console.note)
 
-    def _found(self, frames_HWC: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
+    def _found(self, frames_HWC: Sequence[Tensor]) -> list[Boxes]:
         with torch.inference_mode(), exact():
             found = self.network(torch.stack([self._image(frame) for frame in frames_HWC]))
         sizes = [frame.shape[:2] for frame in frames_HWC]
         return [self._persons(one, size) for one, size in zip(found, sizes, strict=True)]
 
-    def _image(self, frame_HWC: NDArray[np.uint8]) -> Tensor:
-        image = torch.from_numpy(np.ascontiguousarray(frame_HWC))
-        if self.device.type == "cuda":  # only from pinned memory do copies not wait for the device
-            image = image.pin_memory()
+    def _image(self, frame_HWC: Tensor) -> Tensor:
+        image = frame_HWC.contiguous()
+        if (image.device.type, self.device.type) == ("cpu", "cuda"):
+            image = image.pin_memory()  # from other memory a copy waits for the device
         return image.to(self.device, non_blocking=True).permute(2, 0, 1) / 255
 
     def _persons(self, found: Mapping[str, Tensor], size: tuple[int, ...]) -> Boxes:

@@ -17,6 +17,8 @@ def resize_in_uint8(
 ) -> Tensor:
     """By the kernel for bytes, where this processor has one; else as floats, rounded.
 
+    A GPU has none that filters first. The two are at most a level apart.
+
     Args:
         frame_CHW: uint8.
         sides: height and width, or the shorter of them alone.
@@ -28,7 +30,7 @@ def resize_in_uint8(
         return frame_CHW
     # As one of a batch whose channels are last; a batch of one could be either, and is not.
     images = frame_CHW.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
-    if kind == "bicubic" or _has_kernel():
+    if images.device.type == "cpu" and (kind == "bicubic" or _has_kernel()):
         return _resized(images, size, kind, antialias)[0]
     return _rounded(_resized(images.float(), size, kind, antialias), kind)[0]
 

@@ -7,9 +7,9 @@ depends on other videos, on what was done before or on how many threads read.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from egofeat.boxes import key_frame_id
 from egofeat.errors import MediaError
@@ -17,6 +17,10 @@ from egofeat.extract.decoding.threads import in_threads
 from egofeat.extract.video import FlowSource, FrameSource, open_video
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Moments = Mapping[str, float]
 """Id of a key frame to its seconds."""
@@ -44,7 +48,7 @@ class Stills:
     video: str
     ids: tuple[tuple[str, ...], ...]
     """[n] key frames at whose moments each frame is on show."""
-    frames_HWC: tuple[NDArray[np.uint8], ...]
+    frames_HWC: "tuple[Tensor, ...]"
     """[n] RGB."""
 
 
@@ -94,14 +98,20 @@ def read(wanted: Wanted, decoder: str, batch_size: int) -> Iterator[Event]:
 
 
 def read_all(
-    videos: Iterable[Wanted], *, decoder: str, batch_size: int, threads: int, turns: bool
+    videos: Iterable[Wanted],
+    *,
+    decoder: str,
+    batch_size: int,
+    threads: int,
+    turns: bool,
+    device: "torch.device",
 ) -> AbstractContextManager[Iterator[Event]]:
     """Read many videos in threads, see `read`; events of one video stay in order.
 
     Leaving it stops the threads.
 
-    No more than `batch_size · (threads + 6)` frames are in memory, times the number of different
-    sizes that the frames of one video have.
+    No more than `batch_size · (threads + 6)` frames are in memory, the card's if it decodes, times
+    the number of different sizes that the frames of one video have.
 
     Args:
         videos: taken in order.
@@ -109,11 +119,14 @@ def read_all(
         batch_size: frames a batch.
         threads: that read, each one video.
         turns: whether threads rest while the consumer works.
+        device: of the consumer; where it is a card, it is the one that decodes.
     """
+    from egofeat.device import current  # noqa: PLC0415  # imports torch
 
     def work(wanted: Wanted, further: Callable[[Sequence[Wanted]], object]) -> Iterator[Event]:
         further(())  # a video is read by one thread, so each thread begins one
-        return read(wanted, decoder, batch_size)
+        with current(device):
+            yield from read(wanted, decoder, batch_size)
 
     return in_threads(
         videos,
@@ -135,7 +148,7 @@ def _stills(wanted: Wanted, source: FrameSource, batch_size: int) -> Iterator[St
             shown.setdefault(_frame_at(seconds, source), []).append(id_)
         except MediaError as error:
             yield Unread(wanted.video, {id_: seconds}, f"{source.path}: {error}")
-    groups: dict[tuple[int, ...], dict[int, NDArray[np.uint8]]] = {}
+    groups: dict[tuple[int, ...], dict[int, Tensor]] = {}
     for index, frame in _scan(source, sorted(shown)):
         if isinstance(frame, str):
             lost = {id_: moments[id_] for id_ in shown[index]}
@@ -157,9 +170,7 @@ def _frame_at(seconds: float, source: FrameSource) -> int:
     return int(frames_at(np.array(seconds), source.times, source.lasting))
 
 
-def _scan(
-    source: FrameSource, indices: Sequence[int]
-) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+def _scan(source: FrameSource, indices: Sequence[int]) -> Iterator[tuple[int, "Tensor | str"]]:
     """Frames by index; in place of one that is damaged, the reason."""
     left = list(indices)
     while left:
@@ -173,7 +184,5 @@ def _scan(
             yield left.pop(0), str(error)
 
 
-def _batch(
-    video: str, group: Mapping[int, NDArray[np.uint8]], shown: Mapping[int, Sequence[str]]
-) -> Stills:
+def _batch(video: str, group: "Mapping[int, Tensor]", shown: Mapping[int, Sequence[str]]) -> Stills:
     return Stills(video, tuple(tuple(shown[index]) for index in group), tuple(group.values()))

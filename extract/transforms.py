@@ -1,15 +1,13 @@
 """Decoded frames to network input, in two steps, as a `Transform` says.
 
 `prepare` makes every frame the network's size while it is still uint8: it runs beside
-the decoder, so frames wait and travel small. `normalise` makes the float batch on the
-device. Between the two, colours may become motion (`egofeat.extract.flow`).
+the decoder, where the frame is, so frames wait and travel small. `normalise` makes the
+float batch on the device. Between the two, colours may become motion (`egofeat.extract.flow`).
 """
 
 import functools
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError
@@ -17,12 +15,12 @@ from egofeat.extract.resizing import resize_in_float32, resize_in_uint8
 from egofeat.recipe.transform import Transform
 
 
-def prepare(transform: Transform, frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize and crop one RGB frame `[H, W, 3]` to `[crops, crop, crop, 3]`, uint8.
+def prepare(transform: Transform, frame_HWC: Tensor) -> Tensor:
+    """Resize and crop one RGB frame `[H, W, 3]` to `[crops, crop, crop, 3]`, uint8, on its device.
 
     Of `whole`, to `[1, h, w, 3]`.
     """
-    frame = torch.from_numpy(frame_HWC).permute(2, 0, 1)
+    frame = frame_HWC.permute(2, 0, 1)
     crop, size = transform.crop, transform.size
     if transform.resize == "squash":
         frames = resize_in_uint8(frame, [crop, crop], antialias=True)[None]
@@ -36,8 +34,7 @@ def prepare(transform: Transform, frame_HWC: NDArray[np.uint8]) -> NDArray[np.ui
             height, width = frame.shape[1:]
             corners = transform.corners(width, height)
             frames = torch.stack([frame[:, y : y + crop, x : x + crop] for x, y in corners])
-    prepared: NDArray[np.uint8] = frames.permute(0, 2, 3, 1).numpy()
-    return prepared
+    return frames.permute(0, 2, 3, 1)
 
 
 def normalise(transform: Transform, frames: Tensor) -> Tensor:

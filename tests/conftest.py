@@ -132,10 +132,10 @@ def turned(quarters: int) -> Callable[[int], NDArray[np.uint8]]:
     return lambda number: np.ascontiguousarray(np.rot90(draw(number), quarters))
 
 
-def read(frame: NDArray[np.uint8]) -> int:
+def read(frame: torch.Tensor | NDArray[np.uint8]) -> int:
     """The number that a decoded frame [96, 128, 3] carries."""
     assert frame.shape == (HEIGHT, WIDTH, 3)
-    middles = frame[BLOCK // 2, BLOCK // 2 :: BLOCK].mean(axis=1)
+    middles = np.asarray(frame)[BLOCK // 2, BLOCK // 2 :: BLOCK].mean(axis=1)
     return sum(1 << bit for bit, value in enumerate(middles) if value > 127)
 
 
@@ -233,7 +233,7 @@ def encoder() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def number_of() -> Callable[[NDArray[np.uint8]], int]:
+def number_of() -> Callable[[torch.Tensor | NDArray[np.uint8]], int]:
     """Read the number that a frame carries."""
     return read
 

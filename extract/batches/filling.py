@@ -1,20 +1,18 @@
 """Batches of views, which the decoding threads themselves fill, each view in its place.
 
 A batch is of one shape: views `[F, K, H, W, C]` of one size, so many as the network runs at once.
+Its memory is where the views are, if that is the network's device, and else the host's.
 A view takes the next row when it is whole and is copied there once, by the thread that made it;
 so no thread ever waits for another's view, and one that is given up takes none.
 """
 
 import math
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,8 +21,9 @@ from egofeat.recipe import View
 
 ViewKey = tuple[str, View]
 """Video and frames of a view."""
-Frames = Sequence[NDArray[np.generic]]
-"""A view's frames, each `[crops, size, size, channels]`: uint8, or float32 of motion."""
+Frames = list[Tensor]
+"""A view's frames, each `[crops, size, size, channels]`, on one device: uint8, or float32 of
+motion."""
 
 WAITING_BYTES = 3 * 2**30
 """Of one network's batches that are not full, at most: 40 sizes of 256 pixels take four fifths of
@@ -33,12 +32,15 @@ LATEST = 256
 """Batches that are handed over before one that was begun earlier, at most: so that what is whole
 but for a rare size does not wait until the end."""
 BLOCK_BYTES = 2**24
-"""Of memory that a GPU copies from: taken as a batch grows, and used again for any size."""
+"""Of a GPU's memory, or of what it copies from: taken as a batch grows, and used again for any
+size."""
 CPU_BLOCK_BYTES = 2**30
-"""Where nothing is copied a batch is one block, unless it is out of all proportion."""
+"""Of a CPU's batches, which are one block unless they are out of all proportion."""
 SPARE_BYTES = 2**27
 """Of memory that is kept to be used again, at most: fresh pages take longer than what is written to
 them."""
+
+_HOST = torch.device("cpu")
 
 
 @dataclass(eq=False)
@@ -49,7 +51,9 @@ class Batch:
     """Rows at most."""
     shape: tuple[int, ...]
     """Of one view, `[F, K, H, W, C]`."""
-    dtype: np.dtype[Any]
+    dtype: torch.dtype
+    device: torch.device
+    """Where its memory is: the network's, or the CPU."""
     pinned: bool
     """Whether a GPU copies from its memory."""
     begun: int
@@ -65,7 +69,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         row = math.prod(self.shape) * self.dtype.itemsize
-        most = BLOCK_BYTES if self.pinned else CPU_BLOCK_BYTES
+        most = BLOCK_BYTES if self.pinned or self.device.type != "cpu" else CPU_BLOCK_BYTES
         self._of_block = min(self.size, max(1, most // row))
         self.block_bytes = self._of_block * row
 
@@ -94,11 +98,11 @@ class Batch:
         """Whether it takes no more, and all that it took is there."""
         return self.closed and self.written == len(self.keys)
 
-    def take(self, key: ViewKey) -> NDArray[np.generic]:
+    def take(self, key: ViewKey) -> Tensor:
         """The next row, `[F, K, H, W, C]`, to be written."""
         block, row = divmod(len(self.keys), self._of_block)
         self.keys.append(key)
-        return self.blocks[block][row].numpy()
+        return self.blocks[block][row]
 
     def on(self, device: torch.device, first: int, size: int) -> Tensor:
         """Rows `[first, first + size)` on a device, zeros where there are no views.
@@ -109,7 +113,7 @@ class Batch:
         for number in range(first // self._of_block, -(-stop // self._of_block)):
             begin = number * self._of_block
             part = self.blocks[number][max(0, first - begin) : stop - begin]
-            parts.append(part.to(device, non_blocking=True) if self.pinned else part)
+            parts.append(part.to(device, non_blocking=True))
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         if len(whole) == size:
             return whole
@@ -124,7 +128,7 @@ class Filling:
 
     Args:
         room: of the network's device: how many views a batch has.
-        pinned: whether a GPU copies from the batches.
+        pinned: whether a GPU copies from the batches that are on the host.
     """
 
     def __init__(self, room: Room, *, pinned: bool) -> None:
@@ -132,7 +136,7 @@ class Filling:
         self.device = room.device
         self._pinned = pinned
         self._open: dict[tuple[object, ...], Batch] = {}
-        """Shape and kind of a view to the batch that takes such."""
+        """Shape and kind of a view, and its place, to the batch that takes such."""
         self._closed = 0
         """Batches so far that take no more."""
         self._spare: list[Tensor] = []
@@ -141,23 +145,28 @@ class Filling:
 
     def place(self, key: ViewKey, frames: Frames) -> list[Batch]:
         """Write a view into its batch; returns the batches that are whole now, each once."""
-        shape, dtype = (len(frames), *frames[0].shape), frames[0].dtype
-        kind = (*shape, dtype)
+        one = frames[0]
+        shape, dtype = (len(frames), *one.shape), one.dtype
+        device = self.device if one.device == self.device else _HOST
+        kind = (*shape, dtype, device)
         whole: list[Batch] = []
         with self._lock:
             batch = self._open.get(kind)
             if batch is None:
                 whole += self._close_late()
-                batch = Batch(self._room.size, shape, dtype, self._pinned, self._closed)
+                pinned = self._pinned and device.type == "cpu"
+                batch = Batch(self._room.size, shape, dtype, device, pinned, self._closed)
                 self._open[kind] = batch
             if batch.grows:
                 whole += self._make_room_for(batch)
-                batch.blocks.append(self._block_of(batch))
+                batch.blocks.append(self._block_of(batch, one))
             row = batch.take(key)
             if len(batch.keys) == batch.size:
                 self._close(kind)
-        for place, frame in enumerate(frames):
-            row[place] = frame
+        if row.device == one.device:
+            torch.stack(frames, out=row)
+        else:
+            row.copy_(torch.stack(frames))
         with self._lock:
             batch.written += 1
             return [*whole, batch] if batch.is_whole else whole
@@ -168,14 +177,18 @@ class Filling:
 
     def release(self, batch: Batch) -> None:
         """Use the memory of a batch that was run again; torch does so with what a GPU reads."""
-        if not self._pinned:
+        if not self._pinned and batch.device.type == "cpu":
             with self._lock:
                 self._spare += batch.blocks
                 while sum(block.nbytes for block in self._spare) > SPARE_BYTES:
                     del self._spare[0]
 
-    def _block_of(self, batch: Batch) -> Tensor:
-        shape, dtype = batch.block_shape, torch.from_numpy(np.empty(0, batch.dtype)).dtype
+    def _block_of(self, batch: Batch, one: Tensor) -> Tensor:
+        """Memory for rows of a batch, the next of whose frames is `one`."""
+        shape, dtype = batch.block_shape, batch.dtype
+        if batch.device.type != "cpu":
+            with suppress(torch.OutOfMemoryError):  # what has no room waits on the host
+                return one.new_empty(shape)
         if self._pinned:
             with suppress(RuntimeError):  # what cannot be pinned is copied nevertheless
                 return torch.empty(shape, dtype=dtype, pin_memory=True)
@@ -183,7 +196,7 @@ class Filling:
             if spare.shape == shape and spare.dtype == dtype:
                 return self._spare.pop(number)
         # NumPy's memory is written to in half the time of torch's.
-        return torch.from_numpy(np.empty(shape, batch.dtype))
+        return torch.from_numpy(np.empty(batch.block_bytes, np.uint8)).view(dtype).view(shape)
 
     def _close_late(self) -> list[Batch]:
         late = [kind for kind, one in self._open.items() if self._closed - one.begun >= LATEST]

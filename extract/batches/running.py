@@ -134,7 +134,8 @@ class Batches:
     def _launch(self, batch: Batch, first: int, size: int, claims: list[Claim]) -> "_UnderWay":
         """Hand rows of a batch to the device, without waiting for what it gives."""
         # All is sent ahead of the network: a copy after it would wait for it.
-        views, *places = self._streams.send(partial(self._sent, batch, first, size, claims))
+        make = partial(self._sent, batch, first, size, claims)
+        views, *places = self._streams.send(make, there=batch.device == self._device)
         outputs = self._run_network(views)
         rows = len(claims) * batch.shape[1]
         if self._persons:

@@ -21,11 +21,26 @@ class Streams:
             make(device) if device.type == "cuda" else None for _ in range(2)
         )
 
-    def send(self, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """What `make` puts on the device, beside what the network does; only the network waits."""
+    def send(
+        self, make: Callable[[], tuple[Tensor, ...]], *, there: bool = False
+    ) -> tuple[Tensor, ...]:
+        """What `make` puts on the device, beside what the network does; only the network waits.
+
+        Args:
+            make: sends, and puts together what was sent.
+            there: whether that is of what decoding threads wrote on the device: it is put together
+                in the network's stream.
+        """
         if self._sending is None:
             return make()
         network = torch.cuda.current_stream(self._device)
+        if there:
+            # Threads that decode launch in the default stream, and a batch is handed over when
+            # all that writes to it was launched: what is in that stream by now is enough to wait
+            # for. Its memory stays that of the batch, which is held until its features are here;
+            # the allocator, which knows of the stream of those who wrote alone, has it only then.
+            network.wait_stream(torch.cuda.default_stream(self._device))
+            return make()
         with torch.cuda.stream(self._sending):
             sent = make()
         network.wait_stream(self._sending)

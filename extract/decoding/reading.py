@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from egofeat.errors import MediaError, UnreadableMediaError
 from egofeat.extract.decoding.events import Begun, Decoded, Failed, Lane, Lost, Opened, Pixels, Read
 from egofeat.extract.decoding.stretches import Planned, Wanted, divide
 from egofeat.extract.decoding.views import ViewBuilder
-from egofeat.extract.flow import on_cpu
+from egofeat.extract.flow import beside_decoder
 from egofeat.extract.transforms import prepare
 from egofeat.extract.units import Pass
 from egofeat.extract.video import FlowSource, FrameSource, open_video
@@ -175,20 +175,18 @@ class _LaneUnderWay:
         self.decoded = 0
         self._windows = isinstance(lane.plan, Windows)
         motion = lane.transform.motion
-        self._move = on_cpu(motion) if motion else None
+        self._move = beside_decoder(motion) if motion else None
         self._wanting = list(wanted.plans)
         self.builder = ViewBuilder(wanted.views)
 
-    def add(
-        self, video: str, index: int, frame_KHWC: NDArray[np.uint8]
-    ) -> Iterator[Pixels | Failed | Lost]:
+    def add(self, video: str, index: int, frame_KHWC: Tensor) -> Iterator[Pixels | Failed | Lost]:
         """Take the next prepared frame; yields views that are whole, or their motion."""
         self.decoded += 1
         for view, frames in self.builder.add(index, frame_KHWC):
             if any(frame.shape != frame_KHWC.shape for frame in frames):
                 yield from self._unlike(video, view)
             elif self._move:
-                yield Pixels(self.number, video, view, [*self._move(view, np.stack(frames))])
+                yield Pixels(self.number, video, view, [*self._move(view, torch.stack(frames))])
             else:
                 yield Pixels(self.number, video, view, frames)
 
@@ -250,10 +248,10 @@ def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> It
 
 
 def _prepared(
-    video: str, index: int, frame_HWC: NDArray[np.uint8], lanes: Sequence[_LaneUnderWay]
+    video: str, index: int, frame_HWC: Tensor, lanes: Sequence[_LaneUnderWay]
 ) -> Iterator[Pixels | Failed | Lost]:
     """Prepare a frame once for all lanes that want it alike."""
-    shared: dict[object, NDArray[np.uint8]] = {}
+    shared: dict[object, Tensor] = {}
     for lane in lanes:
         if lane.builder.wants(index):
             pixels = lane.transform.pixels

@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from egofeat.recipe import View
 
@@ -21,7 +20,7 @@ class ViewBuilder:
         """Last frame to the views that it completes, in order."""
         self._wanted: Counter[int] = Counter()
         """Frame to the number of views that are not whole and want it."""
-        self._frames: dict[int, NDArray[np.uint8]] = {}
+        self._frames: dict[int, Tensor] = {}
         for view in dict.fromkeys(views):
             self._ending.setdefault(max(view), {})[view] = None
             self._wanted.update(set(view))
@@ -53,9 +52,7 @@ class ViewBuilder:
         """Frames that wait for others of their view."""
         return len(self._frames)
 
-    def add(
-        self, index: int, frame: NDArray[np.uint8]
-    ) -> Iterator[tuple[View, list[NDArray[np.uint8]]]]:
+    def add(self, index: int, frame: Tensor) -> Iterator[tuple[View, list[Tensor]]]:
         """Take the next frame, `[crops, S, S, 3]`; yields the frames of whole views, in order."""
         self._frames[index] = frame
         for view in self._ending.pop(index, ()):

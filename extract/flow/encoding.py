@@ -6,30 +6,18 @@ in the training of I3D (Carreira and Zisserman, 2017). From there on motion is t
 colours are: a mean and deviation of 0.5 give [-1, 1].
 """
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.recipe.motion import BOUND
 
 
-def encode(motion: NDArray[np.float32], bound: float, values: str) -> NDArray[np.generic]:
-    """Values of any shape to the scale of 0 to 255, as `values` says."""
-    scaled: NDArray[np.float32] = (motion + np.float32(bound)) * np.float32(255 / (2 * bound))
-    if values == "float32":
-        return scaled
-    rounded: NDArray[np.uint8] = np.rint(scaled.clip(0, 255)).astype(np.uint8)
-    return rounded
-
-
-def encode_on_device(motion: Tensor, bound: float, values: str) -> Tensor:
-    """What `encode` does, where the tensor lies; the result is float32 in either case."""
+def encode(motion: Tensor, bound: float, values: str) -> Tensor:
+    """Values of any shape to the scale of 0 to 255, as `values` says, on their device."""
     scaled = (motion + bound) * (255 / (2 * bound))
-    return scaled if values == "float32" else torch.round(scaled.clamp(0, 255))
+    return scaled if values == "float32" else scaled.clamp(0, 255).round().to(torch.uint8)
 
 
-def decode(encoded: NDArray[np.generic], bound: float = BOUND) -> NDArray[np.float32]:
+def decode(encoded: Tensor, bound: float = BOUND) -> Tensor:
     """Encoded values of any shape back: pixels, for flow, with an error of 0.08 at 8 bits."""
-    decoded: NDArray[np.float32] = encoded.astype(np.float32) * np.float32(2 * bound / 255)
-    return decoded - np.float32(bound)
+    return encoded.float() * (2 * bound / 255) - bound

@@ -11,19 +11,16 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.errors import RequestError
 from egofeat.extract.flow import raft
-from egofeat.extract.flow.encoding import decode, encode, encode_on_device
+from egofeat.extract.flow.encoding import decode, encode
 from egofeat.extract.flow.weighting import weighed
 from egofeat.recipe.motion import TVL1, Difference, Farneback, Motion, Raft, Shipped, Weighted
 
-Frames = NDArray[np.generic]
-Between = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
+Between = Callable[[Tensor, Tensor], Tensor]
 """From two RGB frames `[H, W, 3]` to what moved, `[H, W, channels]`; for one thread."""
 
 
@@ -33,8 +30,10 @@ def library_of(motion: Motion) -> str:
     return f"opencv {opencv().__version__}" if is_opencv else ""
 
 
-def on_cpu(motion: Motion) -> Callable[[tuple[int, ...], NDArray[np.uint8]], Frames]:
-    """For the views of one video, one thread: see `_Pairs`; what only the device can do, waits.
+def beside_decoder(motion: Motion) -> Callable[[tuple[int, ...], Tensor], Tensor]:
+    """For the views of one video, one thread: see `_Pairs`; what a network computes, waits.
+
+    Where frames are on the card, OpenCV takes them to the host.
 
     Raises:
         RequestError: the method's library is not there.
@@ -60,26 +59,27 @@ def on_device(motion: Motion, device: torch.device) -> Callable[[Tensor], Tensor
     estimate, bound = raft.start(motion.method, device), motion.method.bound
 
     def move(views_NFKHWC: Tensor) -> Tensor:
-        flows = encode_on_device(estimate(views_NFKHWC), bound, motion.values)
+        flows = encode(estimate(views_NFKHWC), bound, motion.values)
         return torch.cat([flows[:, :-1], flows[:, 1:]], dim=-1) if motion.both_sides else flows
 
     return move
 
 
-def _sided(motion: Motion, motions_FKHWC: Frames) -> Frames:
+def _sided(motion: Motion, motions_FKHWC: Tensor) -> Tensor:
     if not motion.both_sides:
         return motions_FKHWC
-    return np.concatenate([motions_FKHWC[:-1], motions_FKHWC[1:]], axis=-1)
+    return torch.cat([motions_FKHWC[:-1], motions_FKHWC[1:]], dim=-1)
 
 
 def _weighed(
-    motion: Motion, pairs: "_Pairs", view: tuple[int, ...], frames_FKHWC: NDArray[np.uint8]
-) -> Frames:
+    motion: Motion, pairs: "_Pairs", view: tuple[int, ...], frames_FKHWC: Tensor
+) -> Tensor:
     """The frames of a view but the first and the last, weighed by the flow on both sides."""
     assert isinstance(motion.method, Weighted)
+    frames_FKHWC = frames_FKHWC.cpu()
     flows = decode(pairs(view, frames_FKHWC))
-    weighted = weighed(motion.method, flows, frames_FKHWC[1:-1])
-    return weighted if motion.values == "float32" else np.rint(weighted).astype(np.uint8)
+    weighted = torch.from_numpy(weighed(motion.method, flows.numpy(), frames_FKHWC[1:-1].numpy()))
+    return weighted if motion.values == "float32" else weighted.round().to(torch.uint8)
 
 
 def start_of(method: Farneback | TVL1 | Difference) -> Between:
@@ -89,7 +89,7 @@ def start_of(method: Farneback | TVL1 | Difference) -> Between:
         RequestError: it needs OpenCV with contrib, and there is none.
     """
     if isinstance(method, Difference):
-        return lambda first_HWC, second_HWC: second_HWC.astype(np.float32) - first_HWC
+        return lambda first_HWC, second_HWC: second_HWC.float() - first_HWC
     return flow_by(method)
 
 
@@ -136,10 +136,10 @@ def flow_by(method: Farneback | TVL1) -> Between:
         )
         compute = solver.calc
 
-    def between(first_HWC: NDArray[np.uint8], second_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        greys = (cv.cvtColor(one, cv.COLOR_RGB2GRAY) for one in (first_HWC, second_HWC))
-        flow: NDArray[np.float32] = compute(*greys, None, *rest)
-        return flow
+    def between(first_HWC: Tensor, second_HWC: Tensor) -> Tensor:
+        pictures = (one.contiguous().numpy() for one in (first_HWC, second_HWC))
+        greys = (cv.cvtColor(one, cv.COLOR_RGB2GRAY) for one in pictures)
+        return torch.from_numpy(compute(*greys, None, *rest))
 
     return between
 
@@ -153,26 +153,29 @@ class _Pairs:
 
     def __init__(self, method: Farneback | TVL1 | Difference, values: str) -> None:
         self._between = start_of(method)
+        self._on_host = not isinstance(method, Difference)
         self._shape = (method.channels,)
         self._bound = method.bound
         self._values = values
-        self._last: dict[tuple[int, int], Frames] = {}
+        self._last: dict[tuple[int, int], Tensor] = {}
 
-    def __call__(self, view: tuple[int, ...], frames_FKHWC: NDArray[np.uint8]) -> Frames:
+    def __call__(self, view: tuple[int, ...], frames_FKHWC: Tensor) -> Tensor:
         """Take the frames of a view, `[F + 1, K, S, S, 3]`."""
-        made: dict[tuple[int, int], Frames] = {}
+        if self._on_host:
+            frames_FKHWC = frames_FKHWC.cpu()
+        made: dict[tuple[int, int], Tensor] = {}
         for place, pair in enumerate(pairwise(view)):
             if pair not in made:
                 known = self._last.get(pair)
                 made[pair] = self._made(frames_FKHWC, place, pair) if known is None else known
         self._last = made
-        return np.stack([made[pair] for pair in pairwise(view)])
+        return torch.stack([made[pair] for pair in pairwise(view)])
 
-    def _made(self, frames: NDArray[np.uint8], place: int, pair: tuple[int, int]) -> Frames:
+    def _made(self, frames: Tensor, place: int, pair: tuple[int, int]) -> Tensor:
         first, second = frames[place], frames[place + 1]
         if pair[0] == pair[1]:
-            motion = np.zeros(first.shape[:-1] + self._shape, np.float32)
+            motion = first.new_zeros((*first.shape[:-1], *self._shape), dtype=torch.float32)
         else:
             crops = zip(first, second, strict=True)
-            motion = np.stack([self._between(*map(np.ascontiguousarray, crop)) for crop in crops])
+            motion = torch.stack([self._between(*crop) for crop in crops])
         return encode(motion, self._bound, self._values)

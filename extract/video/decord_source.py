@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video.index import index_of
-from egofeat.extract.video.source import FrameSource
+from egofeat.extract.video.source import FrameSource, tensor_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DecordSource(FrameSource):
@@ -48,11 +50,11 @@ class DecordSource(FrameSource):
     def close(self) -> None:
         """Nothing stays open between scans."""
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]:
         reader = self._open()
         for index in wanted:
             try:
-                yield index, reader[index].asnumpy()
+                yield index, tensor_of(reader[index].asnumpy())
             except (_decord().DECORDError, RuntimeError, IndexError, StopIteration) as error:
                 raise MediaError(
                     f"{self.path}: decord cannot decode frame {index} "

@@ -90,10 +90,20 @@ def _pace(media: Media, decoder: str, threads: int, seconds: float) -> float:
         began = time.perf_counter()
         counts = [pool.submit(_count, one, began + seconds) for one in sources]
         frames = sum(count.result() for count in counts)
+        if decoder == "nvdec":
+            _wait_for_card()
         taken = time.perf_counter() - began
         for one in sources[1:]:
             one.close()
     return frames / taken
+
+
+def _wait_for_card() -> None:
+    """What it was given to paint counts when it is done."""
+    import torch  # noqa: PLC0415  # takes seconds, and elsewhere none is needed
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _count(source: FrameSource, until: float) -> int:

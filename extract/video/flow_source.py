@@ -7,7 +7,7 @@ folder whose images are called so, `…_u_0000000001.jpg` beside `…_v_00000000
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from egofeat.extract.video.files import is_folder
 from egofeat.extract.video.image_source import ImageSource, frame_number, names_in
 from egofeat.extract.video.source import FrameSource
 from egofeat.segments import Media
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class FlowSource(FrameSource):
@@ -40,13 +43,13 @@ class FlowSource(FrameSource):
             )
         self._u, self._v = u, v
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]:
         for (index, u), (_, v) in zip(self._u.scan(wanted), self._v.scan(wanted), strict=True):
             if u.shape != v.shape:
                 raise MediaError(
                     f"{self.path}: u and v of frame {index} differ in size: copy it again"
                 )
-            frame = np.zeros_like(u)
+            frame = u.new_zeros(u.shape)
             frame[..., 0], frame[..., 1] = u[..., 0], v[..., 0]
             yield index, frame
 

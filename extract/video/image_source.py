@@ -6,6 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from PIL.PngImagePlugin import PngImageFile
 from egofeat import console
 from egofeat.errors import MediaError, UnreadableMediaError
 from egofeat.extract.video.files import read_image, unread
-from egofeat.extract.video.source import FrameSource
+from egofeat.extract.video.source import FrameSource, tensor_of
 from egofeat.segments import Media
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 MOST_PIXELS = 1 << 26
@@ -98,7 +102,7 @@ class ImageSource(FrameSource):
             )
         return min(lowest, 1)
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]:
         for index in wanted:
             name = self._names[index]
             encoded = self._read(name)
@@ -162,7 +166,7 @@ def frame_number(name: str) -> int | None:
     return int(plain or 0) if len(plain) < 18 else 10 * MOST_FRAMES
 
 
-def decode_frame(encoded: bytes) -> NDArray[np.uint8]:
+def decode_frame(encoded: bytes) -> "Tensor":
     """Decode a JPEG or PNG to RGB uint8 `[H, W, 3]`; grey is repeated, alpha dropped.
 
     Raises:
@@ -178,7 +182,7 @@ def decode_frame(encoded: bytes) -> NDArray[np.uint8]:
             raise ValueError(f"it claims more than {MOST_PIXELS / 1e6:.0f} million pixels")
         if image.mode.startswith(("I", "F")):
             raise ValueError("its samples have more than 8 bits")
-        return np.array(image.convert("RGB"))
+        return tensor_of(np.array(image.convert("RGB")))
 
 
 # `Image.open` would try every format there is, and warn of sizes by itself.

@@ -1,26 +1,24 @@
 """The decoders of an NVIDIA card behind the contract, by PyAV, in the same exact index.
 
-Frames stay on the card until they are RGB. What it cannot decode, the CPU decodes.
+Frames stay on the card, where they become RGB. What it cannot decode, the CPU decodes.
 """
 
 import atexit
 import threading
 from pathlib import Path
 
-import numpy as np
 import torch
 from av.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat import console
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video.container import VideoReader
 from egofeat.extract.video.nv12 import to_rgb
-from egofeat.extract.video.picture import Painter, turn
+from egofeat.extract.video.picture import Painter
 from egofeat.extract.video.pyav_source import PyavSource
 
 KEPT = 16
@@ -59,6 +57,7 @@ class NvdecSource(PyavSource):
 
     def __init__(self, path: Path, like: "NvdecSource | None" = None) -> None:
         check_card()
+        self._card: torch.device = like._card if like else card()
         self._kind: Kind | None = like._kind if like else None
         """None: it is decoded by the CPU."""
         self._known = like is not None
@@ -66,7 +65,7 @@ class NvdecSource(PyavSource):
         """Whose decoder goes to the next video."""
         super().__init__(path, like)
         if self._kind:
-            self._painter = CardPainter()
+            self._painter = CardPainter(self._card)
 
     def again(self) -> "NvdecSource":
         """Open the video once more, for another pass at the same time; it is not indexed again."""
@@ -84,7 +83,7 @@ class NvdecSource(PyavSource):
         if self._kind is None:
             return super()._read_anew()
         decoder = DECODERS.take(self._kind)
-        accelerate = None if decoder else accelerator()
+        accelerate = None if decoder else accelerator(self._card)
         try:
             self._lent = VideoReader(self._file, accelerate=accelerate, decoder=decoder)
         except MediaError:  # the CPU opened it before: the card has no room, or is lost
@@ -111,24 +110,33 @@ class NvdecSource(PyavSource):
             decoder, painter = reader.decoder, Painter()
             painter.look_at(frame)
             turned = None if painter.matrix is None else painter.matrix.tobytes()
-            sizes = (frame.width, frame.height, decoder.has_b_frames, torch_device())
+            sizes = (frame.width, frame.height, decoder.has_b_frames, self._card)
             return (codec.name, decoder.extradata, turned, *sizes)
 
 
 class CardPainter(Painter):
-    """Converts frames where they are; those that the CPU decoded nevertheless, there."""
+    """Converts frames on the card; those that the CPU decoded nevertheless are sent there.
 
-    def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Convert to contiguous uint8 `[H, W, 3]`, turned as the file asks."""
+    So the frames of one video are in one place, whoever decoded them. The host waits for nothing:
+    FFmpeg is given PyTorch's context, and both work in its default stream, so that the decoder
+    writes over a picture only after the kernels that were launched to read it.
+
+    Args:
+        card: which.
+    """
+
+    def __init__(self, card: torch.device) -> None:
+        super().__init__()
+        self._card = card
+
+    def paint(self, frame: VideoFrame) -> Tensor:
+        """Convert to contiguous uint8 `[H, W, 3]` on the card, turned as the file asks."""
         planes = planes_of(frame)
         if planes is None:
             _say("", frame.format.name, True)
-            return super().paint(frame)
+            return super().paint(frame).to(self._card)
         self.look_at(frame)
-        rgb: NDArray[np.uint8] = to_rgb(*planes, frame.colorspace, frame.color_range).cpu().numpy()
-        if self.matrix is not None:
-            rgb = turn(rgb, self.matrix)
-        return np.ascontiguousarray(rgb)
+        return self.turned(to_rgb(*planes, frame.colorspace, frame.color_range))
 
 
 class Decoders:
@@ -172,14 +180,14 @@ def planes_of(frame: VideoFrame) -> tuple[Tensor, Tensor] | None:
     return luma, chroma
 
 
-def torch_device() -> int:
-    """Number of the card that this thread uses."""
-    return torch.cuda.current_device() if torch.cuda.is_available() else 0
+def card() -> torch.device:
+    """The card that this thread uses."""
+    return torch.device("cuda", torch.cuda.current_device())
 
 
-def accelerator() -> HWAccel | None:
-    """The card, whose frames stay there; what it turns out not to decode, the CPU does."""
-    return HWAccel("cuda", torch_device(), allow_software_fallback=True, is_hw_owned=True)
+def accelerator(card: torch.device) -> HWAccel | None:
+    """A card, whose frames stay there; what it turns out not to decode, the CPU does."""
+    return HWAccel("cuda", card.index, allow_software_fallback=True, is_hw_owned=True)
 
 
 def decodes(codec: Codec) -> bool:

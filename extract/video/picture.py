@@ -1,10 +1,17 @@
-"""A decoded frame as an upright RGB array."""
+"""A decoded frame as an upright RGB tensor."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from av.buffer import Buffer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+
+from egofeat.extract.video.source import tensor_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Painter:
@@ -30,18 +37,22 @@ class Painter:
                 self.matrix = np.frombuffer(bytes(matrix), np.int32)
             self._rotation = frame.rotation
 
-    def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def paint(self, frame: VideoFrame) -> "Tensor":
         """Convert to contiguous uint8 `[H, W, 3]`, turned as the file asks."""
         self.look_at(frame)
         # Threads of the converter cost more than they give at these sizes.
         converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        rgb = np.asarray(converted.to_ndarray(), dtype=np.uint8)
+        rgb = tensor_of(np.asarray(converted.to_ndarray(), dtype=np.uint8))
+        return self.turned(rgb)
+
+    def turned(self, rgb: "Tensor") -> "Tensor":
+        """What shows `[H, W, 3]` as the last frame that was looked at is turned; contiguous."""
         if self.matrix is not None:
             rgb = turn(rgb, self.matrix)
-        return np.ascontiguousarray(rgb)
+        return rgb.contiguous()
 
 
-def turn(rgb: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
+def turn(rgb: "Tensor", matrix: NDArray[np.int32]) -> "Tensor":
     """Turn and mirror `[H, W, 3]` by a display matrix, in quarter turns.
 
     The matrix is that of ISO/IEC 14496-12, 6.2.2: rows `(a b u) (c d v) (x y w)` send a
@@ -50,6 +61,6 @@ def turn(rgb: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]
     a, b, _, c, d = matrix[:5].tolist()
     across, down = a, d
     if abs(b) > abs(a):
-        rgb = rgb.transpose(1, 0, 2)
+        rgb = rgb.transpose(0, 1)
         across, down = c, b
-    return rgb[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+    return rgb.flip([axis for axis, way in enumerate((down, across)) if way < 0])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -15,6 +16,9 @@ from egofeat.extract.video.index import FrameIndex, count_frames, read_index
 from egofeat.extract.video.media_file import MediaFile
 from egofeat.extract.video.picture import Painter
 from egofeat.extract.video.source import FrameSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 JUMP = 8
 """Frames: decoding on is cheaper than seeking to a key frame that is nearer than this."""
@@ -89,7 +93,7 @@ class PyavSource(FrameSource):
         self._reader.close()
         self._file.close()
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]:
         for index in wanted:
             yield index, self._painter.paint(self._reach(index))
 

@@ -5,12 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
+
+if TYPE_CHECKING:  # it takes seconds, and what plans needs none
+    from torch import Tensor
 
 
 class FrameSource(ABC):
@@ -35,12 +38,13 @@ class FrameSource(ABC):
         """`[entries]` frames from which decoding can begin when it is opened once more, rising."""
         return np.zeros(1, np.int64)
 
-    def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, "Tensor"]]:
         """Yield `(index, frame)` for strictly increasing indices, in one pass.
 
-        A frame is RGB `[H, W, 3]`, upright. Where a video changes its size midway, so
-        do its frames. No more than one frame is held, however many are asked for. After
-        a `MediaError` the source can be scanned again, for the frames that remain.
+        A frame is RGB `[H, W, 3]`, uint8, upright, where the source paints: on the CPU, or on the
+        card. Where a video changes its size midway, so do its frames. No more than one frame is
+        held, however many are asked for. After a `MediaError` the source can be scanned again, for
+        the frames that remain.
 
         Raises:
             MediaError: a wanted frame cannot be decoded.
@@ -53,24 +57,25 @@ class FrameSource(ABC):
             raise ValueError(f"indices must lie in [0, {len(self.times)})")
         return self._scan(wanted)
 
-    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Gather frames `[n, H, W, 3]`, in any order, repeated or not.
+    def frames(self, indices: Sequence[int]) -> "Tensor":
+        """Gather frames `[n, H, W, 3]`, in any order, repeated or not; see `scan`.
 
         Raises:
             MediaError: a frame cannot be decoded, or the frames are of several sizes.
             ValueError: an index is not of this video.
         """
         wanted, rows = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        gathered = np.empty((len(rows), 0, 0, 3), dtype=np.uint8)
+        gathered = tensor_of(np.empty((len(rows), 0, 0, 3), dtype=np.uint8))
         for place, (index, frame) in enumerate(self.scan(wanted.tolist())):
             if place == 0:
-                gathered = np.empty((len(rows), *frame.shape), dtype=np.uint8)
+                gathered = frame.new_empty((len(rows), *frame.shape))
             if frame.shape != gathered.shape[1:]:
                 raise MediaError(
                     f"{self.path} changes its frame size at frame {index}, "
                     "so its frames do not stack: scan them one by one"
                 )
-            gathered[rows == place] = frame
+            for row in np.flatnonzero(rows == place).tolist():
+                gathered[row] = frame
         return gathered
 
     @abstractmethod
@@ -82,7 +87,7 @@ class FrameSource(ABC):
         """
 
     @abstractmethod
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]: ...
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]: ...
 
     @abstractmethod
     def close(self) -> None:
@@ -93,3 +98,10 @@ class FrameSource(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def tensor_of(array: NDArray[np.uint8]) -> "Tensor":
+    """What another library decoded to, as a tensor of the CPU; its memory is not copied."""
+    import torch  # noqa: PLC0415  # see above
+
+    return torch.from_numpy(array)

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video.index import index_of
 from egofeat.extract.video.source import FrameSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TorchcodecSource(FrameSource):
@@ -54,7 +54,7 @@ class TorchcodecSource(FrameSource):
         """Let go of the decoder, which closes its file."""
         self._decoder = None
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]:
         for index in wanted:
             try:
                 frame = self._decoder.get_frame_at(index)
@@ -69,7 +69,7 @@ class TorchcodecSource(FrameSource):
                     f"{self.path}: torchcodec gives the frame at {frame.pts_seconds:.4f} s "
                     f"instead of that at {due:.4f} s: use `decoder` pyav"
                 )
-            yield index, frame.data.numpy()
+            yield index, frame.data
 
 
 def _decoder_class() -> Any:

@@ -169,7 +169,7 @@ def _frames(video: Path, number: int) -> NDArray[np.uint8]:
             )
         places = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
         shown = [prepare(_SEEN, frame)[0] for _, frame in source.scan(places.tolist())]
-    return np.stack(shown).reshape(number, FRAMES, SIDE, SIDE, 3)
+    return torch.stack(shown).reshape(number, FRAMES, SIDE, SIDE, 3).numpy()
 
 
 def _features(

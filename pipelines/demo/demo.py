@@ -172,7 +172,7 @@ def sheet(dataset: Dataset, out: Path) -> Path:
         try:
             with open_video(dataset.media[segment.video]) as source:
                 plan = Uniform(6).plan(segment.start, segment.stop, source.times, source.stop)
-                frames = [frame for i in plan.indices[:, 0] for frame in source.frames([i])]
+                frames = [source.frames([i])[0].numpy() for i in plan.indices[:, 0]]
         except MediaError:
             continue
         titles[segment.labels[target]] = " ".join(

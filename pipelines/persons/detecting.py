@@ -78,6 +78,7 @@ class Detecting:
             batch_size=config.batch_size or (CPU_BATCH if on_cpu else GPU_BATCH),
             threads=max(1, min(config.workers or decoding_threads(), len(self.videos))),
             turns=on_cpu,
+            device=self.detector.device,
         )
         of_moments = config.every is None
         with reading as events:

@@ -252,9 +252,9 @@ def write_video(looked: Looked, out: Path) -> Path:
     return out
 
 
-def _seen(frame: NDArray[np.uint8], looked: Looked, side: int) -> Pixels:
+def _seen(frame: Tensor, looked: Looked, side: int) -> Pixels:
     """What the network saw of a frame (of three crops, the middle one), `[side,side,3]`."""
-    crops = torch.from_numpy(prepare(looked.transform, frame))
+    crops = prepare(looked.transform, frame)
     whole = crops[len(crops) // 2].permute(2, 0, 1)[None].float() / 255
     sized = F.interpolate(whole, (side, side), mode="bilinear", antialias=True)[0]
     pixels: Pixels = sized.clamp(0, 1).permute(1, 2, 0).numpy()

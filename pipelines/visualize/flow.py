@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import resize
 from torchvision.utils import flow_to_image
@@ -15,7 +15,7 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import MediaError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.flow import choose_motion, on_cpu, on_device
+from egofeat.extract.flow import beside_decoder, choose_motion, on_device
 from egofeat.extract.flow.encoding import decode
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
@@ -39,9 +39,9 @@ _TILE = 160
 class Moments:
     """Frames, and where their pixels go until the next."""
 
-    frames_NHWC: NDArray[np.uint8] | None
-    """RGB; None where the media are flow."""
-    flows_NHWC: NDArray[np.float32]
+    frames_NHWC: Tensor | None
+    """RGB, uint8; None where the media are flow."""
+    flows_NHWC: Tensor
     """(u, v), pixels at a short side of 256, or the frame's own where that is smaller; of shipped
     flow, as shipped."""
     times: NDArray[np.float64]
@@ -90,15 +90,15 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
         return Moments(None, decode(frames[..., :2]), times)
     if min(frames.shape[1:3]) > _SHORT_SIDE:
         frames = _resized(frames, [_SHORT_SIDE])
-    compute, finish = on_cpu(motion), on_device(motion, device)
+    compute, finish = beside_decoder(motion), on_device(motion, device)
     flows = []
     with console.progress("computing flow", len(views), "frames") as progress:
         for number, view in enumerate(views.tolist()):
-            pair = frames[2 * number : 2 * number + 2, np.newaxis]
-            moved = finish(torch.from_numpy(compute(tuple(view), pair)[np.newaxis]).to(device))
-            flows.append(decode(moved[0, 0, 0].cpu().numpy()))
+            pair = frames[2 * number : 2 * number + 2, None]
+            moved = finish(compute(tuple(view), pair)[None].to(device))
+            flows.append(decode(moved[0, 0, 0].cpu()))
             progress(1)
-    return Moments(frames[::2], np.stack(flows), times)
+    return Moments(frames[::2], torch.stack(flows), times)
 
 
 def draw_flow(moments: Moments, out: Path, title: str) -> Path:
@@ -111,7 +111,7 @@ def draw_flow(moments: Moments, out: Path, title: str) -> Path:
         out: PNG to write.
         title: above the picture.
     """
-    flows = moments.flows_NHWC
+    flows: NDArray[np.float32] = moments.flows_NHWC.numpy()
     magnitude: NDArray[np.float32] = np.hypot(flows[..., 0], flows[..., 1])
     strongest = max(1.0, float(np.percentile(magnitude, 99)))
     scaled = (flows / np.float32(strongest)).astype(np.float32)
@@ -123,11 +123,13 @@ def draw_flow(moments: Moments, out: Path, title: str) -> Path:
         "direction": wheel_colours(scaled),
     }
     if moments.frames_NHWC is not None:
-        frames: Pixels = moments.frames_NHWC.astype(np.float32) / np.float32(255)
+        frames: Pixels = (moments.frames_NHWC.float() / 255).numpy()
         rows = {"frame": frames, **rows}
     sides = [_TILE, round(_TILE * flows.shape[2] / flows.shape[1])]
     # Rounding goes beyond 1.
-    tiles = np.stack([_resized(row, sides).clip(0, 1) for row in rows.values()])
+    tiles = np.stack(
+        [_resized(torch.from_numpy(row), sides).clip(0, 1).numpy() for row in rows.values()]
+    )
     legend = np.full_like(tiles[:, :1], np.nan)
     wheel = draw_wheel(min(tiles.shape[2:4]))
     top, left = ((side - len(wheel)) // 2 for side in tiles.shape[2:4])
@@ -165,7 +167,7 @@ def draw_wheel(side: int) -> Pixels:
     return wheel
 
 
-def _resized(pictures_NHWC: NDArray[Any], sides: list[int]) -> NDArray[Any]:
-    pictures = torch.from_numpy(pictures_NHWC).movedim(-1, 1)
-    resized: NDArray[Any] = resize(pictures, sides, antialias=True).movedim(1, -1).numpy()
-    return resized
+def _resized(pictures_NHWC: Tensor, sides: list[int]) -> Tensor:
+    pictures = pictures_NHWC.movedim(-1, 1)
+    resized: Tensor = resize(pictures, sides, antialias=True)
+    return resized.movedim(1, -1)

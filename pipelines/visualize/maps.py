@@ -162,15 +162,16 @@ def read_excerpt(
             indices, clipped = wanted.clip(max=last), bool(wanted[-1] > last)
             rate = 1 / float(np.median(np.diff(source.times))) if last else plan.fps
         wanted, places = np.unique(indices, return_inverse=True)
-        frames = [prepare(transform, frame)[0] for _, frame in source.scan(wanted.tolist())]
-        return Excerpt(np.stack(frames)[places], source.times[indices], rate, clipped)
+        seen = [prepare(transform, frame)[0] for _, frame in source.scan(wanted.tolist())]
+        frames = torch.stack(seen)[torch.from_numpy(places)]
+        return Excerpt(frames, source.times[indices], rate, clipped)
 
 
 def maps_of(
     backbone: Backbone, taps: Sequence[str], transform: Transform, excerpt: Excerpt
 ) -> dict[str, Tensor]:
     """Maps `[t, C, h, w]` of taps, or layers, of a backbone; of none, all that it keeps."""
-    frames = torch.from_numpy(excerpt.frames_THWC).to(backbone.device)
+    frames = excerpt.frames_THWC.to(backbone.device)
     images = backbone.spec.clip is None
     batch = normalise(transform, frames if images else frames[None])
     layers = [tap for tap in taps if tap not in backbone.spec.taps]

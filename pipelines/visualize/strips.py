@@ -38,7 +38,8 @@ _SLOWEST, _FASTEST = 4, 60
 class Excerpt:
     """The frames of one clip, as a network is given them."""
 
-    frames_THWC: NDArray[np.uint8]
+    frames_THWC: Tensor
+    """RGB, uint8."""
     times: NDArray[np.float64]
     """`[T]` seconds at which each is first shown."""
     rate: float
@@ -74,8 +75,8 @@ class Strip:
     def tiles(self, steps: Sequence[int], excerpt: Excerpt, side: int) -> Pixels:
         """Frames and maps of steps, `[1 + n, steps, side, side, 3]`; of step -1 nothing."""
         known = [max(step, 0) for step in steps]
-        shown = excerpt.frames_THWC[self.frames[known]]
-        pictures = torch.from_numpy(shown).permute(0, 3, 1, 2) / 255
+        shown = excerpt.frames_THWC[torch.from_numpy(self.frames[known])]
+        pictures = shown.permute(0, 3, 1, 2) / 255
         above = _fitted(pictures, side).permute(0, 2, 3, 1).numpy()
         maps = _fitted(self.scaled[known], side).transpose(0, 1).numpy()
         tiles: Pixels = np.concatenate([above[np.newaxis], coloured(maps, "viridis")])

@@ -16,22 +16,21 @@ T = TypeVar("T")
 
 
 def choose_device(name: str) -> torch.device:
-    """Return a device that is at hand; `auto` is the GPU where there is one.
+    """Return a device that is at hand, a GPU with its number; `auto` is one where there is one.
 
     Raises:
         RequestError: no such device, or it is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name if name.startswith(("cpu", "cuda")) else "none")
-        torch.empty(0, device=device)
+        return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError):
         there = ", ".join(["auto", "cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))])
         raise RequestError(
             f"the device '{name}' is not available: this machine has {there}"
         ) from None
-    return device
 
 
 def device_name(device: torch.device) -> str:

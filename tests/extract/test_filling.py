@@ -4,7 +4,6 @@ import random
 import threading
 import time
 
-import numpy as np
 import pytest
 import torch
 
@@ -20,8 +19,9 @@ def size_of(number: int) -> tuple[int, int]:
     return 60 + number, round(6000 / (60 + number))
 
 
-def view(number: int, size: int, frames: int = 1) -> list[np.ndarray]:
-    return [np.full((1, *size_of(size), 3), number % 251, np.uint8)] * frames
+def view(number: int, size: int, frames: int = 1) -> list[torch.Tensor]:
+    frame = torch.full((1, *size_of(size), 3), number % 251, dtype=torch.uint8)
+    return [frame] * frames
 
 
 def started(size: int) -> Filling:
@@ -81,13 +81,12 @@ def test_several_threads_fill_the_same_batches(monkeypatch):
     def work(thread: int) -> None:
         for number in range(thread, 4 * each, 4):
             frames = view(number, number % 7)
-            made.extend(batches.place(("v", (number,)), Slow(frames)))
+            made.extend(batches.place(("v", (number,)), frames))
 
-    class Slow(list):
-        def __iter__(self):
-            time.sleep(0.0005)
-            return super().__iter__()
-
+    stack = torch.stack
+    monkeypatch.setattr(
+        torch, "stack", lambda *views, out: time.sleep(0.0005) or stack(*views, out=out)
+    )
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()

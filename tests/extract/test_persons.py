@@ -58,7 +58,9 @@ def frames():
     rng = np.random.default_rng(3)
     sizes = [4, 5, 10, 20]
     return [
-        np.kron(rng.integers(0, 256, (60 // s, 80 // s, 3)), np.ones((s, s, 1))).astype(np.uint8)
+        torch.from_numpy(
+            np.kron(rng.integers(0, 256, (60 // s, 80 // s, 3)), np.ones((s, s, 1)))
+        ).to(torch.uint8)
         for s in sizes
     ]
 
@@ -112,7 +114,7 @@ def reference(state):
 def test_persons_of_a_batch_are_those_that_torchvision_itself_finds(found, reference, frames):
     for frame, boxes in zip(frames, found[1], strict=True):
         with torch.inference_mode():
-            (expected,) = reference([torch.from_numpy(frame).permute(2, 0, 1) / 255])
+            (expected,) = reference([frame.permute(2, 0, 1) / 255])
         surer = (expected["labels"] == PERSON) & (expected["scores"] > 0.5)
         np.testing.assert_allclose(boxes.scores, expected["scores"][surer], atol=1e-4)
         pixels = boxes.corners * [80, 60, 80, 60]
@@ -137,7 +139,7 @@ class Waits(TorchDispatchMode):
 def test_the_host_does_not_wait_for_each_frame(found, reference, frames):
     counts = {}
     for number in (1, 4):
-        images = torch.from_numpy(np.stack(frames[:1] * number)).permute(0, 3, 1, 2) / 255
+        images = torch.stack(frames[:1] * number).permute(0, 3, 1, 2) / 255
         for name, network in (("batch", found[0].network), ("each", reference)):
             with torch.no_grad(), Waits() as waits:
                 network(images if name == "batch" else list(images))
@@ -154,7 +156,7 @@ def test_a_gpu_finds_the_same_persons_without_a_wait_for_each_frame(weights, fou
         np.testing.assert_allclose(boxes.corners, expected.corners, atol=1e-3)
     waits = []
     for number in (1, 8):
-        images = torch.from_numpy(np.stack(frames[:1] * number)).to(gpu).permute(0, 3, 1, 2) / 255
+        images = torch.stack(frames[:1] * number).to(gpu).permute(0, 3, 1, 2) / 255
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as said, torch.inference_mode():
             warnings.simplefilter("always")
@@ -273,7 +275,7 @@ SCORES = [0.99, 0.95, 0.95, 0.8, 0.93, 0.92]
 
 
 def test_boxes_are_fractions_cut_to_the_frame_of_sure_persons_alone():
-    (boxes,) = detector(Fixed(PIXELS, LABELS, SCORES))([np.zeros((40, 80, 3), np.uint8)])
+    (boxes,) = detector(Fixed(PIXELS, LABELS, SCORES))([torch.zeros(40, 80, 3, dtype=torch.uint8)])
     expected = [[0.25, 0.25, 0.75, 1], [0, 0, 1, 1], [0.125, 0.25, 0.175, 1]]
     np.testing.assert_allclose(boxes.corners, expected)
     np.testing.assert_allclose(boxes.scores, [0.99, 0.95, 0.92])
@@ -283,20 +285,20 @@ def test_boxes_are_fractions_cut_to_the_frame_of_sure_persons_alone():
 @pytest.mark.parametrize(("min_size", "count"), [(0, 3), (4, 3), (4.5, 2), (30.5, 1), (41, 0)])
 def test_the_shorter_side_counts_in_pixels_of_the_frame(min_size, count):
     finder = detector(Fixed(PIXELS, LABELS, SCORES), min_size=min_size)
-    (boxes,) = finder([np.zeros((40, 80, 3), np.uint8)])
+    (boxes,) = finder([torch.zeros(40, 80, 3, dtype=torch.uint8)])
     assert len(boxes) == count
 
 
 def test_the_network_sees_whole_frames_on_a_scale_of_one():
     network = Fixed(PIXELS, LABELS, SCORES)
-    frame = np.arange(40 * 80 * 3).reshape(40, 80, 3).astype(np.uint8)
-    detector(network)([frame, np.rot90(frame)])
+    frame = torch.arange(40 * 80 * 3).reshape(40, 80, 3).to(torch.uint8)
+    detector(network)([frame, frame.rot90()])
     assert [tuple(image.shape) for image in network.images] == [(3, 40, 80), (3, 80, 40)]
     np.testing.assert_allclose(network.images[0].permute(1, 2, 0).numpy() * 255, frame, atol=1e-4)
 
 
 def test_a_frame_without_anything_has_no_boxes():
     network = Fixed(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    (boxes,) = detector(network)([np.zeros((40, 80, 3), np.uint8)])
+    (boxes,) = detector(network)([torch.zeros(40, 80, 3, dtype=torch.uint8)])
     assert boxes.corners.shape == (0, 4)
     assert len(boxes) == 0

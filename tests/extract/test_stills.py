@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -122,6 +123,9 @@ def test_every_moment_is_what_its_stamp_says_and_lies_in_the_video(seconds, stop
     assert len(times) == pytest.approx(max(0, stop - start) / seconds, abs=1)
 
 
+CPU = torch.device("cpu")
+
+
 class Endless(FrameSource):
     """Frames for ever, so to say; counts those that were made."""
 
@@ -132,10 +136,10 @@ class Endless(FrameSource):
         self.times = np.arange(10_000, dtype=np.float64)
         self.stop = 10_000.0
 
-    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def _scan(self, wanted: list[int]) -> Iterator[tuple[int, torch.Tensor]]:
         for index in wanted:
             Endless.made += 1
-            yield index, np.zeros((2, 2, 3), np.uint8)
+            yield index, torch.zeros(2, 2, 3, dtype=torch.uint8)
 
     def again(self):
         return Endless(self.path)
@@ -150,7 +154,9 @@ def test_few_frames_wait_and_closing_stops_the_threads(monkeypatch, turns):
     monkeypatch.setattr(Endless, "made", 0)
     videos = [Wanted(name, Media(name), 1.0) for name in "abc"]
     before = threading.active_count()
-    with read_all(videos, decoder="pyav", batch_size=4, threads=3, turns=turns) as events:
+    with read_all(
+        videos, decoder="pyav", batch_size=4, threads=3, turns=turns, device=CPU
+    ) as events:
         taken = sum(len(next(events).frames_HWC) for _ in range(10))
         assert Endless.made - taken <= 4 * (3 + 6)
     assert threading.active_count() <= before
@@ -166,7 +172,9 @@ def test_every_thread_reads_a_video(monkeypatch):
 
     monkeypatch.setattr("egofeat.extract.stills.open_video", opened)
     videos = [Wanted(f"v{n}", Media("v"), {f"v{n}_0": 0.0}) for n in range(16)]
-    with read_all(videos, decoder="pyav", batch_size=4, threads=8, turns=False) as events:
+    with read_all(
+        videos, decoder="pyav", batch_size=4, threads=8, turns=False, device=CPU
+    ) as events:
         assert len(by_kind(events)[2]) == 16
 
 
@@ -176,7 +184,7 @@ def test_a_defect_in_a_thread_is_raised_here(monkeypatch):
 
     monkeypatch.setattr("egofeat.extract.stills.open_video", broken)
     videos = [Wanted("a", Media("a"), 1.0)]
-    reading = read_all(videos, decoder="pyav", batch_size=4, threads=1, turns=False)
+    reading = read_all(videos, decoder="pyav", batch_size=4, threads=1, turns=False, device=CPU)
     with pytest.raises(ZeroDivisionError), reading as events:
         list(events)
 
@@ -187,7 +195,7 @@ def test_frames_that_cannot_be_decoded_are_passed_over(monkeypatch):
             for index in wanted:
                 if index in (1, 2):
                     raise MediaError(f"frame {index} is damaged")
-                yield index, np.zeros((2, 2, 3), np.uint8)
+                yield index, torch.zeros(2, 2, 3, dtype=torch.uint8)
 
     monkeypatch.setattr("egofeat.extract.stills.open_video", lambda media, _: Damaged(media.path))
     moments = {f"v_{second}": float(second) for second in range(4)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import torch
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
@@ -29,21 +29,21 @@ FILMS = (
 )
 
 
-def made(height: int, width: int) -> NDArray[np.uint8]:
+def made(height: int, width: int) -> torch.Tensor:
     """Noise beside flat areas of both ends of the scale, and a slope."""
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame[: height // 3, : width // 2] = 255
     frame[: height // 3, width // 2 :] = 0
     frame[-height // 3 :] = np.linspace(0, 255, width)[:, None]
-    return frame
+    return torch.from_numpy(frame)
 
 
-def furthest(transform: Transform, frame_HWC: NDArray[np.uint8]) -> int:
+def furthest(transform: Transform, frame_HWC: torch.Tensor) -> int:
     """Levels between the two arithmetics, where they differ most."""
     in_float32 = prepare(transform, frame_HWC)
     in_uint8 = prepare(replace(transform, arithmetic="uint8"), frame_HWC)
     assert in_uint8.shape == in_float32.shape
-    return int(np.abs(in_uint8.astype(int) - in_float32).max())
+    return int((in_uint8.int() - in_float32).abs().max())
 
 
 @pytest.mark.parametrize("interpolation", KINDS)

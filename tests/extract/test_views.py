@@ -1,6 +1,6 @@
 """Putting frames together into views: each once, whole, and nothing kept longer than needed."""
 
-import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,8 +9,8 @@ from egofeat.extract.decoding.views import ViewBuilder
 views = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=6).map(tuple), max_size=12)
 
 
-def frame(index: int) -> np.ndarray:
-    return np.full((1, 2, 2, 3), index, np.uint8)
+def frame(index: int) -> torch.Tensor:
+    return torch.full((1, 2, 2, 3), index, dtype=torch.uint8)
 
 
 @given(views)

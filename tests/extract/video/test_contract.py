@@ -23,7 +23,7 @@ from egofeat.extract.video import DECODERS, FrameSource, decoder_version, nvdec_
 from egofeat.extract.video.picture import Painter
 from egofeat.segments import Media
 
-Reader = Callable[[NDArray[np.uint8]], int]
+Reader = Callable[[torch.Tensor], int]
 Shown = tuple[Media, list[int]]
 
 KINDS = ("plain", "hevc", "open_gop", "vfr", "ts", "mpeg2_ts", "vp9", "vp8", "avi", "raw")
@@ -71,6 +71,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
     monkeypatch.setattr(nvdec_source, "accelerator", lambda: None)
     monkeypatch.setattr(nvdec_source, "planes_of", on_host)
+    monkeypatch.setattr(nvdec_source, "card", lambda: torch.device("cpu"))
     monkeypatch.setattr(nvdec_source, "DECODERS", nvdec_source.Decoders())
     monkeypatch.setattr(console, "_noted", set())
     return monkeypatch.undo
@@ -121,7 +122,7 @@ class TestExact:
         wanted = [31, 4, 4, 17, 0, 31]
         with opened(media, decoder) as source:
             frames = source.frames(wanted)
-        assert frames.dtype == np.uint8
+        assert frames.dtype == torch.uint8
         assert frames.shape == (6, 96, 128, 3)
         assert [number_of(frame) for frame in frames] == [numbers[index] for index in wanted]
 
@@ -192,7 +193,7 @@ def test_pixels_equal_a_plain_scan(kind: str, shown: dict[str, Shown]) -> None:
     with open_video(media) as source:
         for index in random.Random(3).sample(range(len(numbers)), 25):
             np.testing.assert_array_equal(
-                source.frames([index])[0], np.rot90(plain[index], quarters)
+                source.frames([index])[0].numpy(), np.rot90(plain[index], quarters)
             )
 
 
@@ -202,7 +203,7 @@ def test_pixels_of_other_decoders_are_close(decoder: str, shown: dict[str, Shown
     with open_video(media) as source, opened(media, decoder) as other:
         ours, theirs = source.frames([0, 30, 70]), other.frames([0, 30, 70])
     # Another swscale rounds and spreads chroma otherwise.
-    assert np.abs(ours.astype(int) - theirs).mean() < 2
+    assert (ours.float() - theirs).abs().mean() < 2
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -284,7 +285,7 @@ def levels_apart(media: Media) -> int:
         assert by_card.times.tolist() == by_cpu.times.tolist()
         every = range(len(by_cpu.times))
         pairs = zip(by_card.scan(every), by_cpu.scan(every), strict=True)
-        return max(int(abs(a.astype(int) - b).max()) for (_, a), (_, b) in pairs)
+        return max(int((a.cpu().int() - b).abs().max()) for (_, a), (_, b) in pairs)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -309,8 +310,8 @@ def test_nv12_becomes_the_colours_of_ffmpeg(space: int, scale: int) -> None:
     frame = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
     frame.colorspace, frame.color_range = space, scale
     luma, chroma = on_host(frame)
-    found = nvdec_source.to_rgb(luma, chroma, space, scale).numpy().astype(int)
-    assert abs(found - Painter().paint(frame)).max() <= 2
+    found = nvdec_source.to_rgb(luma, chroma, space, scale).int()
+    assert (found - Painter().paint(frame)).abs().max() <= 2
 
 
 def test_decoders_of_a_card_are_kept_for_videos_of_one_kind(
@@ -367,6 +368,7 @@ def test_a_card_that_gives_no_decoder_leaves_the_video_to_the_cpu(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
+    monkeypatch.setattr(nvdec_source, "card", lambda: torch.device("cuda", 0))
     monkeypatch.setattr(console, "_noted", set())
     if torch.cuda.is_available():
         pytest.skip("there is a card, which gives one")

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from egofeat.extract.video.media_file import MediaFile
 from egofeat.extract.video.pyav_source import PyavSource
 
 Encode = Callable[..., Path]
-Reader = Callable[[NDArray[np.uint8]], int]
+Reader = Callable[[torch.Tensor | NDArray[np.uint8]], int]
 
 FRAMES = 70
 X264 = "keyint=20:min-keyint=20:scenecut=0:log-level=none:bframes=3"

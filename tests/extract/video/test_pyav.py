@@ -9,6 +9,7 @@ import av
 import numpy as np
 import psutil
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ from egofeat.extract.video.picture import turn
 from egofeat.extract.video.pyav_source import PyavSource
 from egofeat.segments import Media
 
-Reader = Callable[[NDArray[np.uint8]], int]
+Reader = Callable[[torch.Tensor], int]
+Draw = Callable[[int], NDArray[np.uint8]]
 Files = dict[str, tuple[Path, list[int]]]
 Encode = Callable[..., Path]
 
@@ -115,7 +117,7 @@ def test_damage_looks_the_same_by_whichever_way_it_is_reached(
 
     def look(source: PyavSource, index: int) -> bytes:
         try:
-            return source.frames([index]).tobytes()
+            return source.frames([index]).numpy().tobytes()
         except MediaError:
             return b"lost"
 
@@ -179,7 +181,7 @@ def test_times_of_variable_rate_are_those_written(encoder: Encode, tmp_path: Pat
         np.testing.assert_allclose(source.times, np.array(pts) / 1000, atol=1e-12)
 
 
-def test_a_size_that_changes_midway(encoder: Encode, drawn: Reader, tmp_path: Path) -> None:
+def test_a_size_that_changes_midway(encoder: Encode, drawn: Draw, tmp_path: Path) -> None:
     small = encoder(tmp_path / "a.ts", frames=5, picture=lambda number: drawn(number)[:64, :64])
     large = encoder(tmp_path / "b.ts", frames=5)
     path = tmp_path / "joined.ts"
@@ -207,12 +209,12 @@ def test_a_size_that_changes_midway(encoder: Encode, drawn: Reader, tmp_path: Pa
 )
 def test_display_matrices(matrix: tuple[int, ...], expected: list[list[int]]) -> None:
     a, b, c, d = (value << 16 for value in matrix)
-    rgb = np.repeat(np.array([[1, 2], [3, 4], [5, 6]], np.uint8)[..., None], 3, axis=2)
+    rgb = torch.tensor([[1, 2], [3, 4], [5, 6]], dtype=torch.uint8)[..., None].expand(3, 2, 3)
     full = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32)
     assert turn(rgb, full)[..., 0].tolist() == expected
 
 
-def test_memory_does_not_grow_with_length(encoder: Encode, drawn: Reader, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_length(encoder: Encode, drawn: Draw, tmp_path: Path) -> None:
     def large(number: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.tile(drawn(number % 256), (5, 5, 1)))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from egofeat.errors import MediaError
 from egofeat.extract.video.container import VideoReader
@@ -168,7 +168,7 @@ def test_damaged_tables_give_the_times_of_the_packets(
 def test_key_frames_are_those_that_can_be_jumped_to(
     films: dict[str, Path],
     media: Files,
-    number_of: Callable[[NDArray[np.uint8]], int],
+    number_of: Callable[[torch.Tensor], int],
     tmp_path: Path,
 ) -> None:
     """A list of key frames that leaves the last ones out, which are seen in the packets alone."""

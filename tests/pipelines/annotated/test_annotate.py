@@ -205,9 +205,7 @@ def test_a_video_of_persons_is_written_and_told(persons_run, boxes, asked, capsy
     assert "annotating: 40/40 frames" in capsys.readouterr().err
     with open_video(Media(config.video)) as given, open_video(Media(config.out)) as made:
         assert np.array_equal(given.times, made.times)
-        differs = np.abs(made.frames(range(40)).astype(int) - given.frames(range(40))).mean(
-            (1, 2, 3)
-        )
+        differs = (made.frames(range(40)).float() - given.frames(range(40))).abs().mean((1, 2, 3))
     assert differs[15:25].max() < 4, "from 1.5 to 2.5 s nobody is there"
     assert min(differs[:15].min(), differs[25:35].min()) > 6
     assert differs[35:].max() < 4, "the last key frame holds until 3.5 s"

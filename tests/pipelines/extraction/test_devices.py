@@ -1,5 +1,6 @@
 """The loop on a device: whose copies are waited for, and what happens when its memory runs out."""
 
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from egofeat.device import exact
 from egofeat.errors import EgofeatError
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.batches import filling, growth
+from egofeat.extract.batches.filling import Batch
 from egofeat.extract.batches.running import TRIALS, Batches
 from egofeat.extract.persons import Detector
 from egofeat.extract.task import Task
@@ -29,7 +31,7 @@ class Machine:
     """Two GPUs that are not there: copies to the host come about when an event is waited for.
 
     Nothing may be sent or fetched in the network's own stream, nor without one waiting for the
-    other.
+    other; what lies there was written in the default stream.
     """
 
     def __init__(self, monkeypatch) -> None:
@@ -38,7 +40,10 @@ class Machine:
         """Streams in which something was sent that the network's did not wait for."""
         self.held: list[object] = []
         """Streams that memory was kept for which belongs to another one."""
-        machine, plain_to = self, torch.Tensor.to
+        self.given: list[weakref.ref[Batch]] = []
+        """Batches, in the order in which their features are awaited."""
+        self.awaited = 0
+        machine, plain_to, plain_stack = self, torch.Tensor.to, torch.stack
 
         class Entered:
             def __init__(self, device):
@@ -74,6 +79,8 @@ class Machine:
                 self.waits = list(machine.stream.copies)
 
             def synchronize(self):
+                assert machine.given[machine.awaited]() is not None, "its memory is another's"
+                machine.awaited += 1
                 for copy in self.waits:
                     copy()
 
@@ -84,18 +91,29 @@ class Machine:
         def to(tensor, where=None, *words, non_blocking=False, **options):
             if where == "cpu" and non_blocking:
                 assert machine.stream.begins
+                tensor = tensor.as_subclass(torch.Tensor)
                 host = torch.full_like(tensor, torch.nan)
                 machine.stream.copies.append(lambda: host.copy_(tensor))
                 return host
             if isinstance(where, torch.device) and where.type == "cuda":
                 assert where.index == machine.device == 1
+                if isinstance(tensor, There):
+                    return tensor
                 if non_blocking:
                     assert machine.stream is not machine.network
                     machine.unwaited.add(machine.stream)
                 return plain_to(tensor, *words, **options) if words or options else tensor.clone()
             return plain_to(tensor, where, *words, **options)
 
+        def stack(tensors, out):
+            if isinstance(out, There):
+                machine.unwaited.add(machine.default)
+            return plain_stack(tensors, out=out)
+
         self.stream = self.network = Stream(torch.device("cuda", 1))
+        self.default = Stream(torch.device("cuda", 1))
+        monkeypatch.setattr(torch, "stack", stack)
+        monkeypatch.setattr(torch.cuda, "default_stream", lambda device: machine.default)
         monkeypatch.setattr(torch.cuda, "device", Entered)
         monkeypatch.setattr(torch.cuda, "Event", Event)
         monkeypatch.setattr(torch.cuda, "Stream", Stream)
@@ -114,9 +132,17 @@ class Machine:
         assert self.stream is self.network
 
 
-def check_brightest(monkeypatch, device: torch.device, side: int, views: int, compute) -> None:
-    """Views whose number is their brightness, through a network that gives it back."""
+class There(torch.Tensor):
+    """A tensor that says that it is on a GPU."""
 
+    device = property(lambda _: torch.device("cuda", 1))
+
+
+def check_brightest(
+    monkeypatch, device, side: int, views: int, compute=lambda: None, given=None, kind=torch.Tensor
+) -> None:
+    """Views whose number is their brightness, through a network that gives it back."""
+    given = [] if given is None else given
     monkeypatch.setattr(graphs, "recorder_of", lambda device: None)
 
     class Network(SimpleNamespace):
@@ -138,9 +164,13 @@ def check_brightest(monkeypatch, device: torch.device, side: int, views: int, co
     monkeypatch.setattr(filling, "BLOCK_BYTES", 2 * side**2 * 3)  # of two of a batch's three views
     made = []
     for number in range(views):
-        frame = np.full((1, side, side, 3), number % 256, np.uint8)
+        frame = torch.full((1, side, side, 3), number % 256, dtype=torch.uint8).as_subclass(kind)
         for batch in batches.filling.place(("v", (number,)), [frame]):
+            given.append(weakref.ref(batch))
             made += batches.run(batch)
+    (rest,) = batches.filling._open.values()
+    given.append(weakref.ref(rest))
+    del batch, rest
     made += batches.finish()
     assert [view for keys, _ in made for _, view in keys] == [(number,) for number in range(views)]
     found = np.concatenate([features["gap"] for _, features in made])
@@ -150,15 +180,25 @@ def check_brightest(monkeypatch, device: torch.device, side: int, views: int, co
 
 def test_features_are_read_when_their_own_device_has_copied_them(monkeypatch):
     machine = Machine(monkeypatch)
-    check_brightest(monkeypatch, torch.device("cuda", 1), 4, 7, machine.compute)
+    device = torch.device("cuda", 1)
+    check_brightest(monkeypatch, device, 4, 7, machine.compute, machine.given)
+    assert machine.awaited == 3
     sent, fetched = machine.held[::2], machine.held[1::2]  # three batches
     assert sent == [machine.network] * 3
     assert len(set(fetched) | {machine.network}) == 2
 
 
+def test_a_batch_that_threads_wrote_on_the_device_is_waited_for_and_held(monkeypatch):
+    machine = Machine(monkeypatch)
+    device = torch.device("cuda", 1)
+    check_brightest(monkeypatch, device, 4, 7, machine.compute, machine.given, There)
+    assert machine.awaited == 3
+    assert machine.network not in machine.held, "nothing was sent"
+
+
 @pytest.mark.gpu
 def test_streams_of_a_gpu_mix_no_views(monkeypatch, gpu):
-    check_brightest(monkeypatch, torch.device("cuda", 0), 512, 900, lambda: None)
+    check_brightest(monkeypatch, torch.device("cuda", 0), 512, 900)
 
 
 FULL = [
@@ -375,7 +415,7 @@ def test_a_detector_looks_at_fewer_frames_where_there_is_no_room_for_all():
         min_size=0,
         device=torch.device("cpu"),
     )
-    frames = [np.full((8, 8, 3), number, np.uint8) for number in range(1, 7)]
+    frames = [torch.full((8, 8, 3), number, dtype=torch.uint8) for number in range(1, 7)]
     for _ in range(2):
         found = detector(frames)
         assert [float(one.corners[0, 2]) * 8 for one in found] == [1, 2, 3, 4, 5, 6]

@@ -114,8 +114,8 @@ def test_a_flow_network_sees_what_tvl1_gives(dataset, of_clips):
     assert len(frames) == 10
     prepared = [prepare(job.recipe.transform, frame)[0] for frame in frames]
     between = flow_by(TVL1())
-    flows = np.stack([between(one, other) for one, other in pairwise(prepared)])
-    clip = torch.from_numpy(encode(flows, 20, "uint8")).permute(3, 0, 1, 2)[None] / 127.5 - 1
+    flows = torch.stack([between(one, other) for one, other in pairwise(prepared)])
+    clip = encode(flows, 20, "uint8").permute(3, 0, 1, 2)[None] / 127.5 - 1
     expected = load("i3d_flow", "random")(clip)["gap"].numpy()
     np.testing.assert_allclose(open_store(report.store)["a1"], expected, rtol=1e-3, atol=1e-4)
 
@@ -172,10 +172,10 @@ def test_differences_feed_a_network_of_colours(dataset, config):
     segment = dataset.segments[0]
     with open_video(dataset.media["a"]) as source:
         plan = Uniform(2).plan(segment.start, segment.stop, source.times, source.stop)
-        frames = [source.frames([i, i + 1]).astype(np.float32) for i in plan.indices[:, 0]]
-    std = np.array([0.229, 0.224, 0.225], np.float32)
-    batch = np.stack([(later - now) / 255 / std for now, later in frames])
-    expected = load("mobilenetv2", "random")(torch.from_numpy(batch).permute(0, 3, 1, 2))
+        frames = [source.frames([i, i + 1]).float() for i in plan.indices[:, 0]]
+    std = torch.tensor([0.229, 0.224, 0.225])
+    batch = torch.stack([(later - now) / 255 / std for now, later in frames])
+    expected = load("mobilenetv2", "random")(batch.permute(0, 3, 1, 2))
     found = open_store(report.store)["a0"]
     np.testing.assert_allclose(found, expected["gap"].numpy(), rtol=1e-3, atol=1e-4)
 
@@ -192,13 +192,13 @@ def test_a_network_of_colours_sees_frames_weighed_by_motion(dataset, config):
             before, now, after = source.frames([index - 1, index, index + 1])
             weights = np.zeros((64, 64))
             for pair in ((before, now), (now, after)):
-                magnitude = np.linalg.norm(flow(*pair), axis=2) / np.hypot(20, 20)
+                magnitude = np.linalg.norm(flow(*pair).numpy(), axis=2) / np.hypot(20, 20)
                 for row, column in np.ndindex(32, 32):
                     place = slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2)
                     most = magnitude[place].max()
                     weights[place] += (np.exp(-0.006 / (most**2 + 1e-5)) + most**0.3) / 2
             assert weights.max() > 0.6
-            weighed.append(now * weights.clip(0.5, 1)[..., None])
+            weighed.append(now.numpy() * weights.clip(0.5, 1)[..., None])
     colours = (np.stack(weighed) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
     batch = torch.from_numpy(colours.astype(np.float32)).permute(0, 3, 1, 2)
     found = open_store(report.store)["a0"]
@@ -317,7 +317,7 @@ def test_epic_kitchens_flow_frames(real_data):
     with open_video(Media(folder, fps=30.0)) as source:
         assert isinstance(source, FlowSource)
         assert len(source.times) == 100
-        flows = decode(source.frames(range(0, 100, 5))[..., :2])
+        flows = decode(source.frames(range(0, 100, 5))[..., :2]).numpy()
     assert flows.shape == (20, 256, 456, 2)
     assert np.abs(flows).max() <= 20
     assert 0.1 < np.median(np.hypot(flows[..., 0], flows[..., 1])) < 15

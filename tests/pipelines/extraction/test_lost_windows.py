@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.networks import light
 
@@ -50,7 +51,7 @@ def against(whole: Path, path: Path) -> tuple[set[int], set[int]]:
             except MediaError:
                 lost.add(index)
             else:
-                if not np.array_equal(there, frame):
+                if not torch.equal(there, frame):
                     other.add(index)
     return lost, other
 

@@ -145,10 +145,10 @@ def test_a_clip_is_what_the_network_gives_for_its_frames(dataset, config, monkey
     segment = dataset.segments[1]
     with open_video(dataset.media[segment.video]) as source:
         frames = job.recipe.plan.plan(segment.start, segment.stop, source.times, source.stop)
-        clip = np.stack(
+        clip = torch.stack(
             [prepare(job.recipe.transform, f)[0] for f in source.frames(frames.indices[2])]
         )
-    batch = normalise(job.recipe.transform, torch.from_numpy(clip)[None])
+    batch = normalise(job.recipe.transform, clip[None])
     assert batch.shape == (1, 3, 4, 32, 32)
     features = load(CLIP, "random", ("gap", "map"))(batch)
     np.testing.assert_allclose(store[segment.id][2], features["gap"][0], rtol=1e-4, atol=1e-5)
@@ -172,7 +172,7 @@ def test_three_crops_are_three_views_of_each_clip(dataset, config):
 def test_crops_reach_both_ends_of_the_longer_side():
     own = ExtractConfig(backbone=CLIP, crops=3, size=32)
     transform = choose_transform(spec_of(CLIP), None, own)
-    wide = np.zeros((32, 100, 3), np.uint8)
+    wide = torch.zeros(32, 100, 3, dtype=torch.uint8)
     wide[:, :30, 0] = wide[:, 70:, 2] = 255
     left, centre, right = prepare(transform, wide)
     assert left[16, 0, 0] == right[16, -1, 2] == 255
@@ -197,10 +197,10 @@ def test_dense_windows_run_over_whole_videos(dataset, config, form):
         np.testing.assert_allclose(spans[:, 2], (np.arange(9) * 4 + 8) / 25)
     with open_video(dataset.media["a"]) as source:
         plan = jobs[0].recipe.plan.plan(0.0, math.inf, source.times, source.stop)
-        clip = np.stack(
+        clip = torch.stack(
             [prepare(jobs[0].recipe.transform, f)[0] for f in source.frames(plan.indices[8])]
         )
-    expected = jobs[0].backbone(normalise(jobs[0].recipe.transform, torch.from_numpy(clip)[None]))
+    expected = jobs[0].backbone(normalise(jobs[0].recipe.transform, clip[None]))
     store = open_store(report.stores[0].store)
     np.testing.assert_allclose(store["a"][8], expected["gap"][0], rtol=1e-4, atol=1e-5)
 

@@ -242,7 +242,7 @@ def test_the_channels_that_vary_most_come_first() -> None:
 
 
 def test_a_channel_has_one_colour_scale_through_the_clip(tmp_path: Path) -> None:
-    excerpt = Excerpt(np.full((4, 8, 8, 3), 60, np.uint8), np.arange(4.0), 1.0)
+    excerpt = Excerpt(torch.full((4, 8, 8, 3), 60, dtype=torch.uint8), np.arange(4.0), 1.0)
     rising = torch.arange(4.0)[:, None, None, None].expand(4, 1, 4, 4)
     strip = Strip("x", rising, (0,), np.arange(4))
     shown = pixels(draw_strips([strip], excerpt, tmp_path / "a.png", "x"))

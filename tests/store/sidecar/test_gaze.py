@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -93,7 +94,7 @@ def test_gaze_lies_where_its_pixel_is_in_the_networks_input(stores, transform, d
     for row, (x, y) in zip(found, cells, strict=True):
         frame = np.zeros((size[1], size[0], 3), np.uint8)
         frame[y, x] = 255
-        inputs = prepare(transform, frame)[..., 0].astype(float)
+        inputs = prepare(transform, torch.from_numpy(frame))[..., 0].numpy().astype(float)
         for step, (u, v, weight) in enumerate(row):
             picture = inputs[step % transform.crops]
             if not picture.any():  # a pixel's light reaches further than its middle
