@@ -39,15 +39,28 @@ def _aliases(made: Tensor, given: list[Tensor]) -> bool:
     return any(one.untyped_storage()._cdata == storage for one in given)
 
 
+def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """Tensors that an operation writes to."""
+    arguments = func._schema.arguments
+    given = dict(zip((one.name for one in arguments), args, strict=False)) | kwargs
+    written = [one.name for one in arguments if one.alias_info and one.alias_info.is_write]
+    leaves = tree_leaves([given.get(name) for name in written])
+    return [one for one in leaves if isinstance(one, Tensor)]
+
+
 class _Recording(TorchDispatchMode):
-    def __init__(self) -> None:
+    def __init__(self, refused: str) -> None:
         super().__init__()
+        self._refused = refused
+        self._before: list[tuple[Tensor, Tensor]] = []
+        """What was written to, as it was."""
         self.operations: list[tuple[Any, Any, Any, list[tuple[int, Tensor]]]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _waits(func, args):
+        if _waits(func, args) or func._schema.name == f"aten::{self._refused}":
             raise RuntimeError(f"{func} cannot be recorded")
         kwargs = kwargs or {}
+        self._before += [(one, one.clone()) for one in _written(func, args, kwargs)]
         given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
         out = func(*args, **kwargs)
         made = [
@@ -58,6 +71,12 @@ class _Recording(TorchDispatchMode):
         self.operations.append((func, args, kwargs, made))
         return out
 
+    def undo(self) -> None:
+        """A graph is not run by being recorded, and this was."""
+        with torch.no_grad():
+            for one, before in reversed(self._before):
+                one.copy_(before)
+
     def replay(self) -> None:
         with torch.inference_mode():
             for func, args, kwargs, made in self.operations:
@@ -67,9 +86,14 @@ class _Recording(TorchDispatchMode):
 
 
 class StandIn:
-    """A `Recorder` of a CPU; how often it did what is counted."""
+    """A `Recorder` of a CPU; how often it did what is counted.
 
-    def __init__(self) -> None:
+    Args:
+        refused: operation that it cannot record.
+    """
+
+    def __init__(self, refused: str = "") -> None:
+        self._refused = refused
         self.apart_, self.recorded, self.replayed = 0, 0, 0
 
     def apart(self, work: Any) -> Any:
@@ -77,9 +101,13 @@ class StandIn:
         return work()
 
     def record(self, work: Any) -> tuple[Any, Any]:
-        recording, number = _Recording(), self.replayed
-        with recording:
-            given = work()
+        recording, number = _Recording(self._refused), self.replayed
+        try:
+            with recording:
+                given = work()
+        except RuntimeError:
+            recording.undo()
+            raise
         self.recorded += 1
 
         def replay() -> None:

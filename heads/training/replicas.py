@@ -194,14 +194,27 @@ class Trainee:
             logits, divergence = self._learnt(batch)
         loss = criterion(logits, batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
-        both = loss + config.gaze_weight * divergence
-        torch.autograd.backward(self.scaler.scale(both))
-        if config.clip_norm:
+        try:
+            self._descend(loss + config.gaze_weight * divergence)
+        except RuntimeError:
+            self._take_back()
+            raise
+        return loss.detach()
+
+    def _descend(self, loss: Tensor) -> None:
+        torch.autograd.backward(self.scaler.scale(loss))
+        if self.config.clip_norm:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.head.parameters(), config.clip_norm)
+            nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss.detach()
+
+    def _take_back(self) -> None:
+        """Forget, on the host, an iteration that was recorded in vain and is done again."""
+        if self.scaler.is_enabled():
+            self.scaler._per_optimizer_states.clear()  # that gradients are unscaled by now
+        for name in ("grad_scale", "found_inf"):  # what the scaler lends a fused optimiser
+            vars(self.optimizer).pop(name, None)
 
     def _learnt(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | float]:
         """Logits, and what gaze teaches."""

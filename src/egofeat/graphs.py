@@ -61,7 +61,12 @@ class CudaRecorder:
         """See `Recorder`; other threads may go on with the GPU meanwhile."""
         graph = torch.cuda.CUDAGraph()
         how: Any = {"stream": self._stream, "capture_error_mode": "thread_local"}
-        with torch.cuda.device(self._device), torch.cuda.graph(graph, **how):
+        with (
+            torch.cuda.device(self._device),
+            # A recording that fails leaves its own stream as the current one.
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
+            torch.cuda.graph(graph, **how),
+        ):
             made = work()
         return made, graph.replay
 
@@ -85,7 +90,8 @@ class Replayed(Generic[T]):
     Tensors of other shapes than the recorded ones, a last batch, are worked on as ever.
 
     Args:
-        work: told the tensors; it may not look at values of theirs, nor keep them.
+        work: told the tensors; it may not look at values of theirs, nor keep them, and where it
+            raises it leaves nothing half done: it is done again.
         recorder: None does the work as it is.
         note: told, in one line, why it cannot be recorded; it is done as ever then.
     """
@@ -126,9 +132,16 @@ class Replayed(Generic[T]):
         try:
             given, replay = recorder.record(partial(self._work, held))
         except RuntimeError as error:
-            first = (str(error).splitlines() or ["no reason given"])[0]
+            first = (str(_cause_of(error)).splitlines() or ["no reason given"])[0]
             self._note(f"kernels are launched one by one, as a graph cannot be recorded: {first}")
             self._seen.clear()
             self._recorder = None
             return None
         return _Recording(shapes, held, given, replay)
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """What was raised first: the end of a recording that failed says only that it did."""
+    while isinstance(error.__context__, RuntimeError):
+        error = error.__context__
+    return error

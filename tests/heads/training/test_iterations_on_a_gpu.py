@@ -138,6 +138,37 @@ def test_each_of_several_seeds_has_a_graph(recorder):
             assert torch.equal(replica.head.state_dict()[key], expected)
 
 
+@pytest.mark.parametrize(
+    ("refused", "changed"),
+    [
+        ("_log_softmax_backward_data", {"amp": "fp16"}),
+        ("_amp_foreach_non_finite_check_and_unscale_", {"amp": "fp16"}),
+        ("linalg_vector_norm", {"amp": "fp16", "clip_norm": 1.0}),
+        ("_fused_adam_", {}),
+        ("_fused_adam_", {"amp": "fp16", "clip_norm": 0.0}),
+        ("_fused_adam_", {"amp": "fp16", "clip_norm": 1.0}),
+        ("_fused_sgd_", {"amp": "fp16", "optimizer": "momentum", "clip_norm": 0.0}),
+        ("_amp_update_scale_", {"amp": "fp16"}),
+    ],
+)
+def test_after_a_recording_that_failed_all_is_learnt_kernel_by_kernel(
+    monkeypatch, capsys, refused, changed
+):
+    """Wherever it fails, the iteration is done again as if it had never begun."""
+    config = replace(QUICK, **changed)
+    head, progress = fitted("linear", {"dropout": 0.0}, (4, 6), config)
+    recorder = StandIn(refused)
+    monkeypatch.setattr(graphs, "recorder_of", lambda device: recorder)
+    monkeypatch.setattr("egofeat.console._noted", set())
+    same, again = fitted("linear", {"dropout": 0.0}, (4, 6), config)
+    assert (recorder.recorded, recorder.replayed, recorder.apart_) == (0, 0, 3 + 1)
+    assert capsys.readouterr().err.count("launched one by one") == 1
+    for one, other in zip(progress.history, again.history, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    for key, expected in head.state_dict().items():
+        torch.testing.assert_close(same.state_dict()[key], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_ranger_is_launched_kernel_by_kernel_and_that_is_said(recorder, capsys, monkeypatch):
     monkeypatch.setattr("egofeat.console._noted", set())
     fitted("linear", {}, (4, 6), replace(QUICK, optimizer="ranger"))
