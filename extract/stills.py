@@ -121,11 +121,11 @@ def read_all(
         turns: whether threads rest while the consumer works.
         device: of the consumer; where it is a card, it is the one that decodes.
     """
-    from egofeat.device import current  # noqa: PLC0415  # imports torch
+    from egofeat.extract.decoding.card import decoding_on  # noqa: PLC0415  # imports torch
 
     def work(wanted: Wanted, further: Callable[[Sequence[Wanted]], object]) -> Iterator[Event]:
         further(())  # a video is read by one thread, so each thread begins one
-        with current(device):
+        with decoding_on(device):
             yield from read(wanted, decoder, batch_size)
 
     return in_threads(

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
-from egofeat.device import current
 from egofeat.extract.batches.filling import Filling
+from egofeat.extract.decoding.card import decoding_on
 from egofeat.extract.decoding.events import (
     Event,
     Filled,
@@ -50,7 +50,7 @@ def decode_all(
         one: Pass | Stretch, further: Callable[[Sequence[Stretch]], object]
     ) -> Iterator[Event | None]:
         torch.set_num_threads(1)  # a resize is too small to share out
-        with current(fillings[0].device):  # whose decoders a card's are
+        with decoding_on(fillings[0].device):
             for event in decode(one, lanes, decoder, further):
                 if isinstance(event, Pixels):
                     yield None
