@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from egofeat.heads.dropout import Dropout
+
 
 class Standardise(nn.Module):
     """(features − mean) / std for each channel, with figures of the training rows."""
@@ -43,7 +45,7 @@ class Head(nn.Module, ABC):
         super().__init__()
         self.targets = tuple(classes)
         self.standardise: nn.Module = nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifiers = nn.ModuleList(nn.Linear(width, count) for count in classes.values())
 
     @property

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
+from egofeat.heads.dropout import Dropout
 from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.options import Count, Rate
 
@@ -44,6 +45,7 @@ class TransformerHead(VectorHead):
         layer = nn.TransformerEncoderLayer(
             width, heads_count, 4 * width, dropout, "gelu", batch_first=True, norm_first=True
         )
+        layer.dropout, layer.dropout1, layer.dropout2 = (Dropout(dropout) for _ in range(3))
         self.encoder = nn.TransformerEncoder(
             layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
