@@ -7,11 +7,13 @@ group, trained on before the next group is read. Runs are interleaved; medians.
 
 Then the store on a disk that answers late, so many milliseconds a batch (`--late`): read ahead by
 a thread, as training reads, against read in turn; and the share of the time that training waits.
+And the store from the disk that it is on, dropped from the system's cache before each epoch.
 
     python bench/epoch.py                   # 8,192 rows, 0.4 GB twice
     python bench/epoch.py --rows 67217      # EPIC-KITCHENS-100, 3.4 GB twice
 """
 
+import mmap
 import os
 import resource
 import statistics
@@ -40,6 +42,7 @@ from egofeat.heads.training.optim import make_optimizer
 from egofeat.heads.training.sampling import cuts
 from egofeat.segments import Dataset, Media, Segment
 from egofeat.store import SegmentStore, open_store
+from egofeat.store.reading.mapping import MappedRows
 
 CLASSES = {"verb": 97, "noun": 300}
 A_VIDEO = 136
@@ -91,35 +94,59 @@ class Late:
         self.advise_random = store.advise_random
         self._store, self._late = store, late
 
+    def __len__(self) -> int:
+        return len(self._store)
+
     def take(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Gather rows, late."""
         time.sleep(self._late)
         return self._store.take(rows, out)
 
 
-def compare_late(store: SegmentStore, late: float, repeats: int) -> None:
-    """Train an epoch with batches that are read ahead, and in turn; print both."""
-    source, cpu = Late(store, late), torch.device("cpu")
-    batch = np.empty((33, *store.row_shape), np.float32)
+def forget(store: SegmentStore) -> None:
+    """Drop a store's files from the system's cache, so that they are read from the disk again."""
+    assert isinstance(store.features, MappedRows)
+    store.features.range.advise(mmap.MADV_DONTNEED)  # what is mapped is not dropped
+    for path in filter(Path.is_file, store.path.rglob("*")):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def compare_ahead(
+    what: str,
+    sources: tuple[Any, Any],
+    batch: int,
+    repeats: int,
+    before: Callable[[Any], None] = lambda source: None,
+) -> None:
+    """Train an epoch with batches that are read ahead, and in turn, of a source each; print both.
+
+    A store that was told of rows once reads no others, so that both have one that was not.
+    """
+    cpu, rows = torch.device("cpu"), len(sources[0])
+    buffer = np.empty((batch + 1, *sources[0].row_shape), np.float32)
     shares: list[float] = []
 
     def ahead(seed: int) -> Batches:
-        feed = Feed(source, np.arange(len(store)), device=cpu, batch_size=32, held=False)
+        feed = Feed(sources[0], np.arange(rows), device=cpu, batch_size=batch, held=False)
+        before(sources[0])
         began = time.perf_counter()
-        order = np.random.default_rng(seed).permutation(len(store))
+        order = np.random.default_rng(seed).permutation(rows)
         yield from ((features, places.numpy()) for features, places in feed.batches(order))
         shares.append(feed.waited / (time.perf_counter() - began))
 
     def in_turn(seed: int) -> Batches:
-        order = np.random.default_rng(seed).permutation(len(store))
-        for places in np.split(order, cuts(len(order), 32)):
-            yield torch.from_numpy(source.take(places, batch[: len(places)])), places
+        before(sources[1])
+        order = np.random.default_rng(seed).permutation(rows)
+        for places in np.split(order, cuts(rows, batch)):
+            yield torch.from_numpy(sources[1].take(places, buffer[: len(places)])), places
 
     ways = {"ahead": ahead, "in turn": in_turn}
-    trainings = {way: partial(train, of, len(store), cpu) for way, of in ways.items()}
+    trainings = {way: partial(train, of, rows, cpu) for way, of in ways.items()}
     first, second = seconds(trainings, repeats).values()
     print(
-        f"{1000 * late:g} ms late a batch: ahead {first:.2f} s, waiting "
+        f"{what}, batch {batch}: ahead {first:.2f} s, waiting "
         f"{100 * statistics.median(shares):.1f} % of it, in turn {second:.2f} s, "
         f"ratio {second / first:.2f}, load {os.getloadavg()[0]:.1f}"
     )
@@ -188,7 +215,11 @@ def main() -> None:
                 f"{what}: store {of_store:.2f} s, groups {of_groups:.2f} s, "
                 f"ratio {of_groups / of_store:.2f}"
             )
-        compare_late(store, asked.late / 1000, asked.repeats)
+        late = Late(store, asked.late / 1000)
+        compare_ahead(f"{asked.late:g} ms late a batch", (late, late), 32, asked.repeats)
+        for batch in (32, 256):
+            first, second = (open_store(store.path).of_kind(SegmentStore) for _ in range(2))
+            compare_ahead("from the disk", (first, second), batch, asked.repeats, forget)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"peak resident memory {peak:.2f} GB (mapped pages and both ways together)")
 

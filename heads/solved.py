@@ -149,9 +149,9 @@ class _Problem:
     def minimised(self, strength: float, start: Tensor) -> Tensor:
         """Weights and bias `[classes,C+1]` of the least loss + strength·‖weights‖², from a start.
 
-        L-BFGS takes as few steps as curvatures are alike, so that each number is measured by the
-        root of what the curvature is in its direction, about: the variance of its channel, as much
-        as its class's frequency p allows, p(1 − p), and the penalty's.
+        L-BFGS takes fewer steps where curvatures are alike. So each number is measured in units of
+        1 ÷ √ of the curvature along it, about: its channel's variance times p(1 − p) of its class's
+        probability p, and the penalty's.
         """
         from scipy.optimize import minimize  # noqa: PLC0415 - slow to import, and few need it
 
@@ -168,8 +168,8 @@ class _Problem:
             gradient = torch.cat([of_logits.T @ self.vectors, of_logits.sum(dim=0)[:, None]], dim=1)
             gradient += penalty * weights
             squares = float(weights[:, :-1].double().square().sum())
-            gradient = (gradient * unit).double().cpu().numpy().ravel()
-            return float(total.detach()) + strength * squares, gradient
+            of_units = (gradient * unit).double().cpu().numpy().ravel()
+            return float(total.detach()) + strength * squares, of_units
 
         found = minimize(
             loss,

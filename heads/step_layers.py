@@ -152,8 +152,10 @@ class _Link:
         factors, taps, convolved, mean, scale, result = kept
         gradient = gradient.reshape(-1, conv.out_channels)
         if self.slope is not None:  # the result has the sign of what came
-            gradient = torch.ops.aten.leaky_relu_backward(gradient, result, self.slope, True)
-        gradient, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
+            gradient = torch.ops.aten.leaky_relu_backward.default(
+                gradient, result, self.slope, True
+            )
+        gradient, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward.default(
             gradient, convolved, norm.weight, None, None, mean, scale, True, norm.eps, [True] * 3
         )
         out, channels = conv.out_channels, conv.in_channels

@@ -97,6 +97,26 @@ def test_logistic_regression_reaches_its_least_loss(examples, strength, weighted
         assert found == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("channels", [12, 200])
+def test_its_least_loss_is_reached_where_channels_are_alike_or_more_than_rows(channels):
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, ROWS)
+    spread = rng.normal(size=(channels, channels)) * np.geomspace(1, 1e-3, channels)[:, None]
+    features = (rng.normal(size=(ROWS, channels)) + labels[:, None]) @ spread
+    features = np.concatenate([features, np.full((ROWS, 1), 7.0)], axis=1).astype(np.float32)
+    head = build_head("logistic", (1, channels + 1), {"verb": 3}, l2=1e-3)
+    examples = Examples(features[:, None], {"verb": labels}, np.arange(80), np.arange(80, ROWS))
+    solve([head], examples, TrainerConfig(device="cpu"))
+    own = features[:80, :channels].astype(np.float64)
+    logits = predict(head, examples.features, examples.train)["verb"].double().numpy()
+    error = -log_softmax(logits, axis=1)[np.arange(80), labels[:80]].mean()
+    weights = head.classifiers[0].weight.detach().double().numpy()
+    scaled = weights[:, :channels] * own.std(axis=0)
+    expected = reference(own, labels[:80], 3, 1e-3, np.ones(3))
+    assert error + 1e-3 * (scaled**2).sum() == pytest.approx(expected, abs=1e-4)
+    assert not weights[:, channels].any()
+
+
 def test_validation_chooses_the_strength(examples):
     head, chosen = solved("logistic", examples)
     losses = {}

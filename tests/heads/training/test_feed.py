@@ -52,7 +52,19 @@ def test_batches_are_read_while_the_first_is_learnt_from(array_features):
             assert len(source.taken) <= number + RING  # none is written over that is in use
             assert np.array_equal(features.numpy(), source.array[places])
     assert len(buffers) == RING
-    assert source.advised == [list(range(first, first + 4)) for first in range(4, 20, 4)]
+    assert source.advised == [list(range(first, first + 4)) for first in range(0, 20, 4)]
+
+
+@pytest.mark.parametrize("rows", [3, 8, 20])
+def test_the_system_is_told_of_each_batch_and_of_the_one_after_it_before_it_is_read(
+    array_features, rows
+):
+    source, told = array_features(np.zeros((rows, 2, 1), np.float16)), []
+    take = source.take
+    source.take = lambda rows, out=None: (told.append(len(source.advised)), take(rows, out))[1]
+    feed = Feed(source, np.arange(rows), device=CPU, batch_size=4, held=False)
+    batches = len(list(feed.batches(np.arange(rows))))
+    assert told == [min(number + 2, batches) for number in range(batches)]
 
 
 def test_time_without_a_batch_is_counted(array_features):
