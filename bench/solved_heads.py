@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from ratios import options
 
 from egofeat.heads import build_head
@@ -26,7 +27,7 @@ CLASSES = {"verb": 97, "noun": 300}
 def made(rows: int, validation: int, *, alike: bool) -> Examples:
     rng = np.random.default_rng(0)
     count = rows + validation
-    features = rng.standard_normal((count, 1, WIDTH), np.float32)
+    features: NDArray[np.float32] = rng.standard_normal((count, 1, WIDTH), np.float32)
     labels = {}
     for target, classes in CLASSES.items():
         frequency = 1 / np.arange(1, classes + 1)
@@ -38,7 +39,7 @@ def made(rows: int, validation: int, *, alike: bool) -> Examples:
     if alike:
         falling = (1 / np.sqrt(np.arange(1, WIDTH + 1))).astype(np.float32)
         mixed = rng.standard_normal((WIDTH, WIDTH), np.float32)
-        features = (features * falling) @ mixed
+        features = ((features * falling) @ mixed).astype(np.float32)
     return Examples(features, labels, np.arange(rows), np.arange(rows, count))
 
 
