@@ -1,6 +1,7 @@
 """The arithmetics that a network runs in, and what a device makes of them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,10 +45,10 @@ def check_precision(
             f"`precision` tf32 needs an NVIDIA GPU, Ampere or newer, and the device is "
             f"{device_name(device)}: give another `device`, or extract with `precision` float32"
         )
-    if device.type == "cpu" and not _quick_on_cpu(precision):
+    if device.type == "cpu" and (slower := _slower_on_cpu(precision)):
         note(
             f"this processor has no {precision} arithmetic: the network gives the same features, "
-            "some twenty times slower than in float32"
+            f"some {slower} times slower than in float32"
         )
 
 
@@ -57,12 +58,24 @@ def _has_tf32(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device)[0] >= _TF32_CAPABILITY
 
 
-def _quick_on_cpu(precision: str) -> bool:
-    """Whether oneDNN has the arithmetic here; without it torch convolves one pixel at a time."""
+def _slower_on_cpu(precision: str) -> str:
+    """How many times slower than in float32 a network is here; empty where it is quicker.
+
+    Without oneDNN torch convolves one pixel at a time. On a processor with AVX-512 oneDNN takes
+    bf16 in any case, and computes it by float32 where there are no units for it.
+    """
     if DTYPES[precision] is torch.float32:
-        return True
+        return ""
     asked = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
-    return asked is None or bool(asked())
+    if asked is not None and not asked():
+        return "twenty"
+    cpu: Any = torch.cpu  # older versions do not tell all of it
+    has = {
+        units: getattr(cpu, f"_is_{units}_supported", lambda: False)()
+        for units in ("avx512", "avx512_bf16", "amx_tile")
+    }
+    by_float32 = has["avx512"] and not has["avx512_bf16"] and not has["amx_tile"]
+    return "two to three" if by_float32 else ""
 
 
 def keep_biases_apart(module: nn.Module) -> nn.Module:

@@ -15,7 +15,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from egofeat.errors import RequestError, WeightsError
 from egofeat.extract import transforms
-from egofeat.extract.backbones import load, precision, spec_of
+from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Outline
 from egofeat.extract.weight_files import read_tensors
 from egofeat.extract.weights import find
@@ -140,12 +140,21 @@ def test_tf32_is_near_and_is_not_float32(batch, gpu):
     assert 0 < (rounded - exact).norm() < 0.02 * exact.norm()
 
 
-def test_a_processor_says_that_it_is_slow_at_what_it_lacks(monkeypatch):
-    monkeypatch.setattr(precision, "_quick_on_cpu", lambda name: name == "float32")
+@pytest.mark.parametrize(
+    ("supported", "units", "slower"),
+    [(False, False, "twenty"), (True, False, "two to three"), (True, True, None)],
+)
+def test_a_processor_says_that_it_is_slow_at_what_it_lacks(supported, units, slower, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    for name, has in (("avx512", True), ("avx512_bf16", units), ("amx_tile", False)):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda has=has: has)
     said: list[str] = []
     for name in ("float32", "bf16"):
         load("mobilenetv2", "random", precision=name, note=said.append)
-    assert ["bf16" in line for line in said] == [True]
+    assert len(said) == (slower is not None)
+    for line in said:
+        assert "no bf16 arithmetic" in line
+        assert f"some {slower} times slower" in line
 
 
 def test_where_a_network_only_tells_its_shapes_its_device_needs_no_arithmetic():
