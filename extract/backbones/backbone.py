@@ -1,7 +1,9 @@
 """What every frozen backbone is: a spec that binds what must never be mixed, and a module."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from egofeat.device import exact
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.engine import Compiled
+from egofeat.extract.backbones.onednn import quick
 from egofeat.extract.backbones.precision import DTYPES
 from egofeat.extract.weights import Weights
 from egofeat.names import short_name
@@ -148,7 +151,8 @@ class Backbone:
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
         dtype = torch.float32 if self.compiled else DTYPES[self.precision]
         batch = batch.to(self.device, dtype, memory_format=layout)
-        with torch.inference_mode(), exact(tf32=self.precision == "tf32"):
+        arithmetic = exact(tf32=self.precision == "tf32")
+        with torch.inference_mode(), arithmetic, quick(self.device):
             outputs: dict[str, Tensor] = self.module(batch)
             return outputs
 
@@ -176,7 +180,8 @@ class Backbone:
             def measure(_module: nn.Module, _inputs: object, output: object) -> None:
                 nonlocal largest
                 if isinstance(output, Tensor):
-                    largest = max(largest, output.numel())
+                    # Of a batch of none: what a clip would be.
+                    largest = max(largest, output.numel() or math.prod(output.shape[1:]))
 
             leaves = [one for one in self.module.modules() if not any(one.children())]
             hooks = [
@@ -195,23 +200,30 @@ class Backbone:
     def run_blank(self, size: int, frames: int) -> dict[str, tuple[int, ...]]:
         """Shape of each tap.
 
-        One image is run, which is quicker than what torch imports to know shapes without
-        computing; a clip is not.
+        One image is run, and no clip: a batch of none takes a network no time. For what cannot
+        take that, torch computes shapes alone, for which it imports its compiler.
         """
         channels = self.spec.channels
         if self.spec.clip is None and "torch._dynamo" not in sys.modules:
             outputs = self._by_torch(torch.zeros(1, channels, size, size))
             return {tap: tuple(output.shape[1:]) for tap, output in outputs.items()}
         sides = (frames, size, size) if self.spec.clip else (size, size)
-        blank = torch.empty(1, channels, *sides, device="meta")
+        outputs = {}
+        if self.spec.clip:
+            with suppress(Exception):  # also where a network says that it cannot take such clips
+                outputs = self._by_torch(torch.empty(0, channels, *sides))
+        outputs = outputs or self._on_meta(torch.empty(1, channels, *sides, device="meta"))
+        return {tap: tuple(time_first(output).shape[1:]) for tap, output in outputs.items()}
+
+    def _on_meta(self, blank: Tensor) -> dict[str, Tensor]:
         weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         shapes = {
             name: (tensor.float() if tensor.is_floating_point() else tensor).to("meta")
             for name, tensor in weights.items()
         }
         with torch.no_grad():
-            outputs = torch.func.functional_call(self.module, shapes, (blank,))
-        return {tap: tuple(time_first(output).shape[1:]) for tap, output in outputs.items()}
+            outputs: dict[str, Tensor] = torch.func.functional_call(self.module, shapes, (blank,))
+            return outputs
 
 
 def time_first(output: Tensor) -> Tensor:

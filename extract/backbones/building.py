@@ -232,11 +232,25 @@ def _fused(conv: nn.Conv2d | nn.Conv3d, norm: nn.BatchNorm2d | nn.BatchNorm3d) -
 def blank(make: Callable[[], Module]) -> Module:
     """The network that `make` makes, on the `meta` device: nothing is allocated or drawn.
 
-    Where weights are to be loaded, `to_empty` allocates them.
+    Where weights are to be loaded, `allocate` makes room for them.
     """
     with _Unallocated():
         module = make()
     return module.to("meta")
+
+
+def allocate(module: Module) -> Module:
+    """Make room, on the default device, for the weights of a `blank` network; they are no numbers.
+
+    What `to_empty` does, for which torch imports its compiler.
+    """
+    for child in module.modules():
+        own = *child.named_parameters(recurse=False), *child.named_buffers(recurse=False)
+        for name, tensor in own:
+            room = torch.empty(tensor.shape, dtype=tensor.dtype)
+            weight = isinstance(tensor, nn.Parameter)
+            setattr(child, name, nn.Parameter(room, tensor.requires_grad) if weight else room)
+    return module
 
 
 class _Unallocated(TorchFunctionMode):
@@ -256,6 +270,8 @@ class _Unallocated(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in _FACTORIES:
             kwargs["device"] = "meta"
-        elif func in _FILLING and args[0].is_meta:  # torch decomposes these in Python
-            return args[0]
+        elif func in _FILLING or getattr(func, "__module__", "") == nn.init.__name__:
+            filled = args[0] if args else kwargs["tensor"]
+            if filled.is_meta:  # torch decomposes these in Python, and imports its compiler
+                return filled
         return func(*args, **kwargs)

@@ -6,12 +6,11 @@ pathways has two maps at each depth, and one that a graph tells has no stages.
 
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.backbone import Spec
-from egofeat.extract.backbones.building import blank
+from egofeat.extract.backbones.building import allocate, blank
 from egofeat.extract.backbones.registry import find_backbone
 from egofeat.extract.backbones.stages import Chain
 from egofeat.extract.weights import ChosenWeights
@@ -64,8 +63,7 @@ def above(name: str, tap: str) -> tuple[Above, Spec]:
         RequestError: there is no such backbone, or it cannot be cut there.
     """
     spec, builder = _cuttable(name)
-    blocks = blank(lambda: Above(builder.whole(None), tap, name))
-    blocks.to_empty(device=torch.empty(0).device)
+    blocks = allocate(blank(lambda: Above(builder.whole(None), tap, name)))
     for layer in blocks.modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
             reset()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from egofeat.extract.backbones.backbone import Family, Spec
 from egofeat.extract.backbones.building import (
+    allocate,
     blank,
     count_classes,
     fold_batch_norms,
@@ -22,6 +23,7 @@ from egofeat.extract.backbones.building import (
     load_strictly,
     seeded,
 )
+from egofeat.extract.backbones.onednn import clipped_to_six
 from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.weights import Weights, Wheel
 
@@ -73,7 +75,7 @@ def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -
         network = seeded(_layers, seed)
     else:
         classes = count_classes(state, f"{_CLASSIFIER}.weight", "logits" in taps, _SPEC.name)
-        network = blank(lambda: _layers(classes)).to_empty(device="cpu")
+        network = allocate(blank(lambda: _layers(classes)))
         if classes is None:
             del network["classifier"]
         load_strictly(network, state, _SPEC.name)
@@ -101,10 +103,10 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        expand = [_unit(inputs, wide, 1)] if expansion > 1 else []
+        expand = [Unit(inputs, wide, 1)] if expansion > 1 else []
         self.conv = nn.Sequential(
             *expand,
-            _unit(wide, wide, 3, stride, wide),
+            Unit(wide, wide, 3, stride, wide),
             nn.Conv2d(wide, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -116,19 +118,36 @@ class Bottleneck(nn.Module):
         return maps_BCHW + out if self.adds else out
 
 
-def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
+class Unit(nn.Sequential):
+    """Convolution, batch norm, a clip to [0, 6]."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        pad = kernel // 2
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False)
+        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        """`[B, C, H, W]` to `[B, C', H / stride, W / stride]`."""
+        convolution, norm, clip = self
+        if isinstance(norm, nn.BatchNorm2d):
+            out: Tensor = clip(norm(convolution(maps_BCHW)))
+            return out
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(clip, nn.ReLU6)
+        return clipped_to_six(convolution, clip, maps_BCHW)
 
 
 def _layers(classes: int | None = None) -> nn.ModuleDict:
     """All layers, drawn in the order in which torchvision draws them."""
-    layers, channels = [_unit(3, 32, 3, 2)], 32
+    layers: list[nn.Module] = [Unit(3, 32, 3, 2)]
+    channels = 32
     for expansion, outputs, blocks, stride in _BOTTLENECKS:
         for number in range(blocks):
             layers.append(Bottleneck(channels, outputs, expansion, 1 if number else stride))
             channels = outputs
-    features = nn.Sequential(*layers, _unit(channels, 1280, 1))
+    features = nn.Sequential(*layers, Unit(channels, 1280, 1))
     linear = nn.Linear(1280, classes or 1000)
     for child in features.modules():
         if isinstance(child, nn.Conv2d):

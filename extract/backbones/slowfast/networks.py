@@ -23,6 +23,7 @@ from egofeat.extract.backbones.backbone import Clip, Family, Spec
 from egofeat.extract.backbones.building import (
     AVA_CLASSES,
     KINETICS_CLASSES,
+    allocate,
     blank,
     count_classes,
     damp_branches,
@@ -218,7 +219,7 @@ class PathwayBuilder:
                 fresh = self.unfolded(None, seed, logits=False).state_dict()
                 converted = {**fresh, **from_resnet(state, fresh)}
             classes = _classes(converted, logits, self.name)
-            network = blank(lambda: layers(design, classes)).to_empty(device="cpu")
+            network = allocate(blank(lambda: layers(design, classes)))
             load_strictly(network, converted, self.name)
         assert isinstance(network, nn.ModuleDict)
         return network

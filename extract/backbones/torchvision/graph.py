@@ -8,6 +8,7 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import get_model
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from egofeat.extract.backbones.building import blank, fill, folds, freeze
+from egofeat.extract.backbones.building import allocate, blank, fill, folds, freeze
 from egofeat.extract.backbones.stages import average, check_pixels
 from egofeat.extract.backbones.torchvision.weights import arguments_of, default_of, fewest_pixels
 
@@ -50,10 +51,7 @@ class TracedModel:
         model = freeze(blank(lambda: get_model(name, **arguments_of(name, None))))
         names = get_graph_node_names(model, suppress_diff_warning=True)[1]
         graph = _graph_of(model, names[1:])
-        values = graph(torch.empty(_BATCH, 3, self.size, self.size, device="meta"))
-        shapes = {
-            node: tuple(value.shape) for node, value in values.items() if isinstance(value, Tensor)
-        }
+        shapes = _shapes(graph, self.size)
         self.classifier, ends = _ends(graph, shapes)
         self.taps: dict[str, str] = {**_nodes_and_modules(names, shapes), **ends}
         """Tap to its node, from the first to the last."""
@@ -123,6 +121,23 @@ def _graph_of(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
     )
     graph = both.eval().graph
     return fx.GraphModule(both, graph).eval()
+
+
+def _shapes(graph: fx.GraphModule, pixels: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every node, of which those with a row an image have `_BATCH` rows.
+
+    No image is run through weights that are not there. Where a network looks up what such
+    weights hold, torch computes shapes alone, for which it imports its compiler.
+    """
+    with suppress(Exception):
+        values = allocate(graph).forward(torch.empty(0, 3, pixels, pixels))
+        shapes = {node: tuple(v.shape) for node, v in values.items() if isinstance(v, Tensor)}
+        return {
+            node: (_BATCH, *shape[1:]) if shape[:1] == (0,) else shape
+            for node, shape in shapes.items()
+        }
+    values = graph.to("meta")(torch.empty(_BATCH, 3, pixels, pixels, device="meta"))
+    return {node: tuple(v.shape) for node, v in values.items() if isinstance(v, Tensor)}
 
 
 def _ends(

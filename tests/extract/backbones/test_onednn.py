@@ -1,0 +1,130 @@
+"""Convolutions and pools by the quicker way give what PyTorch's own give."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from egofeat.extract.backbones.onednn import clipped_to_six, quick
+
+CPU = torch.device("cpu")
+# Sums in another order.
+RELATIVE = 1e-6
+
+
+def numbers(*sides: int) -> torch.Tensor:
+    return torch.randn(sides, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "ceil"),
+    [
+        (3, 1, 1, False),
+        (2, None, 0, False),
+        ((1, 3, 3), (1, 2, 2), 0, True),
+        ((3, 3, 3), (2, 2, 2), 1, True),
+        ((3, 1, 1), (2, 1, 1), (1, 0, 0), False),
+        ((2, 1, 1), (2, 1, 1), 0, True),
+        ((1, 1, 1), (3, 2, 2), 0, False),
+    ],
+)
+def test_a_pool_has_the_same_bits(kernel, stride, padding, ceil, channels_last):
+    clips = numbers(2, 5, 7, 9, 10)
+    clips[0, 1, 2, 3, 4] = torch.nan
+    clips[1, 0] = -torch.inf
+    if channels_last:
+        clips = clips.contiguous(memory_format=torch.channels_last_3d)
+    usual = F.max_pool3d(clips, kernel, stride, padding, ceil_mode=ceil)
+    with quick(CPU), torch.inference_mode():
+        module = nn.MaxPool3d(kernel, stride, padding, ceil_mode=ceil)
+        ours = (F.max_pool3d(clips, kernel, stride, padding, ceil_mode=ceil), module(clips))
+    for one in ours:
+        assert one.shape == usual.shape
+        assert torch.equal(one.nan_to_num(nan=1e9), usual.nan_to_num(nan=1e9))
+
+
+def test_a_pool_that_is_asked_for_more_is_pytorchs_own():
+    clip = numbers(1, 2, 5, 5, 5)
+    with quick(CPU):
+        values, places = F.max_pool3d(clip, 2, return_indices=True)
+        spread = F.max_pool3d(clip, 2, dilation=2)
+        alone = F.max_pool3d(clip[0], 2)
+    assert torch.equal(values, alone[None])
+    assert torch.equal(clip.flatten(2).gather(2, places.flatten(2)), values.flatten(2))
+    assert torch.equal(spread, F.max_pool3d(clip, 2, dilation=2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv3d(8, 8, (1, 3, 3), padding=(0, 1, 1)),
+        nn.Conv3d(8, 6, (3, 1, 1), stride=(2, 1, 1), padding=(1, 0, 0), bias=False),
+        nn.Conv3d(8, 6, 1, groups=2, dilation=1),
+        nn.Conv3d(8, 6, 3, padding="same"),
+        nn.Conv3d(8, 6, 3, padding=1, padding_mode="replicate"),
+        nn.Conv2d(8, 6, 1),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8),
+        nn.Conv2d(8, 6, 3, dilation=2),
+    ],
+    ids=str,
+)
+@torch.inference_mode()
+def test_a_convolution_is_the_same_but_for_rounding(layer, dtype):
+    sides = (4, 9, 10) if isinstance(layer, nn.Conv3d) else (9, 10)
+    layer, batch = layer.to(dtype), numbers(2, 8, *sides).to(dtype)
+    usual = layer(batch)
+    with quick(CPU):
+        ours = layer(batch)
+    most = RELATIVE if dtype == torch.float32 else 1e-2
+    assert (ours.shape, ours.dtype) == (usual.shape, usual.dtype)
+    assert (ours - usual).norm() <= most * usual.norm()
+
+
+@torch.inference_mode()
+def test_a_batch_of_none_gives_shapes():
+    with quick(CPU):
+        assert nn.Conv3d(2, 3, 3)(numbers(0, 2, 5, 6, 7)).shape == (0, 3, 3, 4, 5)
+        assert F.max_pool3d(numbers(0, 2, 5, 6, 7), 2).shape == (0, 2, 2, 3, 3)
+
+
+@torch.inference_mode()
+def test_where_pytorch_would_compute_clips_by_itself_it_does_not():
+    """One thread and kernels of one pixel: what its rule leaves to its own, slower code."""
+    layer, clip = nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0)), numbers(1, 8, 4, 8, 8)
+
+    def named() -> set[str]:
+        with torch.profiler.profile() as profile:
+            layer(clip)
+        return {event.key for event in profile.key_averages()}
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert "aten::slow_conv3d_forward" in named()
+        with quick(CPU):
+            assert "aten::slow_conv3d_forward" not in named()
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.inference_mode()
+def test_a_clip_is_part_of_its_convolution_unless_somebody_watches():
+    layers, images = (nn.Conv2d(8, 6, 3), nn.ReLU6()), 5 * numbers(3, 8, 9, 10)
+    usual = clipped_to_six(*layers, images)
+    assert (usual.amin(), usual.amax()) == (0, 6)
+    seen: list[torch.Tensor] = []
+    with quick(CPU):
+        assert (clipped_to_six(*layers, images) - usual).norm() <= RELATIVE * usual.norm()
+        for layer in layers:
+            hook = layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(output))
+            clipped_to_six(*layers, images)
+            hook.remove()
+    assert len(seen) == 2
+    assert torch.equal(seen[0].clamp(0, 6), usual)
+    assert torch.equal(seen[1], usual)
+
+
+def test_a_gpu_keeps_its_own():
+    assert not isinstance(quick(torch.device("cuda")), torch.overrides.TorchFunctionMode)
