@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from egofeat.heads.head import VectorHead, pool_space
@@ -35,3 +36,13 @@ class AttentionPoolHead(VectorHead):
         scores: Tensor = self.score(torch.tanh(self.hidden(steps)))
         weights = scores.squeeze(2).float().softmax(dim=1)
         return torch.bmm(weights.to(steps.dtype).unsqueeze(1), steps).squeeze(1)
+
+    def embed_stacked(self, features: Tensor) -> Tensor:
+        """The same of K heads, `[K,B,C]`: one product for all hidden layers, one for all means."""
+        steps = pool_space(features)
+        hidden = F.linear(steps, self.hidden.weight.flatten(0, 1), self.hidden.bias.flatten())
+        score = self.score.weight.squeeze(1)
+        scores = (torch.tanh(hidden).view(*steps.shape[:2], *score.shape) * score).sum(dim=3)
+        weights = scores.float().softmax(dim=1)
+        pooled = torch.bmm(weights.to(steps.dtype).transpose(1, 2), steps)
+        return pooled.transpose(0, 1)

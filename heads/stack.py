@@ -47,10 +47,21 @@ class Stack:
             for weight, view, moves in zip(weights, stacked.unbind(), moved, strict=True):
                 if moves:
                     weight.data = view
+        self._places = [place for place, moves in enumerate(moved) if moves]
+        of_heads = zip(*(head.parameters() for head in self._moved), strict=True)
+        self._weights = [*zip(self.head.parameters(), of_heads, strict=True)]
+
+    def hand_gradients(self) -> None:
+        """Let the weights of each head have their gradients, which are views too."""
+        for stacked, weights in self._weights:
+            if stacked.grad is not None:
+                for weight, place in zip(weights, self._places, strict=True):
+                    weight.grad = stacked.grad[place]
 
     def release(self) -> None:
         """Give each head weights of its own, the same."""
         for head in self._moved:
+            head.zero_grad(set_to_none=True)
             for module, name in _places(head):
                 weight = getattr(module, name)
                 weight.data = weight.data.clone()
@@ -84,8 +95,9 @@ def _alike(embedded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _each(embedded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Classify the embedding of each head, `[K,B,width]`."""
-    return torch.baddbmm(bias.unsqueeze(1), embedded, weight.transpose(1, 2)).transpose(0, 1)
+    """Classify the embedding of each head, `[K,B,width]`, by a product that rounds as alone."""
+    of_heads = zip(embedded.unbind(), weight.unbind(), bias.unbind(), strict=True)
+    return torch.stack([F.linear(*one) for one in of_heads], dim=1)
 
 
 def _places(head: Head) -> list[tuple[nn.Module, str]]:

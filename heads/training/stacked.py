@@ -1,6 +1,6 @@
 """Trainees whose weights are stacked: one forward, one backward and one step for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from egofeat import graphs
 from egofeat.heads.stack import Stack, can_stack
 from egofeat.heads.training.losses import Criterion
-from egofeat.heads.training.optim import make_optimizer, set_rate
+from egofeat.heads.training.optim import OPTIMIZERS, set_rate
 from egofeat.heads.training.replicas import Batch, Trainee
 
 
@@ -36,46 +36,31 @@ class Stacked:
     """
 
     def __init__(self, members: Sequence[Trainee], learning: Sequence[bool]) -> None:
-        """Stack their weights, and what their optimisers remember.
+        """Stack their weights.
 
         Args:
             members: that came equally far, or farther.
             learning: which of them learn; the others stay as they are.
         """
         self.members, self.learning = list(members), list(learning)
-        config, self._condensed = members[0].config, members[0].condensed
-        self._clip_norm = config.clip_norm
+        self._config, self._condensed = members[0].config, members[0].condensed
         self._stack = Stack([one.head for one in members], learning)
-        self._optimizer = make_optimizer(
-            config.optimizer,
-            self._stack.head,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            l2=config.l2,
-        )
         self._learners = {place: one for place, one in enumerate(members) if learning[place]}
         self._places = torch.tensor([*self._learners])
-        self._remember()
+        self._optimizer = self._step_together()
 
-    def _remember(self) -> None:
-        own = [_weights(one.optimizer) for one in self.members]
-        first, *_ = self._learners
-        for leaf, *parts in zip(_weights(self._optimizer), *own, strict=True):
-            pairs = zip(self.members, parts, strict=True)
-            states = [one.optimizer.state[part] for one, part in pairs]
-            for name, value in states[first].items():
-                stacked = torch.stack([state[name] for state in states]) if value.ndim else value
-                self._optimizer.state[leaf][name] = stacked.clone()
-
-    def _hand_back(self) -> None:
-        """Let each optimiser have what it would remember alone; of tensors, a view."""
-        for place, trainee in self._learners.items():
-            pairs = zip(_weights(self._optimizer), _weights(trainee.optimizer), strict=True)
-            for leaf, part in pairs:
-                trainee.optimizer.state[part] = {
-                    name: value[place] if value.ndim else value.clone()
-                    for name, value in self._optimizer.state[leaf].items()
-                }
+    def _step_together(self) -> torch.optim.Optimizer:
+        """One optimiser of all weights, which remembers where that of each remembers."""
+        each = [one.optimizer for one in self._learners.values()]
+        groups = [
+            of[0] | {"params": [weight for group in of for weight in group["params"]]}
+            for of in zip(*(one.param_groups for one in each), strict=True)
+        ]
+        together = OPTIMIZERS[self._config.optimizer](groups, lr=self._config.lr)
+        for one in each:
+            for group in one.param_groups:
+                together.state.update({weight: one.state[weight] for weight in group["params"]})
+        return together
 
     def train(self) -> None:
         """Begin a part of the training, with the random numbers of each."""
@@ -88,10 +73,11 @@ class Stacked:
         for optimizer in (self._optimizer, *(one.optimizer for one in self._learners.values())):
             set_rate(optimizer, rates[0])
         losses = criterion(self._conclude(batch.features), batch.labels)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._stack.head.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.sum())
-        if self._clip_norm:
-            clip_each(_weights(self._optimizer), self._clip_norm)
+        if self._config.clip_norm:
+            clip_each(self._stack.head.parameters(), self._config.clip_norm)
+        self._stack.hand_gradients()
         self._optimizer.step()
         return losses.detach()[self._places]
 
@@ -109,34 +95,26 @@ class Stacked:
     def eval(self) -> None:
         """End a part of the training."""
         self._stack.head.eval()
-        self._hand_back()
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
         """Target to `[B,K,classes]` of those that learn."""
         return {t: of[:, self._places] for t, of in self._conclude(features).items()}
 
     def release(self) -> None:
-        """Give each trainee what is its own."""
+        """Give each trainee weights of its own."""
         self._stack.release()
-        for trainee in self._learners.values():
-            for state in trainee.optimizer.state.values():
-                state.update({name: value.clone() for name, value in state.items()})
 
 
-def clip_each(weights: Sequence[Tensor], most: float) -> None:
+def clip_each(weights: Iterable[Tensor], most: float) -> None:
     """Scale the gradients of K heads to a norm each, as `nn.utils.clip_grad_norm_` those of one.
 
     Args:
-        weights: `[K, …]` each.
+        weights: `[K, …]` each, in the order of those of a head.
         most: the norm of all gradients of a head together.
     """
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     norms = [torch.linalg.vector_norm(one.flatten(1), dim=1) for one in gradients]
-    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    norm = torch.linalg.vector_norm(torch.stack(norms, dim=1), dim=1)
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
     for one in gradients:
         one.mul_(factor.view(-1, *(1,) * (one.ndim - 1)))
-
-
-def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [weight for group in optimizer.param_groups for weight in group["params"]]

@@ -56,13 +56,13 @@ IN_TURN = [
     ("transformer", {"layers": 1, "width": 8}),
     ("probe", {"blocks": 2, "width": 8}),
     ("convlstm", {"filters": 4}),
-    ("attention_pool", {"width": 8}),
     ("conv1d", {"width": 8, "blocks": 1}),
     ("conv1d:seed", {"width": 8, "filters": 4}),
 ]
 STACKED = [
     ("linear", {}),
     ("linear", {"dropout": 0.3}),
+    ("attention_pool", {"width": 8}),
 ]
 
 
