@@ -101,7 +101,7 @@ def test_killed_between_any_two_checkpoints_they_go_on_to_the_same_end(config, t
 
 
 def test_patience_ends_each_by_itself(config, tmp_path):
-    trainer = replace(QUICK, epochs=30, patience=2, lr=0.2)
+    trainer = replace(QUICK, epochs=30, patience=1, lr=0.4)
     runs = fit_seeds(replace(config, trainer=trainer)).runs
     lengths = [len(figures(run.path)) for run in runs]
     assert len(set(lengths)) > 1
