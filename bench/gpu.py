@@ -298,7 +298,7 @@ def nvdec(bench: Bench) -> Answers:
         pictures = {}
         for way in ("pyav", "nvdec")[: 1 + (bench.device.type == "cuda")]:
             with open_video(Media(film), way) as source:
-                began, scan = time.perf_counter(), source.scan(range(frames))
+                began, scan = time.perf_counter(), source.tensors(range(frames))
                 pictures[way] = torch.stack([one.cpu().short() for _, one in islice(scan, 20)])
                 deque(scan, maxlen=0)
                 bench.wait()

@@ -31,7 +31,7 @@ def main() -> None:
     for film in films:
         with open_video(Media(Path(film))) as source:
             places = torch.linspace(0, len(source.times) - 1, asked.frames // len(films)).int()
-            frames = source.frames(places.tolist())
+            frames = torch.from_numpy(source.frames(places.tolist()))
             prepared += [transforms.prepare(squashed, one) for one in frames]
     batches = torch.split(transforms.normalise(squashed, torch.cat(prepared)), 4)
     expected = torch.cat([exact(batch)["gap"] for batch in batches])

@@ -175,7 +175,7 @@ def _scan(source: FrameSource, indices: Sequence[int]) -> Iterator[tuple[int, "T
     left = list(indices)
     while left:
         try:
-            for index, frame in source.scan(left[:]):
+            for index, frame in source.tensors(left[:]):
                 left.pop(0)
                 yield index, frame
         except MediaError as error:

@@ -228,7 +228,7 @@ def _scan(video: str, source: FrameSource, lanes: Sequence[_LaneUnderWay]) -> It
     wanted = sorted(set().union(*(lane.builder.wanted_after(-1) for lane in lanes)))
     while wanted:
         try:
-            for index, frame in source.scan(wanted):
+            for index, frame in source.tensors(wanted):
                 reached = index
                 decoded += 1
                 yield from _prepared(video, index, frame, lanes)

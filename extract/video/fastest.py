@@ -108,7 +108,7 @@ def _wait_for_card() -> None:
 
 def _count(source: FrameSource, until: float) -> int:
     frames = 0
-    for _ in source.scan(range(len(source.times))):
+    for _ in source.tensors(range(len(source.times))):
         frames += 1
         if time.perf_counter() > until:
             break

@@ -44,7 +44,8 @@ class FlowSource(FrameSource):
         self._u, self._v = u, v
 
     def _scan(self, wanted: list[int]) -> Iterator[tuple[int, "Tensor"]]:
-        for (index, u), (_, v) in zip(self._u.scan(wanted), self._v.scan(wanted), strict=True):
+        both = zip(self._u.tensors(wanted), self._v.tensors(wanted), strict=True)
+        for (index, u), (_, v) in both:
             if u.shape != v.shape:
                 raise MediaError(
                     f"{self.path}: u and v of frame {index} differ in size: copy it again"

@@ -38,13 +38,13 @@ class FrameSource(ABC):
         """`[entries]` frames from which decoding can begin when it is opened once more, rising."""
         return np.zeros(1, np.int64)
 
-    def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, "Tensor"]]:
+    def tensors(self, indices: Sequence[int]) -> Iterator[tuple[int, "Tensor"]]:
         """Yield `(index, frame)` for strictly increasing indices, in one pass.
 
         A frame is RGB `[H, W, 3]`, uint8, upright, where the source paints: on the CPU, or on the
         card. Where a video changes its size midway, so do its frames. No more than one frame is
-        held, however many are asked for. After a `MediaError` the source can be scanned again, for
-        the frames that remain.
+        held, however many are asked for. After a `MediaError` the frames that remain can be asked
+        for.
 
         Raises:
             MediaError: a wanted frame cannot be decoded.
@@ -57,25 +57,29 @@ class FrameSource(ABC):
             raise ValueError(f"indices must lie in [0, {len(self.times)})")
         return self._scan(wanted)
 
-    def frames(self, indices: Sequence[int]) -> "Tensor":
-        """Gather frames `[n, H, W, 3]`, in any order, repeated or not; see `scan`.
+    def scan(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """The same on the host, for who draws frames or writes them."""
+        frames = self.tensors(indices)
+        return ((index, frame.numpy(force=True)) for index, frame in frames)
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Gather frames `[n, H, W, 3]` on the host, in any order, repeated or not.
 
         Raises:
             MediaError: a frame cannot be decoded, or the frames are of several sizes.
             ValueError: an index is not of this video.
         """
         wanted, rows = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        gathered = tensor_of(np.empty((len(rows), 0, 0, 3), dtype=np.uint8))
+        gathered = np.empty((len(rows), 0, 0, 3), dtype=np.uint8)
         for place, (index, frame) in enumerate(self.scan(wanted.tolist())):
             if place == 0:
-                gathered = frame.new_empty((len(rows), *frame.shape))
+                gathered = np.empty((len(rows), *frame.shape), dtype=np.uint8)
             if frame.shape != gathered.shape[1:]:
                 raise MediaError(
                     f"{self.path} changes its frame size at frame {index}, "
                     "so its frames do not stack: scan them one by one"
                 )
-            for row in np.flatnonzero(rows == place).tolist():
-                gathered[row] = frame
+            gathered[rows == place] = frame
         return gathered
 
     @abstractmethod

@@ -41,7 +41,7 @@ def detect_people(detector: Detector, source: FrameSource, every: float) -> Peop
         for moment in moments:
             index = int(frames_at(np.array(moment), source.times))
             try:
-                frame = source.frames([index])[0]
+                ((_, frame),) = source.tensors([index])
             except MediaError:
                 continue
             (found[moment],) = detector([frame])

@@ -17,7 +17,6 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from egofeat.errors import MediaError, RequestError, UnreadableMediaError
 from egofeat.extract.video import FrameSource
@@ -149,7 +148,9 @@ def _sound(source: FrameSource, output: OutputContainer) -> Silence:
     return Silence()
 
 
-def _frames(source: FrameSource, advance: Callable[[int], None]) -> Iterator[tuple[int, Tensor]]:
+def _frames(
+    source: FrameSource, advance: Callable[[int], None]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Every frame that can be decoded, in order, with its index."""
     at, count = 0, len(source.times)
     while at < count:
@@ -220,9 +221,9 @@ class _Pictures:
             lies = (given.width, given.height) != size and (given.height, given.width) == size
             context.sample_aspect_ratio = 1 / aspect if lies else aspect
 
-    def fitted(self, frame_HWC: Tensor) -> Image.Image:
+    def fitted(self, frame_HWC: NDArray[np.uint8]) -> Image.Image:
         """A frame as a picture of the first one's size."""
-        picture = Image.fromarray(frame_HWC.numpy())
+        picture = Image.fromarray(frame_HWC)
         if picture.size != self._size:
             picture = picture.resize(self._size, Image.Resampling.BICUBIC)
         return picture

@@ -168,7 +168,7 @@ def _frames(video: Path, number: int) -> NDArray[np.uint8]:
                 "give fewer `segments` or a longer `film`"
             )
         places = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
-        shown = [prepare(_SEEN, frame)[0] for _, frame in source.scan(places.tolist())]
+        shown = [prepare(_SEEN, frame)[0] for _, frame in source.tensors(places.tolist())]
     return torch.stack(shown).reshape(number, FRAMES, SIDE, SIDE, 3).numpy()
 
 

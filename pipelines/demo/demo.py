@@ -172,7 +172,7 @@ def sheet(dataset: Dataset, out: Path) -> Path:
         try:
             with open_video(dataset.media[segment.video]) as source:
                 plan = Uniform(6).plan(segment.start, segment.stop, source.times, source.stop)
-                frames = [source.frames([i])[0].numpy() for i in plan.indices[:, 0]]
+                frames = [source.frames([i])[0] for i in plan.indices[:, 0]]
         except MediaError:
             continue
         titles[segment.labels[target]] = " ".join(

@@ -96,7 +96,7 @@ def _pictures(media: Media, start: float, stop: float) -> list[str]:
         moments = start + (np.arange(EACH) + 0.5) / EACH * max(stop - start, 0.0)
         indices = np.searchsorted(source.times, moments, side="right") - 1
         wanted = np.unique(indices.clip(0, len(source.times) - 1))
-        return [encoded(frame.numpy()) for _, frame in source.scan(wanted.tolist())]
+        return [encoded(frame) for _, frame in source.scan(wanted.tolist())]
 
 
 def encoded(frame: NDArray[np.uint8]) -> str:

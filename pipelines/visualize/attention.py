@@ -225,7 +225,7 @@ def frames_of(looked: Looked, steps: NDArray[np.int64], side: int) -> Pixels:
     with open_video(looked.media) as source:
         indices = frames_at(looked.moments[steps].clip(source.times[0]), source.times)
         wanted, places = np.unique(indices, return_inverse=True)
-        seen = [_seen(frame, looked, side) for _, frame in source.scan(wanted.tolist())]
+        seen = [_seen(frame, looked, side) for _, frame in source.tensors(wanted.tolist())]
     return np.stack(seen)[places]
 
 
@@ -242,7 +242,7 @@ def write_video(looked: Looked, out: Path) -> Path:
         rate = Fraction(len(wanted) / max(stop - looked.start, 1e-3)).limit_denominator(1001)
         stream = output.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = _SIDE * len(maps), _SIDE, "yuv420p"
-        for index, frame in source.scan(wanted.tolist()):
+        for index, frame in source.tensors(wanted.tolist()):
             step = int(np.abs(looked.moments - source.times[index]).argmin())
             seen = _seen(frame, looked, _SIDE)[None]
             beside = np.concatenate([lit(seen, of[[step]])[0] for of in maps], axis=1)

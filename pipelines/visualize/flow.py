@@ -84,7 +84,7 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
             start, stop, source.times, source.stop, motion.neighbours, source.lasting
         )
         views = np.unique(plan.indices, axis=0)
-        frames = source.frames(views.ravel().tolist())
+        frames = torch.from_numpy(source.frames(views.ravel().tolist()))
         times = source.times[views[:, 0]]
     if motion.of_flow_frames:
         return Moments(None, decode(frames[..., :2]), times)

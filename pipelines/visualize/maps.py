@@ -162,7 +162,7 @@ def read_excerpt(
             indices, clipped = wanted.clip(max=last), bool(wanted[-1] > last)
             rate = 1 / float(np.median(np.diff(source.times))) if last else plan.fps
         wanted, places = np.unique(indices, return_inverse=True)
-        seen = [prepare(transform, frame)[0] for _, frame in source.scan(wanted.tolist())]
+        seen = [prepare(transform, frame)[0] for _, frame in source.tensors(wanted.tolist())]
         frames = torch.stack(seen)[torch.from_numpy(places)]
         return Excerpt(frames, source.times[indices], rate, clipped)
 

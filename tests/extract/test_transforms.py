@@ -59,7 +59,7 @@ def test_made_frames_differ_by_one_level(transform: Transform, interpolation: st
 def test_real_frames_differ_by_one_level(real_data: Path, film: str) -> None:
     transform = Transform("short-side", 256, 224)
     with open_video(Media(real_data / "data" / film)) as source:
-        for _, frame in source.scan([0, len(source.times) // 2]):
+        for _, frame in source.tensors([0, len(source.times) // 2]):
             for interpolation in KINDS:
                 assert furthest(replace(transform, interpolation=interpolation), frame) == 1
 

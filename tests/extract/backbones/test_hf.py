@@ -180,7 +180,7 @@ def test_pixels_are_those_of_the_processor(kind, folders):
     image = np.array(Image.fromarray(image).resize((80, 50), Image.Resampling.BICUBIC))
     spec = spec_of(f"hf:{folder}")
     transform = choose_transform(spec, None, Pixels())
-    ours = normalise(transform, torch.from_numpy(prepare(transform, image)))[0]
+    ours = normalise(transform, prepare(transform, torch.from_numpy(image)))[0]
     if kind == "vjepa2":
         processor = tr.AutoVideoProcessor.from_pretrained(folder)
         right = processor([[image]], return_tensors="pt")["pixel_values_videos"][0, 0]

@@ -288,7 +288,7 @@ def test_a_pancake_is_flipped(real_data):
         start = video.stop / 2 - spec.clip.frames / spec.clip.fps / 2
         wanted = start + np.arange(spec.clip.frames) / spec.clip.fps
         shown = np.searchsorted(video.times, wanted, side="right") - 1
-        frames_TCHW = video.frames(shown).permute(0, 3, 1, 2)
+        frames_TCHW = torch.from_numpy(video.frames(shown)).permute(0, 3, 1, 2)
     resized = resize(frames_TCHW.float(), [spec.short_side], antialias=True)
     clip = (center_crop(resized, [spec.size]) / 127.5 - 1).transpose(0, 1)[None]
     assert clip.shape == (1, 3, 64, 224, 224)

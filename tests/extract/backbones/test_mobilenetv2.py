@@ -184,7 +184,7 @@ def test_torchvision_preprocessing_is_the_weights_own():
     frame = np.random.default_rng(0).integers(0, 256, (240, 426, 3), dtype=np.uint8)
     theirs = MobileNet_V2_Weights.IMAGENET1K_V1.transforms(antialias=True)
     expected = theirs(torch.from_numpy(frame).permute(2, 0, 1))
-    got = transforms.normalise(ours, torch.from_numpy(transforms.prepare(ours, frame)))[0]
+    got = transforms.normalise(ours, transforms.prepare(ours, torch.from_numpy(frame)))[0]
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
 
 
@@ -192,7 +192,7 @@ def test_squash_keeps_the_whole_frame():
     small = squash(64, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     frame = np.zeros((50, 200, 3), np.uint8)
     frame[:, :100] = 255
-    prepared = transforms.prepare(small, frame)
+    prepared = transforms.prepare(small, torch.from_numpy(frame))
     assert prepared.shape == (1, 64, 64, 3)
     assert (prepared[0, :, :30] == 255).all()
     assert (prepared[0, :, 34:] == 0).all()
@@ -235,7 +235,7 @@ def test_the_golden_numbers_of_torchvision():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     large = squash(256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    frame = torch.from_numpy(transforms.prepare(large, module.picture()))
+    frame = transforms.prepare(large, torch.from_numpy(module.picture()))
     outputs = load("mobilenetv2", taps=["map", "gap"])(transforms.normalise(large, frame))
     np.testing.assert_allclose(outputs["gap"][0].numpy(), golden["gap"], atol=1e-4)
     np.testing.assert_allclose(outputs["map"][0, :64, 0, 0], golden["map_corner"], atol=1e-4)

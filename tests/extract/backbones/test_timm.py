@@ -79,7 +79,7 @@ def test_pixels_are_those_of_timm_to_what_pillow_rounds(name, size):
     image = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     right = timm.data.create_transform(**config)(Image.fromarray(image))
     transform = choose_transform(spec_of(f"timm:{name}"), None, Pixels())
-    ours = normalise(transform, torch.from_numpy(prepare(transform, image)))[0]
+    ours = normalise(transform, prepare(transform, torch.from_numpy(image)))[0]
     levels = (ours - right).abs() * torch.tensor(transform.std)[:, None, None] * 255
     assert levels.max() < 1.01
     assert (levels > 0.01).float().mean() < 0.25

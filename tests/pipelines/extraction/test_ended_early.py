@@ -173,8 +173,8 @@ class Failing:
     def __exit__(self, *_) -> None:
         self.source.close()
 
-    def scan(self, indices):
-        for index, frame in self.source.scan(indices):
+    def tensors(self, indices):
+        for index, frame in self.source.tensors(indices):
             if index >= self.at:
                 self.does(self.source.path)
             yield index, frame

@@ -95,7 +95,7 @@ def test_a_feature_is_torchvisions_own(videos, tmp_path):
     store = open_store(report.store, tap="gap")
     with open_video(Media(videos[0])) as source:
         plan = Uniform(20).plan(0.2, 1.4, source.times, source.stop)
-        frames = source.frames(plan.indices.ravel().tolist())
+        frames = torch.from_numpy(source.frames(plan.indices.ravel().tolist()))
     batch = image_ops.resize(frames.permute(0, 3, 1, 2), [256, 256], antialias=True) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     batch = (batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)
@@ -325,8 +325,8 @@ class Unlucky:
     def __exit__(self, *_) -> None:
         self.source.close()
 
-    def scan(self, indices):
-        for index, frame in self.source.scan(indices):
+    def tensors(self, indices):
+        for index, frame in self.source.tensors(indices):
             if index == 15:
                 raise MediaError("a.mp4: frame 15 is damaged")
             yield index, frame
@@ -484,7 +484,7 @@ def test_a_feature_of_a_real_clip_is_torchvisions_own(real_data, tmp_path):
     model.load_state_dict(read_tensors(find(spec_of("mobilenetv2").weights[0])))
     with open_video(Media(clip)) as source:
         plan = Uniform(20).plan(0, math.inf, source.times, source.stop)
-        frames = source.frames(plan.indices.ravel().tolist()).permute(0, 3, 1, 2)
+        frames = torch.from_numpy(source.frames(plan.indices.ravel().tolist())).permute(0, 3, 1, 2)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     batch = image_ops.resize(frames, [256, 256], antialias=True) / 255
     batch = (batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)

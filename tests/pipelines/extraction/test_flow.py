@@ -110,7 +110,7 @@ def test_a_flow_network_sees_what_tvl1_gives(dataset, of_clips):
     segment = dataset.segments[1]
     with open_video(dataset.media["a"]) as source:
         plan = job.recipe.plan.plan(segment.start, segment.stop, source.times, source.stop, (0, 1))
-        frames = source.frames(plan.indices[0].tolist())
+        frames = torch.from_numpy(source.frames(plan.indices[0].tolist()))
     assert len(frames) == 10
     prepared = [prepare(job.recipe.transform, frame)[0] for frame in frames]
     between = flow_by(TVL1())
@@ -172,7 +172,7 @@ def test_differences_feed_a_network_of_colours(dataset, config):
     segment = dataset.segments[0]
     with open_video(dataset.media["a"]) as source:
         plan = Uniform(2).plan(segment.start, segment.stop, source.times, source.stop)
-        frames = [source.frames([i, i + 1]).float() for i in plan.indices[:, 0]]
+        frames = [torch.from_numpy(source.frames([i, i + 1])).float() for i in plan.indices[:, 0]]
     std = torch.tensor([0.229, 0.224, 0.225])
     batch = torch.stack([(later - now) / 255 / std for now, later in frames])
     expected = load("mobilenetv2", "random")(batch.permute(0, 3, 1, 2))
@@ -189,7 +189,7 @@ def test_a_network_of_colours_sees_frames_weighed_by_motion(dataset, config):
     with open_video(dataset.media["a"]) as source:
         plan = Uniform(2).plan(segment.start, segment.stop, source.times, source.stop)
         for index in plan.indices[:, 0]:
-            before, now, after = source.frames([index - 1, index, index + 1])
+            before, now, after = torch.from_numpy(source.frames([index - 1, index, index + 1]))
             weights = np.zeros((64, 64))
             for pair in ((before, now), (now, after)):
                 magnitude = np.linalg.norm(flow(*pair).numpy(), axis=2) / np.hypot(20, 20)
@@ -272,7 +272,7 @@ def test_shipped_flow_is_read_where_it_lies(shipped):
     with open_video(Media(shipped, fps=30.0)) as source:
         assert isinstance(source, FlowSource)
         assert len(source.times) == 20
-        frames = source.frames([0, 19])
+        frames = torch.from_numpy(source.frames([0, 19]))
     assert frames.shape == (2, 48, 64, 3)
     np.testing.assert_allclose(decode(frames[:, 0, 0, :2])[:, 0], 10, atol=0.08)
     assert frames[:, 0, 0, 1].tolist() == [121, 140]
@@ -317,7 +317,7 @@ def test_epic_kitchens_flow_frames(real_data):
     with open_video(Media(folder, fps=30.0)) as source:
         assert isinstance(source, FlowSource)
         assert len(source.times) == 100
-        flows = decode(source.frames(range(0, 100, 5))[..., :2]).numpy()
+        flows = decode(torch.from_numpy(source.frames(range(0, 100, 5)))[..., :2]).numpy()
     assert flows.shape == (20, 256, 456, 2)
     assert np.abs(flows).max() <= 20
     assert 0.1 < np.median(np.hypot(flows[..., 0], flows[..., 1])) < 15

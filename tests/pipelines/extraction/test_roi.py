@@ -94,7 +94,7 @@ def by_hand(path: Path, moment: float, corners: list[list[float]], tap: str) -> 
     """One key frame's persons from its whole frame, by torchvision alone."""
     with open_video(Media(path)) as source:
         frame = source.frames([int(frames_at(np.array(moment), source.times))])[0]
-    picture = frame.permute(2, 0, 1)
+    picture = torch.from_numpy(frame).permute(2, 0, 1)
     from torchvision.transforms.functional import resize
 
     small = resize(picture, [64], antialias=True).float() / 255

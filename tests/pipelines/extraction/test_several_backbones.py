@@ -146,7 +146,10 @@ def test_a_clip_is_what_the_network_gives_for_its_frames(dataset, config, monkey
     with open_video(dataset.media[segment.video]) as source:
         frames = job.recipe.plan.plan(segment.start, segment.stop, source.times, source.stop)
         clip = torch.stack(
-            [prepare(job.recipe.transform, f)[0] for f in source.frames(frames.indices[2])]
+            [
+                prepare(job.recipe.transform, f)[0]
+                for f in torch.from_numpy(source.frames(frames.indices[2]))
+            ]
         )
     batch = normalise(job.recipe.transform, clip[None])
     assert batch.shape == (1, 3, 4, 32, 32)
@@ -198,7 +201,10 @@ def test_dense_windows_run_over_whole_videos(dataset, config, form):
     with open_video(dataset.media["a"]) as source:
         plan = jobs[0].recipe.plan.plan(0.0, math.inf, source.times, source.stop)
         clip = torch.stack(
-            [prepare(jobs[0].recipe.transform, f)[0] for f in source.frames(plan.indices[8])]
+            [
+                prepare(jobs[0].recipe.transform, f)[0]
+                for f in torch.from_numpy(source.frames(plan.indices[8]))
+            ]
         )
     expected = jobs[0].backbone(normalise(jobs[0].recipe.transform, clip[None]))
     store = open_store(report.stores[0].store)
@@ -221,7 +227,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
 
     def broken(media, decoder="pyav"):
         source = real(media, decoder)
-        scan = source.scan
+        scan = source.tensors
 
         def stops(indices):
             from egofeat.errors import MediaError
@@ -230,7 +236,7 @@ def test_a_frame_that_cannot_be_read_costs_only_who_wanted_it(dataset, config, m
             if any(i >= 39 for i in indices):
                 raise MediaError("frame 39 is damaged")
 
-        source.scan = stops
+        source.tensors = stops
         return source
 
     monkeypatch.setattr("egofeat.extract.decoding.reading.open_video", broken)
