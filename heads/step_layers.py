@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class StepConv(nn.Conv1d):
@@ -81,7 +82,7 @@ class StepLayers(nn.Sequential):
         layers, place = list(self), 0
         while place < len(layers):
             links, after = _links(layers, place)
-            if links and links[0].norm.training and _on_cpu_in_float32(steps):
+            if links and _on_cpu_in_float32(steps):
                 weights = [weight for link in links for weight in link.weights]
                 steps = _Chain.apply(steps, links, *weights)
                 place = after
@@ -120,6 +121,8 @@ class _Link:
             factors = steps.flatten(0, 1)
             products = factors.mm(taps.t()).view(*steps.shape[:2], -1)
             convolved = _sum_of_taps(products, conv.out_channels, kernel, dilation).flatten(0, 1)
+        if len(convolved) == 1:
+            raise ValueError("a batch norm needs more than one row, or step, to learn from")
         running = norm.running_mean
         assert running is not None
         assert norm.momentum is not None
@@ -140,7 +143,7 @@ class _Link:
         if conv.bias is not None:
             running.add_(conv.bias)
         result = normed if self.slope is None else F.leaky_relu(normed, self.slope)
-        kept = [factors, taps, convolved, mean, scale, result]
+        kept = [factors, taps, convolved, mean, scale, result, norm.weight]
         return result.view(len(steps), -1, conv.out_channels), kept
 
     def backward(
@@ -149,14 +152,14 @@ class _Link:
         """Of the result `[B,T',out]` to those of the steps, if they go further, and the weights."""
         conv, norm = self.conv, self.norm
         (kernel,), (dilation,) = conv.kernel_size, conv.dilation
-        factors, taps, convolved, mean, scale, result = kept
+        factors, taps, convolved, mean, scale, result, of_norm = kept
         gradient = gradient.reshape(-1, conv.out_channels)
         if self.slope is not None:  # the result has the sign of what came
             gradient = torch.ops.aten.leaky_relu_backward.default(
                 gradient, result, self.slope, True
             )
         gradient, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward.default(
-            gradient, convolved, norm.weight, None, None, mean, scale, True, norm.eps, [True] * 3
+            gradient, convolved, of_norm, None, None, mean, scale, True, norm.eps, [True] * 3
         )
         out, channels = conv.out_channels, conv.in_channels
         if not conv.gathers and len(taps) > out:
@@ -184,7 +187,7 @@ def _links(layers: Sequence[nn.Module], place: int) -> tuple[list[_Link], int]:
     links = []
     while place + 1 < len(layers):
         conv, norm = layers[place : place + 2]
-        if not (isinstance(conv, StepConv) and isinstance(norm, StepNorm)):
+        if not (isinstance(conv, StepConv) and isinstance(norm, StepNorm) and norm.training):
             break
         place, slope = place + 2, None
         if place < len(layers) and isinstance(leaky := layers[place], nn.LeakyReLU):
@@ -193,7 +196,7 @@ def _links(layers: Sequence[nn.Module], place: int) -> tuple[list[_Link], int]:
     return links, place
 
 
-_KEPT = 6
+_KEPT = 7
 """Tensors that a link keeps."""
 
 
@@ -212,6 +215,7 @@ class _Chain(torch.autograd.Function):
         return steps
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Of the result `[B,T',out]` to those of the steps and the weights."""
         gradient: Tensor | None = gradients[0]

@@ -23,7 +23,6 @@ from egofeat.extract.backbones.building import (
     load_strictly,
     seeded,
 )
-from egofeat.extract.backbones.onednn import clipped_to_six
 from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.weights import Weights, Wheel
 
@@ -103,10 +102,10 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        expand = [Unit(inputs, wide, 1)] if expansion > 1 else []
+        expand = [_unit(inputs, wide, 1)] if expansion > 1 else []
         self.conv = nn.Sequential(
             *expand,
-            Unit(wide, wide, 3, stride, wide),
+            _unit(wide, wide, 3, stride, wide),
             nn.Conv2d(wide, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -118,36 +117,19 @@ class Bottleneck(nn.Module):
         return maps_BCHW + out if self.adds else out
 
 
-class Unit(nn.Sequential):
-    """Convolution, batch norm, a clip to [0, 6]."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-    ) -> None:
-        pad = kernel // 2
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False)
-        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
-
-    def forward(self, maps_BCHW: Tensor) -> Tensor:
-        """`[B, C, H, W]` to `[B, C', H / stride, W / stride]`."""
-        convolution, norm, clip = self
-        if isinstance(norm, nn.BatchNorm2d):
-            out: Tensor = clip(norm(convolution(maps_BCHW)))
-            return out
-        assert isinstance(convolution, nn.Conv2d)
-        assert isinstance(clip, nn.ReLU6)
-        return clipped_to_six(convolution, clip, maps_BCHW)
+def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
 
 
 def _layers(classes: int | None = None) -> nn.ModuleDict:
     """All layers, drawn in the order in which torchvision draws them."""
-    layers: list[nn.Module] = [Unit(3, 32, 3, 2)]
-    channels = 32
+    layers, channels = [_unit(3, 32, 3, 2)], 32
     for expansion, outputs, blocks, stride in _BOTTLENECKS:
         for number in range(blocks):
             layers.append(Bottleneck(channels, outputs, expansion, 1 if number else stride))
             channels = outputs
-    features = nn.Sequential(*layers, Unit(channels, 1280, 1))
+    features = nn.Sequential(*layers, _unit(channels, 1280, 1))
     linear = nn.Linear(1280, classes or 1000)
     for child in features.modules():
         if isinstance(child, nn.Conv2d):

@@ -11,13 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.overrides import (
-    TorchFunctionMode,
-    handle_torch_function,
-    has_torch_function_unary,
-)
+from torch.overrides import TorchFunctionMode
 
 _CONVOLVE: Callable[..., Tensor] | None = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 Sides = int | tuple[int, ...]
@@ -27,13 +23,6 @@ def quick(device: torch.device) -> AbstractContextManager[object]:
     """On a CPU, convolve and pool by the quicker way; for networks that need no gradient."""
     there = device.type == "cpu" and _CONVOLVE and torch._C._has_mkldnn
     return _Quick() if there else nullcontext()
-
-
-def clipped_to_six(convolution: nn.Conv2d, clip: nn.ReLU6, batch: Tensor) -> Tensor:
-    """A convolution of images `[B, C, H, W]`, then the clip: at once while `quick` lasts."""
-    if has_torch_function_unary(batch):
-        return handle_torch_function(clipped_to_six, (batch,), convolution, clip, batch)
-    return clip(convolution(batch))  # type: ignore[no-any-return]
 
 
 class _Quick(TorchFunctionMode):
@@ -47,8 +36,6 @@ class _Quick(TorchFunctionMode):
         given = kwargs or {}
         if func in (torch.conv2d, torch.conv3d) and not given:
             return _convolve(func, *args)
-        if func is clipped_to_six:
-            return _clip(*args)
         if func is F.max_pool3d:
             return _pool(func, *args, **given)
         return func(*args, **given)
@@ -73,20 +60,9 @@ def _convolve(
     return _CONVOLVE(batch, weight, bias, *sides, groups, "none", [], "")
 
 
-def _clip(convolution: nn.Conv2d, clip: nn.ReLU6, batch: Tensor) -> Tensor:
-    """What `clipped_to_six` gives; a layer that is watched runs by itself."""
-    watched = convolution._forward_hooks or clip._forward_hooks
-    if watched or not _gains(batch, 2):
-        return clip(convolution(batch))  # type: ignore[no-any-return]
-    assert _CONVOLVE is not None
-    sides = (convolution.padding, convolution.stride, convolution.dilation)
-    rest = (convolution.groups, "hardtanh", [0.0, 6.0], "")
-    return _CONVOLVE(batch, convolution.weight, convolution.bias, *sides, *rest)
-
-
 def _gains(batch: Tensor, rank: int) -> bool:
-    """Whether oneDNN takes it, and gains: not for an image alone, nor for none."""
-    known = batch.ndim == 2 + rank and batch.dtype in (torch.float32, torch.bfloat16)
+    """Whether oneDNN takes it, and gains: not in bf16, nor for an image alone, nor for none."""
+    known = batch.ndim == 2 + rank and batch.dtype == torch.float32
     return known and len(batch) > (rank == 2)
 
 

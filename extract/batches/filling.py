@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from egofeat.device import Room
+from egofeat.device import Room, is_out_of_memory
 from egofeat.recipe import View
 
 ViewKey = tuple[str, View]
@@ -187,8 +187,11 @@ class Filling:
         """Memory for rows of a batch, the next of whose frames is `one`."""
         shape, dtype = batch.block_shape, batch.dtype
         if batch.device.type != "cpu":
-            with suppress(torch.OutOfMemoryError):  # what has no room waits on the host
+            try:
                 return one.new_empty(shape)
+            except RuntimeError as error:  # what has no room waits on the host
+                if not is_out_of_memory(error):
+                    raise
         if self._pinned:
             with suppress(RuntimeError):  # what cannot be pinned is copied nevertheless
                 return torch.empty(shape, dtype=dtype, pin_memory=True)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from egofeat.device import current
+from egofeat.device import current, is_out_of_memory
 from egofeat.errors import EgofeatError
 
 
@@ -19,7 +19,9 @@ def decoding_on(device: torch.device) -> Iterator[None]:
     try:
         with current(device):
             yield
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise EgofeatError(
             f"{device} has no room left for the frames that it decodes: give a smaller "
             "`batch_size` or fewer `workers`, or choose the `decoder` pyav"

@@ -70,8 +70,8 @@ def train(
 def train_together(replicas: Sequence[Replica], examples: Examples, config: TrainerConfig) -> None:
     """Train heads of one build on the same batches, each of which is read once.
 
-    Each comes to what it would alone, with `data_seed` as it is here: it stops, fails and goes on
-    by itself.
+    Each comes to what it would alone, with `data_seed` as it is here: to the bits, or to rounding
+    where they are stacked. It stops, fails and goes on by itself.
 
     Args:
         replicas: the heads and their seeds; afterwards, how each of them went.

@@ -96,3 +96,21 @@ def test_layers_in_one_operation_are_those_of_torch(bias: bool, padding: str) ->
     torch.testing.assert_close(
         own.eval()(steps), plain.eval()(turned).transpose(1, 2), rtol=1e-4, atol=1e-4
     )
+
+
+def test_what_a_tower_cannot_do_is_said():
+    layers = StepLayers(StepConv(3, 2, 1), StepNorm(2), nn.LeakyReLU(0.01))
+    with pytest.raises(ValueError, match="more than one row"):
+        layers(torch.ones(1, 1, 3))
+    steps = torch.randn(2, 4, 3, requires_grad=True)
+    (first,) = torch.autograd.grad(layers(steps).square().sum(), steps, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_a_norm_that_does_not_learn_keeps_its_figures():
+    layers = StepLayers(StepConv(3, 2, 1), StepNorm(2), StepConv(2, 2, 1), StepNorm(2))
+    layers[3].eval()
+    layers(torch.randn(5, 4, 3))
+    assert layers[1].running_mean.any()
+    assert not layers[3].running_mean.any()

@@ -69,7 +69,7 @@ def on_host(frame: VideoFrame) -> tuple[torch.Tensor, ...]:
 def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A card that is not there: the CPU decodes, to the same planes. Call it for the real one."""
     monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
-    monkeypatch.setattr(nvdec_source, "accelerator", lambda: None)
+    monkeypatch.setattr(nvdec_source, "accelerator", lambda card: None)
     monkeypatch.setattr(nvdec_source, "planes_of", on_host)
     monkeypatch.setattr(nvdec_source, "card", lambda: torch.device("cpu"))
     monkeypatch.setattr(nvdec_source, "DECODERS", nvdec_source.Decoders())
