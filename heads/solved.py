@@ -92,111 +92,54 @@ class LogisticHead(SolvedHead):
         mean, std = train.vectors.mean(dim=0), train.vectors.std(dim=0, correction=0)
         std = torch.where(std > 0, std, 1.0)
         own, others = ((of.vectors - mean) / std for of in (train, validation))
-        axes, variances = principal_axes(own)
-        own, others = own @ axes, others @ axes
         said = []
         for target, layer in zip(self.targets, self.classifiers, strict=True):
             assert isinstance(layer, nn.Linear)
             best, solution = math.inf, None
             weights = own.new_zeros(layer.out_features, own.shape[1] + 1)
             for strength in (self.l2,) if self.l2 else STRENGTHS:
-                problem = _Problem(own, variances, train.labels[target], target, criterion)
-                weights = problem.minimised(strength, weights)
+                labels = train.labels[target]
+                weights = _minimised(own, labels, target, criterion, strength, weights)
                 logits = F.linear(others, weights[:, :-1], weights[:, -1])
                 loss = float(criterion({target: logits}, {target: validation.labels[target]}))
                 if solution is not None and loss >= best:
                     break
                 best, solution, chosen = loss, weights, strength
             assert solution is not None
-            scaled = solution[:, :-1] @ axes.T / std
+            scaled = solution[:, :-1] / std
             layer.weight.data.copy_(scaled)
             layer.bias.data.copy_(solution[:, -1] - scaled @ mean)
             said.append(f"{target} λ {chosen:g}, validation loss {best:.4f}")
         return "; ".join(said)
 
 
-def principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal axes of rows `[rows,C]` along which they do not correlate, and their variances.
+def _minimised(
+    vectors: Tensor,
+    labels: Tensor,
+    target: str,
+    criterion: Criterion,
+    strength: float,
+    start: Tensor,
+) -> Tensor:
+    """Weights and bias `[classes,C+1]` of the least loss + strength·‖weights‖², from a start."""
+    from scipy.optimize import minimize  # noqa: PLC0415 - slow to import, and few need it
 
-    Weights of the least loss lie within these axes, however many more channels there are.
+    def loss(flat: Any) -> tuple[float, Any]:
+        weights = torch.from_numpy(flat).to(start).reshape(start.shape).requires_grad_()
+        logits = F.linear(vectors, weights[:, :-1], weights[:, -1])
+        total = criterion({target: logits}, {target: labels})
+        total = total + strength * weights[:, :-1].square().sum()
+        (gradient,) = torch.autograd.grad(total, weights)
+        return float(total.detach()), gradient.double().cpu().numpy().ravel()
 
-    Args:
-        centred: of mean 0.
-
-    Returns:
-        Axes `[C,min(rows,C)]`, and the variance along each.
-    """
-    rows, channels = centred.shape
-    if rows < channels:
-        _, lengths, across = torch.linalg.svd(centred, full_matrices=False)
-        return across.T.contiguous(), lengths.square() / rows
-    variances, axes = torch.linalg.eigh((centred.T @ centred).double() / rows)
-    return axes.to(centred), variances.clamp(min=0).to(centred)
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """Loss of linear classifiers of one target, over rows that do not correlate."""
-
-    vectors: Tensor
-    """`[rows,C]`."""
-    variances: Tensor
-    """`[C]`, of the channels."""
-    labels: Tensor
-    target: str
-    criterion: Criterion
-
-    def minimised(self, strength: float, start: Tensor) -> Tensor:
-        """Weights and bias `[classes,C+1]` of the least loss + strength·‖weights‖², from a start.
-
-        L-BFGS takes fewer steps where curvatures are alike. So each number is measured in units of
-        1 ÷ √ of the curvature along it, about: its channel's variance times p(1 − p) of its class's
-        probability p, and the penalty's.
-        """
-        from scipy.optimize import minimize  # noqa: PLC0415 - slow to import, and few need it
-
-        free = self.variances.new_ones(1)
-        penalty = torch.cat([2 * strength * torch.ones_like(self.variances), free.new_zeros(1)])
-        curvature = self._certainty(start)[:, None] * torch.cat([self.variances, free])
-        unit = (curvature + penalty).rsqrt()
-
-        def loss(flat: Any) -> tuple[float, Any]:
-            weights = torch.from_numpy(flat).to(start).reshape(start.shape) * unit
-            logits = torch.addmm(weights[:, -1], self.vectors, weights[:, :-1].T).requires_grad_()
-            total = self.criterion({self.target: logits}, {self.target: self.labels})
-            (of_logits,) = torch.autograd.grad(total, logits)
-            gradient = torch.cat([of_logits.T @ self.vectors, of_logits.sum(dim=0)[:, None]], dim=1)
-            gradient += penalty * weights
-            squares = float(weights[:, :-1].double().square().sum())
-            of_units = (gradient * unit).double().cpu().numpy().ravel()
-            return float(total.detach()) + strength * squares, of_units
-
-        found = minimize(
-            loss,
-            (start / unit).double().cpu().numpy().ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _ITERATIONS, "maxfun": _EVALUATIONS, "ftol": 1e-8, "gtol": 1e-7},
-        )
-        return torch.from_numpy(np.asarray(found.x)).to(start).reshape(start.shape) * unit
-
-    def _certainty(self, weights: Tensor) -> Tensor:
-        """p(1 − p) of each class `[classes]`, meant over rows: of its probability by the weights.
-
-        Of weights that are zero, of its frequency, which they come to first.
-        """
-        several = self.labels.ndim == 2
-        if weights.any():
-            logits = torch.addmm(weights[:, -1], self.vectors, weights[:, :-1].T)
-            likely = logits.sigmoid() if several else logits.softmax(dim=1)
-        elif several:
-            likely = self.labels.to(self.vectors).mean(dim=0, keepdim=True)
-        else:
-            known = self.labels[self.labels != ABSENT]
-            counts = torch.bincount(known, minlength=len(weights)).to(self.vectors)
-            likely = counts[None] / max(1, len(known))
-        certainty = (likely * (1 - likely)).mean(dim=0).clamp(min=1 / len(self.labels))
-        return certainty / len(weights) if several else certainty
+    found = minimize(
+        loss,
+        start.double().cpu().numpy().ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _ITERATIONS, "maxfun": _EVALUATIONS, "ftol": 1e-8, "gtol": 1e-7},
+    )
+    return torch.from_numpy(np.asarray(found.x)).to(start).reshape(start.shape)
 
 
 class Bank(nn.Module):
