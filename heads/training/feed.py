@@ -98,7 +98,7 @@ class Feed:
         self.rows = rows
         self._source = source
         self._device = device
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         size = min(batch_size, len(rows)) + 1
         self._held = self._hold() if held else None
         stored = torch.from_numpy(np.empty(0, source.dtype)).dtype
@@ -126,7 +126,7 @@ class Feed:
 
     def batches(self, order: NDArray[np.int64]) -> Batches:
         """Yield (features, places `[B]` int64 in `rows`) in the order given."""
-        return self.gather(np.split(order, cuts(len(order), self._batch_size)))
+        return self.gather(np.split(order, cuts(len(order), self.batch_size)))
 
     def gather(self, parts: Sequence[NDArray[np.int64]]) -> Batches:
         """Yield (features, places `[B]` int64 in `rows`) of each part, in ascending order.

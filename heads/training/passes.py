@@ -15,6 +15,7 @@ from torch import Tensor
 from egofeat.heads.head import Head
 from egofeat.heads.measures.precision import autocast
 from egofeat.heads.training.feed import Features, Feed, as_features
+from egofeat.heads.training.threads import threads_for
 
 EVALUATION_BYTES = 64 << 20
 """Float32 bytes of a batch that needs no gradient."""
@@ -51,7 +52,10 @@ def predict(
         rows = np.arange(len(features))  # type: ignore[arg-type]
     device = next(chain(head.parameters(), head.buffers())).device
     head.eval()
-    return pass_over(evaluation_feed(features, rows, device=device), forward or head)
+    source = as_features(features)
+    feed = evaluation_feed(source, rows, device=device)
+    with threads_for(head, source.row_shape, min(feed.batch_size, len(rows)), device):
+        return pass_over(feed, forward or head)
 
 
 def pass_over(

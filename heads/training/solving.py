@@ -14,6 +14,7 @@ from egofeat.heads.solved import LogisticHead, SolvedHead, Vectors
 from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.losses import Criterion
 from egofeat.heads.training.passes import evaluation_feed, pass_over
+from egofeat.heads.training.threads import threads_for
 from egofeat.heads.training.trainer import make_criterion
 
 
@@ -39,7 +40,9 @@ def solve(
     train, validation = (
         _averaged(head, examples, rows, device) for rows in (examples.train, examples.validation)
     )
-    chosen = head.solve(train, validation, _criterion(head, examples, config).to(device))
+    criterion = _criterion(head, examples, config).to(device)
+    with threads_for(head, (1, train.vectors.shape[1]), len(examples.train), device):
+        chosen = head.solve(train, validation, criterion)
     for other in heads[1:]:
         other.load_state_dict(head.state_dict())
         other.to(device).eval()

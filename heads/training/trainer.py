@@ -24,6 +24,7 @@ from egofeat.heads.training.replicas import Batch, DivergedError, InTurn, Replic
 from egofeat.heads.training.sampling import BatchOrder
 from egofeat.heads.training.schedules import count_plateaus, rate_factor
 from egofeat.heads.training.stacked import Stacked, can_learn_stacked
+from egofeat.heads.training.threads import threads_for
 
 FIGURES = ("top1", "mean_class_accuracy", "mAP")
 """Of a target, those that the history holds."""
@@ -88,7 +89,8 @@ def train_together(replicas: Sequence[Replica], examples: Examples, config: Trai
     ]
     for trainee in trainees:
         trainee.resume(trainer.order.per_epoch)
-    with torch.random.fork_rng([trainer.device] if trainer.device.type == "cuda" else []):
+    on_gpu = [trainer.device] if trainer.device.type == "cuda" else []
+    with trainer.threads, torch.random.fork_rng(on_gpu):
         while left := [one for one in trainees if not trainer.finished(one.replica)]:
             # After a kill between their checkpoints some are one evaluation ahead.
             reached = min(one.progress.iteration for one in left)
@@ -122,6 +124,8 @@ class _Trainer:
         self.validation = evaluation_feed(
             features, examples.validation, device=self.device, held=held
         )
+        rows = min(config.batch_size, len(examples.train))
+        self.threads = threads_for(head, features.row_shape, rows, self.device)
         self.train_labels = examples.labels_of(examples.train, self.device)
         self.validation_labels = examples.labels_of(examples.validation, self.device)
         gaze = examples.gaze if config.gaze_weight else None
