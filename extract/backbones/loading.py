@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from egofeat.device import numbered
 from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
 from egofeat.extract.backbones.engine import Compiled, check_engine
+from egofeat.extract.backbones.host_memory import keep_memory
 from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.precision import DTYPES, check_precision, keep_biases_apart
 from egofeat.extract.backbones.registry import find_backbone
@@ -34,7 +36,8 @@ def load(
             file (`.pth` of tensors, `.safetensors`). What has no parameters takes none; a module
             that a package adds has by default those that its constructor gives it.
         taps: outputs to keep; none means the backbone's default tap.
-        device: where it runs.
+        device: where it runs; on a processor, free memory stays with this process from then on,
+            see `keep_memory`.
         precision: `float32`, `tf32`, `fp16` or `bf16`.
         engine: `torch`, or `openvino` on a CPU.
         note: told, in one line, when weights are downloaded, the sha256 of published ones for
@@ -50,11 +53,13 @@ def load(
     """
     spec, build = find_backbone(name)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
-    device = torch.device(device)
+    device = numbered(torch.device(device)) if runs_here else torch.device(device)
     by_torch = engine == "torch"
     check_precision(precision, device if runs_here and by_torch else None, note)
     check_engine(engine, precision, device if runs_here else None)
     module, identity, published = _weighted(spec, build, str(weights), chosen, note)
+    if runs_here and by_torch and device.type == "cpu":
+        keep_memory()
     layout = torch.channels_last_3d if spec.clip else torch.channels_last
     # OpenVINO rounds the weights itself.
     dtype = DTYPES[precision] if by_torch else torch.float32

@@ -33,6 +33,13 @@ def choose_device(name: str) -> torch.device:
         ) from None
 
 
+def numbered(device: torch.device) -> torch.device:
+    """The device with its number: of a GPU without one, that of the one in use."""
+    if str(device) == "cuda" and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 def device_name(device: torch.device) -> str:
     """What a device is, for the record."""
     if device.type == "cuda":

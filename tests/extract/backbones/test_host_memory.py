@@ -1,0 +1,50 @@
+"""What one layer gave up, the next one gets: a page is asked of the kernel once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource
+import threading
+import torch
+from egofeat.extract.backbones import load
+
+load("mobilenetv2", "random")
+pages = 2 ** 20 * 80 // resource.getpagesize()
+
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def layers():
+    for _ in range(10):
+        torch.ones(2 ** 20 * 20)
+
+
+def ask():
+    layers()
+    before = faults()
+    layers()
+    print((faults() - before) / pages)
+
+
+ask()
+other = threading.Thread(target=ask)
+other.start()
+other.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of the C library of Linux")
+@pytest.mark.parametrize(("chosen", "kept"), [({}, True), ({"MALLOC_TOP_PAD_": "131072"}, False)])
+def test_memory_is_kept_unless_the_environment_chooses(chosen, kept):
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", CODE]
+    told = subprocess.check_output(command, text=True, env=own | chosen)
+    times = [float(line) for line in told.split()]
+    assert len(times) == 2
+    assert all(time < 1 if kept else time > 5 for time in times)
