@@ -1,8 +1,9 @@
 """The one loop of stage one: decoding, the network and the disk, all three at once.
 
-Threads decode; this thread runs the networks over batches of one fixed shape that cross
-segments and videos (the last is padded), so a feature never depends on its neighbours;
-one more thread writes shards. Several networks share one decode.
+Threads decode; this thread has the networks run over batches of one fixed shape that cross
+segments and videos (the last is padded), so a feature never depends on its neighbours: on a GPU
+one after the other, on a processor as many as it has cores. One more thread writes shards. Several
+networks share one decode.
 """
 
 import threading
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from egofeat import console
 from egofeat.extract.assembly import Assembly
+from egofeat.extract.batches.abreast import Threads, side_by_side
 from egofeat.extract.batches.running import Batches
 from egofeat.extract.decoding.events import (
     Begun,
@@ -83,9 +85,9 @@ def extract(
     What is whole when it is interrupted, or ends with an error, is published before that is raised.
     """
     began = time.perf_counter()
-    with ThreadPoolExecutor(max_workers=1) as disk:
+    with ThreadPoolExecutor(max_workers=1) as disk, side_by_side(tasks) as threads:
         ledger = _Ledger(done)
-        under_way = [_TaskUnderWay(task, disk, progress, ledger.settle) for task in tasks]
+        under_way = [_TaskUnderWay(task, threads, disk, progress, ledger.settle) for task in tasks]
         with decode_all(
             units,
             [Lane(task.recipe.plan, task.recipe.transform) for task in tasks],
@@ -93,7 +95,7 @@ def extract(
             decoder=decoder,
             workers=workers,
             waiting_frames=max(WAITING_FRAMES, *(2 * task.frames_a_batch for task in under_way)),
-            turns=tasks[0].backbone.device.type == "cpu",
+            turns=threads is None and tasks[0].backbone.device.type == "cpu",
         ) as events:
             try:
                 frames = _take_all(events, under_way, ledger, decoded)
@@ -166,6 +168,7 @@ class _TaskUnderWay:
     def __init__(
         self,
         task: Task,
+        threads: Threads | None,
         disk: ThreadPoolExecutor,
         progress: console.Advance,
         settled: Callable[[Shard], None],
@@ -180,7 +183,7 @@ class _TaskUnderWay:
             task.sink.record_failures,
             progress,
         )
-        self._batches = Batches(task, self._assembly.claim)
+        self._batches = Batches(task, self._assembly.claim, threads)
         self.filling = self._batches.filling
         self.frames_a_batch = self._batches.frames_a_batch
         self.frames = 0

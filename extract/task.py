@@ -9,6 +9,7 @@ from typing import Protocol
 from egofeat.extract.backbones import Backbone
 from egofeat.extract.roi import Persons
 from egofeat.recipe import Recipe
+from egofeat.recipe.motion import Raft
 from egofeat.store import Failure, ShardRows
 
 CPU_BLOCK = 2**25
@@ -63,6 +64,12 @@ class Task:
         """Whether the device is asked how many views it takes; motion is computed in few."""
         free = self.batch_size is None and self.recipe.transform.motion is None
         return free and self.backbone.device.type == "cuda"
+
+    @property
+    def moves_on_device(self) -> bool:
+        """Whether a network computes the motion that its own is given."""
+        motion = self.recipe.transform.motion
+        return motion is not None and isinstance(motion.method, Raft)
 
     @functools.cached_property
     def _views_on_cpu(self) -> int:

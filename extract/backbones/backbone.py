@@ -147,6 +147,19 @@ class Backbone:
         """What runs the module, as it stands in a recipe."""
         return "openvino" if self.compiled else "torch"
 
+    @property
+    def is_reentrant(self) -> bool:
+        """Whether several threads may run it at once: of modules of others that is not known."""
+        if self.compiled:
+            return True
+        of_others = self.spec.package or self.spec.module
+        return not of_others and getattr(self.module, "is_reentrant", True)
+
+    def runs_abreast(self, threads: int) -> None:
+        """Say that so many threads will run it at once, with a batch each; before the first."""
+        if self.compiled:
+            self.compiled.streams = threads
+
     def _by_torch(self, batch: Tensor) -> dict[str, Tensor]:
         layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
         dtype = torch.float32 if self.compiled else DTYPES[self.precision]

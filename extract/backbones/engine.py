@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,8 +86,11 @@ class Compiled:
         self._precision = precision
         self._taps: tuple[str, ...] = ()
         """In the order of the outputs."""
-        self._requests: dict[tuple[int, ...], Any] = {}
-        """Shape of a batch to who infers it."""
+        self.streams = 1
+        """Threads that call it at once."""
+        self._requests: dict[tuple[int, ...], _Requests] = {}
+        """Shape of a batch to those who infer it."""
+        self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
         """Run a float32 batch, `[B, C, H, W]` or `[B, C, T, H, W]`, as the module would.
@@ -96,11 +100,17 @@ class Compiled:
         """
         batch = batch.contiguous()
         shape = tuple(batch.shape)
-        if shape in self._requests:
-            return self._infer(self._requests[shape], batch)
+        if shape not in self._requests:
+            with self._lock:
+                if shape not in self._requests:
+                    return self._first(batch)
+        return self._infer(self._requests[shape], batch)
+
+    def _first(self, batch: Tensor) -> dict[str, Tensor]:
+        """Run the first batch of a shape."""
         try:
-            request, expected = self._compile(batch)
-            outputs = self._infer(request, batch)
+            requests, expected = self._compile(batch)
+            outputs = self._infer(requests, batch)
         except Exception as error:  # its failures have no common kind
             if isinstance(error, EgofeatError) or is_out_of_memory(error):
                 raise
@@ -115,15 +125,15 @@ class Compiled:
                     f"OpenVINO gives other values of the tap {tap} of {self._name} than PyTorch: "
                     "use `engine` torch"
                 )
-        self._requests[shape] = request
+        self._requests[tuple(batch.shape)] = requests
         return outputs
 
-    def _infer(self, request: Any, batch: Tensor) -> dict[str, Tensor]:
-        results = request.infer([batch.numpy()], share_inputs=True)
+    def _infer(self, requests: "_Requests", batch: Tensor) -> dict[str, Tensor]:
+        results = requests.infer(batch)
         return {tap: torch.from_numpy(results[place]) for place, tap in enumerate(self._taps)}
 
-    def _compile(self, batch: Tensor) -> tuple[Any, dict[str, Tensor]]:
-        """Who infers batches of this shape, and what PyTorch makes of this one."""
+    def _compile(self, batch: Tensor) -> "tuple[_Requests, dict[str, Tensor]]":
+        """Those that infer batches of this shape, and what PyTorch makes of this one."""
         expected: dict[str, Tensor] = {}
 
         def run(views: Tensor) -> tuple[Tensor, ...]:
@@ -138,14 +148,36 @@ class Compiled:
         model.reshape(list(batch.shape))
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": self.streams * torch.get_num_threads(),
+            "NUM_STREAMS": self.streams,
             "PERFORMANCE_HINT": "LATENCY",
             # Processes that share a machine would all be bound to its first cores.
             "ENABLE_CPU_PINNING": False,
         }
         with _own_signal_stack():
-            compiled = _openvino().Core().compile_model(model, "CPU", settings)
-            return compiled.create_infer_request(), expected
+            return _Requests(_openvino().Core().compile_model(model, "CPU", settings)), expected
+
+
+class _Requests:
+    """Infer what a compiled network is asked, each for one thread at a time.
+
+    Args:
+        compiled: the network.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._idle: list[Any] = []
+
+    def infer(self, batch: Tensor) -> Any:
+        """Place of an output to an array of its own."""
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        results = request.infer([batch.numpy()], share_inputs=True)
+        self._idle.append(request)
+        return results
 
 
 class _SignalStack(ctypes.Structure):

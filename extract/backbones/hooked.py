@@ -66,6 +66,8 @@ class Grid:
 class Hooked(nn.Module):
     """A network that returns outputs of its modules, and ends, as a module that returns taps.
 
+    For one thread: it keeps what it catches, and the makers of networks do so too.
+
     Args:
         network: frozen, as its makers wrote it.
         run: (network, batch) to what `ends` read.
@@ -75,6 +77,8 @@ class Hooked(nn.Module):
         size: pixels a side that it was made for, for sentences.
         frames: of a clip that it was made for, likewise; None of images.
     """
+
+    is_reentrant = False
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from torch import Tensor
 from egofeat import console, graphs
 from egofeat.device import Room, current, wait_for
 from egofeat.extract.assembly import Claim, Features
+from egofeat.extract.batches.abreast import InOrder, Threads
 from egofeat.extract.batches.filling import Batch, Filling, ViewKey
 from egofeat.extract.batches.growth import grown, quicker
 from egofeat.extract.batches.streams import Done, Streams
@@ -40,9 +41,15 @@ class Batches:
     Args:
         task: what is done with views.
         claim: who wants the features of views, asked when they are handed to the network.
+        threads: of a processor, each of which runs a batch; None where this thread does.
     """
 
-    def __init__(self, task: Task, claim: Callable[[Iterable[ViewKey]], list[Claim]]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        claim: Callable[[Iterable[ViewKey]], list[Claim]],
+        threads: Threads | None = None,
+    ) -> None:
         self._backbone = task.backbone
         self._device = task.backbone.device
         self._transform = task.recipe.transform
@@ -53,6 +60,7 @@ class Batches:
         self._streams = Streams(self._device)
         self._claim = claim
         self._under_way: _UnderWay | None = None
+        self._abreast = InOrder[tuple[Batch, list[_UnderWay]]](threads) if threads else None
         usual = partial(self._seconds, task, self._outputs)
         size = grown(task, usual) if task.grows else task.views_a_batch
         self._run_network = self._chosen(task, size, partial(usual, size))
@@ -109,20 +117,41 @@ class Batches:
     def run(self, batch: Batch) -> Iterator[tuple[list[Claim], Features]]:
         """Run a batch of `filling`; yields the features that are ready by now."""
         self.views += len(batch.keys) * batch.shape[1]
-        claims, first = self._claim(batch.keys), 0
-        while first < len(claims):
-            size = self._room.size
-            now = claims[first : first + size]
-            launched = self._room.run(size, partial(self._launch, batch, first, size, now))
-            if launched is not None:
-                first += size
+        parts = self._parts(batch, self._claim(batch.keys))
+        if self._abreast:
+            for made in self._abreast.put(lambda: (batch, list(parts))):
+                yield from self._made(*made)
+        else:
+            for launched in parts:
                 yield from self._ready(launched)
 
     def finish(self) -> Iterator[tuple[list[Claim], Features]]:
         """Run what is left in `filling`; yields all features that have not come out."""
         for batch in self.filling.rest():
             yield from self.run(batch)
+        if self._abreast:
+            for made in self._abreast.rest():
+                yield from self._made(*made)
         yield from self._ready(None)
+
+    def _parts(self, batch: Batch, claims: list[Claim]) -> "Iterator[_UnderWay]":
+        """Hand a batch to the device, in as many parts as there is room for."""
+        first = 0
+        while first < len(claims):
+            size = self._room.size
+            now = claims[first : first + size]
+            launched = self._room.run(size, partial(self._launch, batch, first, size, now))
+            if launched is not None:
+                first += size
+                yield launched
+
+    def _made(
+        self, batch: Batch, parts: "list[_UnderWay]"
+    ) -> Iterator[tuple[list[Claim], Features]]:
+        """What a thread made of a batch, whose memory is used again afterwards."""
+        for part in parts:
+            yield part.claims, part.features()
+        self.filling.release(batch)
 
     def _ready(self, launched: "_UnderWay | None") -> Iterator[tuple[list[Claim], Features]]:
         before, self._under_way = self._under_way, launched
