@@ -17,6 +17,7 @@ from made import films
 from ratios import machine, options, seconds
 
 from egofeat.extract.assembly import Claim
+from egofeat.extract.batches.abreast import side_by_side
 from egofeat.extract.batches.running import Batches
 from egofeat.extract.decoding.events import Lane, Pixels
 from egofeat.extract.decoding.reading import decode
@@ -68,11 +69,12 @@ def main() -> None:
                     pass
 
         def network() -> None:
-            batches = Batches(task, lambda keys: [Claim([]) for _ in keys])
-            for frame in frames:
-                for batch in batches.filling.place((frame.video, frame.view), frame.frames):
-                    list(batches.run(batch))
-            list(batches.finish())
+            with side_by_side([task]) as threads:
+                batches = Batches(task, lambda keys: [Claim([]) for _ in keys], threads)
+                for frame in frames:
+                    for batch in batches.filling.place((frame.video, frame.view), frame.frames):
+                        list(batches.run(batch))
+                list(batches.finish())
 
         variants = {"extraction": extraction, "decoding": decoding, "network": network}
         taken = seconds(variants, asked.repeats) | {"extraction": statistics.median(loop[1:])}

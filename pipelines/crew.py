@@ -13,7 +13,8 @@ from egofeat.engines.local import Processes, end_if_started_again
 from egofeat.engines.on_ray import Actors
 from egofeat.engines.on_slurm import NUMBERS, Array
 from egofeat.errors import RequestError
-from egofeat.extract.decoding.threads import decoding_threads
+from egofeat.extract.decoding.threads import MOST
+from egofeat.host import cores
 from egofeat.pipelines.options import Compute
 
 _Asked = TypeVar("_Asked", bound=Compute)
@@ -70,12 +71,12 @@ def engine_of(asked: Compute, logs: Path) -> Engine | None:
 def threads_of(asked: int | None, seat: Seat) -> int:
     """Decoding threads of a worker: as many as are asked for, or its share of the cores.
 
-    Of a network on the processor, it is given as many.
+    A network on the processor has its share as well, and no more than `OMP_NUM_THREADS`.
     """
-    share = max(1, seat.cores or decoding_threads() // seat.sharing)
+    share = max(1, seat.cores or cores() // seat.sharing)
     if (seat.cores or seat.sharing > 1) and choose_device(seat.device).type == "cpu":
-        torch.set_num_threads(share)
-    return asked or share
+        torch.set_num_threads(min(share, torch.get_num_threads()))
+    return asked or min(share, MOST)
 
 
 def _of_ray(text: str) -> tuple[str, dict[str, float]]:

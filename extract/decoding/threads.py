@@ -1,25 +1,27 @@
 """Several threads, each with one task at a time, whose events one consumer takes."""
 
 import math
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from egofeat.host import cores
+
 Task = TypeVar("Task")
 Event = TypeVar("Event")
 Item = TypeVar("Item")
 
+MOST = 16
+"""Threads that a disk feeds."""
 _FEW = 5
 """Threads, of which one at least begins a task: to open a long video takes seconds."""
 
 
 def decoding_threads() -> int:
-    """One a core, and no more than a disk feeds."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(16, cores or 1)
+    """One a core, 16 at most."""
+    return min(MOST, cores())
 
 
 @contextmanager

@@ -1,11 +1,8 @@
 """The device that a name stands for, its arithmetic, and what to do when its memory runs out."""
 
-import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from math import inf
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -53,46 +50,6 @@ def device_name(device: torch.device) -> str:
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Make it the device of this thread's events and streams, as long as one is inside."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def free_memory() -> int:
-    """Bytes that this process can still take of the host's memory.
-
-    Also by what holds it: a container, or a job of a cluster.
-    """
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return int(min(1024 * free, *map(_left_of, _groups())))
-
-
-def _groups() -> list[Path]:
-    """Folders of the control groups that this process is in, by either version of them."""
-    found = []
-    with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, kinds, path = line.split(":", 2)
-            if kinds in ("", "memory"):
-                root = Path("/sys/fs/cgroup", kinds)
-                group = root / path.strip("/")
-                found += [group, *(one for one in group.parents if one.is_relative_to(root))]
-    return found
-
-
-def _left_of(group: Path) -> float:
-    """Bytes, without limit where there is none that can be read."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        with suppress(OSError, ValueError, StopIteration):  # `max` is no number
-            left = int((group / limit).read_text()) - int((group / used).read_text())
-            of_files = (group / "memory.stat").read_text().splitlines()
-            # Pages of files that were read are given up for what needs them.
-            return left + next(int(x.split()[1]) for x in of_files if x.startswith("inactive_file"))
-    return inf
 
 
 def wait_for(device: torch.device) -> None:

@@ -1,7 +1,6 @@
 """Going through a whole store, every byte of it, and saying what is wrong."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egofeat.errors import StoreError
+from egofeat.host import cores
 from egofeat.recipe import Recipe
 from egofeat.store.damage import MovedError
 from egofeat.store.description import NAME as STORE_JSON
@@ -113,7 +113,7 @@ def _examined(
         done = {name: of for name, of in done.items() if seen.get(name) == of[0]}
         new = [name for name in seen if name not in done]
         # Whoever reads bytes and computes checksums lets other threads go on.
-        with ThreadPoolExecutor(_cores()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             examined = pool.map(partial(_one, form, recipe), [seen[name] for name in new])
             done |= {name: of for name, of in zip(new, examined, strict=True) if of}
         if all(name in done for name in new):
@@ -121,13 +121,6 @@ def _examined(
     ordered = [done[name] for name in sorted(done)]
     problems = [problem for _, _, found in ordered for problem in found]
     return [opened for _, opened, _ in ordered if opened], problems
-
-
-def _cores() -> int:
-    """How many this process may use; macOS does not say."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _one(form: ShardFormat, recipe: Recipe, seen: Seen) -> _Examined | None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from egofeat import device
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import Backbone, load
 from egofeat.extract.batches import abreast
@@ -227,20 +226,3 @@ def test_openvino_has_a_stream_for_each_thread(dataset, config, several, monkeyp
         expected = open_store(extract.run(replace(config, out=tmp_path / "o"), dataset).store)
     for id_ in expected.ids:
         np.testing.assert_allclose(found[id_], expected[id_], rtol=1e-5, atol=1e-6)
-
-
-def limited(folder: Path, most: str, used: int, files: int) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "memory.max").write_text(most)
-    (folder / "memory.current").write_text(str(used))
-    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {files}\nslab 9\n")
-    return folder
-
-
-def test_a_container_limits_the_memory_that_is_free(tmp_path, monkeypatch):
-    free = device.free_memory()
-    assert 2**20 < free < 2**50
-    job = limited(tmp_path / "job", "1000000", 400_000, 300_000)
-    free_job = limited(tmp_path / "job" / "inner", "max", 5, 5)
-    monkeypatch.setattr(device, "_groups", lambda: [free_job, job, tmp_path / "none"])
-    assert device.free_memory() == 900_000
