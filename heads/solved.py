@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -14,14 +13,15 @@ from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import VectorHead, pool_space
+from egofeat.heads.newton import Problem, principal_axes
 from egofeat.heads.options import Count
 from egofeat.heads.training.losses import ABSENT, Criterion
 
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """λ of which validation chooses one, the strongest first: each starts where the last ended, and
 none follows one that was worse."""
-_ITERATIONS = 300
-_EVALUATIONS = 2 * _ITERATIONS
+_ROUGHLY = 0.03
+"""Part of the loss that may be left at an λ that is only on the way."""
 _SIMILARITIES = 1 << 24
 """Of queries to rows, that are held at once: 64 MB."""
 _LEAST = 1e-6
@@ -66,7 +66,7 @@ class SolvedHead(VectorHead):
 
 
 class LogisticHead(SolvedHead):
-    """Multinomial logistic regression on standardised averages, by L-BFGS to its minimum.
+    """Multinomial logistic regression on standardised averages, by Newton steps to its minimum.
 
     Minimises the mean cross-entropy + λ‖W‖², W of standardised features, the biases free. The
     solution is kept as one linear classifier a target of the features as they are. Without `l2`,
@@ -89,57 +89,53 @@ class LogisticHead(SolvedHead):
 
     def solve(self, train: Vectors, validation: Vectors, criterion: Criterion) -> str:
         """See `SolvedHead.solve`."""
-        mean, std = train.vectors.mean(dim=0), train.vectors.std(dim=0, correction=0)
-        std = torch.where(std > 0, std, 1.0)
-        own, others = ((of.vectors - mean) / std for of in (train, validation))
+        unit = _largest(train.vectors, dim=0)  # of large numbers the squares are too large
+        own, others = train.vectors / unit, validation.vectors / unit
+        mean, std = own.mean(dim=0), own.std(dim=0, correction=0)
+        std = torch.where(std > torch.finfo(std.dtype).eps * mean.abs(), std, 1.0)
+        own, others = (own - mean) / std, (others - mean) / std
+        axes = principal_axes(own)
+        own, others = own @ axes, others @ axes
         said = []
         for target, layer in zip(self.targets, self.classifiers, strict=True):
             assert isinstance(layer, nn.Linear)
+            problem = _problem(own, train.labels[target], target, criterion)
             best, solution = math.inf, None
             weights = own.new_zeros(layer.out_features, own.shape[1] + 1)
+            for strength in STRENGTHS[::2]:  # from far the way is shorter by where λ is large
+                if self.l2 and strength > self.l2:
+                    weights = problem.minimised(strength, weights, _ROUGHLY)
             for strength in (self.l2,) if self.l2 else STRENGTHS:
-                labels = train.labels[target]
-                weights = _minimised(own, labels, target, criterion, strength, weights)
+                weights = problem.minimised(strength, weights)
                 logits = F.linear(others, weights[:, :-1], weights[:, -1])
                 loss = float(criterion({target: logits}, {target: validation.labels[target]}))
                 if solution is not None and loss >= best:
                     break
                 best, solution, chosen = loss, weights, strength
             assert solution is not None
-            scaled = solution[:, :-1] / std
-            layer.weight.data.copy_(scaled)
+            scaled = solution[:, :-1] @ axes.T / std
+            layer.weight.data.copy_(scaled / unit)
             layer.bias.data.copy_(solution[:, -1] - scaled @ mean)
             said.append(f"{target} λ {chosen:g}, validation loss {best:.4f}")
         return "; ".join(said)
 
 
-def _minimised(
-    vectors: Tensor,
-    labels: Tensor,
-    target: str,
-    criterion: Criterion,
-    strength: float,
-    start: Tensor,
-) -> Tensor:
-    """Weights and bias `[classes,C+1]` of the least loss + strength·‖weights‖², from a start."""
-    from scipy.optimize import minimize  # noqa: PLC0415 - slow to import, and few need it
+def _problem(vectors: Tensor, labels: Tensor, target: str, criterion: Criterion) -> Problem:
+    def loss(logits: Tensor) -> Tensor:
+        return criterion({target: logits}, {target: labels})
 
-    def loss(flat: Any) -> tuple[float, Any]:
-        weights = torch.from_numpy(flat).to(start).reshape(start.shape).requires_grad_()
-        logits = F.linear(vectors, weights[:, :-1], weights[:, -1])
-        total = criterion({target: logits}, {target: labels})
-        total = total + strength * weights[:, :-1].square().sum()
-        (gradient,) = torch.autograd.grad(total, weights)
-        return float(total.detach()), gradient.double().cpu().numpy().ravel()
+    return Problem(vectors, loss, None if labels.ndim == 2 else labels.clamp(min=0)[:, None])
 
-    found = minimize(
-        loss,
-        start.double().cpu().numpy().ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": _ITERATIONS, "maxfun": _EVALUATIONS, "ftol": 1e-8, "gtol": 1e-7},
-    )
-    return torch.from_numpy(np.asarray(found.x)).to(start).reshape(start.shape)
+
+def _largest(values: Tensor, dim: int) -> Tensor:
+    """The greatest magnitude along an axis, which stays; 1 where all is nought."""
+    largest = values.abs().amax(dim=dim, keepdim=True)
+    return torch.where(largest == 0, 1.0, largest)
+
+
+def _directions(rows: Tensor) -> Tensor:
+    """Rows `[B,C]` of length 1, however long they were: a square of 1e20 is no number any more."""
+    return F.normalize(rows / _largest(rows, dim=1), dim=1)
 
 
 class Bank(nn.Module):
@@ -195,7 +191,7 @@ class KnnHead(SolvedHead):
                     f"target '{target}' has several classes a row, and neighbours vote for one: "
                     "choose head logistic"
                 )
-        self.bank.vectors = F.normalize(train.vectors, dim=1)
+        self.bank.vectors = _directions(train.vectors)
         self.bank.labels = torch.stack([train.labels[target] for target in self.targets], dim=1)
         return ""
 
@@ -207,9 +203,7 @@ class KnnHead(SolvedHead):
                 for target, classes in zip(self.targets, self.counts, strict=True)
             }
         at_once = max(1, _SIMILARITIES // len(self.bank.vectors))
-        parts = [
-            self._voted(F.normalize(of, dim=1)) for of in torch.split(embedding.float(), at_once)
-        ]
+        parts = [self._voted(_directions(of)) for of in torch.split(embedding.float(), at_once)]
         return {
             target: torch.cat([part[place] for part in parts])
             for place, target in enumerate(self.targets)

@@ -117,6 +117,20 @@ def test_its_least_loss_is_reached_where_channels_are_alike_or_more_than_rows(ch
     assert not weights[:, channels].any()
 
 
+@pytest.mark.parametrize(("name", "options"), [("knn", {"k": 5}), ("logistic", {"l2": 1e-2})])
+@pytest.mark.parametrize("unit", [2.0**90, 2.0**-90])
+def test_numbers_as_large_or_small_as_there_are_give_what_others_do(examples, name, options, unit):
+    """2^90 is 1e27, whose square single precision does not know."""
+    features = (examples.features * np.float32(unit)).astype(np.float32)
+    far = Examples(features, examples.labels, examples.train, examples.validation)
+    (head, _), (other, _) = (solved(name, of, **options) for of in (examples, far))
+    logits, found = (
+        predict(of, rows.features, rows.validation) for of, rows in ((head, examples), (other, far))
+    )
+    for target in CLASSES:
+        np.testing.assert_allclose(found[target], logits[target], rtol=1e-3, atol=1e-3)
+
+
 def test_validation_chooses_the_strength(examples):
     head, chosen = solved("logistic", examples)
     losses = {}
