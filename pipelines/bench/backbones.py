@@ -6,7 +6,7 @@ parameters, multiply-adds, time and memory of a view, and the published accuracy
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from egofeat.pipelines.bench.options import BackboneBench
 from egofeat.pipelines.bench.pictures import Point, scatter
 from egofeat.pipelines.bench.publications import PUBLICATIONS, Publication
 from egofeat.pipelines.bench.speed import Speed, measure_apart
-from egofeat.pipelines.bench.tables import BenchReport, figure, known, machine, operations, table
+from egofeat.pipelines.bench.tables import BenchReport, figure, known, machine, operations, tables
 from egofeat.pipelines.figures import style
 from egofeat.store.files import replace_file
 
@@ -90,16 +90,16 @@ class BackbonesReport(BenchReport[BackboneRow]):
         """The tables for people."""
         said: list[str | Table] = [
             "Multiply-adds",
-            _table(_COSTS, self.rows),
+            *_tables(_COSTS, self.rows),
             f"Speed and memory: {self.machine}, {self.precision}",
-            _table(_SPEEDS, self.rows),
+            *_tables(_SPEEDS, self.rows),
         ]
         if published := [row for row in self.rows if row.accuracy is not None]:
             title = "Published accuracy, %; per 10⁹ multiply-adds of a run; per 10⁶ parameters"
-            said += [title, _table(_ACCURACIES, published)]
+            said += [title, *_tables(_ACCURACIES, published)]
         if self.others:
             headings = ["of papers, not measured here", "a view", "views", "a run", "accuracy"]
-            said += ["", table(headings, map(_cells, self.others))]
+            said += ["", *tables(headings, map(_cells, self.others))]
         if different := [row.backbone for row in self.rows if row.counts_differ]:
             said += [
                 f"{', '.join(different)}: fewer multiply-adds published than counted.",
@@ -144,8 +144,8 @@ def _cells(one: Publication) -> list[str]:
     return [one.name, view, known(one.views, str), run, f"{one.accuracy:.1f}"]
 
 
-def _table(columns: _Columns, rows: Sequence[BackboneRow]) -> Table:
-    return table([*columns], ([say(row) for say in columns.values()] for row in rows))
+def _tables(columns: _Columns, rows: Sequence[BackboneRow]) -> Iterator[Table]:
+    return tables([*columns], ([say(row) for say in columns.values()] for row in rows))
 
 
 def _count(multiply_adds: int) -> str:

@@ -20,7 +20,7 @@ from egofeat.heads.registry import choose
 from egofeat.pipelines.bench.options import HeadBench
 from egofeat.pipelines.bench.pictures import heads_over_length
 from egofeat.pipelines.bench.speed import median_seconds
-from egofeat.pipelines.bench.tables import BenchReport, figure, machine, table
+from egofeat.pipelines.bench.tables import BenchReport, figure, machine, tables
 from egofeat.pipelines.figures import style
 
 CHANNELS, SIDE = 1280, 8
@@ -55,7 +55,11 @@ class HeadsReport(BenchReport[HeadRow]):
             for (output, head), rows in of_heads.items()
         ]
         title = f"Milliseconds a sequence of so many frames: {self.machine}"
-        return [title, table(["head", "output", "parameters", *lengths], lines), *self.files]
+        return [
+            title,
+            *tables(["head", "output", "parameters", *lengths], lines),
+            *self.files,
+        ]
 
 
 def bench_heads(config: HeadBench) -> HeadsReport:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from egofeat import console
@@ -153,9 +154,11 @@ class Listing:
         return {"backbones": [backbone.to_dict() for backbone in self.backbones]}
 
     def lines(self) -> list[str | Table]:
-        """A table on a terminal, else a line each; and what else there is."""
-        plain = [backbone.line() for backbone in self.backbones]
-        return [*([self.table()] if sys.stdout.isatty() else plain), *OTHERS]
+        """A table on a terminal that is as wide, else a line each; and what else there is."""
+        console, table = Console(), self.table()
+        if sys.stdout.isatty() and console.measure(table).minimum <= console.width:
+            return [table, *OTHERS]
+        return [*(backbone.line() for backbone in self.backbones), *OTHERS]
 
     def table(self) -> Table:
         """The backbones, a line each."""

@@ -30,7 +30,7 @@ from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.bench.options import StorageBench
 from egofeat.pipelines.bench.pictures import storage_over_segments
-from egofeat.pipelines.bench.tables import BenchReport, figure, machine, table
+from egofeat.pipelines.bench.tables import BenchReport, figure, machine, tables
 from egofeat.pipelines.drawn.clips import encoded, plan_sessions
 from egofeat.pipelines.figures import style
 from egofeat.recipe.transform import Transform, squash
@@ -96,7 +96,11 @@ class StorageReport(BenchReport[StorageRow]):
             if row.segments == most
         ]
         title = f"{most} segments of {FRAMES} frames: {self.machine}"
-        return [title, table(["kept", "disk", "memory", "ms", "cache"], lines), *self.files]
+        return [
+            title,
+            *tables(["kept", "disk", "memory", "ms", "cache"], lines),
+            *self.files,
+        ]
 
 
 def bench_storage(config: StorageBench) -> StorageReport:

@@ -25,31 +25,60 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound="DataclassInstance")
 _Value = TypeVar("_Value")
 
+_APART = 2
+"""Columns of the screen between those of a table, where there is room."""
+_NAME = 16
+"""That a name has at least, where it is as long."""
+_TEXT = 24
+"""That any other cell has at most, where room is scarce: more than a figure needs."""
+_WORD = 5
+"""That a word of a heading has at least there."""
 
-def table(headings: Sequence[str], lines: Iterable[Sequence[str]], *, whole: bool = False) -> Table:
-    """A table without rules; names to the left, figures to the right.
+
+def tables(
+    headings: Sequence[str], lines: Iterable[Sequence[str]], room: int | None = None
+) -> Iterator[Table]:
+    """A table without rules; names to the left, figures to the right, none of them divided.
+
+    Where its columns are wider than the screen, they are divided among several, each with the
+    names.
 
     Args:
         headings: of the columns.
         lines: of the table.
-        whole: whether figures stay on one line; together they are narrower than the screen.
+        room: columns of the screen, if it is not that of standard output.
     """
-    rows = list(lines)
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, heading in enumerate(headings):
-        widest = max((cell_len(row[place]) for row in rows), default=0)
-        drawn.add_column(
-            heading,
-            justify="right" if place else "left",
-            overflow="fold",
-            min_width=widest if place and whole else None,
-        )
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))
-    return drawn
+    rows = [[printable(cell) for cell in line] for line in lines]
+    room = room or Console().width
+    words = [max(map(cell_len, heading.split()), default=0) for heading in headings]
+    cells = [max(map(cell_len, column), default=0) for column in zip(*rows, strict=True)]
+    cells = cells or [0] * len(words)
+    apart, widths = _APART, list(map(max, words, cells))
+    if sum(widths) + apart * len(widths[1:]) > room:
+        widths = [max(min(word, _WORD), cell) for word, cell in zip(words, cells, strict=True)]
+        apart, widths[1:] = 1, [min(width, _TEXT) for width in widths[1:]]
+    names, *figures = widths
+    names = min(names, max(_NAME, room // 3))
+    parts, left = [list[int]()], room - names
+    for place, width in enumerate(figures, 1):
+        if parts[-1] and left < width + apart:
+            parts.append([])
+            left = room - names
+        parts[-1].append(place)
+        left -= width + apart
+    for part in parts:
+        yours = room - sum(widths[place] + apart for place in part)
+        drawn = Table(box=None, pad_edge=False, padding=(0, apart, 0, 0))
+        drawn.add_column(headings[0], overflow="fold", width=min(widths[0], max(1, yours)))
+        for place in part:
+            width = widths[place]
+            drawn.add_column(headings[place], justify="right", overflow="fold", width=width)
+        for row in rows:
+            drawn.add_row(*(Text(row[place]) for place in (0, *part)))
+        yield drawn
 
 
-def table_with_key(
+def tables_with_key(
     headings: Sequence[str], lines: Iterable[Sequence[str]]
 ) -> Iterator[str | Table]:
     """A table; where its names leave no room for its figures, of numbers, and what they stand for.
@@ -59,12 +88,11 @@ def table_with_key(
         lines: the first of each is a name.
     """
     rows = list(lines)
-    figures = sum(max(map(cell_len, column)) + 2 for column in list(zip(*rows, strict=True))[1:])
-    if max((cell_len(row[0]) for row in rows), default=0) + 2 + figures <= Console().width:
-        yield table(headings, rows, whole=True)
+    figures = sum(max(map(cell_len, column)) + _APART for column in [*zip(*rows, strict=True)][1:])
+    if max((cell_len(row[0]) for row in rows), default=0) + figures <= Console().width:
+        yield from tables(headings, rows)
         return
-    numbered = [[str(n), *row[1:]] for n, row in enumerate(rows, 1)]
-    yield table(["", *headings[1:]], numbered, whole=figures + 4 <= Console().width)
+    yield from tables(["", *headings[1:]], [[str(n), *row[1:]] for n, row in enumerate(rows, 1)])
     for n, row in enumerate(rows, 1):
         yield f"{n:>{len(str(len(rows)))}}  {row[0]}"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.bench.tables import known, operations, table_with_key
+from egofeat.pipelines.bench.tables import known, operations, tables_with_key
 from egofeat.pipelines.comparing.configurations import Configuration, configurations
 from egofeat.pipelines.comparing.finished import (
     Finished,
@@ -79,9 +79,9 @@ class Comparison:
         """The table, how it was made, and where heads disagree."""
         headings = ["head", "n", f"{heading(self.figure)} ± sd", "95 % interval", "differs"]
         headings += ["p", "together", "weights", "time"]
-        drawn = list(table_with_key(headings, map(self._cells, self.lines_)))
+        drawn = list(tables_with_key(headings, map(self._cells, self.lines_)))
         yield from drawn
-        keyed = len(drawn) > 1
+        keyed = isinstance(drawn[-1], str)
         called = {of.configuration: str(n) for n, of in enumerate(self.lines_, 1)} if keyed else {}
         yield from self.how()
         for one, other, first, second in self.disagreements:

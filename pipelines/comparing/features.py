@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.bench.tables import table
+from egofeat.pipelines.bench.tables import tables
 from egofeat.pipelines.comparing.options import CompareFeaturesConfig
 from egofeat.pipelines.comparing.settings import leaves, said
 from egofeat.recipe import Recipe
@@ -114,13 +114,13 @@ class FeatureComparison:
             [name, *(f"{of[which]:.7g}" for which in ("worst", "median", "best"))]
             for name, of in self.likeness.items()
         ]
-        yield table(["", "worst", "median", "best"], cells)
+        yield from tables(["", "worst", "median", "best"], cells)
         if self.identical < self.segments:
             rows = [
                 [one.id, f"{one.cosine:.7f}", f"{one.largest:.3g}", f"{one.relative:.3g}"]
                 for one in self.worst
             ]
-            yield table(["least alike", "cosine", "largest", "relative"], rows)
+            yield from tables(["least alike", "cosine", "largest", "relative"], rows)
         yield f"files: {', '.join(self.files)}"
 
 
@@ -146,7 +146,7 @@ def compare_features(asked: CompareFeaturesConfig) -> FeatureComparison:
             "compared"
         )
     other_shapes: list[str] = []
-    found = list(_each(first, second, first.ids[rows].tolist(), other_shapes))
+    found = list(_likenesses(first, second, first.ids[rows].tolist(), other_shapes))
     if not found:
         raise RequestError(
             f"no segment has as many rows in {first.path} as in {second.path} ({other_shapes[0]}): "
@@ -180,7 +180,7 @@ def _tap_of(store: Path, tap: str) -> str | None:
     return tap if tap in Description.read(find_store(store)).recipe.taps else None
 
 
-def _each(
+def _likenesses(
     first: FeatureStore, second: FeatureStore, ids: Sequence[str], other_shapes: list[str]
 ) -> Iterator[Likeness]:
     """How alike each segment is; those of which the number of rows differs are noted."""

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from egofeat.errors import RequestError
-from egofeat.pipelines.bench.tables import known, operations, table
+from egofeat.pipelines.bench.tables import known, operations, tables
 from egofeat.pipelines.comparing.finished import Finished, find_finished
 from egofeat.pipelines.comparing.options import RunsConfig
 from egofeat.pipelines.comparing.settings import SEED, differences
@@ -40,7 +40,7 @@ class Runs:
         headings += ["epochs", "weights", "time"]
         folder, names = _names(self.runs)
         pairs = zip(names, self.runs, strict=True)
-        yield table(headings, [[n, *self._cells(one, shown, figures)] for n, one in pairs])
+        yield from tables(headings, [[n, *self._cells(one, shown, figures)] for n, one in pairs])
         if folder:
             yield f"in {folder}; accuracies are top-1"
         if shared:

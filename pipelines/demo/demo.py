@@ -19,7 +19,7 @@ from egofeat.errors import EgofeatError, MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.manifest import load_manifest
-from egofeat.pipelines.bench.tables import table
+from egofeat.pipelines.bench.tables import tables
 from egofeat.pipelines.drawn.clips import draw_demo, plan_sessions
 from egofeat.pipelines.extraction import extract
 from egofeat.pipelines.extraction.options import ExtractConfig
@@ -71,7 +71,7 @@ class DemoReport:
         names = list(self.results["linear"])
         titles = [name.replace("/top1", " top-1").split("/")[-1] for name in names]
         titles = ["mean" if title == "mean_class_accuracy" else title for title in titles]
-        results = table(
+        results = tables(
             ["head", *titles],
             (
                 [head, *(f"{100 * values[name]:.1f}" for name in names)]
@@ -79,7 +79,7 @@ class DemoReport:
             ),
         )
         note = "percent of the validation segments; mean: over classes; linear sees no order"
-        return ["", results, note, "", *self.pictures]
+        return ["", *results, note, "", *self.pictures]
 
 
 def demo(out: Path = Path("demo"), data: Path | None = None) -> DemoReport:

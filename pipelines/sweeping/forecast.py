@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from egofeat.errors import EgofeatError, RequestError
-from egofeat.pipelines.bench.tables import table
+from egofeat.pipelines.bench.tables import tables
 from egofeat.pipelines.comparing.finished import read_finished
 from egofeat.pipelines.comparing.runs import duration
 from egofeat.pipelines.extraction.forecast import forecast_jobs
@@ -75,7 +75,7 @@ class SweepForecast:
         """What would be extracted, a table of what would be trained, what is left out, and why."""
         for store in self.stores:
             yield from store.lines()
-        yield table(["head", "fits", "done", "time"], map(_cells, self.planned))
+        yield from tables(["head", "fits", "done", "time"], map(_cells, self.planned))
         for what, why in self.left_out:
             yield f"left out: {what}: {why}"
         fits, done = (sum(getattr(one, name) for one in self.planned) for name in ("fits", "done"))

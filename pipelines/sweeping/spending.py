@@ -10,7 +10,7 @@ from statistics import fmean
 from rich.table import Table
 
 from egofeat import console
-from egofeat.pipelines.bench.tables import figure, known, operations, table_with_key
+from egofeat.pipelines.bench.tables import figure, known, operations, tables_with_key
 from egofeat.pipelines.comparing.compare import Comparison, Line
 from egofeat.pipelines.comparing.finished import Finished, read_finished
 from egofeat.pipelines.runs.config import RunConfig
@@ -90,7 +90,7 @@ def _sum(one: int | None, other: int | None) -> int | None:
 def table_of(spent: Sequence[Spent]) -> Iterator[str | Table]:
     """What the lines cost, for people."""
     cells = [one.cells() for one in spent]
-    return table_with_key(["head", "tried", "backbone", *_HEADINGS], cells)
+    return tables_with_key(["head", "tried", "backbone", *_HEADINGS], cells)
 
 
 def rows_of_table(

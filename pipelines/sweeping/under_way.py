@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
-from rich.text import Text
 
 from egofeat import console
+from egofeat.pipelines.bench.tables import tables
 from egofeat.pipelines.comparing.runs import duration
 from egofeat.pipelines.sweeping.fitting import Fit
 from egofeat.pipelines.sweeping.planning import trainer_of
@@ -19,6 +19,7 @@ _Stamp = tuple[int, int]
 """Of a file: nanoseconds at which it was written, and its size."""
 _LOOK_EVERY_S = 1.0
 _FIGURES = ("/top1", "/mAP")
+_HEADINGS = ("training", "seed", "done", "loss", "val %", "left")
 _OTHERS = 50
 """Columns of all but the name."""
 _LEAST = 16
@@ -105,14 +106,10 @@ class UnderWay:
             return None
         width, height = console.stderr.size
         room, most = max(_LEAST, width - _OTHERS), max(1, height - _ABOVE)
-        drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for place, heading in enumerate(("training", "seed", "done", "loss", "val %", "left")):
-            drawn.add_column(heading, justify="right" if place else "left", no_wrap=True)
-        for one in at_work[:most]:
-            drawn.add_row(*(Text(console.printable(cell)) for cell in one.cells(room)))
+        rows = [[*one.cells(room)] for one in at_work[:most]]
         if (more := len(at_work) - most) > 0:
-            drawn.add_row(f"and {more} more")
-        return drawn
+            rows.append([f"and {more} more", *[""] * len(_HEADINGS[1:])])
+        return next(tables(_HEADINGS, rows, width))
 
 
 def _files(fit: Fit) -> dict[Path, _Stamp]:
