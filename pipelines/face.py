@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from numpy.typing import NDArray
 
+from egofeat.adapters.videos import one_video
 from egofeat.errors import MediaError, RequestError
 from egofeat.extract.decoding.threads import decoding_threads
 from egofeat.extract.extractor import extract
@@ -27,7 +28,7 @@ from egofeat.pipelines.training.evaluation import Evaluation
 from egofeat.pipelines.training.fit import Fitted, fit_head
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 from egofeat.pipelines.training.predict import Predictions
-from egofeat.segments import Dataset, Media, Segment
+from egofeat.segments import Dataset, Segment
 from egofeat.store import Failure, ShardRows
 from egofeat.words import nearest
 
@@ -83,6 +84,7 @@ def features(
     *,
     tap: Tap | Taps = None,
     weights: Where = "default",
+    frame_rate: float | None = None,
     **options: Any,
 ) -> Array | dict[str, Array] | list[Array] | list[dict[str, Array]]:
     """Features of whole videos, in memory: the numbers that a store with the same options has.
@@ -92,6 +94,7 @@ def features(
         backbone: one of `egofeat backbones`.
         tap: an output of the backbone, or a list of them; None takes its default.
         weights: `default`, the name of published weights, `random`, or a file.
+        frame_rate: frames per second of folders and archives of frames.
         options: those of `egofeat extract` that say what is computed and how, by their names:
             `frames=20`, `clips`, `windows`, `size`, `dtype="float32"`, `device`, …
 
@@ -100,16 +103,18 @@ def features(
         clips; of a list of taps a dict of such, of a list of videos a list.
 
     Raises:
-        RequestError: an option that there is not, or that does not go with the backbone.
+        RequestError: an option that there is not, or that does not go with the backbone; frames
+            without a rate.
         WeightsError: the weights are not to be had.
         MediaError: a video cannot be read.
     """
     videos = list(video) if isinstance(video, list | tuple) else [video]
     taps = tuple(tap) if isinstance(tap, list | tuple) else (tap,) if tap else ()
     names = [str(number) for number in range(len(videos))]
+    media = [one_video(Path(path), frame_rate, "frame_rate") for path in videos]
     dataset = Dataset(
         name="videos",
-        media={name: Media(Path(path)) for name, path in zip(names, videos, strict=True)},
+        media=dict(zip(names, media, strict=True)),
         segments=tuple(Segment(id=name, video=name) for name in names),
         classes={},
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from egofeat.adapters.videos import one_video
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.extract.transforms import prepare
@@ -80,7 +81,7 @@ def attention(asked: AttentionConfig) -> Pictures:
 
     Raises:
         RequestError: no such run or segment, a run on persons, both or neither of video and
-            segment, or a head without attention over places.
+            segment, frames without a rate, or a head without attention over places.
         StoreError: the store is absent, or holds features of another recipe.
         WeightsError: the backbone's weights are not those of the run.
         MediaError: the video cannot be read.
@@ -143,13 +144,14 @@ def looks_at(run: Run, store: Rows, segment: str, media: Mapping[str, Media]) ->
 
 
 def _of_video(run: Run, video: Path, asked: AttentionConfig) -> list[Looked]:
-    memories = features_of(run, {str(video): Media(video)}, asked.weights, asked.device)
+    media = one_video(video, asked.fps)
+    memories = features_of(run, {str(video): media}, asked.weights, asked.device)
     for memory in memories:
         if memory.failures:
             raise RequestError(f"{video} could not be read: {memory.failures[0].reason}")
     blocks = [torch.from_numpy(memory.features[str(video)])[None] for memory in memories]
     of_members = zip(run.head.members, for_members(run.head, blocks), strict=True)
-    with open_video(Media(video)) as opened:
+    with open_video(media) as opened:
         frames, end = opened.times, opened.stop
     looked = []
     for (member, features), source in zip(of_members, run.config.sources, strict=False):
@@ -158,7 +160,7 @@ def _of_video(run: Run, video: Path, asked: AttentionConfig) -> list[Looked]:
             times = views.times.repeat(source.recipe.transform.crops)
             with torch.inference_mode():
                 seen = member.attention(features.to(choose_device(asked.device)))
-            looked.append(_looked(source, Media(video), 0.0, np.inf, times, seen.float().cpu()))
+            looked.append(_looked(source, media, 0.0, np.inf, times, seen.float().cpu()))
     return looked
 
 

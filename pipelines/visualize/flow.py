@@ -102,7 +102,7 @@ def read_moments(media: Media, method: Method, start: float, device: torch.devic
 
 
 def draw_flow(moments: Moments, out: Path, title: str) -> Path:
-    """Draw one column a moment; below the last row's title, the wheel that its colours are of.
+    """Draw one column a moment; at the end of the last row, the wheel that its colours are of.
 
     The strongest colours stand for the 99th percentile of the magnitude, 1 pixel at least.
 
@@ -139,7 +139,8 @@ def draw_flow(moments: Moments, out: Path, title: str) -> Path:
         out,
         title=title,
         rows=list(rows),
-        columns=[*(f"{time:.2f} s" for time in moments.times), "the wheel"],
+        columns=[*(f"{time:.2f} s" for time in moments.times), ""],
+        captions=[*[""] * (tiles.shape[0] * (tiles.shape[1] + 1) - 1), "the wheel"],
         note=f"pixels to the next frame; the strongest colours are {strongest:.1f} pixels: "
         "u and v red to the right and down, blue to the left and up",
         gap=4,

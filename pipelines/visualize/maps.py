@@ -1,13 +1,13 @@
 """`egofeat visualize maps`: a clip, and below it what channels of chosen layers make of it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from egofeat import console
+from egofeat.adapters.videos import one_video
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import Backbone, spec_of
 from egofeat.extract.backbones.inside import outputs_of, shapes_of
@@ -44,8 +44,8 @@ def maps(asked: MapsConfig) -> Pictures:
     as published, whose batch norms are layers of their own.
 
     Raises:
-        RequestError: no such video, backbone, layer or channel, one without maps, more channels
-            than a picture has room for, or a backbone of flow.
+        RequestError: no such video, backbone, layer or channel, frames without a rate, a layer
+            without maps, more channels than a picture has room for, or a backbone of flow.
         WeightsError: see `load`.
         MediaError: the video cannot be read, or ends before the start.
     """
@@ -59,12 +59,13 @@ def maps(asked: MapsConfig) -> Pictures:
         )
     if asked.channels and asked.random_channels:
         raise RequestError("choose `channels` or `random_channels`, not both")
+    media = one_video(video, asked.fps)
     network = load_inside(asked, asked.taps, asked.device)
     transform = choose_transform(network.spec, network.published, options.Pixels())
     plan = plan_of(network, asked.columns)
     chosen = choose_channels(asked, _shapes(asked, network, transform.crop, plan.frames))
     own = asked.consecutive and network.spec.clip is None
-    excerpt = read_excerpt(video, plan, transform, asked.start, own_frames=own)
+    excerpt = read_excerpt(media, plan, transform, asked.start, own_frames=own)
     if excerpt.clipped:
         console.note(f"{video} ends before the clip does: its last frame is repeated")
     made = maps_of(network, asked.taps, transform, excerpt)
@@ -74,8 +75,8 @@ def maps(asked: MapsConfig) -> Pictures:
     ]
     drawn, title = [], f"{backbone} on {short(video.name, 40)}"
     for some in [strips] if asked.together and len(strips) > 1 else [[one] for one in strips]:
-        words = [some[0].tap] if len(some) == 1 else ["together"]
-        out = file_of(asked, "maps", *words)
+        words = some[0].tap if len(some) == 1 else "together"
+        out = file_of(asked, "maps", video.stem.replace(" ", "_"), words)
         spread = asked.columns, asked.consecutive
         drawn.append(draw_strips(some, excerpt, out, title, *spread, remark_of(network)))
         if asked.mp4:
@@ -138,12 +139,12 @@ def plan_of(backbone: Backbone, columns: int = 8) -> Clips:
 
 
 def read_excerpt(
-    video: Path, plan: Clips, transform: Transform, start: float, *, own_frames: bool = False
+    media: Media, plan: Clips, transform: Transform, start: float, *, own_frames: bool = False
 ) -> Excerpt:
     """Read and prepare the clip that begins at `start` seconds; a short one repeats its last frame.
 
     Args:
-        video: file, or folder of frames.
+        media: file, or frames.
         plan: of one clip.
         transform: how frames are prepared.
         start: seconds.
@@ -153,9 +154,11 @@ def read_excerpt(
         MediaError: the video cannot be read, or ends before.
     """
     stop = start + plan.frames * plan.stride / plan.fps
-    with open_video(Media(video)) as source:
+    with open_video(media) as source:
         planned = plan.plan(start, stop, source.times, source.stop)
-        indices, rate, clipped = planned.indices[0], plan.fps / plan.stride, stop > source.stop
+        indices, rate = planned.indices[0], plan.fps / plan.stride
+        ends = start + (plan.frames - 1) / rate >= source.stop
+        clipped = ends and bool((indices[-2:] == indices[-1]).all())
         if own_frames:
             last = len(source.times) - 1
             wanted = indices[0] + np.arange(len(indices))

@@ -14,7 +14,7 @@ from egofeat.pipelines.options import (
     Taps,
     VideoFile,
 )
-from egofeat.pipelines.training.options import RunStores
+from egofeat.pipelines.training.options import RATE, RunStores
 
 
 class _Out(Out, panel="Pictures"):
@@ -50,9 +50,11 @@ class KernelsConfig(Network, _Channels, _Out):
     )
 
 
-class MapsConfig(_Start, Network, Taps, _Channels, Seed, Device, _Out):
+class MapsConfig(_Start, FrameRate, Network, Taps, _Channels, Seed, Device, _Out):
     """Pictures of feature maps."""
 
+    video: Path = inherited("Read this video file, or a folder or archive of frames.")
+    fps: float | None = inherited(RATE, default=None)
     taps: tuple[str, ...] = inherited(
         "Draw these taps, or layers by their published names, separated by commas.",
         default_is="all taps that have maps",
@@ -123,10 +125,11 @@ class FlowConfig(_Start, FrameRate, Device, _Out):
     fps: float | None = inherited("Read a folder of frames at this frame rate.", default_is="30")
 
 
-class AttentionConfig(RunStores, MaybeVideo, FromManifest, Device, _Out, panel="Video"):
+class AttentionConfig(RunStores, MaybeVideo, FrameRate, FromManifest, Device, _Out, panel="Video"):
     """Pictures of where a head looks."""
 
-    video: Path | None = inherited("Draw this video file, taken as one segment.")
+    video: Path | None = inherited("Draw this video file, or these frames, taken as one segment.")
+    fps: float | None = inherited(RATE, default=None)
     segment: str | None = option("Draw the segment with this id, instead of a video.", default=None)
     weights: str | None = option(
         "Load the backbone's weights from this file, if the store was made with a file of yours.",

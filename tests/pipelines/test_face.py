@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import egofeat
 from egofeat.errors import MediaError, RequestError
@@ -126,6 +127,15 @@ def test_a_trainer_is_taken_whole(store, tmp_path):
 def test_a_video_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(MediaError, match=r"absent\.mp4"):
         egofeat.features(tmp_path / "absent.mp4", **NETWORK)
+
+
+def test_frames_have_the_rate_that_is_given(tmp_path):
+    for number in range(1, 9):
+        Image.new("RGB", (64, 64), (30 * number, 0, 0)).save(tmp_path / f"{number:05}.png")
+    with pytest.raises(RequestError, match="follow each other: give `frame_rate`"):
+        egofeat.features(tmp_path, **NETWORK)
+    found = egofeat.features(tmp_path, frame_rate=4, **NETWORK)
+    assert found.shape == (3, 1280)
 
 
 def test_an_extraction_imports_no_library_that_it_does_not_need(films, tmp_path):

@@ -1,6 +1,6 @@
 """Videos as they lie there, without annotations: files, and frames in folders or archives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -55,6 +55,7 @@ def find_videos(
     fps: float | None = None,
     remarks: list[str] | None = None,
     first_frame: int | Literal["lowest"] | None = None,
+    asked: str = "fps",
 ) -> dict[Path, Media]:
     """Videos at a path: the file itself, or all below the folder, in the order of their paths.
 
@@ -66,6 +67,7 @@ def find_videos(
         fps: frames per second of images.
         remarks: told, in a sentence each, what is left out.
         first_frame: number of the image at 0 s, see `Media`.
+        asked: name of what `fps` is given by.
 
     Raises:
         RequestError: a folder without videos, or images without a rate.
@@ -84,7 +86,8 @@ def find_videos(
             continue
         if fps is None:
             raise RequestError(
-                f"{one} holds frames, which do not say how fast they follow each other: give `fps`"
+                f"{one} holds frames, which do not say how fast they follow each other: give "
+                f"`{asked}`"
             )
         found[one] = Media(one, fps, first_frame)
     if not found:
@@ -92,14 +95,31 @@ def find_videos(
     return found
 
 
+def one_video(path: Path, fps: float | None = None, asked: str = "fps") -> Media:
+    """The video at a path: a file, a folder or archive of numbered images, or one of flow.
+
+    Args:
+        path: where it lies.
+        fps: frames per second of images.
+        asked: name of what `fps` is given by.
+
+    Raises:
+        RequestError: images without a rate, or a folder of several videos or of none.
+    """
+    found = find_videos(path, fps, asked=asked)
+    if path not in found:
+        raise RequestError(f"{path} is a folder of videos, such as {next(iter(found))}: name one")
+    return found[path]
+
+
 def _below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Videos below a folder, itself if it holds images; what is hidden is left out.
+    """Videos below a folder, itself if it holds images, or flow; what is hidden is left out.
 
     A link to a folder is followed, except into one of those `above` it, which would never end.
     """
     above |= {folder.resolve()}
     files = [one for one in folder.iterdir() if not one.name.startswith(".")]
-    if any(_is_image(one) for one in islice(sorted(files), _LOOKED_AT)):
+    if _holds_images(files) or _is_flow(files):
         yield folder
         return
     for one in files:
@@ -107,6 +127,16 @@ def _below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
             yield from _below(one, above)
         elif one.suffix.lower() in VIDEO_SUFFIXES | ARCHIVES and not one.is_dir():
             yield one
+
+
+def _holds_images(files: Iterable[Path]) -> bool:
+    return any(_is_image(one) for one in islice(sorted(files), _LOOKED_AT))
+
+
+def _is_flow(files: Iterable[Path]) -> bool:
+    """Whether they are folders of images, `u` and `v`: one video of two rows of images."""
+    axes = [one for one in files if one.name in {"u", "v"} and one.is_dir()]
+    return len(axes) == 2 and all(_holds_images(axis.iterdir()) for axis in axes)
 
 
 def _is_image(path: Path) -> bool:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from egofeat.adapters.videos import find_videos
 from egofeat.cli import app
-from egofeat.errors import RequestError
+from egofeat.errors import MediaError, RequestError
 from egofeat.extract.video import open_video
 from egofeat.heads.config import TrainerConfig
 from egofeat.pipelines.annotated.annotate import annotate
@@ -74,6 +75,19 @@ def test_frames_become_a_video_of_their_rate(run, tmp_path, kind):
         assert np.abs(seen.frames(range(16)).astype(int) - pictures()).max() < 8
     with pytest.raises(RequestError, match="holds frames, which do not say how fast they follow"):
         annotate(asked(run, film, tmp_path / "seen.mp4"))
+
+
+def test_a_folder_of_flow_is_one_video(run, tmp_path):
+    for axis in "uv":
+        frames(tmp_path / "flow" / axis)
+    assert [*find_videos(tmp_path / "flow", RATE)] == [tmp_path / "flow"]
+    assert [*find_videos(tmp_path, RATE)] == [tmp_path / "flow"]
+    with pytest.raises((RequestError, MediaError)) as refused:
+        annotate(asked(run, tmp_path / "flow", tmp_path / "seen.mp4", fps=RATE))
+    assert str(tmp_path / "flow") in str(refused.value)
+    frames(tmp_path / "both/u")
+    frames(tmp_path / "both/w")
+    assert [*find_videos(tmp_path / "both", RATE)] == [tmp_path / "both/u", tmp_path / "both/w"]
 
 
 def test_frames_are_seen_as_the_same_frames_of_a_file(run, tmp_path):

@@ -29,6 +29,7 @@ from egofeat.pipelines.visualize.maps import maps, maps_of, plan_of, read_excerp
 from egofeat.pipelines.visualize.maximise import activation_maximisation
 from egofeat.pipelines.visualize.options import KernelsConfig, MapsConfig, MaximisationConfig
 from egofeat.pipelines.visualize.strips import Excerpt, Strip, draw_strips
+from egofeat.segments import Media
 
 pytestmark = pytest.mark.drawn
 Config = TypeVar("Config", KernelsConfig, MapsConfig, MaximisationConfig)
@@ -194,27 +195,69 @@ def test_the_excerpt_is_the_clip_that_begins_at_the_start(video: Path, clip_back
     network = load(clip_backbone, weights="random")
     transform = choose_transform(network.spec, None, ExtractConfig())
     plan = plan_of(network)
-    excerpt = read_excerpt(video, plan, transform, 0.5)
+    excerpt = read_excerpt(Media(video), plan, transform, 0.5)
     np.testing.assert_allclose(excerpt.times, 0.5 + 0.2 * np.arange(12), atol=1e-6)
     assert excerpt.frames_THWC.shape == (12, 64, 64, 3)
-    late = read_excerpt(video, plan, transform, 2.0)
+    late = read_excerpt(Media(video), plan, transform, 2.0)
     assert late.times.max() == pytest.approx(2.9)
     assert (late.frames_THWC[-1] == late.frames_THWC[-2]).all(), "the last frame is repeated"
     assert (excerpt.clipped, late.clipped) == (False, True)
     assert excerpt.rate == plan.fps / plan.stride
     often = replace(plan, stride=1, fps=90.0)
-    assert read_excerpt(video, often, transform, 0.5).rate == 90.0, "not that of the video"
-    own = read_excerpt(video, often, transform, 0.5, own_frames=True)
+    assert read_excerpt(Media(video), often, transform, 0.5).rate == 90.0, "not that of the video"
+    own = read_excerpt(Media(video), often, transform, 0.5, own_frames=True)
     assert (np.diff(own.times) > 0).all()
     assert own.rate == pytest.approx(1 / np.diff(own.times).mean(), rel=1e-3)
     with pytest.raises(MediaError, match="past the end"):
-        read_excerpt(video, plan, transform, 9.0)
+        read_excerpt(Media(video), plan, transform, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "own", "repeated"),
+    [(0.6, False, False), (0.71, False, True), (1.8, True, False), (1.9, True, True)],
+)
+def test_a_last_frame_is_said_to_be_repeated_where_it_is(
+    video: Path, clip_backbone: str, start: float, own: bool, repeated: bool
+) -> None:
+    """The clip's last frame is 2.2 s after its first, and the film's 2.9 s."""
+    network = load(clip_backbone, weights="random")
+    transform = choose_transform(network.spec, None, ExtractConfig())
+    of = read_excerpt(Media(video), plan_of(network), transform, start, own_frames=own)
+    assert of.clipped == repeated
+    assert (of.times[-1] == of.times[-2]) == repeated
+
+
+@pytest.mark.drawn
+def test_frames_are_drawn_at_their_rate_and_of_another_film_beside(
+    tmp_path: Path, clip_backbone: str
+) -> None:
+    words = ["visualize", "maps", "--backbone", clip_backbone, "--weights", "random", "--tap"]
+    words += ["slow_stem", "--device", "cpu", "--out", str(tmp_path / "out"), "--json", "--video"]
+    drawn = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(1, 9):
+            image = Image.new("RGB", (64, 64), (30 * number, 60, 60))
+            image.save(tmp_path / name / f"{number:05}.png")
+        said = CliRunner().invoke(app, [*words, str(tmp_path / name)])
+        assert said.exit_code == 2
+        assert "how fast they follow each other: give --fps" in " ".join(said.stderr.split())
+        said = CliRunner().invoke(app, [*words, str(tmp_path / name), "--fps", "4"])
+        drawn += json.loads(said.stdout)["pictures"]
+    assert [Path(path).name for path in drawn] == [
+        f"two-maps-{name}-slow_stem.png" for name in ("a", "b")
+    ]
+    said = CliRunner().invoke(app, [*words, str(tmp_path), "--fps", "4"])
+    assert said.exit_code == 2
+    assert "is a folder of videos, such as " in " ".join(said.stderr.split())
 
 
 def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) -> None:
     network = load(clip_backbone, weights="random", taps=("slow_stem", "fast_block", "gap"))
     transform = choose_transform(network.spec, None, ExtractConfig())
-    made = maps_of(network, (), transform, read_excerpt(video, plan_of(network), transform, 0.0))
+    made = maps_of(
+        network, (), transform, read_excerpt(Media(video), plan_of(network), transform, 0.0)
+    )
     assert {tap: tuple(of.shape) for tap, of in made.items()} == {
         "slow_stem": (6, 6, 8, 8),
         "fast_block": (12, 4, 8, 8),
@@ -223,7 +266,9 @@ def test_maps_are_the_backbones_own_time_first(video: Path, clip_backbone: str) 
 
 def test_maps_of_every_tap_are_drawn(video: Path, clip_backbone: str, tmp_path: Path) -> None:
     drawn = maps(asked(MapsConfig, tmp_path, clip_backbone, video=video)).lines()
-    assert drawn == [str(tmp_path / f"two-maps-{tap}.png") for tap in ("slow_stem", "fast_block")]
+    assert drawn == [
+        str(tmp_path / f"two-maps-walk-{tap}.png") for tap in ("slow_stem", "fast_block")
+    ]
     for path in drawn:
         assert has(pixels(path), (250, 200, 30), 40) > 1000, "the frames stand above"
 
@@ -353,7 +398,7 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
     assert names == ["two-kernels-fast.png", "two-kernels-slow.png"]
     tap = ["--tap", "slow_stem", "--video", str(video), "--start", "0.5"]
     said = run(app, ["visualize", "maps", "--backbone", clip_backbone, *tap, *common])
-    assert json.loads(said.stdout)["pictures"] == [str(tmp_path / "two-maps-slow_stem.png")]
+    assert json.loads(said.stdout)["pictures"] == [str(tmp_path / "two-maps-walk-slow_stem.png")]
     few = ["--block", "0", "--channels", "1,2", "--steps", "1"]
     said = run(app, ["visualize", "activation-maximisation", *few, *common])
     assert len(json.loads(said.stdout)["pictures"]) == 2
