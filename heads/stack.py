@@ -82,7 +82,7 @@ class Stack:
             heads = len(layers[0].weight)
             each = embedded.expand(heads, -1, -1) if embedded.ndim == 2 else embedded
             embedded = torch.stack([*drop_out(each.unbind())])
-        classify = _alike if embedded.ndim == 2 else _each
+        classify = _alike if embedded.ndim == 2 else _apart
         return {
             target: classify(embedded, layer.weight, layer.bias)
             for target, layer in zip(head.targets, layers, strict=True)
@@ -94,7 +94,7 @@ def _alike(embedded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.linear(embedded, weight.flatten(0, 1), bias.flatten()).view(-1, *bias.shape)
 
 
-def _each(embedded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _apart(embedded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Classify the embedding of each head, `[K,B,width]`, by a product that rounds as alone."""
     of_heads = zip(embedded.unbind(), weight.unbind(), bias.unbind(), strict=True)
     return torch.stack([F.linear(*one) for one in of_heads], dim=1)

@@ -1,5 +1,6 @@
 """Which stores and runs are meant by a path, and `egofeat verify` of each."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -74,8 +75,8 @@ class Verified:
             found = verify(path)
             self.problems += [{"path": str(path), **asdict(problem)} for problem in found]
             where = [str(path)] if len(self.kept) > 1 else []
-            for one in found:
-                yield ": ".join([*where, *filter(None, (one.shard, one.id, one.message))])
+            for words in _told(found):
+                yield ": ".join([*where, *filter(None, words)])
             if all(one.harmless for one in found):
                 yield f"{path} is sound{lacking(path)}"
 
@@ -83,6 +84,18 @@ class Verified:
         """The list that `--json` prints."""
         list(self.lines())
         return self.problems
+
+
+def _told(problems: Sequence[Problem]) -> Iterator[Sequence[str | None]]:
+    """The words of a line a problem; what is harmless of many segments of a shard is one line."""
+    harmless = Counter((one.shard, one.message) for one in problems if one.harmless)
+    for one in problems:
+        number = harmless[one.shard, one.message] if one.harmless else 1
+        if number == 1:
+            yield one.shard, one.id, one.message
+        elif number:
+            yield one.shard, f"each of {counted(number, 'segments')} {one.message}"
+            harmless[one.shard, one.message] = 0
 
 
 def say_store(store: StoreSummary) -> list[str]:

@@ -57,7 +57,7 @@ class NvdecSource(PyavSource):
 
     def __init__(self, path: Path, like: "NvdecSource | None" = None) -> None:
         check_card()
-        self._card: torch.device = like._card if like else card()
+        self._card: torch.device = like._card if like else current_card()
         self._kind: Kind | None = like._kind if like else None
         """None: it is decoded by the CPU."""
         self._known = like is not None
@@ -180,7 +180,7 @@ def planes_of(frame: VideoFrame) -> tuple[Tensor, Tensor] | None:
     return luma, chroma
 
 
-def card() -> torch.device:
+def current_card() -> torch.device:
     """The card that this thread uses."""
     return torch.device("cuda", torch.cuda.current_device())
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from inspect import get_annotations
 from numbers import Integral
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import (
     Any,
@@ -182,6 +183,8 @@ class Options:
             value = getattr(self, one.name, None)
             if value not in (None, one.default) and not one.option.allows(value):
                 raise RequestError(f"`{one.name}` is {one.show(value)}: {one.option.wanted(value)}")
+            if one.option.writes and isinstance(value, Path):
+                one.check_place(value)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -256,6 +259,18 @@ class Declared:
         if self.default is MISSING:
             return ["[required]"]
         return [f"[default: {said}]" for said in (self.default_words,) if said]
+
+    def check_place(self, path: Path) -> None:
+        """Refuse a path that nothing can be written to, before the work begins.
+
+        Raises:
+            RequestError: it is a folder in place of a file, or the other way round.
+        """
+        if path.is_dir() and self.option.writes == "file":
+            raise RequestError(f"{path} is a folder: name a file with `{self.name}`")
+        there = next((place for place in (path, *path.parents) if place.exists()), None)
+        if there and not there.is_dir() and (there != path or self.option.writes == "folder"):
+            raise RequestError(f"{there} is a file: name a folder with `{self.name}`")
 
     def show(self, value: Any) -> str:
         """A value as it is typed; text in quotes where it could be mistaken."""

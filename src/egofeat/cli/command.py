@@ -104,8 +104,6 @@ def command(
             *, ctx: typer.Context, as_json: bool, config: Path | None = None, **_: Any
         ) -> None:
             given = _given(ctx, kinds, options, config)
-            for one in options:
-                _check_place(one, given.get(one.name, one.default))
             asked = [kind.of(given) for kind in kinds]
             show(run(*asked), as_json, asked[0] if saved else None)
 
@@ -225,17 +223,6 @@ def _given(
         if one.default is MISSING and one.name not in given:
             raise RequestError(f"{one.typed} is missing: give it{other}")
     return given
-
-
-def _check_place(one: Declared, path: Any) -> None:
-    """Refuse a path that nothing can be written to, before the work begins."""
-    if not one.option.writes or not isinstance(path, Path):
-        return
-    if path.is_dir() and one.option.writes == "file":
-        raise RequestError(f"{path} is a folder: name a file with `{one.name}`")
-    there = next((place for place in (path, *path.parents) if place.exists()), None)
-    if there and not there.is_dir() and (there != path or one.option.writes == "folder"):
-        raise RequestError(f"{there} is a file: name a folder with `{one.name}`")
 
 
 def _parameter(one: Declared) -> inspect.Parameter:

@@ -37,7 +37,7 @@ class Actors(Engine):
     def seats(self) -> list[Seat]:
         """As many as there is room for in the cluster, now."""
         there = self._ray.cluster_resources()
-        gpus, cpus = self._each()
+        gpus, cpus = self._share()
         cores = max(1, int(cpus))
         room = there.get("GPU", 0) // gpus if gpus else there.get("CPU", 0) // cpus
         number = int(self._needs.get("workers", room))
@@ -45,7 +45,7 @@ class Actors(Engine):
 
     def start(self, work: Work, seat: Seat) -> Worker:
         """Start an actor, where there is room for it."""
-        gpus, cpus = self._each()
+        gpus, cpus = self._share()
         remote = self._ray.remote(max_restarts=0, num_gpus=gpus, num_cpus=cpus)(_Actor)
         return _OfActor(self._ray, remote.remote(), work, seat)
 
@@ -58,7 +58,7 @@ class Actors(Engine):
             if debugger is not None:
                 os.environ[_DEBUGGER] = debugger
 
-    def _each(self) -> tuple[float, float]:
+    def _share(self) -> tuple[float, float]:
         """GPUs and processors of a worker: by default a GPU, and its share of the smallest node."""
         there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         with_gpu = [node for node in there if node.get("GPU", 0)]

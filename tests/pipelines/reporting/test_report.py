@@ -58,6 +58,14 @@ def test_it_holds_the_comparison_and_what_each_run_said(written, study, tmp_path
     assert sum(data["taught"]["verb"]) == 60
 
 
+def test_a_folder_in_place_of_the_page_is_refused_before_the_work(study, tmp_path):
+    with pytest.raises(RequestError, match="is a folder: name a file with `out`"):
+        ReportConfig(runs=(study,), out=tmp_path)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(RequestError, match="taken is a file: name a folder with `out`"):
+        ReportConfig(runs=(study,), out=tmp_path / "taken/report.html")
+
+
 def test_the_worst_clips_are_those_that_it_is_sure_of_and_wrong(written, study):
     out, _ = written()
     verb = data_of(out)["configurations"][-1]["targets"]["verb"]
