@@ -50,13 +50,19 @@ def tables(
     """
     rows = [[printable(cell) for cell in line] for line in lines]
     room = room or Console().width
-    words = [max(map(cell_len, heading.split()), default=0) for heading in headings]
     cells = [max(map(cell_len, column), default=0) for column in zip(*rows, strict=True)]
-    cells = cells or [0] * len(words)
-    apart, widths = _APART, list(map(max, words, cells))
-    if sum(widths) + apart * len(widths[1:]) > room:
-        widths = [max(min(word, _WORD), cell) for word, cell in zip(words, cells, strict=True)]
-        apart, widths[1:] = 1, [min(width, _TEXT) for width in widths[1:]]
+    cells = cells or [0] * len(headings)
+    words = [max(map(cell_len, heading.split()), default=0) for heading in headings]
+    for apart, heads in (
+        (_APART, [*map(cell_len, headings)]),
+        (_APART, words),
+        (1, [min(word, _WORD) for word in words]),
+    ):
+        widths = [*map(max, heads, cells)]
+        if sum(widths) + apart * len(widths[1:]) <= room:
+            break
+    else:
+        widths[1:] = [min(width, _TEXT) for width in widths[1:]]
     names, *figures = widths
     names = min(names, max(_NAME, room // 3))
     parts, left = [list[int]()], room - names
