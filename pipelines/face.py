@@ -25,7 +25,8 @@ from egofeat.pipelines.options import Compute
 from egofeat.pipelines.recognition import evaluate as evaluating
 from egofeat.pipelines.recognition import predict as predicting
 from egofeat.pipelines.training.evaluation import Evaluation
-from egofeat.pipelines.training.fit import Fitted, fit_head
+from egofeat.pipelines.training.fit import fit_head
+from egofeat.pipelines.training.in_folder import Fitted
 from egofeat.pipelines.training.options import EvaluateConfig, FitConfig, PredictConfig
 from egofeat.pipelines.training.predict import Predictions
 from egofeat.segments import Dataset, Segment

@@ -95,3 +95,24 @@ def test_how_many_are_done_stands_on_a_narrow_terminal_whatever_else_there_is(cl
     assert "36120/67217" in last
     assert ", 12 failed" in last
     assert "…" not in last
+
+
+LINE = (
+    "seed 0, epoch 12/100: loss 0.324, on validation 0.879, verb top-1 100.0 %, noun top-1 93.9 %"
+)
+
+
+def test_a_line_is_broken_between_words_on_a_terminal_alone(monkeypatch, capsys):
+    path = "/a/" + "long" * 30
+    monkeypatch.setenv("COLUMNS", "80")
+    console.say(LINE)
+    assert capsys.readouterr().out == f"{LINE}\n"
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, soft_wrap=True)
+    monkeypatch.setattr(console, "stderr", terminal)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for shown in (console.note, console.say):
+        shown(f"{LINE}\n{path} is short\n\nverb  top-1")
+    noted = [line.rstrip() for line in terminal.file.getvalue().splitlines()]
+    broken = LINE.rindex(" ", 0, 81)
+    expected = [LINE[:broken], f"  {LINE[broken + 1 :]}", path, "  is short", "", "verb  top-1"]
+    assert noted == capsys.readouterr().out.splitlines() == expected

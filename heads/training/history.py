@@ -21,6 +21,21 @@ class Extent:
     """Of these."""
 
 
+def records(content: bytes, per_epoch: int) -> list[dict[str, float]]:
+    """Read the records of a history; a torn line at its end is none.
+
+    Args:
+        content: of the file.
+        per_epoch: iterations of an epoch.
+    """
+    whole = content[: content.rfind(b"\n") + 1].decode()
+    rows = csv.DictReader(io.StringIO(whole))
+    found = [{name: float(value) for name, value in row.items()} for row in rows]
+    for record in found:  # shortened in the file is this alone
+        record["epoch"] = record["iteration"] / per_epoch
+    return found
+
+
 class History:
     """The file of one training's records.
 
@@ -51,11 +66,7 @@ class History:
             os.truncate(self.path, extent.size)
         self._digest.update(content)
         self._size = len(content)
-        rows = csv.DictReader(io.StringIO(content.decode()))
-        records = [{name: float(value) for name, value in row.items()} for row in rows]
-        for record in records:  # shortened in the file is this alone
-            record["epoch"] = record["iteration"] / self._per_epoch
-        return records
+        return records(content, self._per_epoch)
 
     def check(self, extent: Extent) -> bytes:
         """Return what is meant of the file.

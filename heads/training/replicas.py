@@ -233,33 +233,39 @@ def _note(text: str) -> None:
 
 
 class InTurn:
-    """Trainees that learn from a batch one after the other."""
+    """Trainees that learn from a batch one after the other.
 
-    def __init__(self, trainees: Sequence[Trainee]) -> None:
-        self._trainees = trainees
+    Args:
+        learners: which they are.
+        alone: whether nobody else draws random numbers: those of a single one are torch's own then.
+    """
+
+    def __init__(self, learners: Sequence[Trainee], *, alone: bool = True) -> None:
+        self.learners = list(learners)
+        self._own = alone and len(learners) == 1
 
     def train(self) -> None:
         """Begin a part of the training, with the random numbers of each."""
-        for trainee in self._trainees:
+        for trainee in self.learners:
             trainee.head.train()
             trainee.seed_noise()
 
     def step(self, batch: Batch, criterion: Criterion, rates: Sequence[float]) -> Tensor:
         """Learn from a batch at a rate each; returns the losses `[K]`."""
-        if len(self._trainees) == 1:  # its random numbers are torch's own
-            return self._trainees[0].step(batch, criterion, rates[0])[None]
+        if self._own:
+            return self.learners[0].step(batch, criterion, rates[0])[None]
         losses = []
-        for trainee, rate in zip(self._trainees, rates, strict=True):
+        for trainee, rate in zip(self.learners, rates, strict=True):
             with trainee.noise():
                 losses.append(trainee.step(batch, criterion, rate))
         return torch.stack(losses)
 
     def eval(self) -> None:
         """End a part of the training."""
-        for trainee in self._trainees:
+        for trainee in self.learners:
             trainee.head.eval()
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
         """Target to `[B,K,classes]`."""
-        each = [trainee.logits(features) for trainee in self._trainees]
+        each = [trainee.logits(features) for trainee in self.learners]
         return {t: torch.stack([logits[t] for logits in each], dim=1) for t in each[0]}

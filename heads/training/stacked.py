@@ -9,7 +9,19 @@ from egofeat import graphs
 from egofeat.heads.stack import Stack, can_stack
 from egofeat.heads.training.losses import Criterion
 from egofeat.heads.training.optim import OPTIMIZERS, set_rate
-from egofeat.heads.training.replicas import Batch, Trainee
+from egofeat.heads.training.replicas import Batch, InTurn, Trainee
+
+FAMILY = 4
+"""Seeds that may be stacked: 0 to 3, 4 to 7, …, whichever of them are trained, and where.
+
+So a seed comes to the same bits beside any others. More at once gain little on one core, and leave
+others idle.
+"""
+
+
+def family_of(seed: int) -> int:
+    """Which seeds this one may be stacked with."""
+    return seed // FAMILY
 
 
 def can_learn_stacked(trainees: Sequence[Trainee]) -> bool:
@@ -47,11 +59,12 @@ class Stacked:
         self._stack = Stack([one.head for one in members], learning)
         self._learners = {place: one for place, one in enumerate(members) if learning[place]}
         self._places = torch.tensor([*self._learners])
+        self.learners = [*self._learners.values()]
         self._optimizer = self._step_together()
 
     def _step_together(self) -> torch.optim.Optimizer:
         """One optimiser of all weights, which remembers where that of each remembers."""
-        each = [one.optimizer for one in self._learners.values()]
+        each = [one.optimizer for one in self.learners]
         groups = [
             of[0] | {"params": [weight for group in of for weight in group["params"]]}
             for of in zip(*(one.param_groups for one in each), strict=True)
@@ -65,12 +78,12 @@ class Stacked:
     def train(self) -> None:
         """Begin a part of the training, with the random numbers of each."""
         self._stack.head.train()
-        for trainee in self._learners.values():
+        for trainee in self.learners:
             trainee.seed_noise()
 
     def step(self, batch: Batch, criterion: Criterion, rates: Sequence[float]) -> Tensor:
         """Learn from a batch at one rate; returns the losses of those that learn."""
-        for optimizer in (self._optimizer, *(one.optimizer for one in self._learners.values())):
+        for optimizer in (self._optimizer, *(one.optimizer for one in self.learners)):
             set_rate(optimizer, rates[0])
         losses = criterion(self._conclude(batch.features), batch.labels)
         self._stack.head.zero_grad(set_to_none=True)
@@ -103,6 +116,38 @@ class Stacked:
     def release(self) -> None:
         """Give each trainee weights of its own."""
         self._stack.release()
+
+
+class Families:
+    """Stacks of several families, and whose rates differ in turn: each learns from every batch."""
+
+    def __init__(self, families: Sequence[InTurn | Stacked]) -> None:
+        self._families = families
+        self.learners = [one for family in families for one in family.learners]
+
+    def train(self) -> None:
+        """Begin a part of the training, with the random numbers of each."""
+        for family in self._families:
+            family.train()
+
+    def step(self, batch: Batch, criterion: Criterion, rates: Sequence[float]) -> Tensor:
+        """Learn from a batch at a rate each; returns the losses `[K]`."""
+        losses, left = [], list(rates)
+        for family in self._families:
+            count = len(family.learners)
+            losses.append(family.step(batch, criterion, left[:count]))
+            del left[:count]
+        return torch.cat(losses)
+
+    def eval(self) -> None:
+        """End a part of the training."""
+        for family in self._families:
+            family.eval()
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        """Target to `[B,K,classes]`."""
+        each = [family.logits(features) for family in self._families]
+        return {t: torch.cat([logits[t] for logits in each], dim=1) for t in each[0]}
 
 
 def clip_each(weights: Iterable[Tensor], most: float) -> None:

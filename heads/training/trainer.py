@@ -23,7 +23,7 @@ from egofeat.heads.training.passes import evaluation_feed, pass_over
 from egofeat.heads.training.replicas import Batch, DivergedError, InTurn, Replica, Trainee
 from egofeat.heads.training.sampling import BatchOrder
 from egofeat.heads.training.schedules import count_plateaus, rate_factor
-from egofeat.heads.training.stacked import Stacked, can_learn_stacked
+from egofeat.heads.training.stacked import Families, Stacked, can_learn_stacked, family_of
 from egofeat.heads.training.threads import threads_for
 
 FIGURES = ("top1", "mean_class_accuracy", "mAP")
@@ -134,7 +134,8 @@ class _Trainer:
             config.sampling, training, seed=config.order_seed, batch_size=config.batch_size
         )
         self.decay = config.decay(self.order.per_epoch)
-        self._stacked: Stacked | None = None
+        self._stacks: dict[int, Stacked] = {}
+        """By family."""
         self.length = config.iterations or config.epochs * self.order.per_epoch
 
     def finished(self, replica: Replica) -> bool:
@@ -151,17 +152,12 @@ class _Trainer:
             members: whose training has this part.
             learning: which of them come to it now; the others did.
         """
-        trainees = [one for one, learns in zip(members, learning, strict=True) if learns]
-        began, start = time.monotonic(), trainees[0].progress.iteration
-        waited = self._waited
+        began, waited = time.monotonic(), self._waited
+        start = min(one.progress.iteration for one in members)
         stop = min(start + (self.config.eval_every or self.order.per_epoch), self.length)
-        of_members = [self._plateaus(one.progress, start) for one in members]
-        plateaus = [of for of, learns in zip(of_members, learning, strict=True) if learns]
-        group: InTurn | Stacked = InTurn(trainees)
-        if len(set(of_members)) == 1 and can_learn_stacked(members):
-            group = self._stack_of(members, learning)
-        else:
-            self.release()
+        group = self._group(members, learning, start)
+        trainees = group.learners
+        plateaus = [self._plateaus(one.progress, start) for one in trainees]
         losses = self._train(group, start, stop, plateaus).tolist()  # all that is waited for
         records = [
             {
@@ -183,20 +179,47 @@ class _Trainer:
                 self._add(trainee, record)
                 trainee.keep()
 
-    def _stack_of(self, members: Sequence[Trainee], learning: Sequence[bool]) -> Stacked:
-        """Members as one: as they were stacked before, where they are the same."""
-        before = self._stacked
-        if before is None or (before.members, before.learning) != (members, learning):
+    def _group(
+        self, members: Sequence[Trainee], learning: Sequence[bool], start: int
+    ) -> InTurn | Families:
+        """Who learns from a batch, and how: those of a family as one, if all have one rate."""
+        if not can_learn_stacked(members):
             self.release()
-            self._stacked = Stacked(members, learning)
-        assert self._stacked is not None
-        return self._stacked
+            return InTurn([one for one, learns in zip(members, learning, strict=True) if learns])
+        families: dict[int, list[tuple[Trainee, bool]]] = {}
+        for one, learns in zip(members, learning, strict=True):
+            families.setdefault(family_of(one.replica.seed), []).append((one, learns))
+        groups: list[InTurn | Stacked] = []
+        for family, pairs in families.items():
+            of_family, learn = [one for one, _ in pairs], [learns for _, learns in pairs]
+            rates = {self._plateaus(one.progress, start) for one in of_family}
+            if not any(learn):
+                continue
+            if len(rates) == 1 and can_learn_stacked(of_family):
+                groups.append(self._stack_of(family, of_family, learn))
+            else:
+                self._release(family)
+                groups.append(InTurn([one for one, learns in pairs if learns], alone=False))
+        return Families(groups)
+
+    def _stack_of(
+        self, family: int, members: Sequence[Trainee], learning: Sequence[bool]
+    ) -> Stacked:
+        """Members as one: as they were stacked before, where they are the same."""
+        before = self._stacks.get(family)
+        if before is not None and (before.members, before.learning) == (members, learning):
+            return before
+        self._release(family)
+        return self._stacks.setdefault(family, Stacked(members, learning))
 
     def release(self) -> None:
         """Leave each trainee weights of its own."""
-        if self._stacked is not None:
-            self._stacked.release()
-        self._stacked = None
+        for family in list(self._stacks):
+            self._release(family)
+
+    def _release(self, family: int) -> None:
+        if (stack := self._stacks.pop(family, None)) is not None:
+            stack.release()
 
     @property
     def _waited(self) -> float:
@@ -236,7 +259,7 @@ class _Trainer:
         return self.config.lr * rate_factor(self.config.schedule, self.decay, step, plateaus)
 
     def _train(
-        self, group: InTurn | Stacked, start: int, stop: int, plateaus: Sequence[int]
+        self, group: InTurn | Families, start: int, stop: int, plateaus: Sequence[int]
     ) -> Tensor:
         """Train on the batches `[start, stop)`; returns the mean loss of a row, of each `[K]`."""
         batches = self.order.span(start, stop)
@@ -251,7 +274,7 @@ class _Trainer:
                 total += losses * len(places)
         return total.double() / sum(map(len, batches))
 
-    def _validate(self, group: InTurn | Stacked) -> list[dict[str, float]]:
+    def _validate(self, group: InTurn | Families) -> list[dict[str, float]]:
         """Return loss and figures on the validation rows, of each."""
         group.eval()
         logits = pass_over(self.validation, group.logits, self.config.amp, stay=True)

@@ -87,6 +87,11 @@ def also(form: str) -> Iterator[None]:
         _also.reset(before)
 
 
+def form() -> str:
+    """In which format figures are written here beside PNG: `also`; empty where they are undrawn."""
+    return _also.get()
+
+
 @contextmanager
 def undrawn() -> Iterator[None]:
     """Write no figures: where many runs are made, nobody looks at those of each."""

@@ -1,27 +1,32 @@
 """Trainings in this process: seeds that learn from the same batches at once, the others in turn."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.sweeping.fitting import Training, carry_out
 from egofeat.pipelines.sweeping.planning import OpenedRows, trainer_of
-from egofeat.pipelines.training.fit import Diverged, fit_alike
+from egofeat.pipelines.training.fit import fit_alike
+from egofeat.pipelines.training.in_folder import Diverged
 from egofeat.pipelines.training.options import FitConfig
 
 
-def train_here(trainings: Mapping[str, Training], rows: OpenedRows) -> Iterator[tuple[str, str]]:
-    """Train; yields the name of each, and why it failed, or nothing.
+def train_here(
+    trainings: Mapping[str, Training], left: Collection[str], rows: OpenedRows
+) -> Iterator[tuple[str, str]]:
+    """Train what is left; yields the name of each, and why it failed, or nothing.
 
     Args:
-        trainings: each by its name.
+        trainings: each by its name, those that are done too: what is left of seeds that are trained
+            at once is trained as with them.
+        left: names of those that are not done.
         rows: opens those of a config.
     """
     for group in _alike(trainings):
-        of_group = [trainings[name] for name in group]
-        alike = [one.config for one in of_group]
-        diverged = _train_at_once(alike, rows) if len(group) > 1 else {}
-        for name, one in zip(group, of_group, strict=True):  # what is trained is only judged
+        of_group = {name: trainings[name] for name in group if name in left}
+        alike = [one.config for one in of_group.values()]
+        diverged = _train_at_once(alike, rows) if alike and len(group) > 1 else {}
+        for name, one in of_group.items():  # what is trained is only judged
             yield name, diverged.get(trainer_of(one.config).seed) or carry_out(one, rows)
 
 
@@ -48,7 +53,7 @@ def _train_at_once(configs: Sequence[FitConfig], rows: OpenedRows) -> dict[int, 
     """
     try:
         with style.undrawn():
-            fitted = fit_alike(configs, rows=rows.of(configs[0]))
+            fitted = fit_alike(configs, rows=rows.of(configs[0]), several=True)
     except Exception:  # of the memory, the disk, a head that is not egofeat's
         return {}
     return {one.seed: str(one.error) for one in fitted if isinstance(one, Diverged)}

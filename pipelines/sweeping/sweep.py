@@ -139,8 +139,9 @@ def _carried_out(
     if left and (compute.has_crew or (jobs > 1 and len(left) > 1)):
         start = partial(engine_for, compute, jobs)
         train_by_workers(trainings, plan.out / WORK, start, tell)
-    else:
-        for name, failure in train_here(trainings, rows):
+    elif left:
+        known = {fit.name: fit.training for fit in fits if fit.asked}
+        for name, failure in train_here(known, left, rows):
             tell(name, failure)
     return found
 

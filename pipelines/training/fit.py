@@ -3,8 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -15,41 +14,24 @@ from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.measures.precision import check_precision
 from egofeat.heads.registry import reads, resolve_options
-from egofeat.heads.training.examples import Examples
-from egofeat.heads.training.losses import class_counts
 from egofeat.heads.training.recipes import trainer_config
-from egofeat.heads.training.replicas import DivergedError
 from egofeat.heads.training.trainer import check_labels
 from egofeat.pipelines.figures import style
-from egofeat.pipelines.figures.classes import instances_per_class
 from egofeat.pipelines.runs.claim import claim
-from egofeat.pipelines.runs.config import RunConfig, write_config
-from egofeat.pipelines.runs.files import SUMS
-from egofeat.pipelines.runs.run import Run, RunFolder, load_run, write_run
-from egofeat.pipelines.runs.trained_on import NAME as TRAINED_ON
-from egofeat.pipelines.training.evaluate import evaluate_run
-from egofeat.pipelines.training.evaluation import Evaluation
+from egofeat.pipelines.runs.config import RunConfig
+from egofeat.pipelines.training.apart import a_thread_each, crew_for, fit_apart, one_thread
+from egofeat.pipelines.training.in_folder import (
+    Diverged,
+    Fitted,
+    begin,
+    end,
+    end_all,
+    examples_of,
+)
 from egofeat.pipelines.training.members import Begun, fit_members
 from egofeat.pipelines.training.options import FitConfig
-from egofeat.pipelines.training.tail import start
-from egofeat.pipelines.training.tensorboard import Board, needs_tensorboard
+from egofeat.pipelines.training.tensorboard import needs_tensorboard
 from egofeat.pipelines.training.training_rows import TrainingRows, describe
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Fitted(Run):
-    """A run that was trained, and how good it is on the validation split."""
-
-    evaluation: Evaluation
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diverged:
-    """A seed whose training came to nothing."""
-
-    seed: int
-    path: Path
-    error: DivergedError
 
 
 def fit_head(
@@ -108,6 +90,7 @@ def fit_each(
             on_epoch,
             shown,
             rows,
+            several=config.seeds > 1,
         )
     finally:
         if config.out and config.seeds > 1:
@@ -119,6 +102,8 @@ def fit_alike(
     on_epoch: Callable[[Mapping[str, float]], None] = lambda record: None,
     shown: bool = False,
     rows: TrainingRows | None = None,
+    *,
+    several: bool,
 ) -> list[Fitted | Diverged]:
     """Train heads that differ by their seed alone, and learn from the same rows in one order.
 
@@ -127,6 +112,8 @@ def fit_alike(
         on_epoch: see `fit_head`, as for the other arguments and errors.
         shown: see there.
         rows: see there.
+        several: whether they are of several seeds, of which these may be what is left: then each
+            is computed by one thread, here or in a process, where heads read vectors on a CPU.
     """
     first = configs[0]
     trainers = [config.trainer or trainer_config(config.preset) for config in configs]
@@ -141,78 +128,39 @@ def fit_alike(
     check_head(asked[0])
     with ExitStack() as stack:
         stack.enter_context(style.also(first.figures))
-        examples = cache(partial(_examples, rows, asked[0]))
+        examples = examples_of(asked[0], rows)
         runs = [
-            _begin(stack.enter_context(claim(config.out, one)), one, rows, examples)
+            begin(stack.enter_context(claim(config.out, one)), one, rows, examples)
             for config, one in zip(configs, asked, strict=True)
         ]
-        if first.log:
-            for run in runs:
-                if isinstance(run, Begun):
-                    run.board = stack.enter_context(Board(run.folder.path))
-        if left := [run for run in runs if isinstance(run, Begun)]:
-            fit_members(left, examples(), on_epoch, first.head if shown else None)
-        pairs = zip(runs, asked, strict=True)
-        return [_end(run, of, rows) for run, of in pairs]
+        left = [run for run in runs if isinstance(run, Begun)]
+        shown_as, crew = first.head if shown else None, 1
+        if several and left and a_thread_each(asked[0], rows, left[0]):
+            cores = torch.get_num_threads()
+            stack.enter_context(one_thread())
+            crew = crew_for(left, examples(), cores)
+        if crew > 1:
+            of_left = [
+                replace(config, trainer=one.trainer)
+                for config, one, run in zip(configs, asked, runs, strict=True)
+                if isinstance(run, Begun)
+            ]
+            done = iter(fit_apart(of_left, left, examples(), crew, on_epoch, shown_as))
+            pairs = zip(runs, asked, strict=True)
+            return [next(done) if isinstance(r, Begun) else end(r, one, rows) for r, one in pairs]
+        return end_all(
+            runs,
+            asked,
+            rows,
+            first.log,
+            lambda begun: fit_members(begun, examples(), on_epoch, shown_as),
+        )
 
 
 def _remove_empty(folder: Path) -> None:
     """Of seeds that came to nothing, nothing stays."""
     with suppress(OSError):
         folder.rmdir()
-
-
-def _examples(rows: TrainingRows, asked: RunConfig) -> list[Examples]:
-    return rows.examples(asked.make_head(), asked.trainer)
-
-
-def _begin(
-    path: Path, asked: RunConfig, rows: TrainingRows, examples: Callable[[], object]
-) -> Run | Begun:
-    """Make a fresh head in a folder that is this training's own; or load what is trained there."""
-    folder = RunFolder(path)
-    if folder.metrics.exists():
-        run = load_run(path)
-        console.note(f"{path} is trained already: it is only evaluated again")
-        rows.trained_on.write(path)
-        return run
-    head = asked.make_head()
-    if asked.init is not None:
-        start(head, asked)
-    examples()  # are refused before anything is written
-    write_config(path, asked)
-    rows.trained_on.write(path)
-    return Begun(head, asked.trainer, folder)
-
-
-def _end(run: Run | Begun, asked: RunConfig, rows: TrainingRows) -> Fitted | Diverged:
-    """Write a trained head, and evaluate it."""
-    board = run.board if isinstance(run, Begun) else None
-    if isinstance(run, Begun):
-        folder = run.folder
-        if run.failed:
-            if run.board:
-                run.board.withdraw()
-            withdraw(folder)
-            return Diverged(seed=asked.trainer.seed, path=folder.path, error=run.failed)
-        draw_instances(rows, folder.path)
-        run = write_run(folder.path, asked, run.head, run.trained, rows.coverage)
-    evaluation = evaluate_run(run, rows.store, asked.splits.val)
-    if board:
-        board.conclude(asked, evaluation.metrics)
-    for checkpoint in run.path.glob("checkpoint*.safetensors"):
-        checkpoint.unlink()
-    return Fitted(**vars(run), evaluation=evaluation)
-
-
-def withdraw(folder: RunFolder) -> None:
-    """Remove a training that came to nothing, which would come to the same again.
-
-    What is not a run's stays.
-    """
-    own = (folder.config.name, TRAINED_ON, SUMS, "checkpoint*", "history*.csv", "loss*.png")
-    for path in [path for pattern in own for path in folder.path.glob(pattern)]:
-        path.unlink()
 
 
 def check_head(asked: RunConfig) -> None:
@@ -258,17 +206,3 @@ def _refuse_without_flow(asked: RunConfig) -> None:
             f"head '{asked.head}' weights maps by a grid of flow: name the store of "
             "maps first, then that of backbone flow_grid, with `store` each and `fuse` features"
         )
-
-
-def draw_instances(rows: TrainingRows, out: Path) -> None:
-    """Draw how many rows of each class train and validate, a picture a target, into a folder."""
-    for target, labels in rows.labels.items():
-        names = rows.store.classes[target]
-        counts = {
-            split: class_counts(labels[those], len(names)).numpy()
-            for split, those in ((rows.splits.train, rows.train), (rows.splits.val, rows.val))
-        }
-        # A person may do several things at once, and is then counted with each.
-        counted = "labels of persons" if rows.store.unit == "persons" else "segments"
-        title = f"{counted} a class: {target}"
-        instances_per_class(counts, names, out / f"instances-{target}.png", title, counted)

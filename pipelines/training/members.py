@@ -255,7 +255,8 @@ def stopped_early(progress: Progress, config: TrainerConfig) -> str | None:
     done = int(progress.history[-1][unit])
     best = int(progress.history[progress.best_round - 1][unit])
     waited = len(progress.history) - progress.best_round
+    were = "evaluation was" if waited == 1 else "evaluations were"
     return (
-        f"stopped after {done} of {config.length} {unit}s: {waited} evaluations were not "
-        f"better than {unit} {best}, whose weights are kept"
+        f"stopped after {done} of {config.length} {unit}s: {waited} {were} not better than "
+        f"{unit} {best}, whose weights are kept"
     )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from egofeat.pipelines.training.fit import Diverged, Fitted, fit_each
+from egofeat.pipelines.training.fit import fit_each
+from egofeat.pipelines.training.in_folder import Diverged, Fitted
 from egofeat.pipelines.training.options import FitConfig
 
 _MAIN = ("top1", "mean_class_accuracy", "mAP")

@@ -4,9 +4,12 @@ Everything goes to standard error; standard output is for results.
 """
 
 import re
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from shutil import get_terminal_size
 from typing import Protocol
 from unicodedata import category
 
@@ -49,7 +52,8 @@ def _as_typed(text: str) -> str:
 
 def say(text: str) -> None:
     """A result for people, to standard output. JSON escapes by itself, and is printed plainly."""
-    print(printable(_as_typed(text)))
+    shown = printable(_as_typed(text))
+    print(_wrapped(shown, get_terminal_size().columns) if sys.stdout.isatty() else shown)
 
 
 def say_all(lines: Iterable[str | Table]) -> None:
@@ -61,12 +65,21 @@ def say_all(lines: Iterable[str | Table]) -> None:
             Console(highlight=False).print(line, "")
 
 
+def _wrapped(text: str, width: int) -> str:
+    """Lines broken between words, where a terminal would break them anywhere; long paths stay."""
+    wrapper = textwrap.TextWrapper(
+        width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join("\n".join(wrapper.wrap(line)) for line in text.split("\n"))
+
+
 _noted: set[str] = set()
 
 
 def note(text: str) -> None:
     """One line to standard error."""
-    stderr.print(printable(_as_typed(text)), markup=False)
+    shown = printable(_as_typed(text))
+    stderr.print(_wrapped(shown, stderr.width) if stderr.is_terminal else shown, markup=False)
 
 
 def note_once(kind: str, text: str) -> None:

@@ -13,6 +13,7 @@ from egofeat import console
 from egofeat.cli.command import app
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.interruption import interruptible
+from egofeat.pipelines.sentence import sentence_of
 
 
 def _version(wanted: bool) -> None:
@@ -50,19 +51,10 @@ def _run() -> None:
             app()
         except EgofeatError as error:
             _refuse(str(error), error.exit_code)
-        except (MemoryError, RuntimeError) as error:
-            from egofeat.device import is_out_of_memory  # torch is there: it raised this
-
-            if not is_out_of_memory(error):
+        except (MemoryError, RuntimeError, OSError) as error:
+            if not (sentence := sentence_of(error)):
                 raise
-            _refuse(
-                "memory is exhausted: process fewer at once (--batch-size, --workers), or choose a "
-                "smaller network, head or input",
-                1,
-            )
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            _refuse(f"{where}{error.strerror or error}", 1)
+            _refuse(sentence, 1)
         except SystemExit as stop:
             if stop.code != 130:
                 raise

@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 
 from egofeat.engines.crew import Engine, Seat, Work, Worker, carry_out, heed
@@ -30,9 +32,12 @@ class Processes(Engine):
 
     Args:
         devices: `cuda:0`, `cuda:1`, …; one that stands there twice has two.
+        script: whether a process imports the script that started it, as Python's own do: work that
+            knows things of it needs that, and the script a guard.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
+    def __init__(self, devices: Sequence[str], *, script: bool = True) -> None:
+        self._begin = nullcontext if script else _scriptless
         self._seats = [Seat(n, device, len(devices)) for n, device in enumerate(devices, 1)]
 
     def seats(self) -> list[Seat]:
@@ -41,10 +46,24 @@ class Processes(Engine):
 
     def start(self, work: Work, seat: Seat) -> Worker:
         """Start a process, which shares nothing with this one."""
-        return _Process(work, seat)
+        with self._begin():
+            return _Process(work, seat)
 
     def close(self) -> None:
         """Nothing was taken."""
+
+
+@contextmanager
+def _scriptless() -> Iterator[None]:
+    """Start processes that do not know which script this one runs."""
+    main = sys.modules["__main__"]
+    names = ("__spec__", "__file__")
+    before: dict[str, object] = {name: vars(main).pop(name) for name in names if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(before)
 
 
 class _Process(Worker):

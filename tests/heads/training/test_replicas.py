@@ -103,6 +103,24 @@ def test_stacked_each_is_as_alone(order_task, stacks, name, options, counted):
     assert stacks == [[True] * 3]
 
 
+@pytest.mark.parametrize(("name", "options"), STACKED)
+def test_stacked_or_not_a_seed_has_the_same_bits_beside_any_others(
+    order_task, stacks, name, options
+):
+    """Which seeds are stacked follows from their numbers."""
+    task, config = task_of(name, order_task), replace(QUICK, patience=2, epochs=6, lr=0.02)
+    families = [(0, 1, 2, 3), (4, 5, 6), (8,)]
+    apart = [one for of in families for one in together(name, task, config, of, **options)]
+    made = len(stacks)
+    mixed = together(name, task, config, (4, 0, 8, 1, 5, 2, 6, 3), **options)
+    by_seed = {replica.seed: replica for replica in mixed}
+    assert made
+    assert sorted(map(len, stacks[:made])) == sorted(map(len, stacks[made:]))
+    for one in apart:
+        assert one.progress.history == by_seed[one.seed].progress.history
+        assert same_bits(one.head.state_dict(), by_seed[one.seed].head.state_dict())
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "momentum", "ranger"])
 @pytest.mark.parametrize("name", ["linear", "lstm"])
 def test_with_each_optimizer(order_task, optimizer, name):

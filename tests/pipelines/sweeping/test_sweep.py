@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from tests.networks import light
 from tests.pipelines.sweeping.conftest import COMMON, rows_of, table_of, weights_of
 
@@ -229,7 +231,11 @@ def test_seeds_on_the_same_batches_are_trained_at_once_to_what_each_is_alone(
     whole = study(asked={"out": tmp_path / "whole"}, **more)
     with monkeypatch.context() as patched:  # each alone
         patched.setattr(at_once, "_alike", lambda configs: [[name] for name in configs])
-        sweep(whole)
+        sweep(study(asked={"out": tmp_path / "alone"}, **more))
+    sweep(whole)
+    for path in (tmp_path / "alone" / "runs").glob("*/head.safetensors"):
+        alone, state = load_file(path), load_file(whole.out / "runs" / path.parent.name / path.name)
+        assert all(torch.allclose(state[name], alone[name], atol=1e-5) for name in alone)
     config = study(**more)
     seen = []
 
