@@ -107,7 +107,9 @@ def test_a_line_is_broken_between_words_on_a_terminal_alone(monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "80")
     console.say(LINE)
     assert capsys.readouterr().out == f"{LINE}\n"
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, soft_wrap=True)
+    terminal = Console(
+        file=io.StringIO(), force_terminal=True, width=80, soft_wrap=True, highlight=False
+    )
     monkeypatch.setattr(console, "stderr", terminal)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     for shown in (console.note, console.say):
