@@ -31,7 +31,7 @@ from egofeat.heads.training.feed import HELD_ON_CPU, as_features, row_bytes
 from egofeat.heads.training.passes import predict
 from egofeat.heads.training.replicas import DivergedError
 from egofeat.heads.training.stacked import family_of
-from egofeat.memory import free_memory
+from egofeat.host import free_memory
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.runs.config import RunConfig
 from egofeat.pipelines.runs.run import load_run
