@@ -86,8 +86,7 @@ def test_processes_make_what_one_makes_and_what_was_killed_goes_on(config, cores
     assert said["mean"] == here.to_dict()["mean"]
     keys = [sorted((one["iteration"], one["train/loss"]) for one in of) for of in (told, heard)]
     assert set(keys[1]) <= set(keys[0])
-    assert "seed 2, epoch" in (seen := capsys.readouterr().err)
-    assert "training" in seen
+    assert "training" in capsys.readouterr().err
 
 
 @pytest.mark.slow
