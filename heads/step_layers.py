@@ -109,6 +109,13 @@ class _Link:
         """Those that have a gradient."""
         return self.conv.weight, self.norm.weight, self.norm.bias
 
+    @property
+    def counter(self) -> Tensor:
+        """Of the batches that the norm has seen."""
+        counter = self.norm.num_batches_tracked
+        assert counter is not None
+        return counter
+
     def forward(self, steps: Tensor) -> tuple[Tensor, list[Tensor]]:
         """`[B,T,C]` to `[B,T',out]`, and what is kept for the way back."""
         conv, norm = self.conv, self.norm
@@ -126,10 +133,6 @@ class _Link:
         running = norm.running_mean
         assert running is not None
         assert norm.momentum is not None
-        assert norm.num_batches_tracked is not None
-        norm.num_batches_tracked.add_(1)
-        if conv.bias is not None:  # what it adds is seen in the running mean alone
-            running.sub_(conv.bias)
         normed, mean, scale = torch.native_batch_norm(
             convolved,
             norm.weight,
@@ -140,8 +143,8 @@ class _Link:
             norm.momentum,
             norm.eps,
         )
-        if conv.bias is not None:
-            running.add_(conv.bias)
+        if conv.bias is not None:  # what it adds is seen in the running mean alone
+            running.add_(conv.bias, alpha=norm.momentum)
         result = normed if self.slope is None else F.leaky_relu(normed, self.slope)
         kept = [factors, taps, convolved, mean, scale, result, norm.weight]
         return result.view(len(steps), -1, conv.out_channels), kept
@@ -210,6 +213,7 @@ class _Chain(torch.autograd.Function):
         for link in links:
             steps, of_link = link.forward(steps)
             kept += of_link
+        torch._foreach_add_([link.counter for link in links], 1)
         ctx.links = links
         ctx.save_for_backward(*kept)
         return steps

@@ -1,6 +1,6 @@
 """Optimisers by name, over a head's parameters; Ranger is RAdam inside Lookahead."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -119,3 +119,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"].fill_(of_group)
         else:
             group["lr"] = of_group
+
+
+def clip(gradients: Sequence[Tensor], most: float) -> None:
+    """Scale gradients to a norm of all of them together, as `nn.utils.clip_grad_norm_`; same bits.
+
+    That looks for devices and types among them, which takes longer than the arithmetic of a small
+    head. These are of one device.
+    """
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([*gradients])))
+    torch._foreach_mul_([*gradients], (most / (norm + 1e-6)).clamp(max=1.0))

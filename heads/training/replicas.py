@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from egofeat import graphs
 from egofeat.console import note_once
@@ -19,7 +19,7 @@ from egofeat.heads.head import Head
 from egofeat.heads.measures.precision import autocast
 from egofeat.heads.training.history import History
 from egofeat.heads.training.losses import Criterion
-from egofeat.heads.training.optim import RECORDABLE, make_optimizer, set_rate
+from egofeat.heads.training.optim import RECORDABLE, clip, make_optimizer, set_rate
 from egofeat.heads.training.sampling import dropout_seed
 
 
@@ -111,6 +111,7 @@ class Trainee:
             l2=config.l2,
             recorded=recorder is not None,
         )
+        self._weights = [*self.head.parameters()]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
         self._records: History | None = None
         self._noise: list[Tensor] = []
@@ -193,7 +194,8 @@ class Trainee:
         with autocast(config.amp, self.device):
             logits, divergence = self._learnt(batch)
         loss = criterion(logits, batch.labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        for weight in self._weights:
+            weight.grad = None
         try:
             self._descend(loss + config.gaze_weight * divergence)
         except RuntimeError:
@@ -205,7 +207,8 @@ class Trainee:
         torch.autograd.backward(self.scaler.scale(loss))
         if self.config.clip_norm:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip_norm)
+            found = [weight.grad for weight in self._weights if weight.grad is not None]
+            clip(found, self.config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 

@@ -50,3 +50,17 @@ def test_every_layer_of_a_transformer_drops_out_so() -> None:
     layers = [module for module in head.modules() if isinstance(module, torch.nn.Dropout)]
     assert len(layers) == 7
     assert {type(layer) for layer in layers} == {Dropout}
+
+
+@pytest.mark.parametrize("odds", [0.1, 0.3, 0.5])
+def test_masks_know_nothing_of_other_places_rows_and_steps(odds: float) -> None:
+    torch.manual_seed(1)
+    layer, steps = Dropout(odds), torch.ones(8, 20, 128)
+    kept = torch.stack([(layer(steps) != 0).double() for _ in range(60)])
+    apart = (kept - (1 - odds)) / (odds * (1 - odds)) ** 0.5
+    words = apart.flatten(1).unflatten(1, (-1, 4))  # four values are of one random number
+    pairs = [words[..., one] * words[..., other] for one in range(4) for other in range(one)]
+    rows = [apart[:, :-1] * apart[:, 1:], apart[:, :, :-1] * apart[:, :, 1:]]
+    calls = [apart[:-back] * apart[back:] for back in (1, 2, 7)]
+    for products in (*pairs, *rows, *calls, *words.unbind(-1)):
+        assert abs(float(products.mean())) * products.numel() ** 0.5 < 4.5

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from egofeat.heads import TrainerConfig, build_head, train
 from egofeat.heads.measures.precision import AMP_DTYPES
-from egofeat.heads.training.optim import OPTIMIZERS, Ranger, make_optimizer
+from egofeat.heads.training.optim import OPTIMIZERS, Ranger, clip, make_optimizer
 from egofeat.options import declared
 
 BETA1, BETA2, EPSILON = 0.95, 0.999, 1e-5
@@ -213,3 +213,18 @@ def test_options_name_every_optimizer_and_precision():
     choices = {one.name: one.option.choices for one in declared(TrainerConfig)}
     assert choices["optimizer"] == tuple(OPTIMIZERS)
     assert choices["amp"] == tuple(AMP_DTYPES)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3, float("inf"), float("nan")])
+def test_gradients_are_clipped_to_the_bits_of_torch(scale: float) -> None:
+    torch.manual_seed(0)
+    weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 40), (40,), (2, 5, 7))]
+    for weight in weights:
+        weight.grad = torch.randn(weight.shape)
+    weights[0].grad = torch.randn(40, 3).t()  # as a product leaves it
+    weights[1].grad.mul_(scale)
+    ours = [weight.grad.clone() for weight in weights]
+    clip(ours, 1.0)
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    for own, weight in zip(ours, weights, strict=True):
+        torch.testing.assert_close(own, weight.grad, rtol=0, atol=0, equal_nan=True)
