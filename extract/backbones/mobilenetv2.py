@@ -23,6 +23,7 @@ from egofeat.extract.backbones.building import (
     load_strictly,
     seeded,
 )
+from egofeat.extract.backbones.clipping import bounding, clipped
 from egofeat.extract.backbones.stages import Stages
 from egofeat.extract.weights import Weights, Wheel
 
@@ -81,7 +82,17 @@ def _build(taps: Sequence[str], state: Mapping[str, Tensor] | None, seed: int) -
     folded = fold_batch_norms(freeze(network))
     assert isinstance(folded, nn.ModuleDict)
     classifier = folded["classifier"] if "logits" in taps else nn.Identity()
-    return Stages(dict(zip(_STAGES, folded["features"].children(), strict=True)), classifier, taps)
+    stages = dict(zip(_STAGES, folded["features"].children(), strict=True))
+    return _Bounded(stages, classifier, taps)
+
+
+class _Bounded(Stages):
+    """Every block clips what it is given, and sums at most 960 of it a channel."""
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """As `Stages`."""
+        with bounding(self, batch, _KINDS):
+            return super().forward(batch)
 
 
 _BOTTLENECKS = (
@@ -102,10 +113,10 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        expand = [_unit(inputs, wide, 1)] if expansion > 1 else []
+        expand = [Unit(inputs, wide, 1)] if expansion > 1 else []
         self.conv = nn.Sequential(
             *expand,
-            _unit(wide, wide, 3, stride, wide),
+            Unit(wide, wide, 3, stride, wide),
             nn.Conv2d(wide, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -117,19 +128,36 @@ class Bottleneck(nn.Module):
         return maps_BCHW + out if self.adds else out
 
 
-def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
+class Unit(nn.Sequential):
+    """Convolution, batch norm, a clip to [0, 6]."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        sides = (kernel, stride, kernel // 2)
+        convolution = nn.Conv2d(inputs, outputs, *sides, groups=groups, bias=False)
+        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        """`[B, C, H, W]` to `[B, C', H / stride, W / stride]`."""
+        return clipped(self, maps_BCHW)
+
+
+_KINDS = (
+    *(_Bounded, Unit, Bottleneck, nn.Sequential, nn.ModuleDict),
+    *(nn.Conv2d, nn.Identity, nn.ReLU6, nn.Dropout, nn.Linear),
+)
 
 
 def _layers(classes: int | None = None) -> nn.ModuleDict:
     """All layers, drawn in the order in which torchvision draws them."""
-    layers, channels = [_unit(3, 32, 3, 2)], 32
+    layers: list[nn.Module] = [Unit(3, 32, 3, 2)]
+    channels = 32
     for expansion, outputs, blocks, stride in _BOTTLENECKS:
         for number in range(blocks):
             layers.append(Bottleneck(channels, outputs, expansion, 1 if number else stride))
             channels = outputs
-    features = nn.Sequential(*layers, _unit(channels, 1280, 1))
+    features = nn.Sequential(*layers, Unit(channels, 1280, 1))
     linear = nn.Linear(1280, classes or 1000)
     for child in features.modules():
         if isinstance(child, nn.Conv2d):

@@ -110,19 +110,19 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _pad_end(
-    maps_BCTHW: Tensor, kernel: Sequence[int], stride: Sequence[int], value: float
-) -> tuple[Tensor, tuple[int, int, int]]:
+def _pads(
+    maps_BCTHW: Tensor, kernel: Sequence[int], stride: Sequence[int]
+) -> list[tuple[int, int]]:
+    axes = zip(maps_BCTHW.shape[2:], kernel, stride, strict=True)
+    return [same_padding(*axis) for axis in axes]
+
+
+def _pad_end(maps_BCTHW: Tensor, pads: list[tuple[int, int]], value: float) -> Tensor:
     """Pad only by what the end has more than the start; the rest is left to the operator."""
-    pads = [
-        same_padding(size, *axis)
-        for size, *axis in zip(maps_BCTHW.shape[2:], kernel, stride, strict=True)
-    ]
-    before = (pads[0][0], pads[1][0], pads[2][0])
-    surplus = [after - front for front, after in reversed(pads)]
-    if any(surplus):
-        maps_BCTHW = F.pad(maps_BCTHW, [pad for end in surplus for pad in (0, end)], value=value)
-    return maps_BCTHW, before
+    surplus = [end - front for front, end in reversed(pads)]
+    if not any(surplus):
+        return maps_BCTHW
+    return F.pad(maps_BCTHW, [pad for end in surplus for pad in (0, end)], value=value)
 
 
 class SameConv3d(nn.Conv3d):
@@ -130,8 +130,9 @@ class SameConv3d(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002, the name is nn.Conv3d's
         """`[B, C, T, H, W]` to `[B, C', T / s, H / s, W / s]`, rounded up."""
-        padded, before = _pad_end(input, self.kernel_size, self.stride, 0.0)
-        return F.conv3d(padded, self.weight, self.bias, self.stride, before)
+        pads = _pads(input, self.kernel_size, self.stride)
+        before = [front for front, _ in pads]
+        return F.conv3d(_pad_end(input, pads, 0.0), self.weight, self.bias, self.stride, before)
 
 
 class SamePool3d(nn.Module):
@@ -143,7 +144,14 @@ class SamePool3d(nn.Module):
 
     def forward(self, maps_BCTHW: Tensor) -> Tensor:
         """`[B, C, T, H, W]` to `[B, C, T / s, H / s, W / s]`, rounded up."""
-        padded, before = _pad_end(maps_BCTHW, self.kernel, self.stride, -torch.inf)
+        pads = _pads(maps_BCTHW, self.kernel, self.stride)
+        before = [front for front, _ in pads]
+        if all(
+            step > 1 or front == end for step, (front, end) in zip(self.stride, pads, strict=True)
+        ):
+            # As the end has one more at most, the last window reaches over it.
+            return F.max_pool3d(maps_BCTHW, self.kernel, self.stride, before, ceil_mode=True)
+        padded = _pad_end(maps_BCTHW, pads, -torch.inf)
         return F.max_pool3d(padded, self.kernel, self.stride, before)
 
 

@@ -1,5 +1,7 @@
 """Convolutions and pools by the quicker way give what PyTorch's own give."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -42,6 +44,24 @@ def test_a_pool_has_the_same_bits(kernel, stride, padding, ceil, channels_last):
     for one in ours:
         assert one.shape == usual.shape
         assert torch.equal(one.nan_to_num(nan=1e9), usual.nan_to_num(nan=1e9))
+
+
+def pooled(clips, kernel, stride, padding, ceil):
+    sides = ((side, 1, 1) for side in (kernel, stride))
+    try:
+        return F.max_pool3d(clips, *sides, (padding, 0, 0), ceil_mode=ceil)
+    except RuntimeError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("frames", range(1, 8))
+def test_windows_over_time_are_pytorchs_and_so_is_what_it_refuses(frames):
+    clips = numbers(2, 3, frames, 2, 3)
+    for window in itertools.product((1, 2, 3, 4), (1, 2, 3), (0, 1, 2), (False, True)):
+        usual = pooled(clips, *window)
+        with quick(CPU), torch.inference_mode():
+            ours = pooled(clips, *window)
+        assert ours == usual if isinstance(usual, str) else torch.equal(ours, usual)
 
 
 def test_a_pool_that_is_asked_for_more_is_pytorchs_own():

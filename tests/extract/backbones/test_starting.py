@@ -37,6 +37,32 @@ def test_shapes_are_known_without_the_compiler(name, weights, shape):
     assert imported == "[]"
 
 
+ASKS_FOR_MORE = """
+from torch._dynamo.utils import is_compile_supported
+import torch._dynamo
+from torch._dynamo import utils
+from torch._dynamo.utils import counters
+assert utils.counters is counters
+"""
+FINDS_IT = """
+import sys
+import egofeat.extract.backbones.torchvision
+import torch
+found = sys.modules["torch._dynamo.utils"]
+assert found is torch._dynamo.utils
+print(found.__file__)
+"""
+
+
+def test_who_asks_for_the_compiler_meanwhile_gets_it(tmp_path):
+    """As another thread may, while torchvision is imported."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(ASKS_FOR_MORE)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}){FINDS_IT}"
+    told = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert told.strip().endswith("utils.py")
+
+
 class NeverEmpty(nn.Module):
     def forward(self, clips):
         if not len(clips):
