@@ -12,10 +12,9 @@ from egofeat.recipe import Recipe
 from egofeat.recipe.motion import Raft
 from egofeat.store import Failure, ShardRows
 
-CPU_BLOCK = 2**25
-"""Bytes at most of a batch's largest activation. glibc gives larger blocks back to the kernel
-whenever they are freed, and fresh pages cost more than the arithmetic: batches of 32 frames of 256
-pixels run at half the pace of batches of 4, in which MobileNetV2's largest takes 25 MB."""
+CPU_BLOCK = 2**27
+"""Bytes at most of a batch's largest activation. Larger batches gain little, and several are at work
+at once; MobileNetV2's largest takes 6 MB of a frame of 256 pixels."""
 CPU_FRAMES = 64
 """Frames a batch at most: beyond it nothing is gained, and more of the last batch is padding."""
 GPU_FRAMES = 256

@@ -18,9 +18,8 @@ from egofeat.device import exact
 from egofeat.extract.task import Task
 from egofeat.host import free_memory
 
-_TENSORS = 8
-"""Of the size of the largest, that a batch takes at most. SlowFast 8×8 and I3D peak at three; what
-a thread has freed stays with it."""
+_TENSORS = 4
+"""Of the size of the largest, that a batch takes at most: SlowFast 8×8 and I3D peak at three."""
 
 MOST = 16
 """Batches at once, at most: of each some milliseconds are Python's, which runs one at a time."""

@@ -16,7 +16,7 @@ def backbone():
 
 @pytest.mark.parametrize(
     ("size", "crops", "views"),
-    [(32, 1, 64), (112, 1, 16), (224, 1, 4), (256, 1, 4), (256, 3, 1), (512, 1, 1)],
+    [(32, 1, 64), (112, 1, 64), (224, 1, 16), (256, 1, 16), (256, 3, 4), (512, 1, 4), (2048, 1, 1)],
 )
 def test_a_batch_on_a_cpu_follows_its_largest_activation(backbone, size, crops, views):
     task = Task(

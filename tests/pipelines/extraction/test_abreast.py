@@ -138,7 +138,7 @@ def test_there_are_no_more_at_once_than_memory_has_room_for(
     dataset, config, several, monkeypatch, room, number
 ):
     (job,) = plan_jobs([config], dataset)
-    size = 8 * 8 * 4 * job.backbone.outline(32).largest
+    size = 4 * 8 * 4 * job.backbone.outline(32).largest
     monkeypatch.setattr(abreast, "free_memory", lambda: int(room * size))
     names = meeting(monkeypatch, number)
     extract.run(config, dataset)
