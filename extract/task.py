@@ -13,8 +13,8 @@ from egofeat.recipe.motion import Raft
 from egofeat.store import Failure, ShardRows
 
 CPU_BLOCK = 2**27
-"""Bytes at most of a batch's largest activation. Larger batches gain little, and several are at work
-at once; MobileNetV2's largest takes 6 MB of a frame of 256 pixels."""
+"""Bytes at most of a batch's largest activation. Larger batches gain little, and several are at
+work at once; MobileNetV2's largest takes 6 MB of a frame of 256 pixels."""
 CPU_FRAMES = 64
 """Frames a batch at most: beyond it nothing is gained, and more of the last batch is padding."""
 GPU_FRAMES = 256

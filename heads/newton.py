@@ -26,6 +26,8 @@ _LINE = 20
 """Lengths of a step that are tried."""
 _SLOPE = 0.25
 """Part of a line's slope that may be left at its end."""
+_ROUNDED = 1e-6
+"""Part of the loss that single precision does not tell."""
 _LEAST = 1e-12
 """Curvature of a bias whose class hardly comes up."""
 
@@ -71,9 +73,14 @@ class _Curve:
         """Second derivatives times a direction of the logits."""
         return torch.autograd.grad(self._slope, self.logits, towards, retain_graph=True)[0]
 
-    def curvature(self, several: bool) -> Tensor:
-        """Second derivative by a class's own logits, summed over rows, `[classes]`."""
-        logits = self.logits.detach()
+    def curvature(self, several: bool, shift: Tensor | float) -> Tensor:
+        """Second derivative by a class's own logits, summed over rows, `[classes]`.
+
+        Args:
+            several: whether a row has several classes.
+            shift: what the loss adds to the logits.
+        """
+        logits = self.logits.detach() + shift
         likely = logits.sigmoid() if several else logits.softmax(dim=1)
         return (self.slope.abs() * torch.where(self.slope > 0, 1 - likely, likely)).sum(dim=0)
 
@@ -87,9 +94,13 @@ class Problem:
     loss: Loss
     classes: Tensor | None
     """The class of each row `[rows,1]`, of a cross-entropy; None of a sum over classes."""
+    shift: Tensor | float = 0.0
+    """`[classes]`, what the loss adds to the logits."""
 
     def minimised(self, strength: float, start: Tensor, relative: float = RELATIVE) -> Tensor:
         """Weights and bias `[classes,C+1]` of the least loss + strength·‖weights‖².
+
+        No step leads up, so what comes out is no worse than what it begins with.
 
         Args:
             strength: of the penalty, above 0; biases are free.
@@ -103,19 +114,18 @@ class Problem:
         for _ in range(_STEPS):
             curve = _Curve.at(logits, self.loss, self.classes)
             loss = float(curve.value) + 0.5 * _dot(penalty * weights, weights)
-            of_class = curve.curvature(self.classes is None)
+            of_class = curve.curvature(self.classes is None, self.shift)
             own = of_class[:, None] * variances + penalty
             gradient = self._gathered(curve.slope) + penalty * weights
             # The bias of a class without rows would fall for ever, and gain nothing by it.
-            gradient[of_class * len(of_class) < relative * loss, -1] = 0
-            step, gain = self._step(curve, gradient, penalty, own.clamp(min=_LEAST))
+            held = of_class * len(of_class) < relative * loss
+            step, gain = self._step(curve, gradient, penalty, own.clamp(min=_LEAST), held)
             along = self._logits(step)
             bends = _dot(penalty * step, step)
             falls = _dot(penalty * weights, step)
-            slopes = _Line(self, logits, along, falls, bends)
-            length = slopes.least(_dot(gradient, step))
+            length = _Line(self, logits, along, falls, bends).least(curve)
             weights, logits = weights + length * step, logits + length * along
-            if not gain > relative * loss:  # or it is no number
+            if not (length and gain > relative * loss):  # or it is no number
                 break
         return weights
 
@@ -127,7 +137,7 @@ class Problem:
         return torch.cat([slope.T @ self.vectors, slope.sum(dim=0)[:, None]], dim=1)
 
     def _step(
-        self, curve: _Curve, gradient: Tensor, penalty: Tensor, own: Tensor
+        self, curve: _Curve, gradient: Tensor, penalty: Tensor, own: Tensor, held: Tensor
     ) -> tuple[Tensor, float]:
         """The step that the curvature asks for, about, and what it would gain.
 
@@ -136,13 +146,16 @@ class Problem:
             gradient: of loss and penalty.
             penalty: twice the strength, of each column.
             own: curvature by each number alone, about: the unit in which each is measured.
+            held: classes `[classes]` whose bias stays.
         """
         step, gain = torch.zeros_like(gradient), 0.0
         left = -gradient
+        left[held, -1] = 0
         scaled = left / own
         direction, size = scaled, _dot(left, scaled)
         for number in range(1, _PRODUCTS + 1):
             bent = self._gathered(curve.bent(self._logits(direction))) + penalty * direction
+            bent[held, -1] = 0
             curvature = _dot(direction, bent)
             if not curvature > 0:  # rounded away, or no number
                 break
@@ -170,24 +183,32 @@ class _Line:
     bends: float
     """What is added to it over the length 1."""
 
-    def slope(self, length: float) -> float:
-        at = self.logits + length * self.along
-        curve = _Curve.at(at, self.problem.loss, self.problem.classes)
-        return _dot(curve.slope, self.along) + self.falls + length * self.bends
+    def least(self, begin: _Curve) -> float:
+        """The length at which the slope is nearly gone; 0 where none is found that leads down.
 
-    def least(self, first: float) -> float:
-        """The length at which the slope is nearly gone, of a line that begins with a slope."""
+        Args:
+            begin: the loss at the length 0.
+        """
+        first, before = self._told(begin, 0.0)
         short, long, length = 0.0, None, 1.0
         for _ in range(_LINE):
-            slope = self.slope(length)
-            if abs(slope) <= _SLOPE * abs(first):
-                break
-            if slope < 0:
+            at = self.logits + length * self.along
+            there = _Curve.at(at, self.problem.loss, self.problem.classes)
+            slope, value = self._told(there, length)
+            up = not value <= before + _ROUNDED * abs(before)
+            if abs(slope) <= _SLOPE * abs(first) and not up:
+                return length
+            if slope < 0 and not up:
                 short = length
             else:
                 long = length
             length = 2 * length if long is None else (short + long) / 2
-        return length
+        return short
+
+    def _told(self, curve: _Curve, length: float) -> tuple[float, float]:
+        """Slope there, and the loss but for what the penalty was at the beginning."""
+        slope = _dot(curve.slope, self.along) + self.falls + length * self.bends
+        return slope, float(curve.value) + length * (self.falls + 0.5 * length * self.bends)
 
 
 def _dot(one: Tensor, other: Tensor) -> float:

@@ -124,7 +124,9 @@ def _problem(vectors: Tensor, labels: Tensor, target: str, criterion: Criterion)
     def loss(logits: Tensor) -> Tensor:
         return criterion({target: logits}, {target: labels})
 
-    return Problem(vectors, loss, None if labels.ndim == 2 else labels.clamp(min=0)[:, None])
+    several = labels.ndim == 2
+    classes = None if several else labels.clamp(min=0)[:, None]
+    return Problem(vectors, loss, classes, 0.0 if several else criterion.shift(target))
 
 
 def _largest(values: Tensor, dim: int) -> Tensor:

@@ -110,6 +110,10 @@ class Criterion:
         self._shifts = {target: shift.to(device) for target, shift in self._shifts.items()}
         return self
 
+    def shift(self, target: str) -> Tensor | float:
+        """What the loss adds to a target's logits, `[classes]`."""
+        return self._shifts.get(target, 0.0)
+
     def __call__(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """Loss of logits `[B,classes]`, or the losses `[K]` of `[B,K,classes]`.
 
@@ -125,8 +129,7 @@ class Criterion:
             return F.binary_cross_entropy_with_logits(
                 logits.float(), rows.float(), pos_weight=weight, reduction="none"
             ).mean(dim=(0, -1))
-        shift = self._shifts.get(target)
-        shifted = logits.float() if shift is None else logits.float() + shift
+        shifted = logits.float() + self.shift(target)
         each = F.cross_entropy(
             shifted.flatten(0, -2),
             rows.flatten(),

@@ -5,7 +5,9 @@ import pytest
 import torch
 from scipy.special import expit, log_softmax, softmax
 
+from egofeat.heads import build_head
 from egofeat.heads.newton import Problem, principal_axes
+from egofeat.heads.solved import Vectors
 from egofeat.heads.training.losses import Criterion, class_counts
 
 STRENGTHS = (1.0, 1e-2, 1e-4, 1e-6)
@@ -126,6 +128,58 @@ def test_it_is_within_a_ten_thousandth_of_the_least(features, labels, classes, w
         exact = Exact(rows, labels, strength, classes)
         least = exact.least(found.ravel())
         assert exact.value(found.ravel()) - least <= WITHIN * least, strength
+
+
+@pytest.mark.parametrize("relative", [1e-5, 0.03])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"class_weights": True}, {"class_weights": True, "logit_adjustment": 2.0}],
+    ids=["plain", "weighed", "adjusted"],
+)
+@pytest.mark.parametrize(("rows", "channels", "classes"), [(60, 20, 97), (300, 30, 40)])
+def test_no_solution_is_worse_than_what_it_began_with(rows, channels, classes, options, relative):
+    """Classes as rare as they are in kitchens, most of them with a row or none."""
+    rng = np.random.default_rng(0)
+    often = np.arange(1, classes + 1) ** -1.3
+    labels = rng.choice(classes, rows, p=often / often.sum())
+    features = (
+        rng.standard_normal((rows, channels)) + rng.standard_normal((classes, channels))[labels]
+    )
+    given = torch.from_numpy(labels)
+    criterion = Criterion({"x": class_counts(labels, classes)}, **options)
+    problem = Problem(
+        torch.from_numpy(features).float(),
+        lambda logits: criterion({"x": logits}, {"x": given}),
+        given[:, None],
+        criterion.shift("x"),
+    )
+
+    def value(weights, strength):
+        logits = problem.vectors @ weights[:, :-1].T + weights[:, -1]
+        return float(problem.loss(logits) + strength * weights[:, :-1].square().sum())
+
+    weights = torch.zeros(classes, channels + 1)
+    for strength in (1e-2, 1e-4, 1e-6):
+        before, weights = weights, problem.minimised(strength, weights, relative)
+        assert value(weights, strength) <= value(before, strength) * (1 + 1e-5), strength
+
+
+def test_a_given_strength_is_solved_as_well_as_one_of_several():
+    rng = np.random.default_rng(0)
+    often = np.arange(1, 98) ** -1.3
+    labels = rng.choice(97, 1500, p=often / often.sum())
+    features = rng.standard_normal((1500, 64)) + rng.standard_normal((97, 64))[labels]
+    rows = Vectors(torch.from_numpy(features).float(), {"x": torch.from_numpy(labels)})
+    criterion = Criterion({"x": class_counts(labels, 97)})
+    said = [
+        build_head("logistic", (1, 64), {"x": 97}, l2=l2).solve(rows, rows, criterion)
+        for l2 in (1e-2, 1e-3, 1e-4)
+    ]
+    losses = [float(one.rsplit(" ", 1)[1]) for one in said]
+    assert losses == sorted(
+        losses, reverse=True
+    )  # of the same rows: the weaker the penalty, the less
+    assert losses[0] < 0.4
 
 
 @pytest.mark.parametrize("rows", [5, 50])
