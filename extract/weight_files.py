@@ -48,15 +48,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         WeightsError: there is no such file, it cannot be read, it asks for more than arrays,
-            tensors and plain values, or there is no state dict in it.
+            tensors and plain values, there is no state dict in it, or a value that is no number.
     """
     try:
         size = _size_of(path)
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _of_numbers(load_file(path), path)
         state = _state_dict(_read_pickle(path, size), size)
     except FileNotFoundError:
         raise WeightsError(f"there is no weights file {path}: name one that exists") from None
+    except WeightsError:
+        raise
     except _RefusedError:
         raise WeightsError(
             f"{path} holds more than tensors and is not read, since a pickle can run code: "
@@ -79,7 +81,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} has a tensor that is larger than the file, of one value: save whole tensors"
         )
     # DataParallel saves every key behind this prefix.
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    named = {key.removeprefix("module."): value for key, value in state.items()}
+    return _of_numbers(named, path)
+
+
+def _of_numbers(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    for key, value in state.items():
+        # Infinities of both signs have no sum, and are numbers.
+        if value.is_floating_point() and value.sum().isnan() and value.isnan().any():
+            raise WeightsError(
+                f"{path}: {key} holds values that are no numbers (NaN): give another file, or "
+                "download it again"
+            )
+    return state
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -28,6 +28,9 @@ _SLOPE = 0.25
 """Part of a line's slope that may be left at its end."""
 _ROUNDED = 1e-6
 """Part of the loss that single precision does not tell."""
+_NOTHING = 1e-10
+"""A loss that is as good as none: a bias that has no other class to decide against grows for
+ever."""
 _LEAST = 1e-12
 """Curvature of a bias whose class hardly comes up."""
 
@@ -115,6 +118,8 @@ class Problem:
             curve = _Curve.at(logits, self.loss, self.classes)
             loss = float(curve.value) + 0.5 * _dot(penalty * weights, weights)
             of_class = curve.curvature(self.classes is None, self.shift)
+            if loss <= _NOTHING:
+                break
             own = of_class[:, None] * variances + penalty
             gradient = self._gathered(curve.slope) + penalty * weights
             # The bias of a class without rows would fall for ever, and gain nothing by it.

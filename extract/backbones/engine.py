@@ -119,8 +119,13 @@ class Compiled:
                 f"OpenVINO cannot run {self._name} ({reason}): use `engine` torch"
             ) from None
         for tap, right in expected.items():
+            if not right.isfinite().all():  # which OpenVINO clips to numbers
+                raise RequestError(
+                    f"{self._name} gives values at tap {tap} that are not finite numbers: its "
+                    "weights are broken, or too large for float32"
+                )
             apart, most = (outputs[tap] - right).norm(), _NEAR[self._precision] * right.norm()
-            if right.isfinite().all() and not apart <= most + 1e-6:  # nor is what is not a number
+            if not apart <= most + 1e-6:  # nor is what is not a number
                 raise RequestError(
                     f"OpenVINO gives other values of the tap {tap} of {self._name} than PyTorch: "
                     "use `engine` torch"

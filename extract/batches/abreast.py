@@ -88,12 +88,17 @@ def side_by_side(tasks: Sequence[Task]) -> Iterator[Threads | None]:
 
 def _most(task: Task) -> int:
     """At once: one where a network may not be, and as many as there is memory for."""
-    backbone, transform = task.backbone, task.recipe.transform
+    backbone = task.backbone
     on_cpu = backbone.device.type == "cpu" and torch.get_num_threads() > 1
     if not on_cpu or not backbone.is_reentrant or task.moves_on_device:
         return 1
+    return max(1, min(MOST, views_in_memory(task) // task.views_a_batch))
+
+
+def views_in_memory(task: Task) -> int:
+    """Views that free memory of the host holds, with what the network makes of them; at least 1."""
+    transform = task.recipe.transform
     frames = task.frames_a_view // transform.crops
-    largest = 4 * backbone.outline(transform.crop, frames).largest * transform.crops
+    largest = 4 * task.backbone.outline(transform.crop, frames).largest * transform.crops
     whole = 2 if transform.resize == "whole" else 1  # a frame is as wide as twice its height
-    room = free_memory() // (_TENSORS * whole * largest * task.views_a_batch)
-    return max(1, min(MOST, room))
+    return max(1, free_memory() // (_TENSORS * whole * largest))

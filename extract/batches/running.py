@@ -14,7 +14,7 @@ from torch import Tensor
 from egofeat import console, graphs
 from egofeat.device import Room, current, wait_for
 from egofeat.extract.assembly import Claim, Features
-from egofeat.extract.batches.abreast import InOrder, Threads
+from egofeat.extract.batches.abreast import InOrder, Threads, views_in_memory
 from egofeat.extract.batches.filling import Batch, Filling, ViewKey
 from egofeat.extract.batches.growth import grown, quicker
 from egofeat.extract.batches.streams import Done, Streams
@@ -26,6 +26,9 @@ from egofeat.extract.transforms import normalise
 
 TRIALS = 4
 """Batches of a size that are timed; the first ones load kernels."""
+
+SOME = 64
+"""Views that a processor is given at once without asking for its memory."""
 
 Outputs = dict[str, Tensor]
 """Tap to what the network gives there."""
@@ -63,6 +66,8 @@ class Batches:
         self._abreast = InOrder[tuple[Batch, list[_UnderWay]]](threads) if threads else None
         usual = partial(self._seconds, task, self._outputs)
         size = grown(task, usual) if task.grows else task.views_a_batch
+        if self._device.type == "cpu" and size > SOME:
+            size = min(size, max(SOME, views_in_memory(task)))
         self._run_network = self._chosen(task, size, partial(usual, size))
         self._room = Room(self._device, size, console.note)
         self.frames_a_batch = size * task.frames_a_view

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egofeat.device import choose_device
+from egofeat.errors import RequestError
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.solved import LogisticHead, SolvedHead, Vectors
 from egofeat.heads.training.examples import Examples
@@ -32,7 +33,7 @@ def solve(
         Seconds that it took, and what was chosen, for people.
 
     Raises:
-        RequestError: labels that the head cannot learn.
+        RequestError: labels that the head cannot learn, or features too large for float32.
     """
     began = time.monotonic()
     device = choose_device(config.device)
@@ -58,6 +59,10 @@ def _averaged(
         return {"": head.embed(head.prepare(features))}
 
     vectors = pass_over(feed, average)[""].to(device)
+    if not vectors.isfinite().all():
+        raise RequestError(
+            "features are too large: the average of a segment is no finite number in float32"
+        )
     return Vectors(vectors, examples.labels_of(rows, device))
 
 

@@ -12,10 +12,10 @@ from egofeat.heads.training.optim import OPTIMIZERS, set_rate
 from egofeat.heads.training.replicas import Batch, InTurn, Trainee
 
 FAMILY = 4
-"""Seeds that may be stacked: 0 to 3, 4 to 7, …, whichever of them are trained, and where.
+"""Seeds that may be stacked: 0 to 3, 4 to 7, …
 
-So a seed comes to the same bits beside any others. More at once gain little on one core, and leave
-others idle.
+So the same seeds come to the same bits by any number of processes. More at once gain little on one
+core, and leave others idle.
 """
 
 

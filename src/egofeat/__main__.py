@@ -1,6 +1,16 @@
-"""`python -m egofeat` is `egofeat`."""
+"""How `egofeat` and `python -m egofeat` begin."""
 
-from egofeat.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; who interrupts while modules are imported is shown no traceback."""
+    try:
+        from egofeat.cli import main as run  # noqa: PLC0415  # takes a moment
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -9,8 +9,11 @@ import torch
 
 from egofeat.errors import EgofeatError, RequestError
 
-_NO_ROOM = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-"""What PyTorch, its allocator for hosts, cuDNN and cuBLAS say."""
+_NO_ROOM = (
+    *("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"),
+    "could not create a primitive",
+)
+"""What PyTorch, its allocator for hosts, cuDNN and cuBLAS say, and oneDNN."""
 
 T = TypeVar("T")
 

@@ -45,9 +45,18 @@ def _left_of(group: Path) -> float:
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
-        with suppress(OSError, ValueError, StopIteration):  # `max` is no number
+        with suppress(OSError, ValueError):  # `max` is no number
             left = int((group / limit).read_text()) - int((group / used).read_text())
-            of_files = (group / "memory.stat").read_text().splitlines()
-            # Pages of files that were read are given up for what needs them.
-            return left + next(int(x.split()[1]) for x in of_files if x.startswith("inactive_file"))
+            return left + _of_files(group)
     return inf
+
+
+def _of_files(group: Path) -> int:
+    """Bytes of files that were read: given up for what needs them."""
+    with suppress(OSError, ValueError):
+        lines = [line.split() for line in (group / "memory.stat").read_text().splitlines()]
+        found = {name: int(value) for name, value in lines}
+        # By the first version, what the groups within have is in the total alone.
+        of_all = "total_" if "total_inactive_file" in found else ""
+        return sum(found.get(f"{of_all}{kind}_file", 0) for kind in ("inactive", "active"))
+    return 0

@@ -246,3 +246,17 @@ def test_damaged_absent_and_unsuitable_files(tmp_path):
     for name in ("numbers.pyth", "list.pyth", "nameless.pyth", "dict.pkl"):
         with pytest.raises(WeightsError, match="not a state dict of tensors"):
             read_tensors(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [".pth", ".safetensors"])
+def test_values_that_are_no_numbers_are_named(tmp_path, kind):
+    path = tmp_path / f"weights{kind}"
+    infinite = torch.tensor([torch.inf, -torch.inf, 1.0])  # a mask
+    state = {"mask": infinite, "steps": torch.tensor(3), "layer.weight": torch.ones(4)}
+    save = save_file if kind == ".safetensors" else torch.save
+    save(state, path)
+    assert torch.equal(read_tensors(path)["mask"], infinite)
+    state["layer.weight"][2] = torch.nan
+    save(state, path)
+    with pytest.raises(WeightsError, match=r"layer\.weight holds values that are no numbers"):
+        read_tensors(path)

@@ -216,3 +216,13 @@ def test_the_reference_is_the_loss_that_is_trained():
     picked = log_softmax(rows @ weights[:, :-1].T + weights[:, -1], axis=1)
     expected = -picked[np.arange(40), labels].mean() + 0.3 * (weights[:, :-1] ** 2).sum()
     assert Exact(rows, labels, 0.3, 3).value(weights.ravel()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("l2", [1e-2, 1e-6])
+def test_a_class_that_no_other_stands_beside_ends_somewhere(l2):
+    rows = Vectors(torch.randn(40, 6), {"x": torch.ones(40, dtype=torch.int64)})
+    head = build_head("logistic", (1, 6), {"x": 3}, l2=l2)
+    head.solve(rows, rows, Criterion({"x": class_counts(np.ones(40, np.int64), 3)}))
+    logits = head.classify(rows.vectors)["x"]
+    assert torch.equal(logits.argmax(dim=1), torch.ones(40, dtype=torch.int64))
+    assert logits.abs().max() < 1e4

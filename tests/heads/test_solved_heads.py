@@ -131,6 +131,13 @@ def test_numbers_as_large_or_small_as_there_are_give_what_others_do(examples, na
         np.testing.assert_allclose(found[target], logits[target], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["logistic", "knn"])
+def test_averages_that_are_no_numbers_are_refused(examples, name):
+    examples.features[3] = 3e38
+    with pytest.raises(RequestError, match="features are too large"):
+        solved(name, examples)
+
+
 def test_validation_chooses_the_strength(examples):
     head, chosen = solved("logistic", examples)
     losses = {}

@@ -163,3 +163,11 @@ def test_a_signal_is_handled_where_it_was_before():
     words = [sys.executable, "-X", "faulthandler", "-c", code]
     done = subprocess.run(words, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b"interrupted\n"), done.stderr.decode()
+
+
+def test_what_is_no_finite_number_is_not_clipped_away():
+    backbone = load("mobilenetv2", "random", engine="openvino")
+    weight = next(iter(backbone.module.parameters()))
+    weight.data[0] = torch.inf
+    with pytest.raises(RequestError, match="values at tap gap that are not finite numbers"):
+        backbone(views("mobilenetv2", 2, 64))

@@ -1,10 +1,14 @@
 """What one layer gave up, the next one gets: a page is asked of the kernel once."""
 
+import ctypes
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from egofeat.extract.backbones.host_memory import keep_memory
 
 CODE = """
 import resource
@@ -48,3 +52,18 @@ def test_memory_is_kept_unless_the_environment_chooses(chosen, kept):
     times = [float(line) for line in told.split()]
     assert len(times) == 2
     assert all(time < 1 if kept else time > 5 for time in times)
+
+
+def test_a_library_that_refuses_large_blocks_is_left_as_it_was(monkeypatch):
+    asked = []
+
+    def refuse(option, value):
+        asked.append(option)
+        return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=refuse))
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "platform", "linux")
+    keep_memory.__wrapped__()
+    assert asked == [-3]

@@ -145,6 +145,22 @@ def test_there_are_no_more_at_once_than_memory_has_room_for(
     assert len(names) == number
 
 
+def test_a_batch_is_no_larger_than_memory_has_room_for(dataset, config, monkeypatch):
+    (job,) = plan_jobs([config], dataset)
+    monkeypatch.setattr(
+        abreast, "free_memory", lambda: 100 * 4 * 4 * job.backbone.outline(32).largest
+    )
+    sizes, run = set[int](), Backbone.__call__
+
+    def note(backbone: Backbone, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        sizes.add(len(batch))
+        return run(backbone, batch)
+
+    monkeypatch.setattr(Backbone, "__call__", note)
+    extract.run(replace(config, batch_size=100_000), dataset)
+    assert sizes == {100}
+
+
 def test_cores_beyond_those_that_python_feeds_share_layers_out(
     dataset, config, several, monkeypatch
 ):
