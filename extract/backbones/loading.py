@@ -43,12 +43,10 @@ def load(
         note: told, in one line, when weights are downloaded, the sha256 of published ones for
             which none is published when they are first used, and that a processor is slow at
             the precision.
-        runs_here: False where the network only tells its shapes, and workers run it: their
-            devices need the precision and the engine.
+        runs_here: False where it only tells its shapes: workers' devices need precision and engine.
 
     Raises:
-        RequestError: an unknown backbone, tap, precision or engine, or one that the device has
-            not.
+        RequestError: a backbone, tap, precision or engine that is unknown, or not the device's.
         WeightsError: weights that are absent, altered or of another network.
     """
     spec, build = find_backbone(name)
