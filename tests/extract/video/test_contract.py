@@ -71,7 +71,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
     monkeypatch.setattr(nvdec_source, "accelerator", lambda card: None)
     monkeypatch.setattr(nvdec_source, "planes_of", on_host)
-    monkeypatch.setattr(nvdec_source, "card", lambda: torch.device("cpu"))
+    monkeypatch.setattr(nvdec_source, "current_card", lambda: torch.device("cpu"))
     monkeypatch.setattr(nvdec_source, "DECODERS", nvdec_source.Decoders())
     monkeypatch.setattr(console, "_noted", set())
     return monkeypatch.undo
@@ -379,7 +379,7 @@ def test_a_card_that_gives_no_decoder_leaves_the_video_to_the_cpu(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(nvdec_source, "check_card", lambda: None)
-    monkeypatch.setattr(nvdec_source, "card", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(nvdec_source, "current_card", lambda: torch.device("cuda", 0))
     monkeypatch.setattr(console, "_noted", set())
     if torch.cuda.is_available():
         pytest.skip("there is a card, which gives one")

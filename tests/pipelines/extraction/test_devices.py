@@ -12,7 +12,7 @@ from tests.recorder import StandIn
 from egofeat import graphs
 from egofeat.device import exact
 from egofeat.errors import EgofeatError
-from egofeat.extract.backbones import Backbone
+from egofeat.extract.backbones import Backbone, clipping
 from egofeat.extract.batches import filling, growth
 from egofeat.extract.batches.filling import Batch
 from egofeat.extract.batches.running import TRIALS, Batches
@@ -345,6 +345,8 @@ def recorder(monkeypatch, tmp_path):
     """A CPU has graphs, as a GPU has."""
     stand_in = StandIn()
     monkeypatch.setattr(graphs, "recorder_of", lambda device: stand_in)
+    # A network on a GPU is not asked whether its numbers are numbers.
+    monkeypatch.setattr(clipping, "is_quick", lambda batch: False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     return stand_in
 

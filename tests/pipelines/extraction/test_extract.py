@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2 import functional as image_ops
 
-from egofeat.errors import MediaError, MissingMediaError, RequestError
+from egofeat.errors import MediaError, MissingMediaError, RequestError, WeightsError
 from egofeat.extract.backbones import spec_of
 from egofeat.extract.decoding.stretches import divide
 from egofeat.extract.video import open_video
@@ -404,7 +404,11 @@ def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp
     assert extract.run(replace(hot, dtype="float32"), dataset).failed == 0
     state["features.1.conv.2.weight"][0] = math.nan
     torch.save(state, tmp_path / "nan.pth")
-    broken = extract.run(replace(hot, weights=str(tmp_path / "nan.pth")), dataset)
+    with pytest.raises(WeightsError, match=r"features\.1\.conv\.2\.weight holds values"):
+        extract.run(replace(hot, weights=str(tmp_path / "nan.pth")), dataset)
+    state["features.1.conv.2.weight"][0] = math.inf
+    torch.save(state, tmp_path / "inf.pth")
+    broken = extract.run(replace(hot, weights=str(tmp_path / "inf.pth")), dataset)
     assert "not a finite number" in progress_of(Path(broken.store)).failures[0].reason
 
 

@@ -1,4 +1,4 @@
-"""Promise 3: an hour of video takes no more memory than a minute, nor do its maps."""
+"""Promise 3: an hour of video takes no more memory than ten minutes, nor do its maps."""
 
 import subprocess
 import sys
@@ -67,15 +67,15 @@ def peak_mb(video: Path, seconds: int, out: Path, what: str) -> float:
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory) -> tuple[Path, Path]:
-    """A film of a minute and one of an hour."""
+    """A film of ten minutes, in which every core has batches to run, and one of an hour."""
     folder = tmp_path_factory.mktemp("films")
-    return film(folder / "minute.mp4", 60), film(folder / "hour.mp4", 3600)
+    return film(folder / "minutes.mp4", 600), film(folder / "hour.mp4", 3600)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["segments", "hdf5"])
-def test_an_hour_takes_no_more_memory_than_a_minute(films, tmp_path, what):
-    minute = peak_mb(films[0], 60, tmp_path / "m", what)
+def test_an_hour_takes_no_more_memory_than_ten_minutes(films, tmp_path, what):
+    minutes = peak_mb(films[0], 600, tmp_path / "m", what)
     hour = peak_mb(films[1], 3600, tmp_path / "h", what)
-    print(f"peak memory: a minute {minute:.0f} MB, an hour {hour:.0f} MB")
-    assert hour < minute + SLACK_MB
+    print(f"peak memory: ten minutes {minutes:.0f} MB, an hour {hour:.0f} MB")
+    assert hour < minutes + SLACK_MB

@@ -73,7 +73,7 @@ def card(monkeypatch):
     monkeypatch.setattr(torch, "arange", made)
     for name, value in {
         "check_card": lambda: None,
-        "card": lambda: CARD,
+        "current_card": lambda: CARD,
         "accelerator": lambda _: None,
         "planes_of": planes,
         "DECODERS": nvdec_source.Decoders(),

@@ -114,7 +114,9 @@ def test_a_variant_is_described_drawn_and_swept(clips, tmp_path):
     assert json.loads(run("backbones", file, "--json"))["name"] == SLOW.name
     drawn = ("visualize", "maps", "--video", clips / "media/val/far/0.mp4", "--backbone", file)
     run(*drawn, "--weights", "random", "--tap", "stage2", "--device", "cpu", "--out", tmp_path)
-    assert (tmp_path / f"{short_name(SLOW.name).replace(':', '-')}-maps-stage2.png").exists()
+    (picture,) = tmp_path.glob("*-maps-*.png")
+    assert picture.name.startswith(short_name(SLOW.name).replace(":", "-"))
+    assert picture.name.endswith("stage2.png")
     study = {
         "version": 1,
         "name": "small",
