@@ -366,8 +366,8 @@ def test_a_process_that_was_killed_says_so(monkeypatch):
 
 
 def measuring(process: psutil.Process) -> list[psutil.Process]:
-    """Its children, but for the helper that Python keeps for those that it spawns."""
-    return [c for c in process.children() if "resource_tracker" not in " ".join(c.cmdline())]
+    """Children that it spawned: not Python's helper for those, which is no other before it begins."""
+    return [c for c in process.children() if "spawn_main" in " ".join(c.cmdline())]
 
 
 def wait_until(true, seconds: float = 300) -> None:
