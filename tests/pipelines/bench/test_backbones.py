@@ -366,7 +366,7 @@ def test_a_process_that_was_killed_says_so(monkeypatch):
 
 
 def measuring(process: psutil.Process) -> list[psutil.Process]:
-    """Children that it spawned: not Python's helper for those, which is no other before it begins."""
+    """Children that it spawned: not the helper that Python keeps for those, nor one that forks."""
     return [c for c in process.children() if "spawn_main" in " ".join(c.cmdline())]
 
 
