@@ -31,14 +31,12 @@ _NAME = 16
 """That a name has at least, where it is as long."""
 _TEXT = 24
 """That any other cell has at most, where room is scarce: more than a figure needs."""
-_WORD = 5
-"""That a word of a heading has at least there."""
 
 
 def tables(
     headings: Sequence[str], lines: Iterable[Sequence[str]], room: int | None = None
 ) -> Iterator[Table]:
-    """A table without rules; names to the left, figures to the right, none of them divided.
+    """A table without rules; names to the left, figures to the right, no word of them divided.
 
     Where its columns are wider than the screen, they are divided among several, each with the
     names.
@@ -56,7 +54,7 @@ def tables(
     for apart, heads in (
         (_APART, [*map(cell_len, headings)]),
         (_APART, words),
-        (1, [min(word, _WORD) for word in words]),
+        (1, words),
     ):
         widths = [*map(max, heads, cells)]
         if sum(widths) + apart * len(widths[1:]) <= room:

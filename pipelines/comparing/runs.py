@@ -12,13 +12,15 @@ from egofeat.errors import RequestError
 from egofeat.pipelines.bench.tables import known, operations, tables
 from egofeat.pipelines.comparing.finished import Finished, find_finished
 from egofeat.pipelines.comparing.options import RunsConfig
-from egofeat.pipelines.comparing.settings import SEED, differences
+from egofeat.pipelines.comparing.settings import SEED, differences, spoken
 from egofeat.words import counted, nearest
 
 _MAIN = ("dataset", "head", "preset", "features", SEED)
 """Settings that are told in any case: in a column where the runs differ by them, else once."""
 _MOST_COLUMNS = 3
 """Of other settings that tell the runs apart; `--json` tells all."""
+_FOUND = ("epochs", "weights", "time")
+"""Columns of what came of a run; two of them are names of settings too."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Runs:
         """A table, a line a run; then what all of them share."""
         shown, shared = self._columns()
         figures = list(dict.fromkeys(name for one in self.runs for name in one.figures))
-        headings = ["run", *(name.rpartition(".")[2].replace("_", " ") for name in shown)]
-        headings += [heading(name).replace("top-1 ", "") for name in figures]
-        headings += ["epochs", "weights", "time"]
+        asked = (f"{name} asked" if name in _FOUND else name for name in spoken(shown))
+        headings = ["run", *asked, *(heading(name).replace("top-1 ", "") for name in figures)]
+        headings += _FOUND
         folder, names = _names(self.runs)
         pairs = zip(names, self.runs, strict=True)
         yield from tables(headings, [[n, *self._cells(one, shown, figures)] for n, one in pairs])

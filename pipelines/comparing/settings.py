@@ -90,10 +90,17 @@ def labels(runs: Sequence[Mapping[str, str]]) -> list[str]:
     return [" ".join([one["head"], ", ".join(_words(one, apart))]).strip() for one in runs]
 
 
+def spoken(names: Sequence[str]) -> list[str]:
+    """Settings as people call them: of a path the last word, where no other of them ends in it."""
+    last = [name.rpartition(".")[2] for name in names]
+    pairs = zip(names, last, strict=True)
+    return [(of if last.count(of) == 1 else name).replace("_", " ") for name, of in pairs]
+
+
 def _words(settings: Mapping[str, str], names: Sequence[str]) -> Iterator[str]:
-    for name in names:
+    for name, called in zip(names, spoken(names), strict=True):
         value = settings.get(name, "")
         if name == "features":
             yield value
         elif value:
-            yield f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
+            yield f"{called} {value}"

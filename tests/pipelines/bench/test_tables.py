@@ -25,9 +25,11 @@ def shown(parts, width):
 
 
 @pytest.mark.parametrize("width", [32, 40, 60, 80, 81, 100, 200])
-def test_no_figure_is_divided(width):
+def test_no_figure_and_no_word_of_a_heading_is_divided(width):
     parts = list(tables(HEADINGS, ROWS, width))
     lines = shown(parts, width)
+    said = {word for line in lines for word in line.split()}
+    assert {word for heading in HEADINGS for word in heading.split()} <= said
     for row in ROWS:
         for cell in row[1:]:
             assert any(cell in line for line in lines), cell

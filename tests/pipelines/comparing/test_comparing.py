@@ -58,6 +58,16 @@ def test_every_run_is_a_line_and_what_all_share_is_said_once(study, capsys):
     assert said.splitlines()[-1] == "4 runs"
 
 
+def test_no_two_columns_have_one_heading(study, verb_noun_store, capsys, monkeypatch):
+    trainer = TrainerConfig(epochs=2, lr=0.02, device="cpu")
+    out = study / "short"
+    fit_head(FitConfig(head="linear", store=verb_noun_store(), out=out, trainer=trainer))
+    monkeypatch.setenv("COLUMNS", "120")
+    heading, *_ = printed(runs(RunsConfig(folders=(study,))), capsys).splitlines()
+    assert "epochs asked" in heading
+    assert heading.split()[-3:] == ["epochs", "weights", "time"]
+
+
 def test_runs_are_filtered_and_sorted(study):
     def listed(**asked):
         return [one.path.name for one in runs(RunsConfig(folders=(study,), **asked)).runs]
@@ -244,3 +254,7 @@ def test_runs_are_called_by_the_fewest_words_that_tell_them_apart():
     ]
     of_presets = [both[0] | {"preset": "a"}, both[1] | {"preset": "b"}]
     assert labels(of_presets) == ["lstm preset a", "lstm preset b"]
+    balanced, dense = {"sampling": "balanced"}, {"plan.sampling": "dense"}
+    of_one_word = {"head": "lstm", "sampling": "shuffle", "plan.sampling": "uniform"}
+    drawn = [of_one_word, of_one_word | balanced, of_one_word | dense]
+    assert labels(drawn)[0] == "lstm sampling shuffle, plan.sampling uniform"
