@@ -65,6 +65,21 @@ def test_how_fast_it_goes_leaves_out_what_was_before_work_began(clock, capsys):
     ]
 
 
+def test_time_left_follows_the_pace_that_is_told(clock, capsys, monkeypatch):
+    with console.progress("training", 800, "epochs", pace=lambda: 0.2) as advance:
+        clock.now += 40
+        advance(1)
+    first, _ = capsys.readouterr().err.splitlines()
+    assert first == "training: 1/800 epochs, 0.2 epochs/s, about 3995 s left"
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(console, "stderr", terminal)
+    with console.progress("training", 800, "epochs", pace=lambda: 0.2) as advance:
+        assert "-:--:--" in terminal.file.getvalue()
+        clock.now += 40
+        advance(1)
+    assert "1:06:35" in terminal.file.getvalue()
+
+
 def test_of_nothing_nothing_is_said(capsys):
     with console.progress("extracting", 0, "segments"):
         pass

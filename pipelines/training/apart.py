@@ -214,6 +214,7 @@ def fit_apart(
         name: [replace(configs[one], out=left[one].folder.path) for one in places]
         for name, places in pieces.items()
     }
+    abreast = sum(map(len, [*pieces.values()][:crew]))
     found: dict[int, Fitted | Diverged] = {}
     work = Work(tuple(pieces), _Seeds(sent, style.form()), "fit-head", json.dumps(_LOST))
 
@@ -229,7 +230,7 @@ def fit_apart(
 
     with (
         TemporaryDirectory(prefix="egofeat-") as folder,
-        follow([Followed(run, examples) for run in left], on_epoch, shown_as) as look,
+        follow([Followed(run, examples) for run in left], on_epoch, shown_as, abreast) as look,
     ):
         do_by_workers(work, Path(folder) / "board", start, tell, look)
         look()

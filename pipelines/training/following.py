@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from egofeat import console
 from egofeat.errors import EgofeatError
 from egofeat.heads.checkpoint import read_extent
 from egofeat.heads.training.examples import Examples
@@ -59,7 +58,7 @@ class Followed:
 
 @contextmanager
 def follow(
-    trainings: Sequence[Followed], on_epoch: Tell, shown_as: str | None
+    trainings: Sequence[Followed], on_epoch: Tell, shown_as: str | None, abreast: int
 ) -> Iterator[Callable[[], None]]:
     """Show how far trainings are; yields what looks, and tells of the records that are new.
 
@@ -67,19 +66,19 @@ def follow(
         trainings: of one config but for the seed.
         on_epoch: told each record.
         shown_as: what a bar and lines of figures call the head; None shows nothing.
+        abreast: how many of them go on at once.
     """
     config, heads = trainings[0].run.config, len(trainings[0].examples)
     with ExitStack() as stack:
         tells = [[on_epoch] * heads for _ in trainings]
         if shown_as:
-            total, unit = config.length * len(trainings) * heads, f"{config.unit}s"
-            move = stack.enter_context(console.progress(f"training {shown_as}", total, unit))
             names = [
                 f"seed {one.run.config.seed}, " + (f"head {number + 1}, " if heads > 1 else "")
                 for one in trainings
                 for number in range(heads)
             ]
-            seen = watched(on_epoch, config, move, names)
+            shown = watched(f"training {shown_as}", on_epoch, config, names, abreast)
+            seen = stack.enter_context(shown)
             tells = [seen[at : at + heads] for at in range(0, len(seen), heads)]
         pairs = zip(trainings, tells, strict=True)
         members = [member for one, tell in pairs for member in one.members(tell)]

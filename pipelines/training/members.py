@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
+from functools import partial
+from statistics import mean
 
 import torch
 
@@ -110,12 +112,10 @@ def fit_member(
     with ExitStack() as stack:
         seen = [on_epoch] * len(runs)
         if shown_as:
-            what, length, unit = f"training {shown_as}", config.length * len(runs), config.unit
-            move = stack.enter_context(
-                console.progress(what, length, f"{unit}s", more=lambda: waited(replicas))
-            )
             names = [f"seed {run.config.seed}, " if len(runs) > 1 else "" for run in runs]
-            seen = watched(on_epoch, config, move, names)
+            more = partial(waited, replicas)
+            shown = watched(f"training {shown_as}", on_epoch, config, names, len(runs), more)
+            seen = stack.enter_context(shown)
         for head, run, tell in zip(heads, runs, seen, strict=True):
             history = run.folder.history(member)
             forget(history)
@@ -206,26 +206,58 @@ def waited(replicas: Sequence[Replica]) -> str:
     return f"waits {100 * part:.0f} % for data" if part >= 0.01 else ""
 
 
+class _Pace:
+    """How fast trainings go together: each tells of itself, while others go on beside it."""
+
+    def __init__(self, abreast: int) -> None:
+        self._abreast = abreast
+        self._began = time.monotonic()
+        self._first: dict[int, tuple[float, float]] = {}
+        """When each training told first, and how far it was: what was before is no training."""
+        self._paces: dict[int, float] = {}
+
+    def tell(self, training: int, done: float) -> None:
+        """A training is so far."""
+        now = time.monotonic()
+        since, before = self._first.get(training, (self._began, 0.0))
+        self._paces[training] = (done - before) / max(now - since, 1e-9)
+        self._first.setdefault(training, (now, done))
+
+    def __call__(self) -> float | None:
+        """Units a second of all that go on; None before one has told."""
+        return mean(self._paces.values()) * self._abreast if self._paces else None
+
+
+@contextmanager
 def watched(
-    on_epoch: Tell, config: TrainerConfig, move: Callable[[int], None], names: Sequence[str]
-) -> list[Tell]:
-    """Tell a bar how far each evaluation's record is from the one before, and say its figures.
+    what: str,
+    on_epoch: Tell,
+    config: TrainerConfig,
+    names: Sequence[str],
+    abreast: int,
+    more: Callable[[], str] = str,
+) -> Iterator[list[Tell]]:
+    """Show a bar that each evaluation's record moves, and say its figures; yields who is told.
 
     Args:
+        what: is done.
         on_epoch: is told first.
         config: of the trainings.
-        move: moves the bar.
         names: what the line of figures of each training begins with.
+        abreast: how many of them go on at once.
+        more: asked for what else there is to say.
     """
-    spoke = -FIGURES_EVERY_S
+    spoke, pace = -FIGURES_EVERY_S, _Pace(abreast)
+    total, units = config.length * len(names), f"{config.unit}s"
 
-    def of_one(name: str) -> Tell:
+    def of_one(training: int, name: str) -> Tell:
         done = 0
 
         def seen(record: Mapping[str, float]) -> None:
             nonlocal done, spoke
             on_epoch(record)
             now = int(record[config.unit])
+            pace.tell(training, record[config.unit])
             move(now - done)
             done = now
             if time.monotonic() - spoke >= FIGURES_EVERY_S:
@@ -234,7 +266,8 @@ def watched(
 
         return seen
 
-    return [of_one(name) for name in names]
+    with console.progress(what, total, units, more=more, pace=pace) as move:
+        yield [of_one(*one) for one in enumerate(names)]
 
 
 def figures_of(record: Mapping[str, float]) -> str:

@@ -21,7 +21,6 @@ from rich.progress import (
     ProgressColumn,
     TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 
@@ -121,6 +120,7 @@ def progress(
     more: Callable[[], str] = str,
     since: Callable[[], float | None] = lambda: None,
     beneath: Callable[[], Table | None] = lambda: None,
+    pace: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Advance]:
     """Show how far a job of `total` units is, how fast, and how long it will still take.
 
@@ -132,8 +132,9 @@ def progress(
         more: asked for what else there is to say.
         since: asked for when work began, by `time.monotonic`, if that is not now.
         beneath: asked for what is to be seen beneath a bar, again and again, in another thread.
+        pace: asked for units a second, where what is told so far does not say it.
     """
-    said = _Said(what, total, unit, step, more, since)
+    said = _Said(what, total, unit, step, more, since, pace)
     shown = _bar(said, beneath) if stderr.is_terminal else _lines(said)
     with shown as advance:
         yield advance
@@ -150,6 +151,7 @@ class _Said:
         step: str,
         more: Callable[[], str],
         since: Callable[[], float | None],
+        pace: Callable[[], float | None],
     ) -> None:
         self.what = what
         self.total = total
@@ -157,6 +159,7 @@ class _Said:
         self.step = step
         self._more = more
         self._since = since
+        self._told_pace = pace
         self.done = 0.0
         self._steps = 0
         self._began = time.monotonic()
@@ -178,19 +181,23 @@ class _Said:
 
     @property
     def rate(self) -> str:
-        number, unit = (self._steps, self.step) if self.step else (self.done, self.unit)
-        rate = f"{number / max(self._worked, 1e-9):.1f} {unit}/s"
-        return ", ".join(filter(None, [rate, self._more()]))
+        pace = self._steps / self._worked if self.step else self._pace
+        return ", ".join(filter(None, [f"{pace:.1f} {self.step or self.unit}/s", self._more()]))
 
     @property
-    def left(self) -> float:
-        """Seconds, as fast as it went so far."""
-        return max(0.0, self.total - self.done) * self._worked / self.done
+    def left(self) -> float | None:
+        """Seconds, as fast as it went so far; None where nothing is done."""
+        return max(0.0, self.total - self.done) / self._pace if self.done > 0 else None
+
+    @property
+    def _pace(self) -> float:
+        """Units a second."""
+        return self._told_pace() or self.done / self._worked
 
     @property
     def _worked(self) -> float:
         """Seconds without those that passed before work began, as workers were started."""
-        return time.monotonic() - (self._since() or self._began)
+        return max(1e-9, time.monotonic() - (self._since() or self._began))
 
 
 class _Bars(Progress):
@@ -214,17 +221,18 @@ def _bar(said: _Said, beneath: Callable[[], Table | None]) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}", style="progress.remaining"),
     )
     with _Bars(*columns, beneath=beneath) as bars:
-        task = bars.add_task(said.what, total=said.total, rate="")
+        task = bars.add_task(said.what, total=said.total, rate="", left=_clock(None))
         drawn = 0.0
 
         def draw() -> None:
             nonlocal drawn
             drawn = said.seconds
             room = stderr.width - len(said.what) - 2 * len(str(said.total)) - _AROUND
-            bars.update(task, completed=said.done + 1e-6, rate=_within(room, said.rate))
+            rate = _within(room, said.rate)
+            bars.update(task, completed=said.done + 1e-6, rate=rate, left=_clock(said.left))
 
         def advance(units: float, steps: int = 0) -> None:
             said.advance(units, steps)
@@ -236,6 +244,14 @@ def _bar(said: _Said, beneath: Callable[[], Table | None]) -> Iterator[Advance]:
             draw()
         finally:  # what is over, or interrupted, leaves its bar alone
             bars.beneath = lambda: None
+
+
+def _clock(seconds: float | None) -> str:
+    """Time that is left, `0:03:05`."""
+    if seconds is None:
+        return "-:--:--"
+    minutes = int(seconds) // 60
+    return f"{minutes // 60}:{minutes % 60:02d}:{int(seconds) % 60:02d}"
 
 
 def _within(room: int, listed: str) -> str:
@@ -253,9 +269,9 @@ def _lines(said: _Said) -> Iterator[Advance]:
     def advance(units: float, steps: int = 0) -> None:
         nonlocal spoke
         said.advance(units, steps)
-        if said.done > 0 and said.seconds - spoke >= _PLAIN_EVERY_S:
+        if (left := said.left) is not None and said.seconds - spoke >= _PLAIN_EVERY_S:
             spoke = said.seconds
-            note(f"{said.what}: {said.count}, {said.rate}, about {said.left:.0f} s left")
+            note(f"{said.what}: {said.count}, {said.rate}, about {left:.0f} s left")
 
     yield advance
     if said.total:

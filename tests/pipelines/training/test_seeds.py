@@ -67,6 +67,22 @@ def test_each_run_is_that_of_its_seed_alone(config, tmp_path):
     assert expected in list(seeds.lines())
 
 
+@pytest.mark.parametrize("config", ["linear"], indirect=True)
+def test_time_left_counts_the_seeds_that_go_on_beside(config, capsys, monkeypatch):
+    seconds, epochs = [0.0], {0.0}
+
+    def slow(record):
+        seconds[0] += 40 * (record["epoch"] not in epochs)
+        epochs.add(record["epoch"])
+
+    monkeypatch.setattr("egofeat.console.time.monotonic", lambda: seconds[0])
+    fit_seeds(config, on_epoch=slow, shown=True)
+    said = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
+    assert [line.split(", ", 1)[1] for line in said] == [
+        f"0.1 epochs/s, about {40 * left / 3:.0f} s left" for left in (11, 8, 5, 2)
+    ], "of 12 epochs, three in 40 seconds"
+
+
 def test_names_say_the_seed(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [run.path for run in fit_seeds(replace(config, out=None)).runs]
