@@ -52,9 +52,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         size = _size_of(path)
-        if path.suffix == ".safetensors":
-            return _of_numbers(load_file(path), path)
-        state = _state_dict(_read_pickle(path, size), size)
+        tensors = load_file(path) if path.suffix == ".safetensors" else _read_state(path, size)
+        _check_numbers(tensors, path)
     except FileNotFoundError:
         raise WeightsError(f"there is no weights file {path}: name one that exists") from None
     except WeightsError:
@@ -72,6 +71,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} cannot be read as weights ({reason or type(error).__name__}): give another "
             "file, or download it again"
         ) from None
+    return tensors
+
+
+def _read_state(path: Path, size: int) -> dict[str, Tensor]:
+    """State dict of a file of `size` bytes that holds a pickle."""
+    state = _state_dict(_read_pickle(path, size), size)
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
@@ -81,19 +86,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} has a tensor that is larger than the file, of one value: save whole tensors"
         )
     # DataParallel saves every key behind this prefix.
-    named = {key.removeprefix("module."): value for key, value in state.items()}
-    return _of_numbers(named, path)
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def _of_numbers(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    for key, value in state.items():
-        # Infinities of both signs have no sum, and are numbers.
-        if value.is_floating_point() and value.sum().isnan() and value.isnan().any():
+def _check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    for key, value in tensors.items():
+        if value.is_floating_point() and value.float().isnan().any():  # of 8 bits it is not known
             raise WeightsError(
                 f"{path}: {key} holds values that are no numbers (NaN): give another file, or "
                 "download it again"
             )
-    return state
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -30,3 +30,8 @@ def test_a_container_limits_the_memory_that_is_free(tmp_path, monkeypatch, stat,
     free_job = limited(tmp_path / "job" / "inner", "max", 5, stat)
     monkeypatch.setattr(host, "_groups", lambda: [free_job, job, tmp_path / "none"])
     assert host.free_memory() == left
+
+
+def test_a_machine_without_control_groups_has_what_is_free(monkeypatch):
+    monkeypatch.setattr(host, "_groups", list)
+    assert 2**20 < host.free_memory() < 2**50

@@ -23,7 +23,7 @@ def free_memory() -> int:
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return int(min(1024 * free, *map(_left_of, _groups())))
+    return int(min([1024 * free, *map(_left_of, _groups())]))
 
 
 def _groups() -> list[Path]:

@@ -260,3 +260,14 @@ def test_values_that_are_no_numbers_are_named(tmp_path, kind):
     save(state, path)
     with pytest.raises(WeightsError, match=r"layer\.weight holds values that are no numbers"):
         read_tensors(path)
+
+
+def test_values_of_8_bits_are_read_and_those_that_are_not_there_are_refused(tmp_path):
+    small = torch.tensor([0.5, 448.0]).to(torch.float8_e4m3fn)
+    torch.save({"a": small}, tmp_path / "small.pth")
+    save_file({"a": small}, tmp_path / "small.safetensors")
+    for name in ("small.pth", "small.safetensors"):
+        assert read_tensors(tmp_path / name)["a"].float().tolist() == [0.5, 448.0]
+    torch.save({"a": torch.ones(2, device="meta")}, tmp_path / "meta.pth")
+    with pytest.raises(WeightsError, match=r"meta\.pth cannot be read as weights \(.*meta tensors"):
+        read_tensors(tmp_path / "meta.pth")
