@@ -93,6 +93,7 @@ class Assembly:
             of them failed; or with what of it is whole, when the extraction ends before its time.
         fail: called with segments that cannot be made.
         progress: told how many more segments were made or given up.
+        blame: called when a value is no finite number; raises where no video is to blame.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Assembly:
         publish: Callable[[Shard, ShardRows | None], None],
         fail: Callable[[list[Failure]], None],
         progress: Advance,
+        blame: Callable[[], None],
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._most = float(np.finfo(self._dtype).max)
@@ -114,6 +116,7 @@ class Assembly:
         self._publish = publish
         self._fail = fail
         self._progress = progress
+        self._blame = blame
         self._shard_of: dict[str, Shard] = {}
         """Segment id to its shard, which is not published yet."""
         self._open: dict[str, _OpenShard] = {}
@@ -272,6 +275,7 @@ class Assembly:
             # The largest of what is not a number is none either.
             largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
             if not np.isfinite(largest):
+                self._blame()
                 return f"the backbone gave a value at tap {tap} that is not a finite number"
             if largest > self._most:
                 return (

@@ -86,6 +86,12 @@ class Task:
         return self.recipe.plan.view_frames * self.recipe.transform.crops
 
     @property
+    def view_sides(self) -> tuple[int, int]:
+        """Pixels of a side of what the network sees, and frames, if they are cut to a square."""
+        transform = self.recipe.transform
+        return transform.crop, self.frames_a_view // transform.crops
+
+    @property
     def view_shape(self) -> tuple[int, int, int, int, int]:
         """`[F, K, S, S, 3]` of colours, if they are cut to a square."""
         transform = self.recipe.transform

@@ -90,8 +90,11 @@ def _read_state(path: Path, size: int) -> dict[str, Tensor]:
 
 
 def _check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    for key, value in tensors.items():
-        if value.is_floating_point() and value.float().isnan().any():  # of 8 bits it is not known
+    floating = {key: value for key, value in tensors.items() if value.is_floating_point()}
+    for key, value in floating.items():
+        numbers = value.float()  # those of 8 bits are not summed
+        # Infinities of both signs have no sum, and are numbers.
+        if numbers.sum().isnan() and numbers.isnan().any():
             raise WeightsError(
                 f"{path}: {key} holds values that are no numbers (NaN): give another file, or "
                 "download it again"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from egofeat.device import exact
 from egofeat.errors import RequestError
-from egofeat.extract.backbones.engine import Compiled
+from egofeat.extract.backbones.engine import Compiled, check_finite
 from egofeat.extract.backbones.onednn import quick
 from egofeat.extract.backbones.precision import DTYPES
 from egofeat.extract.weights import Weights
@@ -168,6 +168,18 @@ class Backbone:
         with torch.inference_mode(), arithmetic, quick(self.device):
             outputs: dict[str, Tensor] = self.module(batch)
             return outputs
+
+    def check_on_noise(self, size: int, frames: int) -> None:
+        """Refuse a network that gives what is no finite number whatever it sees; see `tap_shapes`.
+
+        Raises:
+            WeightsError: it does so of noise.
+        """
+        sides = (frames, size, size) if self.spec.clip else (size, size)
+        fixed = torch.Generator().manual_seed(0)
+        noise = torch.randn(1, self.spec.channels, *sides, generator=fixed)
+        for tap, output in self(noise).items():
+            check_finite(output, f"values of {self.spec.called} at tap {tap}", self.precision)
 
     def frames_seen(self, tap: str, frames: int) -> tuple[int, ...]:
         """Which of the frames of a clip a tap is made of: all, but for pathways that skip some."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from egofeat.device import is_out_of_memory
-from egofeat.errors import EgofeatError, RequestError
+from egofeat.errors import EgofeatError, RequestError, WeightsError
 
 ENGINES = ("torch", "openvino")
 _HINTS = {"float32": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -66,6 +66,26 @@ def engine_version(engine: str) -> str:
     return f"openvino {metadata.version('openvino')}"
 
 
+def check_finite(values: Tensor, named: str, precision: str) -> None:
+    """Blame weights where numbers are not finite.
+
+    Args:
+        values: of the network, or what it gives.
+        named: says what values they are, and of which network.
+        precision: that it computes in.
+
+    Raises:
+        WeightsError: they are not.
+    """
+    real = values.numel() and values.is_floating_point()
+    if real and not all(end.isfinite() for end in values.aminmax()):
+        raise WeightsError(
+            f"{named} are not finite numbers: its weights are broken, or too large for "
+            f"{precision}: give other `weights`"
+            + (", or `precision` float32" if precision == "fp16" else "")
+        )
+
+
 _SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]
 
 
@@ -97,6 +117,7 @@ class Compiled:
 
         Raises:
             RequestError: OpenVINO cannot run the network, or gives other numbers.
+            WeightsError: PyTorch gives what is no finite number.
         """
         batch = batch.contiguous()
         shape = tuple(batch.shape)
@@ -119,11 +140,8 @@ class Compiled:
                 f"OpenVINO cannot run {self._name} ({reason}): use `engine` torch"
             ) from None
         for tap, right in expected.items():
-            if not right.isfinite().all():  # which OpenVINO clips to numbers
-                raise RequestError(
-                    f"{self._name} gives values at tap {tap} that are not finite numbers: its "
-                    "weights are broken, or too large for float32"
-                )
+            # Which OpenVINO clips to numbers.
+            check_finite(right, f"values of {self._name} at tap {tap}", "float32")
             apart, most = (outputs[tap] - right).norm(), _NEAR[self._precision] * right.norm()
             if not apart <= most + 1e-6:  # nor is what is not a number
                 raise RequestError(

@@ -9,7 +9,7 @@ from torch import nn
 
 from egofeat.device import numbered
 from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
-from egofeat.extract.backbones.engine import Compiled, check_engine
+from egofeat.extract.backbones.engine import Compiled, check_engine, check_finite
 from egofeat.extract.backbones.host_memory import keep_memory
 from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.precision import DTYPES, check_precision, keep_biases_apart
@@ -47,7 +47,7 @@ def load(
 
     Raises:
         RequestError: a backbone, tap, precision or engine that is unknown, or not the device's.
-        WeightsError: weights that are absent, altered or of another network.
+        WeightsError: weights that are absent, altered, of another network, or not finite.
     """
     spec, build = find_backbone(name)
     chosen = check_taps(tuple(taps) or (spec.default_tap,), spec)
@@ -62,6 +62,8 @@ def load(
     # OpenVINO rounds the weights itself.
     dtype = DTYPES[precision] if by_torch else torch.float32
     module = module.to(device, dtype)
+    for values in module.parameters():
+        check_finite(values, f"{weights}: parameters of {spec.called}", precision)
     rank = 5 if spec.clip else 4
     if all(tensor.ndim in (rank, *range(4)) for tensor in module.parameters()):
         # Those that see the frames of a clip one by one have kernels of images.

@@ -98,7 +98,6 @@ def _most(task: Task) -> int:
 def views_in_memory(task: Task) -> int:
     """Views that free memory of the host holds, with what the network makes of them; at least 1."""
     transform = task.recipe.transform
-    frames = task.frames_a_view // transform.crops
-    largest = 4 * task.backbone.outline(transform.crop, frames).largest * transform.crops
+    largest = 4 * task.backbone.outline(*task.view_sides).largest * transform.crops
     whole = 2 if transform.resize == "whole" else 1  # a frame is as wide as twice its height
     return max(1, free_memory() // (_TENSORS * whole * largest))

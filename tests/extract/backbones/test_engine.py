@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from egofeat.errors import RequestError
+from egofeat.errors import RequestError, WeightsError
 from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.backbones.engine import Compiled
 
@@ -169,5 +169,5 @@ def test_what_is_no_finite_number_is_not_clipped_away():
     backbone = load("mobilenetv2", "random", engine="openvino")
     weight = next(iter(backbone.module.parameters()))
     weight.data[0] = torch.inf
-    with pytest.raises(RequestError, match="values at tap gap that are not finite numbers"):
+    with pytest.raises(WeightsError, match="values of mobilenetv2 at tap gap are not finite"):
         backbone(views("mobilenetv2", 2, 64))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from egofeat.errors import EgofeatError
+from egofeat.errors import EgofeatError, WeightsError
 from egofeat.extract.backbones import load, spec_of
 from egofeat.extract.transforms import normalise, prepare
 from egofeat.pipelines.extraction.choices import choose_transform
@@ -145,3 +145,13 @@ def test_without_timm_the_sentence_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(EgofeatError, match=r"pip install egofeat\[timm\]"):
         spec_of("timm:test_vit")
+
+
+def test_weights_are_to_blame_where_batch_norms_stay_apart(tmp_path):
+    network, file = kept("test_resnet", tmp_path)
+    state = network.state_dict()
+    state["bn1.running_var"][0] = -1.0
+    save_file(state, file)
+    backbone = load("timm:test_resnet", file)
+    with pytest.raises(WeightsError, match="values of timm:test_resnet at tap gap are not finite"):
+        backbone.check_on_noise(64, 1)

@@ -15,7 +15,7 @@ from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2 import functional as image_ops
 
 from egofeat.errors import MediaError, MissingMediaError, RequestError, WeightsError
-from egofeat.extract.backbones import spec_of
+from egofeat.extract.backbones import Backbone, spec_of
 from egofeat.extract.decoding.stretches import divide
 from egofeat.extract.video import open_video
 from egofeat.extract.video.pyav_source import PyavSource
@@ -406,10 +406,45 @@ def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp
     torch.save(state, tmp_path / "nan.pth")
     with pytest.raises(WeightsError, match=r"features\.1\.conv\.2\.weight holds values"):
         extract.run(replace(hot, weights=str(tmp_path / "nan.pth")), dataset)
-    state["features.1.conv.2.weight"][0] = math.inf
-    torch.save(state, tmp_path / "inf.pth")
-    broken = extract.run(replace(hot, weights=str(tmp_path / "inf.pth")), dataset)
-    assert "not a finite number" in progress_of(Path(broken.store)).failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"2.weight": math.inf}, r"broken\.pth: parameters of mobilenetv2"),
+        ({"2.running_var": -1.0}, r"broken\.pth: parameters of mobilenetv2"),
+        ({"1.weight": 1.0, "2.weight": 3e38}, "values of mobilenetv2 at tap block0"),
+    ],
+)
+def test_weights_that_give_no_finite_numbers_are_to_blame_and_no_video(
+    dataset, config, tmp_path, change, words
+):
+    state = {k: v.clone() for k, v in mobile_state().items()}
+    for key, value in change.items():
+        state[f"features.1.conv.{key}"][:] = value
+    torch.save(state, tmp_path / "broken.pth")
+    broken = replace(config, weights=str(tmp_path / "broken.pth"), taps=("block0",))
+    with pytest.raises(WeightsError, match=f"^.*{words} are not finite numbers: its weights are"):
+        extract.run(broken, dataset)
+    assert not list(config.out.rglob("failures-*"))
+
+
+def test_a_view_of_which_a_network_makes_no_finite_number_costs_its_segments(
+    dataset, config, monkeypatch
+):
+    run, calls = Backbone.__call__, iter(range(100))
+
+    def overflow(backbone, batch):
+        outputs = run(backbone, batch)
+        if next(calls) == 0:
+            with torch.inference_mode():
+                outputs["gap"][0] = math.nan
+        return outputs
+
+    monkeypatch.setattr(Backbone, "__call__", overflow)
+    report = extract.run(config, dataset)
+    assert 0 < report.failed < report.extracted
+    assert "not a finite number" in progress_of(Path(report.store)).failures[0].reason
 
 
 def mobile_state() -> dict[str, torch.Tensor]:
