@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from egofeat.heads.training.replicas import DivergedError
 from egofeat.pipelines.training.fit import fit_each
 from egofeat.pipelines.training.in_folder import Diverged, Fitted
 from egofeat.pipelines.training.options import FitConfig
@@ -91,5 +92,7 @@ def fit_seeds(
     fitted = fit_each(config, on_epoch, shown)
     failed = [one for one in fitted if isinstance(one, Diverged)]
     if len(failed) == len(fitted):
-        raise failed[0].error
+        named = ", ".join(str(one.seed) for one in failed)
+        first = failed[0]
+        raise DivergedError(f"seeds {named} have no run; of seed {first.seed}, {first.error}")
     return Seeds(runs=[one for one in fitted if isinstance(one, Fitted)], failed=failed)

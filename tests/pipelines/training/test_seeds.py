@@ -145,7 +145,8 @@ def test_one_that_diverges_leaves_the_others_alone(config, monkeypatch):
 
 def test_where_all_diverge_nothing_stays(config):
     spoilt = replace(QUICK, lr=1e30, clip_norm=0)
-    with pytest.raises(EgofeatError, match="the loss is not finite in epoch 1"):
+    named = "^seeds 3, 4, 5 have no run; of seed 3, the loss is not finite in epoch 1: lower `lr`"
+    with pytest.raises(EgofeatError, match=named):
         fit_seeds(replace(config, trainer=spoilt, head="linear", options={}))
     assert not config.out.exists()
 
