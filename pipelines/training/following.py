@@ -1,5 +1,6 @@
 """Trainings of other processes, as they are seen from here: by what they add to their histories."""
 
+import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,19 +26,20 @@ class _Member:
                 size = read_extent(checkpoint).size
             except EgofeatError:  # who goes on from it says so
                 size = 0
-            self._seen = len(records(self._content()[:size], per_epoch))
+            self._seen = len(self._records(size))
 
     def look(self) -> None:
         """Tell of what was added."""
-        for record in records(self._content(), self._per_epoch)[self._seen :]:
+        for record in self._records()[self._seen :]:
             self._seen += 1
             self._tell(record)
 
-    def _content(self) -> bytes:
+    def _records(self, size: int | None = None) -> list[dict[str, float]]:
+        """Those that it begins with; none of one that has not begun, was withdrawn or is damaged."""
         try:
-            return self._path.read_bytes()
-        except FileNotFoundError:  # it has not begun, or was withdrawn
-            return b""
+            return records(self._path.read_bytes()[:size], self._per_epoch)
+        except (FileNotFoundError, LookupError, TypeError, ValueError, csv.Error):
+            return []
 
 
 @dataclass(frozen=True)
