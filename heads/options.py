@@ -24,6 +24,8 @@ Count = Annotated[int, Field(ge=1)]
 """How many of something that there must be."""
 Odd = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 """Side of a kernel that has a middle."""
+Positive = Annotated[float, Field(ge=1e-20, le=1e9)]
+"""What float32 can neither take for 0 nor for infinite."""
 Rate = Annotated[float, Field(ge=0, lt=1)]
 """What part is dropped out."""
 

@@ -4,17 +4,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from egofeat.errors import RequestError
 from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.newton import Problem, principal_axes
-from egofeat.heads.options import Count
+from egofeat.heads.options import Count, Positive
 from egofeat.heads.training.losses import ABSENT, Criterion
 
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -78,7 +77,7 @@ class LogisticHead(SolvedHead):
         feature_shape: tuple[int, ...],
         classes: Mapping[str, int],
         *,
-        l2: Annotated[float, Field(gt=0)] | None = None,
+        l2: Positive | None = None,
     ) -> None:
         super().__init__(feature_shape[1], classes, 0.0)
         self.l2 = l2
@@ -176,7 +175,7 @@ class KnnHead(SolvedHead):
         classes: Mapping[str, int],
         *,
         k: Count = 20,
-        temperature: Annotated[float, Field(gt=0)] = 0.07,
+        temperature: Positive = 0.07,
     ) -> None:
         super().__init__(feature_shape[1], {}, 0.0)
         self.targets = tuple(classes)

@@ -211,6 +211,8 @@ def test_options_come_as_words_too_and_win_over_the_preset():
         ("lstm", (20, 8), None, {"hidden": 0}, r"hidden .* cannot be 0: .* equal to 1"),
         ("lstm", (20, 8), None, {"dropout": 1.0}, r"dropout .* cannot be 1\.0: .* less than 1"),
         ("lstm", (20, 8), None, {"dropout": "nan"}, r"dropout .* cannot be 'nan'"),
+        ("logistic", (20, 8), None, {"l2": 1e39}, r"l2 .* cannot be 1e\+39: .* equal to 10{9}"),
+        ("knn", (20, 8), None, {"temperature": 1e-50}, r"temperature .* cannot be 1e-50"),
         ("lstm", (20, 8), None, {"hidden": "none"}, r"hidden .* cannot be 'none'"),
         ("lstm", (20, 8), None, {"summary": "first"}, "summary .* should be 'last' or 'mean'"),
         ("convlstm", (20, 8, 2, 2), None, {"norm": "maybe"}, "norm .* cannot be 'maybe'"),
