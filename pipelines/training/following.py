@@ -35,7 +35,7 @@ class _Member:
             self._tell(record)
 
     def _records(self, size: int | None = None) -> list[dict[str, float]]:
-        """Those that it begins with; none of one that has not begun, was withdrawn or is damaged."""
+        """All so far; none where it has not begun, was withdrawn or is damaged."""
         try:
             return records(self._path.read_bytes()[:size], self._per_epoch)
         except (FileNotFoundError, LookupError, TypeError, ValueError, csv.Error):
