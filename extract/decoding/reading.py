@@ -158,11 +158,10 @@ def _plan(
 def _check_kind(source: FrameSource, transform: Transform) -> None:
     wants_flow = transform.motion is not None and transform.motion.of_flow_frames
     if isinstance(source, FlowSource) and not wants_flow:
-        raise MediaError(f"{source.path} holds flow and no colours: give `motion` frames")
+        raise MediaError("it holds flow and no colours: give `motion` frames")
     if wants_flow and not isinstance(source, FlowSource):
         raise MediaError(
-            f"{source.path} holds colours and no flow (images in u/ and v/): choose "
-            "another `motion`"
+            "it holds colours and no flow (images in u/ and v/): choose another `motion`"
         )
 
 

@@ -18,7 +18,12 @@ from egofeat.pipelines.annotated.options import AnnotateConfig
 from egofeat.pipelines.annotated.people import detect_people, load_detector, read_people
 from egofeat.pipelines.annotated.seers import Seer
 from egofeat.pipelines.annotated.video import TimedTags
-from egofeat.pipelines.extraction.in_memory import PersonFeatures, Watched, make_features
+from egofeat.pipelines.extraction.in_memory import (
+    PersonFeatures,
+    Watched,
+    make_features,
+    unread,
+)
 from egofeat.pipelines.training.predict import guesses_of
 from egofeat.segments import Media, Segment
 from egofeat.store.reading.persons import with_neighbours
@@ -164,7 +169,7 @@ class StretchRecogniser(Recogniser):
             read = [segment for segment in segments if segment.id not in self.unread]
             if not first and not read:
                 reason = next(iter(self.unread.values()))
-                raise RequestError(f"{name} could not be read: {reason}")
+                raise RequestError(unread(name, reason))
             for segment in read:
                 self.moments += 1
                 labels = self._labels([memory.features[segment.id] for memory in memories])

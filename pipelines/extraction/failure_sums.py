@@ -104,7 +104,9 @@ def _named(videos: list[str]) -> str:
 def _kind(failure: Failure, media: Media | None) -> str:
     """A reason without what differs from one failure of a kind to the next."""
     reason = failure.reason
-    names = {failure.video, *((str(media.path), media.path.name) if media else ())}
+    # Workers name a path from the root.
+    paths = (media.path.absolute(), media.path, media.path.name) if media else ()
+    names = {failure.video, *map(str, paths)}
     for name in sorted(filter(None, names), key=len, reverse=True):
         reason = reason.replace(name, "…")
     reason = re.sub(r"\d+(?:[.,]\d+)*", "…", reason)

@@ -44,6 +44,11 @@ class Memory:
         self.failures += failures
 
 
+def unread(video: str, reason: str) -> str:
+    """Why a video could not be read, as a sentence that names it once: most reasons do."""
+    return reason if video in reason else f"{video} could not be read: {reason}"
+
+
 @dataclass(frozen=True)
 class Maker:
     """What makes features by a recipe: of a store of a run, or of a published classifier."""

@@ -13,7 +13,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.fusion import AveragedHeads, for_members
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import top_pairs
-from egofeat.pipelines.extraction.in_memory import Maker, Memory, make_features
+from egofeat.pipelines.extraction.in_memory import Maker, Memory, make_features, unread
 from egofeat.pipelines.runs.rows import refuse_persons
 from egofeat.pipelines.runs.run import Run, load_run
 from egofeat.segments import Media, Segment
@@ -57,7 +57,7 @@ class Predictions:
             for target, guesses in prediction.targets.items():
                 ranked = ", ".join(f"{g.name} {100 * g.probability:.1f} %" for g in guesses)
                 said.append(f"  {target}: {ranked}")
-        return said + [f"{video} could not be read: {why}" for video, why in self.failures.items()]
+        return said + [unread(video, why) for video, why in self.failures.items()]
 
 
 def predict(

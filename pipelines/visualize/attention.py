@@ -20,6 +20,7 @@ from egofeat.extract.video import open_video
 from egofeat.heads.fusion import for_members
 from egofeat.heads.gaze import Attentive, gaze_maps
 from egofeat.manifest import load_manifest
+from egofeat.pipelines.extraction.in_memory import unread
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.runs.config import Source
 from egofeat.pipelines.runs.rows import open_run_store, refuse_persons
@@ -148,7 +149,7 @@ def _of_video(run: Run, video: Path, asked: AttentionConfig) -> list[Looked]:
     memories = features_of(run, {str(video): media}, asked.weights, asked.device)
     for memory in memories:
         if memory.failures:
-            raise RequestError(f"{video} could not be read: {memory.failures[0].reason}")
+            raise RequestError(unread(str(video), memory.failures[0].reason))
     blocks = [torch.from_numpy(memory.features[str(video)])[None] for memory in memories]
     of_members = zip(run.head.members, for_members(run.head, blocks), strict=True)
     with open_video(media) as opened:

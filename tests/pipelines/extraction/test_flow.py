@@ -288,7 +288,8 @@ def test_shipped_flow_feeds_networks_of_flow(shipped, config, dataset):
     colours = replace(config, backbone="mobilenetv2", frames=2)
     refused = extract.run(colours, flow)
     assert refused.failed == 1
-    assert "holds flow and no colours" in progress_of(Path(refused.store)).failures[0].reason
+    (failure,) = progress_of(Path(refused.store)).failures
+    assert failure.reason == "p: it holds flow and no colours: give `motion` frames"
     wrong = extract.run(replace(config, motion="frames"), dataset)
     assert wrong.failed == 4
     assert "holds colours and no flow" in progress_of(Path(wrong.store)).failures[0].reason

@@ -115,6 +115,20 @@ def test_workers_make_what_one_process_makes_but_for_what_kills_them(
     assert verify(Path(report.store)) == []
 
 
+@pytest.mark.parametrize("devices", [("cpu",), ("cpu", "cpu")], ids=len)
+def test_reasons_are_summed_up_without_the_paths_of_videos(config, tmp_path, monkeypatch, devices):
+    monkeypatch.chdir(tmp_path)
+    films = [Path("films") / f"{name}.mp4" for name in ("one", "two")]
+    films[0].parent.mkdir()
+    for film in films:
+        film.write_bytes(b"torn")
+    segments = tuple(Segment(film.stem, film.stem) for film in films)
+    broken = Dataset("mine", {film.stem: Media(film) for film in films}, segments, {})
+    (found,) = extract.run(replace(config, devices=devices), broken).failures
+    assert found.reason.startswith("cannot be opened as video (")
+    assert list(found.videos) == ["one", "two"]
+
+
 def test_options_of_workers_that_do_not_go_together_are_refused(config, dataset):
     with pytest.raises(RequestError, match="exclude each other"):
         replace(config, devices=("cpu", "cpu"), ray="auto")

@@ -268,7 +268,7 @@ def test_pictures_of_a_video_of_no_data_set(tmp_path, fuse):
         f"attention-a_b{number}.{kind}" for number in numbers for kind in ("png", "mp4")
     ]
     assert size_of(drawn[1]) == (256, 256, 12)
-    with pytest.raises(RequestError, match=r"none\.mp4 could not be read"):
+    with pytest.raises(RequestError, match=r"none\.mp4 does not exist: "):
         look(run, pictures, video=tmp_path / "none.mp4")
 
 
