@@ -1,6 +1,7 @@
 """What a long job says: without a terminal, and on one of 80 columns."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -110,6 +111,23 @@ def test_how_many_are_done_stands_on_a_narrow_terminal_whatever_else_there_is(cl
     assert "36120/67217" in last
     assert ", 12 failed" in last
     assert "…" not in last
+
+
+def test_paths_with_spaces_are_not_broken(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    folder = tmp_path / "my new videos"
+    there, other = folder / "of a day" / "P 01.mp4", tmp_path / "a b"
+    for path in (there, other):
+        path.mkdir(parents=True)
+    missing = folder / "of" / "none.mp4"
+    (folder / "of").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in (there, folder, other, missing, Path("my new videos/of"), Path("a b")):
+        console.say(f"the pages are in {path}: see what of {path} is there, or choose another path")
+        said = capsys.readouterr().out
+        assert said.count(str(path)) == 2
+        assert max(map(len, said.replace(str(path), "").splitlines())) <= 40
 
 
 LINE = (

@@ -3,6 +3,7 @@
 Everything goes to standard error; standard output is for results.
 """
 
+import os
 import re
 import sys
 import textwrap
@@ -26,6 +27,10 @@ from rich.table import Table
 
 _PLAIN_EVERY_S = 30.0
 _DRAWN_EVERY_S = 0.1
+_SPACE = "\0"
+"""In place of a space at which no line is broken; nothing that is printed has it."""
+_MOST_WORDS = 12
+"""Of a path with spaces."""
 _AROUND = 28
 """Columns of a bar of ten, what part is done, what time is left, and all that is between."""
 
@@ -65,11 +70,28 @@ def say_all(lines: Iterable[str | Table]) -> None:
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Lines broken between words, where a terminal would break them anywhere; long paths stay."""
+    """Lines broken between words, where a terminal would break them anywhere; paths stay whole."""
     wrapper = textwrap.TextWrapper(
         width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    return "\n".join("\n".join(wrapper.wrap(line)) for line in text.split("\n"))
+    lines = (_held(line) if len(line) > width else line for line in text.split("\n"))
+    return "\n".join("\n".join(wrapper.wrap(line)) for line in lines).replace(_SPACE, " ")
+
+
+def _held(line: str) -> str:
+    """A line whose paths have no spaces: words are one path where that, or its folder, is there."""
+    words = line.split(" ")
+    for first in range(len(words)):
+        for last in range(min(len(words), first + _MOST_WORDS), first + 1, -1):
+            path = " ".join(words[first:last]).lstrip("('").rstrip(".,:;)'")
+            if _is_there(path) or ("/" in words[last - 1] and _is_there(path.rpartition("/")[0])):
+                words[first:last] = [_SPACE.join(words[first:last])]
+                break
+    return " ".join(words)
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - of text that is no path, nothing is
 
 
 _noted: set[str] = set()
