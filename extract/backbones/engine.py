@@ -119,7 +119,6 @@ class Compiled:
             RequestError: OpenVINO cannot run the network, or gives other numbers.
             WeightsError: PyTorch gives what is no finite number.
         """
-        batch = batch.contiguous()
         shape = tuple(batch.shape)
         if shape not in self._requests:
             with self._lock:
@@ -169,6 +168,7 @@ class Compiled:
             model = _converted(trace(run, batch, check_trace=False))
         self._taps = tuple(expected)
         model.reshape(list(batch.shape))
+        model = _channels_last(model, batch.ndim)
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
             "INFERENCE_NUM_THREADS": self.streams * torch.get_num_threads(),
@@ -198,7 +198,8 @@ class _Requests:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
-        results = request.infer([batch.numpy()], share_inputs=True)
+        pixels = batch.movedim(1, -1).contiguous()  # which it is: nothing is copied
+        results = request.infer([pixels.numpy()], share_inputs=True)
         self._idle.append(request)
         return results
 
@@ -256,6 +257,15 @@ def _converted(traced: Any) -> Any:
     frontend = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(traced, graph_element=None)  # which `frontend` holds not
     return frontend.convert(frontend.load(decoder))
+
+
+def _channels_last(model: Any, axes: int) -> Any:
+    """The model, fed as batches lie in memory: turning them takes as long as its first layers."""
+    library, clips = _openvino(), "D" * (axes == 5)
+    steps = library.preprocess.PrePostProcessor(model)
+    steps.input().tensor().set_layout(library.Layout(f"N{clips}HWC"))
+    steps.input().model().set_layout(library.Layout(f"NC{clips}HW"))
+    return steps.build()
 
 
 def _openvino() -> Any:

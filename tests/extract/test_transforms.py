@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from egofeat.errors import RequestError
 from egofeat.extract.backbones import spec_of
-from egofeat.extract.transforms import prepare
+from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction.choices import check_transform, choose_transform
 from egofeat.pipelines.extraction.options import ExtractConfig
@@ -62,6 +63,29 @@ def test_real_frames_differ_by_one_level(real_data: Path, film: str) -> None:
         for _, frame in source.tensors([0, len(source.times) // 2]):
             for interpolation in KINDS:
                 assert furthest(replace(transform, interpolation=interpolation), frame) == 1
+
+
+@pytest.mark.parametrize("transform", RESIZES[:2], ids=lambda one: one.resize)
+def test_cuts_lie_pixel_by_pixel_as_batches_do(transform: Transform) -> None:
+    for one in (transform, replace(transform, arithmetic="uint8")):
+        assert prepare(one, made(270, 480)).is_contiguous()
+
+
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_pixels_are_normalised_as_written(
+    channels: Literal["RGB", "BGR"], kind: torch.dtype
+) -> None:
+    """(x / 255 - mean) / std, and what was given stays as it was."""
+    transform = replace(RESIZES[0], channels=channels, std=(0.2, 0.3, 0.4))
+    frames_NTSSC = torch.stack([made(48, 40), made(48, 40).flip(0)])[:, None].to(kind)
+    before = frames_NTSSC.clone()
+    batch_NCTSS = normalise(transform, frames_NTSSC)
+    wanted = (before.double() / 255 - torch.tensor(transform.mean)) / torch.tensor(transform.std)
+    wanted = wanted if channels == "RGB" else wanted.flip(-1)
+    torch.testing.assert_close(batch_NCTSS, wanted.movedim(-1, 1).float(), rtol=1e-5, atol=1e-6)
+    assert torch.equal(frames_NTSSC, before)
+    assert batch_NCTSS.movedim(1, -1).is_contiguous()
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "slowfast_8x8_r50"])
