@@ -1,5 +1,6 @@
 """Optimisers by name, over a head's parameters; Ranger is RAdam inside Lookahead."""
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -49,7 +50,7 @@ class Ranger(torch.optim.RAdam):
         moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         # RAdam fills a parameter's state when it finds it empty, so φ may join only after it.
         begun = {p: p.clone() for p in moved if not self.state[p]}
-        super().step()
+        inspect.unwrap(torch.optim.RAdam.step)(self)  # see `_plain`
         for parameter in moved:
             state = self.state[parameter]
             slow = state.setdefault("slow", begun.get(parameter))
@@ -58,13 +59,28 @@ class Ranger(torch.optim.RAdam):
         return loss
 
 
+_KEPT_FROM_COMPILER = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+
+
+def _plain(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """An optimiser that does not import torch's compiler.
+
+    Its methods tell the compiler where not to compile, and import it to that end: a second or two
+    of every training, in which nothing is compiled.
+    """
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in _KEPT_FROM_COMPILER}
+    return type(
+        kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))}
+    )
+
+
 # Fused: one pass over the weights, where else a head of many small ones waits for Python.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
-    "momentum": partial(torch.optim.SGD, momentum=0.9, fused=True),
-    "ranger": Ranger,
+    "adam": partial(_plain(torch.optim.Adam), fused=True),
+    "adamw": partial(_plain(torch.optim.AdamW), fused=True),
+    "sgd": partial(_plain(torch.optim.SGD), momentum=0.9, nesterov=True, fused=True),
+    "momentum": partial(_plain(torch.optim.SGD), momentum=0.9, fused=True),
+    "ranger": _plain(Ranger),
 }
 RECORDABLE: dict[str, dict[str, bool]] = {
     "adam": {"capturable": True},

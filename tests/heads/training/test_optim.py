@@ -1,6 +1,8 @@
-"""Ranger against the two papers' own updates, restated here one number at a time."""
+"""Optimisers: Ranger against the two papers' own updates, restated here one number at a time."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -228,3 +230,27 @@ def test_gradients_are_clipped_to_the_bits_of_torch(scale: float) -> None:
     torch.nn.utils.clip_grad_norm_(weights, 1.0)
     for own, weight in zip(ours, weights, strict=True):
         torch.testing.assert_close(own, weight.grad, rtol=0, atol=0, equal_nan=True)
+
+
+TRAINED = """
+import sys
+import torch
+from egofeat.heads.registry import build_head
+from egofeat.heads.training.optim import make_optimizer
+head = build_head("linear", (4, 6), {"verb": 3}, None)
+optimizer = make_optimizer(sys.argv[1], head, lr=0.1, weight_decay=0.0, l2=0.0)
+optimizer.load_state_dict(optimizer.state_dict())
+before = head.classifiers[0].bias.clone()
+optimizer.zero_grad()
+torch.autograd.backward(head(torch.randn(2, 4, 6))["verb"].sum())
+optimizer.step()
+assert not torch.equal(before, head.classifiers[0].bias)
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_training_does_not_import_the_compiler(name):
+    """Which takes as long as torch itself."""
+    command = [sys.executable, "-c", TRAINED, name]
+    assert subprocess.check_output(command, text=True) == "[]\n"
