@@ -15,6 +15,7 @@ from egofeat.heads.head import VectorHead, pool_space
 from egofeat.heads.newton import Problem, principal_axes
 from egofeat.heads.options import Count, Positive
 from egofeat.heads.training.losses import ABSENT, Criterion
+from egofeat.words import decimals
 
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """λ of which validation chooses one, the strongest first: each starts where the last ended, and
@@ -115,7 +116,7 @@ class LogisticHead(SolvedHead):
             scaled = solution[:, :-1] @ axes.T / std
             layer.weight.data.copy_(scaled / unit)
             layer.bias.data.copy_(solution[:, -1] - scaled @ mean)
-            said.append(f"{target} λ {chosen:g}, validation loss {best:.4f}")
+            said.append(f"{target} λ {chosen:g}, validation loss {decimals(best)}")
         return "; ".join(said)
 
 

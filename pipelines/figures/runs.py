@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
 from egofeat.pipelines.figures import style
+from egofeat.words import decimals
 
 _AXES = {"loss": "loss", "top1": "top-1 accuracy, %", "mAP": "mAP of boxes, %"}
 """Figure of a history to its axis."""
@@ -50,7 +51,7 @@ def loss_curves(history: Path, out: Path) -> Path:
             fontsize=8, frameon=False, loc="upper right" if label == "loss" else "lower right"
         )
     if best is not None:
-        lowest = f"the lowest validation loss ({losses[best]:.3f})"
+        lowest = f"the lowest validation loss ({decimals(losses[best])})"
         style.note(figure, f"dotted: epoch {epochs[best]:g}, {lowest}")
     return style.save(figure, out)
 

@@ -14,6 +14,7 @@ from egofeat.pipelines.bench.tables import tables
 from egofeat.pipelines.comparing.runs import duration
 from egofeat.pipelines.sweeping.fitting import Fit
 from egofeat.pipelines.sweeping.planning import trainer_of
+from egofeat.words import decimals
 
 _Stamp = tuple[int, int]
 """Of a file: nanoseconds at which it was written, and its size."""
@@ -67,7 +68,7 @@ class _Seen:
         yield _shortened(self.fit.name_of_line, room)
         yield str(self.fit.seed)
         yield f"{now:.0f}/{length}"
-        yield f"{record['train/loss']:.3f}"
+        yield decimals(record["train/loss"])
         figure = next((of for name, of in record.items() if name.endswith(_FIGURES)), None)
         yield "–" if figure is None else f"{100 * figure:.1f}"
         began, then = self.first or (at / 1e9, now)

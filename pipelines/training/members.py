@@ -27,6 +27,7 @@ from egofeat.pipelines.runs.files import forget, remember
 from egofeat.pipelines.runs.run import RunFolder
 from egofeat.pipelines.training.tensorboard import Board
 from egofeat.store import PersonRows
+from egofeat.words import decimals
 
 FIGURES_EVERY_S = 2.0
 """Seconds between lines of figures while a head trains, at least."""
@@ -272,7 +273,8 @@ def watched(
 
 def figures_of(record: Mapping[str, float]) -> str:
     """What a record says of loss and accuracy, for people."""
-    said = [f"loss {record['train/loss']:.3f}, on validation {record['val/loss']:.3f}"]
+    train, validation = (decimals(record[f"{split}/loss"]) for split in ("train", "val"))
+    said = [f"loss {train}, on validation {validation}"]
     for name, value in record.items():
         target, _, figure = name.removeprefix("val/").rpartition("/")
         if figure in ("top1", "mAP"):

@@ -48,6 +48,11 @@ def plain(text: str, most: int = _PLAIN) -> str:
     return shown if len(shown) <= most else f"{shown[:most]}…"
 
 
+def decimals(value: float) -> str:
+    """A loss for people: `0.324`, and one that grows beyond all bounds as `4.63e+23`."""
+    return f"{value:.3f}" if abs(value) < 10_000 else f"{value:.3g}"
+
+
 def counted(number: int, units: str) -> str:
     """A number of things for people: `1 video`, `3,156 videos`.
 

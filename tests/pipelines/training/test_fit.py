@@ -142,6 +142,12 @@ def test_the_config_of_a_run_given_back_asks_for_the_same_run(config):
     assert "is trained already: it is only evaluated again" in said.stderr
 
 
+def test_a_loss_beyond_all_bounds_is_said_in_few_digits(config, capsys):
+    fit_head(replace(config, trainer=replace(QUICK, epochs=1, lr=1e12, clip_norm=0)), shown=True)
+    said = capsys.readouterr().err
+    assert re.search(r"loss \d\.\d{1,2}e\+\d+, on validation \d\.\d{1,2}e\+\d+, verb", said), said
+
+
 def test_a_person_sees_how_it_goes_and_why_it_ended(config, capsys):
     soon = replace(config, trainer=replace(QUICK, epochs=50, lr=5.0, patience=2))
     (training,) = fit_head(soon, shown=True).config.result.training
