@@ -86,6 +86,8 @@ def check_finite(values: Tensor, named: str, precision: str) -> None:
         )
 
 
+_COMPILING = threading.Lock()
+"""Of one network at a time: which warnings are told is set for all threads meanwhile."""
 _SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]
 
 
@@ -110,7 +112,6 @@ class Compiled:
         """Threads that call it at once."""
         self._requests: dict[tuple[int, ...], _Requests] = {}
         """Shape of a batch to those who infer it."""
-        self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
         """Run a float32 batch, `[B, C, H, W]` or `[B, C, T, H, W]`, as the module would.
@@ -121,7 +122,7 @@ class Compiled:
         """
         shape = tuple(batch.shape)
         if shape not in self._requests:
-            with self._lock:
+            with _COMPILING:
                 if shape not in self._requests:
                     return self._first(batch)
         return self._infer(self._requests[shape], batch)

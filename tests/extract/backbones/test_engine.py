@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
@@ -171,3 +174,16 @@ def test_what_is_no_finite_number_is_not_clipped_away():
     weight.data[0] = torch.inf
     with pytest.raises(WeightsError, match="values of mobilenetv2 at tap gap are not finite"):
         backbone(views("mobilenetv2", 2, 64))
+
+
+def test_networks_that_threads_compile_leave_warnings_as_they_were():
+    networks = [load(name, "random", engine="openvino") for name in ("mobilenetv2", "tv:resnet18")]
+    before, together = list(warnings.filters), threading.Barrier(2)
+
+    def run(network):
+        together.wait()
+        network(views(network.spec.name, 1, 64))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, networks))
+    assert warnings.filters == before
