@@ -108,7 +108,9 @@ def attention(asked: AttentionConfig) -> Pictures:
     drawn = []
     for number, one in enumerate(looked, start=1):
         stem = f"attention-{name}" + (f"-{number}" if len(looked) > 1 else "")
-        title = f"{asked.run.name} looks at {name}"
+        # Of seeds, the folder above says whose they are.
+        of_run = "/".join(run.path.absolute().parts[-2:])
+        title = f"{run.config.head} of {of_run} looks at {name}"
         drawn.append(draw_strip(one, asked.out / f"{stem}.png", title))
         drawn.append(write_video(one, asked.out / f"{stem}.mp4"))
     return Pictures.of(drawn)

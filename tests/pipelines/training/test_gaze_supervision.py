@@ -17,6 +17,7 @@ from egofeat.gaze import Gaze
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.extraction.extract import run as extract
 from egofeat.pipelines.extraction.job import ExtractConfig
+from egofeat.pipelines.figures.mosaics import draw_mosaic
 from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
@@ -233,10 +234,19 @@ def test_pictures_of_a_segment_and_of_a_video(kitchen, taught, tmp_path, monkeyp
     _, run = taught
     manifest = SimpleNamespace(dataset=lambda name: kitchen.dataset)
     monkeypatch.setattr(attention_pictures, "load_manifest", lambda path: manifest)
-    words = ["visualize", "attention", str(run.path), "--segment", "s210", "--out", str(tmp_path)]
+    titles = []
+
+    def draw(*args, title, **rest):
+        titles.append(title)
+        return draw_mosaic(*args, title=title, **rest)
+
+    monkeypatch.setattr(attention_pictures, "draw_mosaic", draw)
+    monkeypatch.chdir(run.path)
+    words = ["visualize", "attention", ".", "--segment", "s210", "--out", str(tmp_path)]
     said = CliRunner().invoke(app, [*words, "--device", "cpu"], catch_exceptions=False)
     strip, video = (tmp_path / f"attention-s210.{kind}" for kind in ("png", "mp4"))
     assert said.stdout.split() == [str(strip), str(video)]
+    assert titles == [f"stam of {run.path.parent.name}/{run.path.name} looks at s210"]
     assert strip.read_bytes().startswith(b"\x89PNG")
     assert size_of(video) == (512, 256, 3)
 
