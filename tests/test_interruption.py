@@ -1,5 +1,6 @@
 """What the command line says when it is interrupted."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -45,9 +46,9 @@ def wait_for(pipe, word: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_the_first_signal_ends_in_order_and_the_second_at_once(name):
+def test_the_first_signal_ends_in_order_and_the_second_at_once(name, tmp_path):
     program = """
-import signal, sys, time
+import multiprocessing, os, signal, time
 from egofeat import interruption
 from egofeat.cli import app, main
 
@@ -56,19 +57,25 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and so does what nohup runs
 interruption._ONE_REQUEST_S = 0.2
 
 def slow(_):
-    try:
-        print("works", flush=True)
-        time.sleep(60)
-    except KeyboardInterrupt:
-        print("saves", flush=True)
-        time.sleep(60)
+    with interruption.scratch_folder() as folder:
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        os.kill(child.pid, signal.SIGSTOP)  # it cannot end in order
+        (folder / "child").write_text(str(child.pid))
+        try:
+            print("works", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("saves", flush=True)
+            time.sleep(60)
 
 type(app).__call__ = slow
 main()
 """
     signum = getattr(signal, name)
+    own = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=own
     ) as process:
         wait_for(process.stdout, "works")
         process.send_signal(signum)
@@ -76,8 +83,13 @@ main()
         process.send_signal(signum)  # `timeout` sends one to the process and one to its group
         time.sleep(0.4)
         assert process.poll() is None
+        (child,) = (int(path.read_text()) for path in tmp_path.glob("*/child"))
+        os.kill(child, 0)
         process.send_signal(signum)
         assert process.wait(timeout=20) == -signum
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_what_is_ignored_stays_so_as_under_nohup():

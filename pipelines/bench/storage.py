@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -28,6 +27,7 @@ from egofeat.errors import EgofeatError, RequestError
 from egofeat.extract.backbones import load
 from egofeat.extract.transforms import normalise, prepare
 from egofeat.extract.video import open_video
+from egofeat.interruption import scratch_folder
 from egofeat.pipelines.bench.options import StorageBench
 from egofeat.pipelines.bench.pictures import storage_over_segments
 from egofeat.pipelines.bench.tables import BenchReport, figure, machine, tables
@@ -115,8 +115,8 @@ def bench_storage(config: StorageBench) -> StorageReport:
     numbers = sorted(set(config.segments))
     config.out.mkdir(parents=True, exist_ok=True)
     _refuse_without_room(config.out, numbers[-1])
-    with TemporaryDirectory(dir=config.out, prefix=".storage-") as scratch:
-        frames = _frames(config.film or _drawn(Path(scratch)), numbers[-1])
+    with scratch_folder(config.out, ".storage-") as scratch:
+        frames = _frames(config.film or _drawn(scratch), numbers[-1])
         kept: dict[str, NDArray[Any]] = {"frames": frames}
         kept |= _features(frames, config.weights, device)
         rows: list[StorageRow] = []
@@ -126,7 +126,7 @@ def bench_storage(config: StorageBench) -> StorageReport:
                 for compressed in ("", config.compress):
                     for number in numbers:
                         array = kept[what][:number].astype(dtype, copy=False)
-                        path = Path(scratch) / "segments.h5"
+                        path = scratch / "segments.h5"
                         rows.append(_row(kind, compressed, array, path, config.seconds))
                         progress(1)
     with style.also(config.figures):

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from egofeat.heads.training.passes import predict
 from egofeat.heads.training.replicas import DivergedError
 from egofeat.heads.training.stacked import family_of
 from egofeat.host import free_memory
+from egofeat.interruption import scratch_folder
 from egofeat.pipelines.figures import style
 from egofeat.pipelines.runs.config import RunConfig
 from egofeat.pipelines.runs.run import load_run
@@ -229,10 +229,10 @@ def fit_apart(
         return Processes(["cpu"] * crew, script=False)
 
     with (
-        TemporaryDirectory(prefix="egofeat-") as folder,
+        scratch_folder() as folder,
         follow([Followed(run, examples) for run in left], on_epoch, shown_as, abreast) as look,
     ):
-        do_by_workers(work, Path(folder) / "board", start, tell, look)
+        do_by_workers(work, folder / "board", start, tell, look)
         look()
     ends = [found[place] for place in range(len(left))]
     for one in ends if shown_as else ():

@@ -4,18 +4,24 @@ All are raised as KeyboardInterrupt in the main thread, so that whoever can save
 """
 
 import _thread
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 _ONE_REQUEST_S = 0.5
 """`timeout` and shells send a signal to a process and to its group: that is one request."""
 _AGAIN_S = 0.05
 """After which what swallowed an interruption has returned."""
+
+_scratch: set[Path] = set()
+"""Folders that go with the program."""
 
 
 class Interruption:
@@ -32,6 +38,7 @@ class Interruption:
             raise KeyboardInterrupt
         if now - self._asked_at > _ONE_REQUEST_S:
             signal.signal(signum, signal.SIG_DFL)
+            _leave_nothing()
             signal.raise_signal(signum)
 
     def lost(self, unraisable: "sys.UnraisableHookArgs") -> None:
@@ -43,6 +50,19 @@ class Interruption:
         again = threading.Timer(_AGAIN_S, _thread.interrupt_main, [self.signum])
         again.daemon = True
         again.start()
+
+
+def _leave_nothing() -> None:
+    """End what this process has started, a stopped process too, and remove folders for the while.
+
+    A process that goes on would make its folder again.
+    """
+    if processes := sys.modules.get("multiprocessing"):  # takes long to import
+        for child in processes.active_children():
+            child.kill()
+            child.join(1)
+    for folder in [*_scratch]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -60,3 +80,20 @@ def interruptible() -> Iterator[Interruption]:
         sys.unraisablehook = told
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def scratch_folder(within: Path | None = None, prefix: str = "egofeat-") -> Iterator[Path]:
+    """A folder for the while, which goes too where the second request ends the program at once.
+
+    Args:
+        within: where it is made; None: where the system has such folders.
+        prefix: of its name.
+    """
+    with TemporaryDirectory(dir=within, prefix=prefix) as name:
+        folder = Path(name)
+        _scratch.add(folder)
+        try:
+            yield folder
+        finally:
+            _scratch.discard(folder)
