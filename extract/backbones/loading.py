@@ -10,11 +10,11 @@ from torch import nn
 from egofeat.device import numbered
 from egofeat.extract.backbones.backbone import Backbone, Builder, Spec, check_taps
 from egofeat.extract.backbones.engine import Compiled, check_engine, check_finite
-from egofeat.extract.backbones.host_memory import keep_memory
 from egofeat.extract.backbones.modules import as_made
 from egofeat.extract.backbones.precision import DTYPES, check_precision, keep_biases_apart
 from egofeat.extract.backbones.registry import find_backbone
 from egofeat.extract.weights import Weights, choose_weights
+from egofeat.host_memory import keep_memory
 
 
 def load(

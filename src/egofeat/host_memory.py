@@ -19,6 +19,9 @@ def keep_memory() -> None:
     It returns blocks of more than 32 MiB as soon as they are free, and each page of the next layer
     is a fault then: a quarter of the time of S3D. Up to 2 GiB stay with the process. Where the
     environment chooses the library's options, they are left alone.
+
+    A thread that was there before may have a heap of its own, which others are given too: so it is
+    asked first of all where a process is egofeat's.
     """
     if sys.platform != "linux" or any(name.startswith(_CHOSEN) for name in os.environ):
         return

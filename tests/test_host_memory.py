@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from egofeat.extract.backbones.host_memory import keep_memory
+from egofeat.host_memory import keep_memory
 
 CODE = """
 import resource
@@ -41,6 +41,32 @@ other = threading.Thread(target=ask)
 other.start()
 other.join()
 """
+
+
+BEGUN = """
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from egofeat.__main__ import main
+
+sys.argv = ["egofeat", "--version"]
+with suppress(SystemExit):
+    main()
+earlier = ThreadPoolExecutor(1)
+earlier.submit(bytearray, 100_000).result()
+{code}
+earlier.submit(ask).result()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of the C library of Linux")
+def test_a_thread_that_was_there_before_the_network_has_the_same_memory():
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", BEGUN.format(code=CODE)]
+    version, *told = subprocess.check_output(command, text=True, env=own).splitlines()
+    assert version.startswith("egofeat")
+    assert [float(line) < 1 for line in told] == [True] * 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of the C library of Linux")
