@@ -1,5 +1,6 @@
 """What a machine lets a process have."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,42 @@ def test_a_container_limits_the_memory_that_is_free(tmp_path, monkeypatch, stat,
     assert 2**20 < free < 2**50
     job = limited(tmp_path / "job", "1000000", 400_000, stat)
     free_job = limited(tmp_path / "job" / "inner", "max", 5, stat)
-    monkeypatch.setattr(host, "_groups", lambda: [free_job, job, tmp_path / "none"])
+    monkeypatch.setattr(host, "_groups", lambda kind: [free_job, job, tmp_path / "none"])
     assert host.free_memory() == left
 
 
 def test_a_machine_without_control_groups_has_what_is_free(monkeypatch):
-    monkeypatch.setattr(host, "_groups", list)
+    monkeypatch.setattr(host, "_groups", lambda kind: [])
     assert 2**20 < host.free_memory() < 2**50
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores"),
+    [
+        ({"cpu.max": "250000 100000\n"}, 3),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 64),
+        ({"cpu.cfs_quota_us": "400000\n", "cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, 64),
+        ({"cpu.max": "of another form"}, 64),
+        ({}, 64),
+    ],
+)
+def test_a_container_limits_the_cores(tmp_path, monkeypatch, limits, cores):
+    for name, text in limits.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(host.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(host, "_groups", lambda kind: [tmp_path / "none", tmp_path])
+    assert host.cores() == cores
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    host.limit_threads()
+    assert os.environ["OMP_NUM_THREADS"] == "7", "the user's word"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    host.limit_threads()
+    assert os.environ.get("OMP_NUM_THREADS") == (None if cores == 64 else str(cores))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def test_the_limits_of_this_process_can_be_read():
+    assert host.cores() >= 1
+    assert host._groups("cpu")[-1:] in ([], [Path("/sys/fs/cgroup")], [Path("/sys/fs/cgroup/cpu")])

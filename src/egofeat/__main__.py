@@ -6,9 +6,11 @@ import sys
 def main() -> None:
     """Run the command line; who interrupts while modules are imported is shown no traceback."""
     try:
+        from egofeat.host import limit_threads  # noqa: PLC0415
         from egofeat.host_memory import keep_memory  # noqa: PLC0415  # of which `ctypes` is a part
 
         keep_memory()
+        limit_threads()
         from egofeat.cli import main as run  # noqa: PLC0415  # takes a moment
     except KeyboardInterrupt:
         sys.exit(130)

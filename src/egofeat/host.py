@@ -2,15 +2,26 @@
 
 import os
 from contextlib import suppress
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 
 
 def cores() -> int:
-    """How many this process may use; macOS does not say."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many this process may use, also by what holds it; macOS does not say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return int(min([len(os.sched_getaffinity(0)), *map(_time_of, _groups("cpu"))]))
+
+
+def limit_threads() -> None:
+    """Have libraries that are not imported yet start no more threads than a container lets run.
+
+    They count the machine's cores: 64 threads in the time of four wait for each other. Where the
+    environment has `OMP_NUM_THREADS`, it stays.
+    """
+    allowed = cores()
+    if hasattr(os, "sched_getaffinity") and allowed < len(os.sched_getaffinity(0)):
+        os.environ.setdefault("OMP_NUM_THREADS", str(allowed))
 
 
 def free_memory() -> int:
@@ -23,20 +34,29 @@ def free_memory() -> int:
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return int(min([1024 * free, *map(_left_of, _groups())]))
+    return int(min([1024 * free, *map(_left_of, _groups("memory"))]))
 
 
-def _groups() -> list[Path]:
-    """Folders of the control groups that this process is in, by either version of them."""
+def _groups(kind: str) -> list[Path]:
+    """Folders of the control groups that limit this process, by either version of them."""
     found = []
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, kinds, path = line.split(":", 2)
-            if kinds in ("", "memory"):
+            if kind in kinds.split(",") or not kinds:
                 root = Path("/sys/fs/cgroup", kinds)
                 group = root / path.strip("/")
                 found += [group, *(one for one in group.parents if one.is_relative_to(root))]
     return found
+
+
+def _time_of(group: Path) -> float:
+    """Cores whose time a group may take, a begun one too; no limit where none can be read."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # `max` is no number
+            quota, period = map(int, " ".join((group / n).read_text() for n in names).split())
+            return ceil(quota / period) if quota > 0 else inf
+    return inf
 
 
 def _left_of(group: Path) -> float:
