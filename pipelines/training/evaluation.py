@@ -39,7 +39,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return the object that metrics.json and `--json` hold."""
         return {
-            "run": self.run.name,
+            "run": self.run.absolute().name,
             "split": self.split,
             "segments": self.segments,
             "segments_of_split": self.segments_of_split,
@@ -64,7 +64,7 @@ class Evaluation:
         return [
             self.seen(),
             *(f"{subject:<{width}}  {'  '.join(of)}" for subject, of in figures.items()),
-            *(f"warning: {self.run.name} {warning}" for warning in self.warnings),
+            *(f"warning: {self.run.absolute().name} {warning}" for warning in self.warnings),
             f"pictures: {', '.join(map(str, self.pictures))}",
         ]
 

@@ -7,6 +7,7 @@ import shutil
 import tracemalloc
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +33,11 @@ def run(verb_noun_store, tmp_path):
 
 def test_evaluating_again_gives_the_same_figures(run):
     assert evaluate(run.path, device="cpu").to_dict() == run.evaluation.to_dict()
+
+
+def test_a_run_has_its_name_from_within(run, monkeypatch):
+    monkeypatch.chdir(run.path)
+    assert evaluate(Path(), device="cpu").to_dict()["run"] == "run"
 
 
 def test_figures_are_told_to_a_person(run):
