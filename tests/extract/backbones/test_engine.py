@@ -73,6 +73,19 @@ def test_a_batch_in_any_layout_gives_the_same():
     assert torch.equal(backbone(frames)["gap"], backbone(last)["gap"])
 
 
+class _Raw(nn.Module):
+    def forward(self, batch):
+        return {"mean": batch.mean((2, 3, 4)), "pixels": batch.view(len(batch), -1)[:, :9]}
+
+
+def test_what_is_no_convolution_sees_a_batch_as_it_was_written_for():
+    """Sums over channels that are last are less exact, and `view` knows one order of axes."""
+    batch = torch.randn(2, 3, 16, 64, 64).add(1).to(memory_format=torch.channels_last_3d)
+    expected = _Raw()(batch.contiguous())
+    for tap, values in Compiled(_Raw(), "raw", "float32")(batch).items():
+        assert (values - expected[tap]).norm() <= RELATIVE * expected[tap].norm(), tap
+
+
 def test_shapes_are_known_before_anything_is_compiled():
     shapes = [
         load("slow_8x8_r50", "random", ["map"], engine=engine).tap_shapes(64, 8)
