@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 from egofeat import console
 from egofeat.extract.assembly import Assembly
@@ -183,7 +183,7 @@ class _TaskUnderWay:
             self._publisher.publish,
             task.sink.record_failures,
             progress,
-            cache(partial(task.backbone.check_on_noise, *task.view_sides)),
+            cache(lambda: task.backbone.check_on_noise(*task.view_sides)),
         )
         self._batches = Batches(task, self._assembly.claim, threads)
         self.filling = self._batches.filling
