@@ -207,6 +207,10 @@ def waited(replicas: Sequence[Replica]) -> str:
     return f"waits {100 * part:.0f} % for data" if part >= 0.01 else ""
 
 
+_LEAST_S = 0.5
+"""That a pace is told of: records that other processes wrote come several at once."""
+
+
 class _Pace:
     """How fast trainings go together: each tells of itself, while others go on beside it."""
 
@@ -221,7 +225,8 @@ class _Pace:
         """A training is so far."""
         now = time.monotonic()
         since, before = self._first.get(training, (self._began, 0.0))
-        self._paces[training] = (done - before) / max(now - since, 1e-9)
+        if now - since >= _LEAST_S:
+            self._paces[training] = (done - before) / (now - since)
         self._first.setdefault(training, (now, done))
 
     def __call__(self) -> float | None:

@@ -92,7 +92,7 @@ def fit_seeds(
     fitted = fit_each(config, on_epoch, shown)
     failed = [one for one in fitted if isinstance(one, Diverged)]
     if len(failed) == len(fitted):
-        named = ", ".join(str(one.seed) for one in failed)
-        first = failed[0]
-        raise DivergedError(f"seeds {named} have no run; of seed {first.seed}, {first.error}")
+        first, named = failed[0], ", ".join(str(one.seed) for one in failed)
+        whose = f"seeds {named} have no run; of seed {first.seed}, " if failed[1:] else ""
+        raise DivergedError(f"{whose}{first.error}")
     return Seeds(runs=[one for one in fitted if isinstance(one, Fitted)], failed=failed)

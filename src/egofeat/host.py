@@ -5,6 +5,10 @@ from contextlib import suppress
 from math import ceil, inf
 from pathlib import Path
 
+_THREADS = "OMP_NUM_THREADS"
+_told: set[str] = set()
+"""Names in the environment that are not the user's."""
+
 
 def cores() -> int:
     """How many this process may use, also by what holds it; macOS does not say."""
@@ -20,8 +24,16 @@ def limit_threads() -> None:
     environment has `OMP_NUM_THREADS`, it stays.
     """
     allowed = cores()
-    if hasattr(os, "sched_getaffinity") and allowed < len(os.sched_getaffinity(0)):
-        os.environ.setdefault("OMP_NUM_THREADS", str(allowed))
+    limited = hasattr(os, "sched_getaffinity") and allowed < len(os.sched_getaffinity(0))
+    if limited and _THREADS not in os.environ:
+        os.environ[_THREADS] = str(allowed)
+        _told.add(_THREADS)
+
+
+def lift_limit() -> None:
+    """Take back what `limit_threads` told, before processes of other machines are told the same."""
+    while _told:
+        os.environ.pop(_told.pop(), None)
 
 
 def free_memory() -> int:

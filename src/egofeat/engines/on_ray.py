@@ -9,6 +9,7 @@ from typing import Any
 
 from egofeat.engines.crew import Engine, LastWord, Seat, Work, Worker, carry_out, heed
 from egofeat.errors import RequestError
+from egofeat.host import lift_limit
 
 _DEBUGGER = "PYTHONBREAKPOINT"
 """What `breakpoint()` opens."""
@@ -27,6 +28,7 @@ class Actors(Engine):
 
     def __init__(self, address: str, needs: Mapping[str, float]) -> None:
         self._ray = _ray()
+        lift_limit()  # Ray tells each actor its own, where nothing is told
         self._needs = needs
         self._owns = not self._ray.is_initialized()
         self._before = builtins.print, os.environ.get(_DEBUGGER)

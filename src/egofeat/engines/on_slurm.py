@@ -9,6 +9,7 @@ from typing import Any
 
 from egofeat.engines.crew import Engine, LastWord, Seat, Work, Worker, carry_out, heed
 from egofeat.errors import RequestError
+from egofeat.host import lift_limit
 
 _NAMES = {
     "partition": "slurm_partition",
@@ -47,6 +48,8 @@ class Array(Engine):
         cluster = asked.pop("cluster", "slurm")
         self._here: list[Any] | None = [] if cluster == "local" else None
         """Jobs that are processes of this machine."""
+        if self._here is None:  # others are handed the environment
+            lift_limit()
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
             self._executor.update_parameters(**_parameters(asked, cluster))

@@ -13,6 +13,7 @@ from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.training import members
 from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.members import watched
 from egofeat.pipelines.training.seeds import fit_seeds
 
 QUICK = TrainerConfig(epochs=4, lr=0.02, device="cpu", seed=3, batch_size=4)
@@ -65,6 +66,21 @@ def test_each_run_is_that_of_its_seed_alone(config, tmp_path):
     assert [run["seed"] for run in said["runs"]] == [3, 4, 5]
     expected = f"verb top-1 {100 * np.mean(top1):.1f} ± {100 * np.std(top1, ddof=1):.1f} %"
     assert expected in list(seeds.lines())
+
+
+def test_records_that_are_told_at_once_say_no_pace(capsys, monkeypatch):
+    """Those of another process are looked for twice a second."""
+    seconds = [0.0]
+    monkeypatch.setattr("egofeat.console.time.monotonic", lambda: seconds[0])
+    config = TrainerConfig(epochs=40)
+    with watched("training", lambda record: None, config, ["seed 3, "], 2) as (tell,):
+        for epoch, at in ((1, 29.6), (2, 29.6001), (3, 30.0)):
+            seconds[0] = at
+            tell({"epoch": epoch, "train/loss": 1.0, "val/loss": 1.0})
+        seconds[0] = 60.0
+        tell({"epoch": 20, "train/loss": 1.0, "val/loss": 1.0})
+    said = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
+    assert [line.rpartition(", ")[2] for line in said] == ["about 548 s left", "about 16 s left"]
 
 
 @pytest.mark.parametrize("config", ["linear"], indirect=True)
