@@ -55,8 +55,8 @@ def confusion_matrix(
     bar.set_label("per cent of the true class", fontsize=style.TEXT, color=style.INK)
     bar.ax.tick_params(labelsize=8, colors=style.INK)
     words = [style.short(class_names[int(shown[place])]) for place in places]
-    axes.set_yticks(places, words, fontsize=8, parse_math=False)
-    axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
+    style.name_ticks(axes.yaxis, places, words)
+    style.name_ticks(axes.xaxis, places, words, turned=True)
     if len(shown) <= _CELL_TEXT:
         for (row, column), of in np.ndenumerate(share):
             if of >= 0.5:
@@ -146,16 +146,17 @@ def _instance_tail(
     across = f"class, most frequent first{rest}" if rest else ""
     axes = style.style(figure.add_subplot(), title, across, f"{counted} (logarithmic)")
     axes.set_yscale("log")
+    edges = np.arange(classes + 1) - 0.5
     for number, (split, values) in enumerate(counts.items()):
         colour = style.COLOURS[number % len(style.COLOURS)]
         heights = values[order]
         if number == 0:
-            axes.bar(range(classes), heights, 1.0, color=colour, alpha=0.35, label=split)
+            axes.stairs(heights, edges, fill=True, color=colour, alpha=0.35, label=split)
         else:
             there = np.flatnonzero(heights)
             axes.plot(there, heights[there], "o", markersize=3.2, color=colour, label=split)
     words = [style.short(class_names[int(order[place])]) for place in places]
-    axes.set_xticks(places, words, fontsize=8, rotation=90, parse_math=False)
+    style.name_ticks(axes.xaxis, places, words, turned=True)
     axes.set_xlim(-0.7, classes - 0.3)
     axes.set_ylim(bottom=0.8)
     style.few_ticks(axes.yaxis, lambda value: f"{value:,.0f}")

@@ -6,14 +6,16 @@ calls or on the thread.
 
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
@@ -36,7 +38,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 def figure(width: float, height: float) -> Figure:
     """A white sheet of so many inches."""
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
-    return Figure((width, height), dpi=DPI, facecolor="white", layout=layout)
+    sheet = Figure((width, height), dpi=DPI, facecolor="white", layout=layout)
+    FigureCanvasAgg(sheet)  # by which names are measured
+    return sheet
 
 
 def style(axes: Axes, title: str, across: str, up: str) -> Axes:
@@ -56,9 +60,22 @@ def bars(axes: Axes, title: str, across: str, names: Iterable[str]) -> Axes:
     """Give axes the look of a list of horizontal bars, the first on top; returns them."""
     words = list(names)
     style(axes, title, across, "").grid(visible=False, axis="y")
-    axes.set_yticks(range(len(words)), words, fontsize=8, parse_math=False)
+    name_ticks(axes.yaxis, range(len(words)), words)
     axes.set_ylim(len(words) - 0.4, -0.6)
     return axes
+
+
+def name_ticks(axis: Axis, at: Sequence[float], names: Sequence[str], turned: bool = False) -> None:
+    """Name places along an axis, upright names of a vertical one or turned ones of the other.
+
+    The layout measures a name nine times, and therefore sees the longest alone.
+    """
+    axis.set_ticks(at, names, fontsize=8, rotation=90 * turned, parse_math=False)
+    labels = axis.get_ticklabels()
+    with _any_letters():
+        sizes = [label.get_window_extent().size[int(turned)] for label in labels]
+    for place, label in enumerate(labels):
+        label.set_in_layout(place == np.argmax(sizes))
 
 
 def few_ticks(axis: Axis, say: Callable[[float], str]) -> None:
@@ -111,14 +128,24 @@ def save(sheet: Figure, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     for text in sheet.findobj(Text):
         text.set_text(console.printable(text.get_text()))
+    settings = rc_context({"pdf.fonttype": 42, "svg.hashsalt": "egofeat"})
+    with _any_letters(), writing(out), settings:
+        if layout := sheet.get_layout_engine():  # else all is drawn twice, once for it alone
+            layout.execute(sheet)
+            sheet.set_layout_engine("none")
+        sheet.savefig(out, format="png", pil_kwargs={"compress_level": 3})
+        if (form := _also.get()) != "png":  # undated: the same figure is the same file
+            undated = {"CreationDate" if form == "pdf" else "Date": None}
+            sheet.savefig(out.with_suffix(f".{form}"), format=form, metadata=undated)
+    return out
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Say nothing of letters that the font has not."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        with writing(out), rc_context({"pdf.fonttype": 42, "svg.hashsalt": "egofeat"}):
-            sheet.savefig(out, format="png")
-            if (form := _also.get()) != "png":  # undated: the same figure is the same file
-                undated = {"CreationDate" if form == "pdf" else "Date": None}
-                sheet.savefig(out.with_suffix(f".{form}"), format=form, metadata=undated)
-    return out
+        yield
 
 
 def short(name: str, most: int = 26) -> str:
