@@ -1,7 +1,7 @@
 """`egofeat evaluate`: a run's head on a split: figures, predictions, confusion matrices."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -177,21 +177,21 @@ def measure(
     """
     unseen = torch.from_numpy(np.isin(store.groups[predicted.rows], sorted(store.unseen)))
 
-    def figures_of(logits: Mapping[str, Tensor]) -> dict[str, float]:
-        figures = dict(metrics(logits, predicted.labels, tail=store.tail, unseen=unseen))
-        for target, of in logits.items():
-            macro = by_class(of, predicted.labels[target]).macro()
-            figures |= {f"{target}/{name}": value for name, value in macro.items()}
+    def figures_of(one: Predicted) -> dict[str, float]:
+        figures = dict(metrics(one.logits, one.labels, tail=store.tail, unseen=unseen))
+        for target, classes in one.classes.items():
+            figures |= {f"{target}/{name}": value for name, value in classes.macro().items()}
         return figures
 
-    figures = figures_of(predicted.logits)
+    figures = figures_of(predicted)
     if not figures:
         split = str(store.splits[predicted.rows[0]])
         raise RequestError(
             f"split '{split}' of store {store.path} has no labels to evaluate against: "
             "choose another with `split`"
         )
-    alone = list(map(figures_of, predicted.parts)) if len(predicted.parts) > 1 else []
+    parts = predicted.parts if len(predicted.parts) > 1 else []
+    alone = [figures_of(replace(predicted, logits=of)) for of in parts]
     if isinstance(run.head, WeightedHeads):
         for target, weights in run.head.weights().items():
             for figures_alone, weight in zip(alone, weights.tolist(), strict=True):
