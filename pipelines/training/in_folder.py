@@ -21,6 +21,7 @@ from egofeat.pipelines.training.members import Begun, fit_members
 from egofeat.pipelines.training.tail import start
 from egofeat.pipelines.training.tensorboard import Board
 from egofeat.pipelines.training.training_rows import TrainingRows
+from egofeat.store.files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -81,6 +82,8 @@ def end_all(
                 run.board = stack.enter_context(Board(run.folder.path))
         if left:
             fit(left)
+        if done := [run.folder.path for run in left if not run.failed]:
+            draw_instances(rows, done)
         return [end(run, of, rows) for run, of in zip(runs, asked, strict=True)]
 
 
@@ -122,7 +125,6 @@ def end(run: Run | Begun, asked: RunConfig, rows: TrainingRows) -> Fitted | Dive
                 run.board.withdraw()
             withdraw(folder)
             return Diverged(seed=asked.trainer.seed, path=folder.path, error=run.failed)
-        draw_instances(rows, folder.path)
         run = write_run(folder.path, asked, run.head, run.trained, rows.coverage)
     evaluation = evaluate_run(run, rows.store, asked.splits.val)
     if board:
@@ -142,8 +144,9 @@ def withdraw(folder: RunFolder) -> None:
         path.unlink()
 
 
-def draw_instances(rows: TrainingRows, out: Path) -> None:
-    """Draw how many rows of each class train and validate, a picture a target, into a folder."""
+def draw_instances(rows: TrainingRows, folders: Sequence[Path]) -> None:
+    """Draw how many rows of each class train and validate, a picture a target, into each folder."""
+    first, *others = folders
     for target, labels in rows.labels.items():
         names = rows.store.classes[target]
         counts = {
@@ -153,4 +156,7 @@ def draw_instances(rows: TrainingRows, out: Path) -> None:
         # A person may do several things at once, and is then counted with each.
         counted = "labels of persons" if rows.store.unit == "persons" else "segments"
         title = f"{counted} a class: {target}"
-        instances_per_class(counts, names, out / f"instances-{target}.png", title, counted)
+        instances_per_class(counts, names, first / f"instances-{target}.png", title, counted)
+    for picture in first.glob("instances-*"):
+        for other in others:
+            replace_file(other / picture.name, picture.read_bytes())

@@ -99,6 +99,16 @@ def test_time_left_counts_the_seeds_that_go_on_beside(config, capsys, monkeypatc
     ], "of 12 epochs, three in 40 seconds"
 
 
+@pytest.mark.drawn
+def test_each_run_has_the_picture_of_what_all_learn_from(config, tmp_path):
+    brief = replace(QUICK, epochs=1)
+    runs = fit_seeds(replace(config, seeds=2, trainer=brief, figures="pdf")).runs
+    expected = alone(replace(config, figures="pdf"), brief, tmp_path / "alone")
+    for form in ("png", "pdf"):
+        pictures = [one.path / f"instances-verb.{form}" for one in (expected, *runs)]
+        assert len({picture.read_bytes() for picture in pictures}) == 1
+
+
 def test_names_say_the_seed(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [run.path for run in fit_seeds(replace(config, out=None)).runs]
