@@ -12,9 +12,10 @@ from egofeat.recipe import Recipe
 from egofeat.recipe.motion import Raft
 from egofeat.store import Failure, ShardRows
 
-CPU_BLOCK = 2**27
-"""Bytes at most of a batch's largest activation. Larger batches gain little, and several are at
-work at once; MobileNetV2's largest takes 6 MB of a frame of 256 pixels."""
+CPU_BLOCK = {"torch": 2**27, "openvino": 2**25}
+"""Engine to the bytes at most of a batch's largest activation, in float32. Larger batches gain
+little by PyTorch, and are slower by OpenVINO; MobileNetV2's largest takes 6 MB of a frame of 256
+pixels."""
 CPU_FRAMES = 64
 """Frames a batch at most: beyond it nothing is gained, and more of the last batch is padding."""
 GPU_FRAMES = 256
@@ -75,9 +76,10 @@ class Task:
         """A power of two, by the size of what the network makes of one view; one clip."""
         if self.backbone.spec.clip:
             return 1
-        outline = self.backbone.outline(self.recipe.transform.crop)
-        room = CPU_BLOCK // (4 * outline.largest) // self.recipe.transform.crops
-        views = max(1, min(room, CPU_FRAMES // self.recipe.transform.crops))
+        transform = self.recipe.transform
+        of_crop = 4 * self.backbone.outline(transform.crop).largest
+        frames = min(CPU_BLOCK[self.backbone.engine] // of_crop, CPU_FRAMES)
+        views = max(1, frames // transform.crops)
         return 1 << (views.bit_length() - 1)
 
     @property
