@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 
 from egofeat.engines.crew import Engine, Seat, Work, Worker, carry_out, heed
 from egofeat.errors import RequestError
-from egofeat.host_memory import keep_memory
+from egofeat.host_memory import collect_seldom, keep_memory
 from egofeat.interruption import interruptible
 
 _UNGUARDED = 87
@@ -108,6 +108,7 @@ class _Process(Worker):
 def _main(says: Connection, work: Work, seat: Seat) -> None:
     """What the process does; its last word is why it could not, or that it is over."""
     keep_memory()
+    collect_seldom()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: who started it says when
     threading.Thread(target=end_with_parent, daemon=True).start()
     with interruptible():
