@@ -93,14 +93,14 @@ class Criterion:
             logit_adjustment: τ, of targets with one class a row; 0 leaves the logits.
         """
         self._weights: dict[str, Tensor] = {}
+        """Of classes that do not weigh alike."""
         self._shifts: dict[str, Tensor] = {}
         for target, count in counts.items():
             rows = (several or {}).get(target)
-            if rows is None:
-                weight = inverse_frequency(count, class_weight_cap)
-            else:
-                weight = positive_weights(count, rows, class_weight_cap)
-            self._weights[target] = weight if class_weights else torch.ones_like(weight)
+            if class_weights and rows is None:
+                self._weights[target] = inverse_frequency(count, class_weight_cap)
+            elif class_weights and rows is not None:
+                self._weights[target] = positive_weights(count, rows, class_weight_cap)
             if logit_adjustment:
                 self._shifts[target] = logit_adjustment * log_prior(count)
 
@@ -122,21 +122,24 @@ class Criterion:
         return torch.stack([self._of_target(t, logits[t], labels[t]) for t in logits]).sum(dim=0)
 
     def _of_target(self, target: str, logits: Tensor, labels: Tensor) -> Tensor:
-        weight, several = self._weights[target], labels.ndim == 2
+        weight, several = self._weights.get(target), labels.ndim == 2
         beside = logits.shape[1:-1]  # heads
         rows = labels.unsqueeze(1).expand(-1, *beside, *labels.shape[1:]) if beside else labels
         if several:
             return F.binary_cross_entropy_with_logits(
                 logits.float(), rows.float(), pos_weight=weight, reduction="none"
             ).mean(dim=(0, -1))
-        shifted = logits.float() + self.shift(target)
+        logits = logits.float()
+        if (shift := self._shifts.get(target)) is not None:
+            logits = logits + shift
         each = F.cross_entropy(
-            shifted.flatten(0, -2),
+            logits.flatten(0, -2),
             rows.flatten(),
             weight=weight,
             ignore_index=ABSENT,
             reduction="none",
         )
-        weights = weight[labels.clamp(min=0)] * (labels != ABSENT)
-        total = weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
-        return each.view_as(rows).sum(dim=0) / total
+        counts = labels != ABSENT
+        total = (counts if weight is None else weight[labels.clamp(min=0)] * counts).sum()
+        least = torch.finfo(torch.float32).tiny
+        return each.view_as(rows).sum(dim=0) / total.float().clamp(min=least)
