@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ def options(doc: str | None, **defaults: Any) -> argparse.Namespace:
             parser.add_argument(flag, action="store_true")
         else:
             parser.add_argument(flag, type=type(default), default=default)
+    begin_as_egofeat()
     return parser.parse_args()
+
+
+def begin_as_egofeat() -> None:
+    """Set this process up as the command line is set up, as far as the version at hand does."""
+    with suppress(ImportError):
+        memory = import_module("egofeat.host_memory")
+        for name in ("keep_memory", "collect_seldom"):
+            getattr(memory, name, lambda: None)()
 
 
 def machine() -> str:
