@@ -132,7 +132,7 @@ def save(sheet: Figure, out: Path) -> Path:
     with _any_letters(), writing(out), settings:
         if layout := sheet.get_layout_engine():  # else all is drawn twice, once for it alone
             layout.execute(sheet)
-            sheet.set_layout_engine("none")
+            sheet.set_layout_engine()  # leaves none
         sheet.savefig(out, format="png", pil_kwargs={"compress_level": 3})
         if (form := _also.get()) != "png":  # undated: the same figure is the same file
             undated = {"CreationDate" if form == "pdf" else "Date": None}
