@@ -6,14 +6,27 @@ Torchvision itself is not imported: that takes as long as to import torch.
 import functools
 import platform
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+_KERNELS = {
+    ("bilinear", True): "_upsample_bilinear2d_aa",
+    ("bilinear", False): "upsample_bilinear2d",
+    ("bicubic", True): "_upsample_bicubic2d_aa",
+    ("bicubic", False): "upsample_bicubic2d",
+}
+"""Interpolation, and whether it filters first, to what `F.interpolate` calls."""
 
 
 def resize_in_uint8(
-    frame_CHW: Tensor, sides: Sequence[int], kind: str = "bilinear", *, antialias: bool
+    frame_CHW: Tensor,
+    sides: Sequence[int],
+    kind: str = "bilinear",
+    *,
+    antialias: bool,
+    until: Sequence[int] | None = None,
 ) -> Tensor:
     """By the kernel for bytes, where this processor has one; else as floats, rounded.
 
@@ -24,31 +37,59 @@ def resize_in_uint8(
         sides: height and width, or the shorter of them alone.
         kind: `bilinear` or `bicubic`.
         antialias: whether shrinking filters first.
+        until: rows and columns of the new size that are wanted, from the first ones: of the others
+            some may be left out. None: all.
     """
-    size = _size(frame_CHW, sides)
+    size = resized_size(frame_CHW, sides)
     if size == tuple(frame_CHW.shape[1:]):
         return frame_CHW
     # As one of a batch whose channels are last; a batch of one could be either, and is not.
     images = frame_CHW.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
     if images.device.type == "cpu" and (kind == "bicubic" or _has_kernel()):
-        return _resized(images, size, kind, antialias)[0]
-    return _rounded(_resized(images.float(), size, kind, antialias), kind)[0]
+        return _resized(images, size, kind, antialias, until or size)[0]
+    return _rounded(_resized(images.float(), size, kind, antialias, until or size), kind)[0]
 
 
 def resize_in_float32(
-    frame_CHW: Tensor, sides: Sequence[int], kind: str = "bilinear", *, antialias: bool
+    frame_CHW: Tensor,
+    sides: Sequence[int],
+    kind: str = "bilinear",
+    *,
+    antialias: bool,
+    until: Sequence[int] | None = None,
 ) -> Tensor:
     """As floats, rounded to uint8; see `resize_in_uint8`."""
-    size = _size(frame_CHW, sides)
+    size = resized_size(frame_CHW, sides)
     if size == tuple(frame_CHW.shape[1:]):
         return frame_CHW
-    return _rounded(_resized(frame_CHW[None].float(), size, kind, antialias), kind)[0]
+    images = frame_CHW[None].float()
+    return _rounded(_resized(images, size, kind, antialias, until or size), kind)[0]
 
 
-def _resized(images: Tensor, size: tuple[int, int], kind: str, antialias: bool) -> Tensor:
-    resized: Tensor = F.interpolate(
-        images, size, mode=kind, align_corners=False, antialias=antialias
-    )
+def resized_size(frame_CHW: Tensor, sides: Sequence[int]) -> tuple[int, int]:
+    """Height and width of a frame with these sides, or with this shorter one."""
+    if len(sides) == 2:
+        return sides[0], sides[1]
+    (short,), (height, width) = sides, frame_CHW.shape[1:]
+    if width <= height:
+        return int(short * height / width), short
+    return short, int(short * width / height)
+
+
+def _resized(
+    images: Tensor, size: tuple[int, int], kind: str, antialias: bool, until: Sequence[int]
+) -> Tensor:
+    """Rows and columns up to `until`, to the numbers that they have among all.
+
+    A number depends on its place and on the scales alone. These `F.interpolate` takes in place of
+    the size.
+    """
+    # An axis that is made as long as it was would be taken for one that is not resized.
+    axes = list(zip(images.shape[2:], size, until, strict=True))
+    made = [whole if stop == before else min(stop, whole) for before, whole, stop in axes]
+    scales = [whole / before for before, whole, _ in axes]
+    resize: Any = getattr(torch.ops.aten, _KERNELS[kind, antialias]).default
+    resized: Tensor = resize(images, made, False, *scales)
     return resized
 
 
@@ -56,15 +97,6 @@ def _rounded(images: Tensor, kind: str) -> Tensor:
     if kind == "bicubic":  # which overshoots
         images = images.clamp(0, 255)
     return images.round().to(torch.uint8)
-
-
-def _size(frame_CHW: Tensor, sides: Sequence[int]) -> tuple[int, int]:
-    if len(sides) == 2:
-        return sides[0], sides[1]
-    (short,), (height, width) = sides, frame_CHW.shape[1:]
-    if width <= height:
-        return int(short * height / width), short
-    return short, int(short * width / height)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from egofeat.errors import RequestError
-from egofeat.extract.resizing import resize_in_float32, resize_in_uint8
+from egofeat.extract.resizing import resize_in_float32, resize_in_uint8, resized_size
 from egofeat.recipe.transform import Transform
 
 
@@ -23,20 +23,18 @@ def prepare(transform: Transform, frame_HWC: Tensor) -> Tensor:
     frame = frame_HWC.permute(2, 0, 1)
     crop, size = transform.crop, transform.size
     if transform.resize == "squash":
-        frames = resize_in_uint8(frame, [crop, crop], antialias=True)[None]
-    else:
-        sides = [size] if isinstance(size, int) else list(size)
-        kind, _, antialias = transform.interpolation.partition("-")
-        resize = resize_in_uint8 if transform.arithmetic == "uint8" else resize_in_float32
-        frame = resize(frame, sides, kind, antialias=bool(antialias))
-        frames = frame[None]
-        if transform.resize != "whole":
-            height, width = frame.shape[1:]
-            corners = transform.corners(width, height)
-            # Pixel by pixel, as batches have them: other strides cost as much as the resizing.
-            pixels = frame.permute(1, 2, 0)
-            return torch.stack([pixels[y : y + crop, x : x + crop] for x, y in corners])
-    return frames.permute(0, 2, 3, 1)
+        return resize_in_uint8(frame, [crop, crop], antialias=True).permute(1, 2, 0)[None]
+    kind, _, antialias = transform.interpolation.partition("-")
+    resize = resize_in_uint8 if transform.arithmetic == "uint8" else resize_in_float32
+    resize = functools.partial(resize, frame, kind=kind, antialias=bool(antialias))
+    height, width = resized_size(frame, [size] if isinstance(size, int) else size)
+    if transform.resize == "whole":
+        return resize((height, width)).permute(1, 2, 0)[None]
+    corners = transform.corners(width, height)
+    right, bottom = (max(firsts) + crop for firsts in zip(*corners, strict=True))
+    # Pixel by pixel, as batches have them: other strides cost as much as the resizing.
+    pixels = resize((height, width), until=(bottom, right)).permute(1, 2, 0)
+    return torch.stack([pixels[y : y + crop, x : x + crop] for x, y in corners])
 
 
 def normalise(transform: Transform, frames: Tensor) -> Tensor:

@@ -30,6 +30,19 @@ def test_every_size_is_torchvisions_to_the_bit(frame, kind):
         assert torch.equal(levels, v2.resize(*how, antialias=antialias))
 
 
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("resize", [resizing.resize_in_uint8, resizing.resize_in_float32])
+def test_a_part_is_that_of_the_whole_to_the_bit(frame, resize, kind, antialias):
+    """Also one as high or as wide as the frame was."""
+    untils = ((20, 30), (47, 64), (48, 63), (48, 64), (60, 80), (200, 200))
+    for sides, until, one in product(([40], [60], [60, 64], [97, 31]), untils, (frame, frame.mT)):
+        whole = resize(one, sides, kind, antialias=antialias)
+        part = resize(one, sides, kind, antialias=antialias, until=until)
+        height, width = map(min, zip(whole.shape[1:], until, strict=True))
+        assert torch.equal(part[:, :height, :width], whole[:, :height, :width])
+
+
 def test_a_processor_without_a_kernel_for_bytes_rounds_floats(frame, monkeypatch):
     monkeypatch.setattr(resizing, "_has_kernel", lambda: False)
     levels = resizing.resize_in_uint8(frame, [24, 24], antialias=True)
