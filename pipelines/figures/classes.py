@@ -55,8 +55,8 @@ def confusion_matrix(
     bar.set_label("per cent of the true class", fontsize=style.TEXT, color=style.INK)
     bar.ax.tick_params(labelsize=8, colors=style.INK)
     words = [style.short(class_names[int(shown[place])]) for place in places]
-    style.name_ticks(axes.yaxis, places, words)
-    style.name_ticks(axes.xaxis, places, words, turned=True)
+    style.name_places(axes, places, words)
+    style.name_places(axes, places, words, turned=True)
     if len(shown) <= _CELL_TEXT:
         for (row, column), of in np.ndenumerate(share):
             if of >= 0.5:
@@ -156,7 +156,7 @@ def _instance_tail(
             there = np.flatnonzero(heights)
             axes.plot(there, heights[there], "o", markersize=3.2, color=colour, label=split)
     words = [style.short(class_names[int(order[place])]) for place in places]
-    style.name_ticks(axes.xaxis, places, words, turned=True)
+    style.name_places(axes, places, words, turned=True)
     axes.set_xlim(-0.7, classes - 0.3)
     axes.set_ylim(bottom=0.8)
     style.few_ticks(axes.yaxis, lambda value: f"{value:,.0f}")

@@ -65,6 +65,15 @@ def test_confusions_show_a_class_that_is_only_predicted(tmp_path: Path) -> None:
     assert margin_is_clear(pixels(out))
 
 
+@pytest.mark.parametrize("classes", [12, 97])
+def test_there_is_room_for_the_longest_name(classes: int, tmp_path: Path) -> None:
+    words, each = ["W" * 26 if number == 7 else "a" for number in range(classes)], range(classes)
+    confusions = confusion_matrix(each, each, words, tmp_path / "c.png", "verb")
+    instances = instances_per_class({"train": each}, words, tmp_path / "i.png", "verb")
+    assert margin_is_clear(pixels(confusions))
+    assert margin_is_clear(pixels(instances))
+
+
 @pytest.mark.parametrize("classes", CLASSES)
 def test_instances_are_whole_at_any_number_of_classes(classes: int, tmp_path: Path) -> None:
     counts = {
