@@ -63,5 +63,5 @@ class ViewBuilder:
         for index in set(view):
             self._wanted[index] -= 1
             if not self._wanted[index]:
-                del self._wanted[index]
+                self._wanted.pop(index)  # `del` of a Counter is Python's own
                 self._frames.pop(index, None)

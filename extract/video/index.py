@@ -50,7 +50,7 @@ class FrameIndex:
         """Say which frame is shown at this presentation time, if any."""
         if pts is None:
             return None
-        place = int(np.searchsorted(self.pts, pts))
+        place = int(self.pts.searchsorted(pts))
         return place if place < len(self.pts) and self.pts[place] == pts else None
 
     def key_of(self, place: int) -> int | None:

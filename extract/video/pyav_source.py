@@ -116,6 +116,8 @@ class PyavSource(FrameSource):
 
     def _approach(self, wanted: int) -> None:
         """Go to where reading on will meet the wanted frame soonest."""
+        if 0 <= wanted - self._place <= JUMP:
+            return  # its key frame is no farther
         behind = wanted < self._place
         key = self._index.key_of(wanted) if self._seekable else None
         if key:
