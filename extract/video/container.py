@@ -111,6 +111,8 @@ class VideoReader:
 
     def close(self) -> None:
         """End reading; PyAV leaks it otherwise."""
+        # They lead back here: a decoder's memory would stay until Python looks for such rings.
+        self._packets, self._frames = iter(()), iter(())
         self._container.close()
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from av.buffer import Buffer
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
@@ -29,9 +30,10 @@ class Painter:
 
     def look_at(self, frame: VideoFrame) -> None:
         """Learn how a frame is turned."""
-        # Asking a frame for side data ties it into a cycle, and it would outlive its use.
         if frame.rotation != self._rotation:
-            matrix = frame.side_data.get("DISPLAYMATRIX")
+            # A frame that is asked itself is tied into a cycle: it, and with it all memory of its
+            # decoder, would stay until Python looks for such.
+            matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
             self.matrix = None
             if isinstance(matrix, Buffer):
                 self.matrix = np.frombuffer(bytes(matrix), np.int32)

@@ -150,6 +150,7 @@ class Trainee:
 
     def finish(self) -> None:
         """Take the weights of the best evaluation."""
+        self._iteration = None  # leads back here: all this holds would stay until Python looks
         if self.progress.best:
             self.head.load_state_dict(self.progress.best)
         self.head.eval()

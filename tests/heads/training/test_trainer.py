@@ -1,9 +1,11 @@
 """Training: what is learned, when it stops, and that a kill changes nothing."""
 
+import gc
 import signal
 import subprocess
 import sys
 import textwrap
+import weakref
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +18,8 @@ from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import Examples, TrainerConfig, build_head, predict, train
 from egofeat.heads.measures.precision import cpu_runs_lstm
 from egofeat.heads.training.optim import OPTIMIZERS
+from egofeat.heads.training.replicas import Replica
+from egofeat.heads.training.trainer import train_together
 
 QUICK = TrainerConfig(epochs=10, device="cpu", patience=0, lr=3e-3)
 
@@ -62,6 +66,24 @@ def test_training_leaves_the_callers_random_state_alone(order_task):
     before = torch.get_rng_state()
     train(head, task, replace(QUICK, epochs=1))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_what_a_training_held_is_free_before_python_looks_for_garbage(order_task, seeds):
+    """Weights and what the optimiser remembers of them: a sweep trains many heads."""
+    task = order_task(100)
+    config = replace(QUICK, epochs=2)
+    gc.collect()
+    gc.disable()
+    try:
+        heads = [build_head("linear", task.features.row_shape, {"order": 2}) for _ in range(seeds)]
+        replicas = [Replica(head, seed) for seed, head in enumerate(heads)]
+        train_together(replicas, task, config)
+        left = [weakref.ref(head) for head in heads]
+        del heads, replicas
+        assert [one() for one in left] == [None] * seeds
+    finally:
+        gc.enable()
 
 
 KILLED_AFTER_THREE = """
