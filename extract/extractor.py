@@ -105,6 +105,9 @@ def extract(
                 for task in under_way:
                     task.save()
                 raise
+            finally:
+                for task in under_way:
+                    task.end()
     return Tally(frames, time.perf_counter() - began, tallies)
 
 
@@ -224,6 +227,10 @@ class _TaskUnderWay:
         self._publisher.wait()
         self._assembly.publish_whole()
         self._publisher.wait()
+
+    def end(self) -> None:
+        """Let go of the network and of the memory of batches."""
+        self._batches.end()
 
 
 class Publisher:

@@ -81,12 +81,17 @@ def _resized(
 ) -> Tensor:
     """Rows and columns up to `until`, to the numbers that they have among all.
 
-    A number depends on its place and on the scales alone. These `F.interpolate` takes in place of
-    the size.
+    A number depends on its place and on the scales, which `F.interpolate` takes in place of the
+    size; and of bytes on the largest weight of all, by which the library chooses how exact the
+    weights are. They mirror each other about the middle, and so what is past it is always made.
     """
     # An axis that is made as long as it was would be taken for one that is not resized.
     axes = list(zip(images.shape[2:], size, until, strict=True))
-    made = [whole if stop == before else min(stop, whole) for before, whole, stop in axes]
+    ends = [min(whole, max(stop, (whole + 1) // 2 + 1)) for _, whole, stop in axes]
+    made = [
+        whole if stop == before else stop
+        for (before, whole, _), stop in zip(axes, ends, strict=True)
+    ]
     scales = [whole / before for before, whole, _ in axes]
     resize: Any = getattr(torch.ops.aten, _KERNELS[kind, antialias]).default
     resized: Tensor = resize(images, made, False, *scales)

@@ -55,7 +55,7 @@ class Batch(Options, panel="Compute"):
     batch_size: int | None = option(
         "Run this many frames, or clips, per batch.",
         default=None,
-        default_is="by the frames' size, 64 at most; 1 clip; what a GPU takes",
+        default_is="by the frames' size and the engine, 64 at most; 1 clip; what a GPU takes",
         least=1,
     )
 

@@ -139,6 +139,10 @@ class Batches:
                 yield from self._made(*made)
         yield from self._ready(None)
 
+    def end(self) -> None:
+        """Let go of the network, which leads back here: all that this holds would stay."""
+        del self._run_network
+
     def _parts(self, batch: Batch, claims: list[Claim]) -> "Iterator[_UnderWay]":
         """Hand a batch to the device, in as many parts as there is room for."""
         first = 0

@@ -150,10 +150,13 @@ class Trainee:
 
     def finish(self) -> None:
         """Take the weights of the best evaluation."""
-        self._iteration = None  # leads back here: all this holds would stay until Python looks
         if self.progress.best:
             self.head.load_state_dict(self.progress.best)
         self.head.eval()
+
+    def end(self) -> None:
+        """Let go of the iteration, which leads back here: all that this holds would stay."""
+        self._iteration = None
 
     def seed_noise(self) -> None:
         """Begin the random numbers of the next part of the training."""

@@ -63,9 +63,12 @@ def train(
     """
     replica = Replica(head, config.seed, checkpoint, history, on_epoch)
     train_together([replica], examples, config)
-    if replica.failed:
-        raise replica.failed
-    return replica.progress
+    try:
+        if replica.failed:
+            raise replica.failed
+        return replica.progress
+    finally:
+        del replica  # which has the error, and this frame is in it
 
 
 def train_together(replicas: Sequence[Replica], examples: Examples, config: TrainerConfig) -> None:
@@ -90,15 +93,19 @@ def train_together(replicas: Sequence[Replica], examples: Examples, config: Trai
     for trainee in trainees:
         trainee.resume(trainer.order.per_epoch)
     on_gpu = [trainer.device] if trainer.device.type == "cuda" else []
-    with trainer.threads, torch.random.fork_rng(on_gpu):
-        while left := [one for one in trainees if not trainer.finished(one.replica)]:
-            # After a kill between their checkpoints some are one evaluation ahead.
-            reached = min(one.progress.iteration for one in left)
-            going = [one for one in trainees if one in left or one.progress.iteration > reached]
-            trainer.round(going, [one.progress.iteration == reached for one in going])
-    trainer.release()
-    for trainee in trainees:
-        trainee.finish()
+    try:
+        with trainer.threads, torch.random.fork_rng(on_gpu):
+            while left := [one for one in trainees if not trainer.finished(one.replica)]:
+                # After a kill between their checkpoints some are one evaluation ahead.
+                reached = min(one.progress.iteration for one in left)
+                going = [one for one in trainees if one in left or one.progress.iteration > reached]
+                trainer.round(going, [one.progress.iteration == reached for one in going])
+        trainer.release()
+        for trainee in trainees:
+            trainee.finish()
+    finally:
+        for trainee in trainees:
+            trainee.end()
 
 
 class _Trainer:

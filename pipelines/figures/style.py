@@ -82,6 +82,7 @@ def name_places(
     text_at = axes.get_xaxis_text1_transform if turned else axes.get_yaxis_text1_transform
     beside = text_at(_OFF)
     axis.set_ticks([])
+    names = [console.printable(name) for name in names]
     points = [(place, 0.0) if turned else (0.0, place) for place in at]
     marks = Line2D(*np.reshape(points, (-1, 2)).T, linestyle="", markersize=3, markeredgewidth=0.8)
     marks.set(marker=TICKDOWN if turned else TICKLEFT, color=INK, transform=along, clip_on=False)
@@ -92,9 +93,10 @@ def name_places(
         label.set(fontsize=8, color=INK, parse_math=False)
     with _any_letters():
         lengths = [72 / DPI * label.get_window_extent().size[int(turned)] for label in labels]
-    for place, label in enumerate(labels):
-        label.set_in_layout(place == np.argmax(lengths))
-    axis.labelpad = _OFF + max(lengths, default=0.0) + 4
+    longest = max(lengths, default=0.0)
+    for label, length in zip(labels, lengths, strict=True):
+        label.set_in_layout(length == longest)
+    axis.labelpad = _OFF + longest + 4
 
 
 def few_ticks(axis: Axis, say: Callable[[float], str]) -> None:
@@ -147,11 +149,18 @@ def save(sheet: Figure, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     for text in sheet.findobj(Text):
         text.set_text(console.printable(text.get_text()))
-    settings = rc_context({"pdf.fonttype": 42, "svg.hashsalt": "egofeat"})
+    settings = rc_context(
+        {
+            "figure.autolayout": False,
+            "figure.constrained_layout.use": False,
+            "pdf.fonttype": 42,
+            "svg.hashsalt": "egofeat",
+        }
+    )
     with _any_letters(), writing(out), settings:
         if layout := sheet.get_layout_engine():  # else all is drawn twice, once for it alone
             layout.execute(sheet)
-            sheet.set_layout_engine()  # leaves none
+            sheet.set_layout_engine()  # none, by the settings
         sheet.savefig(out, format="png", pil_kwargs={"compress_level": 3})
         if (form := _also.get()) != "png":  # undated: the same figure is the same file
             undated = {"CreationDate" if form == "pdf" else "Date": None}

@@ -11,6 +11,7 @@ from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.losses import class_counts
 from egofeat.heads.training.replicas import DivergedError
 from egofeat.pipelines.figures.classes import instances_per_class
+from egofeat.pipelines.figures.style import form
 from egofeat.pipelines.runs.config import RunConfig, write_config
 from egofeat.pipelines.runs.files import SUMS
 from egofeat.pipelines.runs.run import Run, RunFolder, load_run, write_run
@@ -156,7 +157,9 @@ def draw_instances(rows: TrainingRows, folders: Sequence[Path]) -> None:
         # A person may do several things at once, and is then counted with each.
         counted = "labels of persons" if rows.store.unit == "persons" else "segments"
         title = f"{counted} a class: {target}"
-        instances_per_class(counts, names, first / f"instances-{target}.png", title, counted)
-    for picture in first.glob("instances-*"):
-        for other in others:
-            replace_file(other / picture.name, picture.read_bytes())
+        out = first / f"instances-{target}.png"
+        instances_per_class(counts, names, out, title, counted)
+        for kind in {"png", form()} if form() else ():
+            picture = out.with_suffix(f".{kind}")
+            for other in others:
+                replace_file(other / picture.name, picture.read_bytes())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -84,6 +85,30 @@ def test_what_a_training_held_is_free_before_python_looks_for_garbage(order_task
         assert [one() for one in left] == [None] * seeds
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("why", ["diverges", "has no memory"])
+def test_what_a_training_held_that_failed_is_free_too(order_task, why):
+    task = order_task(100)
+    head = build_head("linear", task.features.row_shape, {"order": 2})
+    left = weakref.ref(head)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(EgofeatError, MemoryError):
+            if why == "diverges":
+                train(head, task, replace(QUICK, lr=1e30, optimizer="sgd", clip_norm=0.0))
+            else:
+                train(head, task, QUICK, on_epoch=no_memory)
+            pytest.fail("it did not fail")
+        del head
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def no_memory(_record):
+    raise MemoryError
 
 
 KILLED_AFTER_THREE = """

@@ -1,8 +1,10 @@
 """Videos to a store: the numbers, what is decoded, what fails, what a second run does."""
 
+import gc
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ from torchvision.transforms.v2 import functional as image_ops
 
 from egofeat.errors import MediaError, MissingMediaError, RequestError, WeightsError
 from egofeat.extract.backbones import Backbone, spec_of
+from egofeat.extract.batches.running import Batches
 from egofeat.extract.decoding.stretches import divide
 from egofeat.extract.video import open_video
 from egofeat.extract.video.pyav_source import PyavSource
@@ -105,6 +108,24 @@ def test_a_feature_is_torchvisions_own(videos, tmp_path):
     np.testing.assert_allclose(store["s"], pooled.numpy(), atol=1e-4, rtol=0)
     np.testing.assert_allclose(open_store(report.store, "block12")["s"], maps.numpy(), atol=1e-4)
     np.testing.assert_array_equal(store.times[0], plan.times)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_an_extraction_held_is_free_before_python_looks_for_garbage(
+    dataset, config, fails, monkeypatch
+):
+    """Its network and the memory of its batches: `annotate` extracts again and again."""
+    if fails:
+        monkeypatch.setattr(Batches, "finish", lambda self: 1 / 0)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(ZeroDivisionError):
+            extract.run(config, dataset)
+            assert not fails
+        assert not [one for one in gc.get_objects() if isinstance(one, Batches)]
+    finally:
+        gc.enable()
 
 
 def test_a_frame_that_several_segments_want_is_decoded_once(dataset, videos, config):
