@@ -37,6 +37,8 @@ def confusion_matrix(
     the cells carry their per cent; beyond 40 the classes stand by frequency; beyond 110
     only some are named.
     """
+    if not style.form():
+        return out
     total, shown = _confusions(labels, predictions, len(class_names))
     rows, many = total.sum(1), len(shown) > _BARS
     share = 100 * (total / np.where(rows > 0, rows, np.nan)[:, np.newaxis])
@@ -103,6 +105,8 @@ def instances_per_class(
     their own order; more are a curve from the most to the least frequent class of the
     first split, on a logarithmic scale, where the long tail is seen.
     """
+    if not style.form():
+        return out
     counts = {split: np.asarray(values, np.int64) for split, values in counts_by_split.items()}
     draw = _instance_bars if len(class_names) <= _BARS else _instance_tail
     figure = draw(counts, class_names, title, counted)
@@ -167,6 +171,8 @@ def _instance_tail(
 
 def precision_bars(classes: Mapping[str, tuple[float, int]], out: Path, title: str) -> Path:
     """Draw average precision and annotated number of each class, in the order given."""
+    if not style.form():
+        return out
     values = [100 * precision for precision, _ in classes.values()]
     counts = [annotated for _, annotated in classes.values()]
     figure = style.figure(8.0, _ROW * len(values) + 1.3)

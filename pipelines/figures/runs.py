@@ -31,6 +31,8 @@ def loss_curves(history: Path, out: Path) -> Path:
     Raises RequestError for a history without an epoch.
     """
     columns = read_history(history)
+    if not style.form():
+        return out
     epochs, losses = columns["epoch"], columns.get("val/loss", np.array([math.nan]))
     best = None if np.isnan(losses).all() else int(np.nanargmin(losses))
     panels = {
