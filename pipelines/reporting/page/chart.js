@@ -84,15 +84,18 @@ function chart({ caption, x, y, series, square = false, fine = true }) {
     });
     sheet.addEventListener("pointerleave", () => tell(null));
     place.replaceChildren(sheet);
+    dim(kept);
   }
   function tell(spot) {
-    highlight(spot && spot.one);
+    dim(spot ? spot.one : kept);
     readout.replaceChildren(...(spot ? [el("b", {}, spot.one.name), ": " + spot.said] : []));
   }
-  function highlight(only) {
+  function dim(only) {
     for (const [one, group] of drawn) group.classList.toggle("dim", Boolean(only) && one.name !== only.name);
   }
-  let last = 0;
+  // What a press chose stays when the pointer has been at another line, and in another width.
+  const highlight = (only) => dim((kept = only));
+  let last = 0, kept = null;
   new ResizeObserver(([entry]) => {
     const width = Math.round(entry.contentRect.width);
     if (width && width !== last) draw((last = width));

@@ -9,9 +9,10 @@ from tests.pipelines.training.test_fit_persons import QUICK, persons  # noqa: F4
 from egofeat.pipelines.training.fit import fit_head
 from egofeat.pipelines.training.options import FitConfig
 
-SCRIPT = """
-document.querySelectorAll("tbody tr").length && document.querySelectorAll(".chart svg").length
-"""
+
+def wait_until_none(page, what):
+    """Charts are drawn when the browser has laid out their place, a moment after a script."""
+    page.locator(what).first.wait_for(state="detached")
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def opened(browser, written):
         page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda asked: heard.append(asked.url))
         page.goto(out.as_uri())
-        page.wait_for_function(SCRIPT)
+        page.locator("tbody tr").first.wait_for()
+        wait_until_none(page, ".chart:not(:has(svg))")
         return page
 
     yield open_page
@@ -105,15 +107,25 @@ def test_curves_of_chosen_classes(opened):
     lines = page.locator("figure[class=chart]", has_text="Precision over recall").locator("path")
     assert lines.count() == 3
     page.locator("#classes input[type=checkbox]").first.uncheck()
+    wait_until_none(page, ".chart:not(:has(svg))")
     assert lines.count() == 2
 
 
 def test_a_name_shows_its_lines_alone(opened):
     page = opened()
     page.locator("#curves .legend button", has_text="lstm").click()
-    assert page.locator("#curves g.dim").count() == 2, "linear, in both charts"
+    dimmed = page.locator("#curves g.dim")
+    assert dimmed.count() == 2, "linear, in both charts"
+    chart = page.locator("#curves .chart svg").first
+    wide = chart.get_attribute("viewBox")
+    chart.hover()
+    page.mouse.move(0, 0)
+    assert dimmed.count() == 2, "the pointer has been there, and gone"
+    page.set_viewport_size({"width": 1000, "height": 900})
+    wait_until_none(page, f"#curves svg[viewBox='{wide}']")
+    assert dimmed.count() == 2, "drawn anew"
     page.locator("#curves .legend button", has_text="lstm").click()
-    assert page.locator("#curves g.dim").count() == 0
+    assert dimmed.count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
