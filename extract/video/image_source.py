@@ -38,15 +38,15 @@ class ImageSource(FrameSource):
     where there is an image of that number.
 
     Raises:
-        MediaError: the frame rate is not given, there is no numbered image, or two
-            images have one number.
+        UnreadableMediaError: the frame rate is not given.
+        MediaError: there is no numbered image, or two have one number.
     """
 
     def __init__(self, media: Media, names: Iterable[str]) -> None:
         self.path = media.path
         if not media.fps:
-            raise MediaError(
-                f"{self.path} has no frame rate: give `fps:` in the manifest of its data set"
+            raise UnreadableMediaError(
+                f"{self.path} holds frames, and its data set has no `fps:` in the manifest: add it"
             )
         numbered = sorted(
             (number, name) for name in names if (number := frame_number(name)) is not None

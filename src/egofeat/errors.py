@@ -41,7 +41,7 @@ class MissingMediaError(MediaError):
 
 
 class UnreadableMediaError(MediaError):
-    """Media that the disk or the system failed to give, whatever they hold; tried again too."""
+    """Media that the disk, the system or the manifest keeps from being read; tried again too."""
 
     cause = "unreadable"
 

@@ -50,7 +50,7 @@ class AvaMedia:
         own; or else, where neither is there, the video where it was looked for.
 
         Raises:
-            ManifestError: the video is there twice, or as frames and no rate is given.
+            ManifestError: the video is there twice.
 
         """
         if video not in self._found:
@@ -91,11 +91,6 @@ class AvaMedia:
     def _media(self, path: Path) -> Media:
         if path.suffix.lower() in VIDEO_SUFFIXES:
             return Media(path)
-        if self.fps is None:
-            raise ManifestError(
-                f"'media' {self.folder} holds a folder of frames, {path.name}: "
-                "add `fps:`, their number per second"
-            )
         return self._images(path)
 
     def _images(self, path: Path) -> Media:

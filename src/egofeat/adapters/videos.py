@@ -33,7 +33,7 @@ def read(name: str, entry: VideosEntry, root: Path) -> Dataset:
     """Read a data set of whole videos, each a segment without labels."""
     folder, remarks = entry.locate_folder("media", root), list[str]()
     try:
-        media = find_videos(folder, entry.fps, remarks, entry.first_frame)
+        media = find_videos(folder, entry.fps, remarks, entry.first_frame, asked=None)
     except RequestError as error:
         raise ManifestError(str(error)) from None
     names = {_name(path, folder): one for path, one in media.items()}
@@ -55,7 +55,7 @@ def find_videos(
     fps: float | None = None,
     remarks: list[str] | None = None,
     first_frame: int | Literal["lowest"] | None = None,
-    asked: str = "fps",
+    asked: str | None = "fps",
 ) -> dict[Path, Media]:
     """Videos at a path: the file itself, or all below the folder, in the order of their paths.
 
@@ -67,7 +67,7 @@ def find_videos(
         fps: frames per second of images.
         remarks: told, in a sentence each, what is left out.
         first_frame: number of the image at 0 s, see `Media`.
-        asked: name of what `fps` is given by.
+        asked: name of what `fps` is given by; None: opening images without a rate says so.
 
     Raises:
         RequestError: a folder without videos, or images without a rate.
@@ -84,7 +84,7 @@ def find_videos(
         if not (one.is_dir() or one.suffix.lower() in ARCHIVES):
             found[one] = Media(one)
             continue
-        if fps is None:
+        if fps is None and asked:
             raise RequestError(
                 f"{one} holds frames, which do not say how fast they follow each other: give "
                 f"`{asked}`"

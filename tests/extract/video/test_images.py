@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from egofeat import console
-from egofeat.errors import MediaError, MissingMediaError
+from egofeat.errors import MediaError, MissingMediaError, UnreadableMediaError
 from egofeat.extract.video import open_video
 from egofeat.segments import Media
 
@@ -96,7 +96,7 @@ def test_tar_is_closed_and_closes_twice(folder: Path, tmp_path: Path) -> None:
 
 
 def test_frame_rate_must_be_given(path: Path) -> None:
-    with pytest.raises(MediaError, match="give `fps:`"):
+    with pytest.raises(UnreadableMediaError, match="no `fps:` in the manifest: add it"):
         open_video(Media(path))
 
 

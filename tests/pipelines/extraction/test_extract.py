@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.util import find_spec
@@ -108,6 +109,26 @@ def test_a_feature_is_torchvisions_own(videos, tmp_path):
     np.testing.assert_allclose(store["s"], pooled.numpy(), atol=1e-4, rtol=0)
     np.testing.assert_allclose(open_store(report.store, "block12")["s"], maps.numpy(), atol=1e-4)
     np.testing.assert_array_equal(store.times[0], plan.times)
+
+
+def test_frames_without_a_rate_stop_no_other_video(videos, config, tmp_path):
+    """The manifest is to say it: a video that cannot be read, and once it can be, is."""
+    (tmp_path / "films/frames").mkdir(parents=True)
+    shutil.copy(videos[0], tmp_path / "films")
+    for number in range(1, 9):
+        Image.new("RGB", (64, 48), (number, 0, 0)).save(tmp_path / f"films/frames/{number}.png")
+    config = replace(config, manifest=tmp_path / "m.yaml")
+    entry = "version: 1\ndatasets: {films: {format: videos, media: films%s}}"
+    config.manifest.write_text(entry % "")
+    report = extract.run(config)
+    (failed,) = report.failures
+    assert (report.extracted, failed.cause, failed.segments) == (1, "unreadable", 1)
+    assert failed.example == (
+        f"{tmp_path / 'films/frames'} holds frames, and its data set has no `fps:` in the "
+        "manifest: add it"
+    )
+    config.manifest.write_text(entry % ", fps: 25.0")
+    assert (extract.run(config).extracted, len(open_store(report.store, "gap"))) == (1, 2)
 
 
 @pytest.mark.parametrize("fails", [False, True])
