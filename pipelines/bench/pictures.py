@@ -34,6 +34,7 @@ class Point:
     """What is drawn over it."""
 
 
+@style.own_settings()
 def scatter(
     points: Sequence[Point],
     out: Path,
@@ -117,6 +118,7 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
         text.arrow_patch.set_visible(apart > half)
 
 
+@style.own_settings()
 def heads_over_length(
     panels: Mapping[int, Mapping[str, Sequence[tuple[int, float]]]],
     out: Path,
@@ -153,6 +155,7 @@ def heads_over_length(
     return style.save(figure, out)
 
 
+@style.own_settings()
 def storage_over_segments(
     curves: Mapping[str, Sequence[tuple[int, int, int, float]]], out: Path
 ) -> Path:

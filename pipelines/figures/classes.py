@@ -27,6 +27,7 @@ _ROW = 0.19
 """Inches of a bar and the gap below it."""
 
 
+@style.own_settings()
 def confusion_matrix(
     labels: ArrayLike, predictions: ArrayLike, class_names: Sequence[str], out: Path, title: str
 ) -> Path:
@@ -92,6 +93,7 @@ def _named(classes: int, inches: float) -> tuple[range, str]:
     return range(0, classes, step), f"; one in {step} is named" if step > 1 else ""
 
 
+@style.own_settings()
 def instances_per_class(
     counts_by_split: Mapping[str, ArrayLike],
     class_names: Sequence[str],
@@ -169,6 +171,7 @@ def _instance_tail(
     return figure
 
 
+@style.own_settings()
 def precision_bars(classes: Mapping[str, tuple[float, int]], out: Path, title: str) -> Path:
     """Draw average precision and annotated number of each class, in the order given."""
     if not style.form():

@@ -35,6 +35,7 @@ def coloured(values: NDArray[np.float32], colours: str) -> Pixels:
     return painted
 
 
+@style.own_settings()
 def draw_mosaic(
     tiles: Pixels,
     out: Path,

@@ -22,6 +22,7 @@ _AXES = {"loss": "loss", "top1": "top-1 accuracy, %", "mAP": "mAP of boxes, %"}
 """Figure of a history to its axis."""
 
 
+@style.own_settings()
 def loss_curves(history: Path, out: Path) -> Path:
     """Draw loss and top-1 accuracy, or mAP, over epochs from a run's `history.csv`.
 
@@ -92,6 +93,7 @@ def _draw_lines(
         )
 
 
+@style.own_settings()
 def comparison(
     results: Mapping[str, Mapping[str, float]], out: Path, title: str = "heads side by side"
 ) -> Path:
@@ -126,6 +128,7 @@ def comparison(
     return style.save(figure, out)
 
 
+@style.own_settings()
 def accuracies(
     names: Sequence[str],
     spans: Sequence[tuple[float, float | None, float | None]],
@@ -155,6 +158,7 @@ def accuracies(
     return style.save(figure, out)
 
 
+@style.own_settings()
 def curves(histories: Mapping[str, Sequence[Path]], figure: str, out: Path) -> Path | None:
     """Draw validation loss and a figure of several heads over epochs, a colour a head.
 

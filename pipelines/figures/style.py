@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -37,6 +37,20 @@ _OFF = 6.5
 """Points between an axis and the names along it."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours that colour-blind eyes tell apart (Okabe and Ito, 2008)."""
+_SETTINGS = {name: of for name, of in rcParamsDefault.items() if not name.startswith("backend")}
+_SETTINGS |= {"pdf.fonttype": 42, "svg.hashsalt": "egofeat"}
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Draw by matplotlib's own settings, whatever the user's are; theirs come back after.
+
+    Around all that makes a figure, for its parts take settings as they are made. Those alone that
+    differ are set: to check them all takes longer than many a part.
+    """
+    others = {name: of for name, of in _SETTINGS.items() if rcParams[name] != of}
+    with rc_context(others):
+        yield
 
 
 def figure(width: float, height: float) -> Figure:
@@ -149,18 +163,10 @@ def save(sheet: Figure, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     for text in sheet.findobj(Text):
         text.set_text(console.printable(text.get_text()))
-    settings = rc_context(
-        {
-            "figure.autolayout": False,
-            "figure.constrained_layout.use": False,
-            "pdf.fonttype": 42,
-            "svg.hashsalt": "egofeat",
-        }
-    )
-    with _any_letters(), writing(out), settings:
+    with _any_letters(), writing(out):
         if layout := sheet.get_layout_engine():  # else all is drawn twice, once for it alone
             layout.execute(sheet)
-            sheet.set_layout_engine()  # none, by the settings
+            sheet.set_layout_engine()  # none, by `own_settings`
         sheet.savefig(out, format="png", pil_kwargs={"compress_level": 3})
         if (form := _also.get()) != "png":  # undated: the same figure is the same file
             undated = {"CreationDate" if form == "pdf" else "Date": None}

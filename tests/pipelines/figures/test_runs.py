@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import rc_context
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -38,15 +37,6 @@ def names(classes: int) -> list[str]:
 def long_tail(classes: int, size: int) -> NDArray[np.int64]:
     share = 1 / np.arange(1, classes + 1)
     return np.random.default_rng(0).choice(classes, size, p=share / share.sum())
-
-
-@pytest.mark.parametrize("layout", ["figure.autolayout", "figure.constrained_layout.use"])
-def test_layouts_that_a_user_asks_matplotlib_for_change_nothing(layout, tmp_path):
-    labels = long_tail(13, 200)
-    usual = confusion_matrix(labels, labels, names(13), tmp_path / "usual.png", "what")
-    with rc_context({layout: True}):
-        asked = confusion_matrix(labels, labels, names(13), tmp_path / "asked.png", "what")
-    assert np.array_equal(pixels(usual), pixels(asked))
 
 
 def test_names_that_are_written_in_codes_have_room(tmp_path):
