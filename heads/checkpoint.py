@@ -77,7 +77,9 @@ def save_checkpoint(
         StoreError: the disk refuses.
     """
     state = optimizer.state_dict()
-    tensors = _prefixed("head", head.state_dict()) | _prefixed("best", progress.best)
+    # One weight under two names is two in the file, which knows none that lie in one place.
+    own = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+    tensors = _prefixed("head", own) | _prefixed("best", progress.best)
     for parameter, values in state["state"].items():
         tensors |= _prefixed(f"optimizer.{parameter}", values)
     facts = {

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from egofeat.heads.dropout import Dropout
 
+Reads = Literal["segments", "persons", "maps+flow"]
+
 
 class Standardise(nn.Module):
     """(features − mean) / std for each channel, with figures of the training rows."""
@@ -35,7 +37,7 @@ class Head(nn.Module, ABC):
     of t steps: a head sees them as T = V·t steps.
     """
 
-    reads: ClassVar[Literal["segments", "persons", "maps+flow"]] = "segments"
+    reads: ClassVar[Reads] = "segments"
     """What rows it takes: `persons` of key frames, `maps+flow` of which the last channel is a grid
     of flow, or any `segments`."""
     above_tap: ClassVar[bool] = False
@@ -43,6 +45,7 @@ class Head(nn.Module, ABC):
 
     def __init__(self, width: int, classes: Mapping[str, int], dropout: float) -> None:
         super().__init__()
+        self.classes = dict(classes)
         self.targets = tuple(classes)
         self.standardise: nn.Module = nn.Identity()
         self.dropout = Dropout(dropout)

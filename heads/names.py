@@ -4,7 +4,7 @@ Names are read, as by `--help`, without torch.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from egofeat.plugins import Plugin, Registry
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 def _adopt(_: Plugin, found: Any) -> "type[Head]":
-    from egofeat.heads.head import Head  # noqa: PLC0415 - it imports torch
+    from egofeat.heads.head import Head, Reads  # noqa: PLC0415 - it imports torch
 
     if not isinstance(found, type) or not issubclass(found, Head):
         raise TypeError("a class of egofeat.heads.Head")
+    if found.reads not in get_args(Reads):
+        raise TypeError(f"one that reads {', '.join(get_args(Reads))}, not {found.reads}")
     return found
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from egofeat.errors import RequestError
+from egofeat.heads.added import blamed
+from egofeat.words import quoted
 
 
 def _odd(value: int) -> int:
@@ -32,7 +34,8 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 def declared_options(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Return option to its declaration, of whatever builds a head."""
-    parameters = inspect.signature(build, eval_str=True).parameters.values()
+    with blamed(build, alone=True):
+        parameters = inspect.signature(build, eval_str=True).parameters.values()
     return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -60,14 +63,20 @@ def read_options(head: str, build: Callable[..., Any], given: Mapping[str, Any])
         if option not in declared:
             knows = f"it knows {', '.join(declared)}" if declared else "it has none"
             raise RequestError(f"head '{head}' has no option '{option}': {knows}")
-    read = {}
+    read: dict[str, Any] = {}
     for option, parameter in declared.items():
         value = given.get(option, parameter.default)
         if value is parameter.empty:
             raise RequestError(
                 f"head '{head}' needs its option {option}: give `options` {option}=VALUE"
             )
-        read[option] = _read(f"option {option} of head '{head}'", value, parameter.annotation)
+        with blamed(build, alone=True):
+            read[option] = _read(f"option {option} of head '{head}'", value, parameter.annotation)
+        if not isinstance(read[option], bool | int | float | str | None):
+            raise RequestError(
+                f"option {option} of head '{head}' is {quoted(read[option])}: an option is a "
+                "number, a word, true, false or none"
+            )
     return read
 
 
@@ -95,7 +104,8 @@ def describe_options(
         preset: option to the default that a preset gives it.
     """
     found = declared_options(build).values()
-    return [_described(one.replace(default=preset.get(one.name, one.default))) for one in found]
+    with blamed(build, alone=True):
+        return [_described(one.replace(default=preset.get(one.name, one.default))) for one in found]
 
 
 def _described(parameter: inspect.Parameter) -> tuple[str, str, str]:

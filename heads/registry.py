@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
+from torch.nn.parameter import is_lazy
+
 from egofeat.errors import RequestError
+from egofeat.heads.added import blamed
 from egofeat.heads.head import Head, merge_steps
 from egofeat.heads.names import HEADS, PRESETS
 from egofeat.heads.options import default_options, read_options
@@ -34,6 +37,7 @@ def build_head(
     Raises:
         RequestError: unknown head, preset or option, a value that it cannot have, or
             features that the head cannot take.
+        EgofeatError: the code of a head that is added raises.
     """
     build, _ = choose(name, preset)
     shape = merge_steps(tuple(feature_shape))
@@ -42,13 +46,16 @@ def build_head(
     if not classes or min(classes.values()) < 1:
         raise RequestError(f"a head needs a target and a class or more of each, not {classes}")
     own = resolve_options(name, preset, options)
-    if not getattr(build, "above_tap", False):
-        return build(shape, classes, **own)
-    if of_tap is None:
+    above_tap = getattr(build, "above_tap", False)
+    if above_tap and of_tap is None:
         raise RequestError(
             f"head '{name}' is the blocks above one tap of a backbone: give one store of that tap"
         )
-    return build(shape, classes, of_tap, **own)
+    with blamed(build, alone=True):
+        head = build(shape, classes, *([of_tap] if above_tap else []), **own)
+        if any(map(is_lazy, head.parameters())):
+            raise TypeError("nn.Lazy… has no shapes yet, which feature_shape tells")
+        return head
 
 
 def resolve_options(name: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:

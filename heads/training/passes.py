@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from egofeat.heads.added import blamed
 from egofeat.heads.head import Head
 from egofeat.heads.measures.precision import autocast
 from egofeat.heads.training.feed import Features, Feed, as_features
@@ -54,7 +55,10 @@ def predict(
     head.eval()
     source = as_features(features)
     feed = evaluation_feed(source, rows, device=device)
-    with threads_for(head, source.row_shape, min(feed.batch_size, len(rows)), device):
+    with (
+        blamed(type(head)),
+        threads_for(head, source.row_shape, min(feed.batch_size, len(rows)), device),
+    ):
         return pass_over(feed, forward or head)
 
 

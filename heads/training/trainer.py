@@ -7,10 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
+from egofeat.heads.added import blamed
 from egofeat.heads.checkpoint import Progress
 from egofeat.heads.config import TrainerConfig
 from egofeat.heads.head import Head
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         DivergedError: the loss is no longer finite.
-        EgofeatError: the checkpoint is not this head's.
+        EgofeatError: the checkpoint is not this head's, or a head that is added raises.
         RequestError: the device is not at hand, or has not the arithmetic asked for, or an option
             has no meaning for the labels.
     """
@@ -85,6 +86,11 @@ def train_together(replicas: Sequence[Replica], examples: Examples, config: Trai
     Raises:
         EgofeatError, RequestError: as `train`, but for a loss that is not finite.
     """
+    with blamed(type(replicas[0].head)):
+        _train_together(replicas, examples, config)
+
+
+def _train_together(replicas: Sequence[Replica], examples: Examples, config: TrainerConfig) -> None:
     trainer = _Trainer(replicas[0].head, examples, config)
     trainees = [
         Trainee(replica, config, trainer.device, condensed=trainer.condensed)
@@ -314,11 +320,7 @@ class _Trainer:
 def make_criterion(head: Head, training: Mapping[str, Labels], config: TrainerConfig) -> Criterion:
     """Make the loss, with the class counts of the training rows' labels."""
     return Criterion(
-        {
-            target: class_counts(training[target], layer.out_features)
-            for target, layer in zip(head.targets, head.classifiers, strict=True)
-            if isinstance(layer, nn.Linear)
-        },
+        {target: class_counts(training[target], count) for target, count in head.classes.items()},
         several={target: len(rows) for target, rows in training.items() if rows.ndim == 2},
         class_weights=config.class_weights,
         class_weight_cap=config.class_weight_cap,

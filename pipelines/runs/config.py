@@ -249,6 +249,17 @@ class RunConfig(_Part):
         single = self.sources[0] if len(shapes) == 1 else None
         return self._fresh_head(concatenated_shape(shapes), single)
 
+    def empty_head(self) -> Head | AveragedHeads:
+        """Build the head without its weights, which takes no memory, whatever sizes are asked for.
+
+        One that is added has weights where its code cannot do without.
+        """
+        try:
+            with torch.device("meta"):
+                return self.make_head()
+        except EgofeatError:
+            return self.make_head()
+
     def _fresh_head(self, shape: tuple[int, ...], source: Source | None) -> Head:
         if self.package and (installed := HEADS.package(self.head)) != self.package:
             raise RequestError(

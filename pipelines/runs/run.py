@@ -113,10 +113,10 @@ def load_run(path: Path | str) -> Run:
     try:
         content = read_bounded(RunFolder(path).head, _MOST_HEAD)
         state = load(content)
-        with torch.device("meta"):  # which takes no memory, whatever sizes the config speaks of
-            empty = config.make_head()
+        empty = config.empty_head()
+        with torch.device("meta"):
             grow_banks(empty, {name: t.shape for name, t in state.items()})
-            wanted = empty.state_dict()
+        wanted = empty.state_dict()
         if {name: t.shape for name, t in state.items()} != {n: t.shape for n, t in wanted.items()}:
             raise ValueError("other shapes")
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError):
@@ -154,7 +154,11 @@ def write_run(
 
 def save_head(path: Path, head: Head | AveragedHeads) -> None:
     """Write the head's weights into a run's folder, without pickle."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
+    # Copies: a file knows no weight of two names.
+    state = {
+        name: tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in head.state_dict().items()
+    }
     write_file(RunFolder(path).head, save(state))
 
 

@@ -12,8 +12,12 @@ import torch
 from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
+from egofeat.heads.added import check_added, is_added
 from egofeat.heads.measures.precision import check_precision
 from egofeat.heads.registry import reads, resolve_options
+from egofeat.heads.solved import SolvedHead
+from egofeat.heads.training.examples import Examples
+from egofeat.heads.training.feed import as_features
 from egofeat.heads.training.recipes import trainer_config
 from egofeat.heads.training.trainer import check_labels
 from egofeat.pipelines.figures import style
@@ -129,6 +133,7 @@ def fit_alike(
     with ExitStack() as stack:
         stack.enter_context(style.also(first.figures))
         examples = examples_of(asked[0], rows)
+        check_added_heads(asked[0], examples())
         runs = [
             begin(stack.enter_context(claim(config.out, one)), one, rows, examples)
             for config, one in zip(configs, asked, strict=True)
@@ -185,12 +190,26 @@ def check_head(asked: RunConfig) -> None:
     check_precision(asked.trainer.amp, choose_device(asked.trainer.device), head)
 
 
+def check_added_heads(asked: RunConfig, examples: Sequence[Examples]) -> None:
+    """Refuse heads that are added and give no such logits, or could not learn; see `check_added`.
+
+    Args:
+        asked: what config.yaml of the run is to say.
+        examples: what each head of the run learns from.
+    """
+    classes = {target: len(names) for target, names in asked.classes.items()}
+    for head, of in zip(asked.make_head().members, examples, strict=True):
+        if is_added(type(head)) and not isinstance(head, SolvedHead):
+            rows = torch.from_numpy(as_features(of.features).take(of.train[:2])).float()
+            check_added(head, rows, classes)
+
+
 def _refuse_more_than_memory(asked: RunConfig) -> None:
     """Refuse a head whose weights this machine cannot hold, before memory is taken for them."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     size = inf  # of what torch cannot even count
-    with suppress(RuntimeError), torch.device("meta"):
-        size = sum(weight.nbytes for weight in asked.make_head().parameters())
+    with suppress(RuntimeError):
+        size = sum(weight.nbytes for weight in asked.empty_head().parameters())
     if size > memory:
         raise RequestError(
             f"head '{asked.head}' with these options is larger than the memory of this machine "
