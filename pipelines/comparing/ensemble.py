@@ -85,6 +85,7 @@ def ensemble(asked: EnsembleConfig) -> Ensembled:
         split=split,
         segments=len(predicted.rows),
         segments_of_split=coverage(first.store, split).of_split,
+        labelled=predicted.labelled,
         trained_on=0,  # or `judge` had refused it
         metrics=figures,
         warnings=tuple(predicted.warnings()),

@@ -23,7 +23,7 @@ from egofeat.pipelines.runs import Places
 from egofeat.pipelines.runs.files import write_file
 from egofeat.pipelines.runs.rows import open_run_rows, open_run_store
 from egofeat.pipelines.runs.run import Run, load_run
-from egofeat.pipelines.runs.targets import coverage, split_names
+from egofeat.pipelines.runs.targets import coverage, is_labelled, split_names
 from egofeat.pipelines.runs.trained_on import judge
 from egofeat.pipelines.training.class_tables import class_table, confusion_table
 from egofeat.pipelines.training.evaluate_persons import evaluate_persons
@@ -95,6 +95,7 @@ def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) 
         split=split,
         segments=len(predicted.rows),
         segments_of_split=coverage(store, split).of_split,
+        labelled=predicted.labelled,
         trained_on=judged.seen,
         metrics=figures,
         warnings=tuple(predicted.warnings()),
@@ -128,6 +129,14 @@ class Predicted:
             for target, logits in self.logits.items()
             if (self.labels[target] >= 0).any()
         }
+
+    @property
+    def labelled(self) -> dict[str, int]:
+        """Target to how many rows have a label, and `action` to those with a verb and a noun."""
+        there = {t: torch.from_numpy(is_labelled(of.numpy())) for t, of in self.labels.items()}
+        if {"verb", "noun"} <= set(there):
+            there.setdefault("action", there["verb"] & there["noun"])
+        return {target: int(of.sum()) for target, of in there.items()}
 
     def warnings(self) -> Iterator[str]:
         """Yield of which targets the head knows few classes."""

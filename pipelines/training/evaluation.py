@@ -22,17 +22,20 @@ class Evaluation:
     run: Path
     split: str
     segments: int
-    """That were judged."""
+    """That the head saw."""
     segments_of_split: int
-    """That the split has; those without features were not judged."""
+    """That the split has; the head did not see those without features."""
     trained_on: int | None
-    """Of those that were judged; None where it is not known."""
+    """Of those that the head saw; None where it is not known."""
     metrics: Mapping[str, float]
     """`<target>/top1` and so on, fractions in 0…1; see `egofeat.heads.measures.metrics`."""
     warnings: tuple[str, ...]
     pictures: tuple[Path, ...]
     alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Where a head a store gives logits: store to the metrics of its head alone, and its weight."""
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    """Target to how many of the segments have a label, which its figures are of; `action` to those
+    that have a verb and a noun."""
     views: Views | None = None
     """Where the head saw each view of a segment alone: clips and crops."""
 
@@ -44,6 +47,7 @@ class Evaluation:
             "segments": self.segments,
             "segments_of_split": self.segments_of_split,
             "trained_on": self.trained_on,
+            **({"labelled": dict(self.labelled)} if self.labelled else {}),
             **({"views": str(self.views)} if self.views else {}),
             **self.metrics,
             **({"stores": self.alone} if self.alone else {}),
@@ -72,7 +76,15 @@ class Evaluation:
         """Return what the head was judged on, for people."""
         by_views = f", {self.views.said} a segment ({self.views})" if self.views else ""
         counted = Coverage(split=self.split, there=self.segments, of_split=self.segments_of_split)
-        return f"{counted}{by_views}{self.taught()}"
+        return f"{counted}{by_views}{self._counted()}{self.taught()}"
+
+    def _counted(self) -> str:
+        """How many have the labels that figures are of, for people; nothing where all have."""
+        counts = set(self.labelled.values())
+        if counts <= {self.segments}:
+            return ""
+        each = ", ".join(f"{target} {count:,}" for target, count in self.labelled.items())
+        return f"; labelled and counted: {f'{counts.pop():,}' if len(counts) == 1 else each}"
 
     def taught(self) -> str:
         """Return how many of these trained the head, for people; nothing where none did."""

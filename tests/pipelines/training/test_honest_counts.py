@@ -1,6 +1,7 @@
 """What figures are of: rows that were not trained on, and how many of how many there are."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from egofeat.cli import app
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import TrainerConfig
+from egofeat.pipelines.comparing.ensemble import EnsembleConfig, ensemble
 from egofeat.pipelines.exporting.epic_challenge import export_challenge
 from egofeat.pipelines.runs.config import read_config
 from egofeat.pipelines.runs.trained_on import NAME
@@ -147,6 +149,42 @@ def test_a_whole_split_has_both_numbers_too(epic, tmp_path, capsys):
     assert "no features" not in capsys.readouterr().err
     metrics = json.loads((run.path / "metrics.json").read_text())
     assert (metrics["segments"], metrics["segments_of_split"]) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("verbs", "nouns", "said", "counts"),
+    [
+        (range(20, 30), range(20, 30), "", (10, 10, 10)),
+        (range(24, 30), range(24, 30), "; labelled and counted: 6", (6, 6, 6)),
+        (
+            range(22, 30),
+            range(20, 25),
+            "; labelled and counted: verb 8, noun 5, action 3",
+            (8, 5, 3),
+        ),
+    ],
+)
+def test_how_many_segments_have_the_labels_that_figures_are_of(
+    labelled_store, tmp_path, verbs, nouns, said, counts
+):
+    """20 training segments, all labelled, and 10 for validation."""
+    labels = {
+        target: [n % 2 if n < 20 or n in known else None for n in range(30)]
+        for target, known in (("verb", verbs), ("noun", nouns))
+    }
+    classes = {target: ["one", "other"] for target in labels}
+    store = labelled_store(["train"] * 20 + ["val"] * 10, labels, classes)
+    run = fit_head(FitConfig(head="linear", store=store, out=tmp_path / "run", trainer=QUICK))
+    assert run.evaluation.lines()[0] == f"10 segments of val{said}"
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert metrics["labelled"] == dict(zip(("verb", "noun", "action"), counts, strict=True))
+    assert metrics["segments"] == 10
+    together = ensemble(EnsembleConfig(runs=(run.path, copied(run.path)), out=tmp_path / "both"))
+    assert together.labelled == run.evaluation.labelled
+
+
+def copied(run):
+    return shutil.copytree(run, run.with_name("again"))
 
 
 def test_the_challenge_wants_the_whole_split_unless_told(epic, tmp_path):
