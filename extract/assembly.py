@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from egofeat.boxes import Boxes
 from egofeat.console import Advance
-from egofeat.errors import MediaError
+from egofeat.errors import OVERFLOW, MediaError
 from egofeat.extract.batches.filling import ViewKey
 from egofeat.extract.decoding.events import Stamp
-from egofeat.extract.lost_windows import LostWindows
+from egofeat.extract.lost_windows import LostWindows, Why
 from egofeat.extract.rooms import Room, room
 from egofeat.extract.shards import Shard, shard_of
-from egofeat.recipe import FramePlan, View
+from egofeat.recipe import FramePlan, Recipe, View
 from egofeat.segments import Segment
 from egofeat.store import Failure, ShardRows
 
@@ -85,8 +85,7 @@ class Assembly:
     """Collects features until shards are whole, then hands them to `publish`.
 
     Args:
-        dtype: of the stored features, float16 or float32.
-        flat: whether segments have numbers of rows of their own.
+        recipe: of the features.
         boxes: of each segment, where its rows are its boxes.
         scratch: folder for files of what is too large to wait in memory; None: all is kept there.
         publish: called with a shard, and its rows in the order of its segments, or None where all
@@ -98,8 +97,7 @@ class Assembly:
 
     def __init__(
         self,
-        dtype: str,
-        flat: bool,
+        recipe: Recipe,
         boxes: Mapping[str, Boxes] | None,
         scratch: Path | None,
         publish: Callable[[Shard, ShardRows | None], None],
@@ -107,12 +105,13 @@ class Assembly:
         progress: Advance,
         blame: Callable[[], None],
     ) -> None:
-        self._dtype = np.dtype(dtype)
+        self._dtype = np.dtype(recipe.dtype)
         self._most = float(np.finfo(self._dtype).max)
-        self._flat = flat
+        self._backbone = recipe.network
+        self._flat = recipe.flat
         self._boxes = boxes
         self._scratch = scratch
-        self._of_windows = flat and boxes is None
+        self._of_windows = recipe.flat and boxes is None
         self._publish = publish
         self._fail = fail
         self._progress = progress
@@ -164,8 +163,8 @@ class Assembly:
                 if (boxes := place[0].boxes) is not None:
                     first, stop = stop, stop + len(boxes)
                 of_view = {tap: values[first:stop] for tap, values in features.items()}
-                if not sound and (reason := self._unstorable(of_view)):
-                    self._lose([place], reason)
+                if not sound and (why := self._unstorable(of_view)):
+                    self._lose([place], why)
                 elif self._is_missing(place[0]):
                     self._put(place, of_view)
         self._tell()
@@ -182,16 +181,16 @@ class Assembly:
     def lose(self, video: str, views: Iterable[View], reason: str) -> None:
         """Give views up: of windows these alone, else the segments that want them."""
         for view in views:
-            self._lose(self._wanting.pop((video, view), []), reason)
+            self._lose(self._wanting.pop((video, view), []), Why(reason))
         self._tell()
 
-    def _lose(self, places: Sequence[Place], reason: str) -> None:
+    def _lose(self, places: Sequence[Place], why: Why) -> None:
         missing = [place for place in places if self._is_missing(place[0])]
         if not self._of_windows:
-            self.fail([row.segment for row, _ in missing], reason)
+            self.fail([row.segment for row, _ in missing], *why)
             return
         for row, of_view in missing:
-            row.lost.add(of_view, reason)
+            row.lost.add(of_view, why)
             self._go_on((row, of_view))
 
     def fail(self, segments: Sequence[Segment], reason: str, cause: str = MediaError.cause) -> None:
@@ -240,8 +239,8 @@ class Assembly:
     def _complete(self, row: _Row) -> None:
         """All of a row has come or is lost; of a piece it may be that all is."""
         whole = self._shard_of[row.segment.id].piece is None
-        if whole and (reason := row.lost.reason_of_all(len(row.plan.indices))):
-            self.fail([row.segment], reason)
+        if whole and (why := row.lost.reason_of_all(len(row.plan.indices))):
+            self.fail([row.segment], *why)
             return
         if lost := row.lost.failures(row.segment, row.plan):
             self._fail(lost)
@@ -270,16 +269,18 @@ class Assembly:
             if wanting:
                 self._wanting[key] = wanting
 
-    def _unstorable(self, features: Features) -> str | None:
+    def _unstorable(self, features: Features) -> Why | None:
         for tap, values in features.items():
             # The largest of what is not a number is none either.
             largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
             if not np.isfinite(largest):
                 self._blame()
-                return f"the backbone gave a value at tap {tap} that is not a finite number"
+                return Why(f"the backbone gave a value at tap {tap} that is not a finite number")
             if largest > self._most:
-                return (
-                    f"tap {tap} reaches {largest:.6g}, more than float16 holds: use `dtype` float32"
+                return Why(
+                    f"tap {tap} of {self._backbone} reaches {largest:.6g}, more than "
+                    f"{self._dtype} holds ({self._most:.0f}): use `dtype` float32",
+                    OVERFLOW,
                 )
         return None
 

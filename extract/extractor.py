@@ -179,8 +179,7 @@ class _TaskUnderWay:
     ) -> None:
         self._publisher = Publisher(disk, task.sink, settled)
         self._assembly = Assembly(
-            task.recipe.dtype,
-            task.recipe.flat,
+            task.recipe,
             task.persons.boxes if task.persons else None,
             task.sink.scratch,
             self._publisher.publish,

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from egofeat.errors import MediaError
 from egofeat.recipe import FramePlan
 from egofeat.segments import Segment
 from egofeat.store import Failure
@@ -15,18 +17,26 @@ from egofeat.store import Failure
 _HOLE = "frames that the windows need are missing from its images"
 
 
+class Why(NamedTuple):
+    """Why something cannot be made."""
+
+    reason: str
+    cause: str = MediaError.cause
+    """A word of `egofeat.errors.CAUSES`."""
+
+
 @dataclass
 class LostWindows:
     """Of one video."""
 
-    reasons: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, Why] = field(default_factory=dict)
     """Place of a window among those of the plan to the reason."""
 
-    def add(self, places: Iterable[int], reason: str) -> None:
+    def add(self, places: Iterable[int], why: Why) -> None:
         """Lose the windows at these places."""
-        self.reasons |= dict.fromkeys(places, reason)
+        self.reasons |= dict.fromkeys(places, why)
 
-    def reason_of_all(self, windows: int) -> str | None:
+    def reason_of_all(self, windows: int) -> Why | None:
         """Why the video has nothing, where all of its windows are lost."""
         return self.reasons[0] if len(self.reasons) == windows else None
 
@@ -41,8 +51,8 @@ class LostWindows:
 
         Windows that the plan could not have are among them. The reason is that of a run's first.
         """
-        lost = [(plan.times[place], reason) for place, reason in self.reasons.items()]
-        lost += [(times, f"{segment.video}: {_HOLE}") for times in plan.lost]
+        lost = [(plan.times[place], why) for place, why in self.reasons.items()]
+        lost += [(times, Why(f"{segment.video}: {_HOLE}")) for times in plan.lost]
         if not lost:
             return []
         lost.sort(key=lambda window: float(window[0][0]))
@@ -52,14 +62,14 @@ class LostWindows:
         failures = []
         for _, numbered in groupby(zip(before, lost, strict=True), key=itemgetter(0)):
             run = [window for _, window in numbered]
-            (first, reason), (last, _) = run[0], run[-1]
+            (first, why), (last, _) = run[0], run[-1]
             failures.append(
                 Failure(
                     id=segment.id,
                     video=segment.video,
                     start=float(first[0]),
                     stop=float(last[2]),
-                    reason=reason,
+                    **why._asdict(),
                     windows=len(run),
                 )
             )

@@ -24,8 +24,8 @@ from egofeat.store import ShardRows
 from egofeat.store.damage import writing
 from egofeat.store.files import replacing, sync
 
-Lost = tuple[float, float, int, str]
-"""Windows that follow each other and are lost: seconds that they span, how many, why."""
+Lost = tuple[float, float, int, str, str]
+"""Windows that follow each other and are lost: seconds that they span, how many, reason, cause."""
 _SUFFIX = ".npz"
 
 
@@ -168,7 +168,7 @@ class _Head:
     def read(cls, path: Path) -> Self:
         with _loaded(path) as arrays:
             notes = json.loads(str(arrays["notes"]))
-            lost = [(start, stop, count, why) for start, stop, count, why in notes["lost"]]
+            lost = [(start, stop, count, *why) for start, stop, count, *why in notes["lost"]]
             times, clipped, stamp = (arrays[name] for name in ("times", "clipped", "stamp"))
             return cls(path, times, clipped, stamp, lost, notes["made_with"])
 
@@ -223,7 +223,7 @@ def _runs(lost: Sequence[Lost], kept: NDArray[np.float64]) -> list[Lost]:
     before = np.searchsorted(kept, [start for start, *_ in lost]).tolist()
     for _, alike in groupby(zip(before, lost, strict=True), key=itemgetter(0)):
         run = [one for _, one in alike]
-        runs.append((run[0][0], run[-1][1], sum(one[2] for one in run), run[0][3]))
+        runs.append((run[0][0], run[-1][1], sum(one[2] for one in run), *run[0][3:]))
     return runs
 
 

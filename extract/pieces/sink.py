@@ -83,7 +83,7 @@ class StoreSink:
             if (id_ := id_of_whole(one.id)) == one.id:
                 whole.append(one)
             elif one.windows:
-                run = (one.start, one.stop, one.windows, one.reason)
+                run = (one.start, one.stop, one.windows, one.reason, one.cause)
                 self._lost.setdefault(one.id, []).append(run)
             elif (named := replace(one, id=id_)).key not in self._failed:
                 self._failed.add(named.key)
@@ -122,8 +122,8 @@ def _failures(
         cause = UnreadableMediaError.cause
         return [Failure(one.id, one.video, one.start, one.stop, f"{reason}complete", cause)]
     if found.rows is None:
-        return [Failure(one.id, one.video, one.start, one.stop, found.lost[0][3])]
+        return [Failure(one.id, one.video, one.start, one.stop, *found.lost[0][3:])]
     return [
-        Failure(one.id, one.video, start, stop, why, windows=windows)
-        for start, stop, windows, why in found.lost
+        Failure(one.id, one.video, start, stop, reason, cause, windows)
+        for start, stop, windows, reason, cause in found.lost
     ]

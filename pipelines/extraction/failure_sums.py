@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from egofeat.errors import CAUSES
+from egofeat.errors import CAUSES, OVERFLOW
 from egofeat.segments import Media
 from egofeat.store import Failure
 from egofeat.words import counted
@@ -13,7 +13,13 @@ from egofeat.words import counted
 _NAMED = 3
 """Videos, and reasons, that are named to people."""
 _WIDTH = 80
-_SAID = {"damaged": "damaged", "missing": "missing", "unreadable": "unreadable for now"}
+_SAID = {
+    "damaged": "damaged",
+    OVERFLOW: "beyond what float16 holds",
+    "missing": "missing",
+    "unreadable": "unreadable for now",
+}
+_MENDS = {"damaged": "repair them and add `retry_failed`", OVERFLOW: "use `dtype` float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,9 @@ def failure_lines(
                 said.append(f"{counted(total, what)} {told}: {_named(videos)}")
         if cause != "missing":  # that says it
             for one in of_cause[:_NAMED]:
-                what = one.reason.rsplit(": ", 1)[0]  # what to do about it stands in the file
+                # Of an overflow the numbers are what is to be seen, and names of no video.
+                whole = one.example if cause == OVERFLOW else one.reason
+                what = whole.rsplit(": ", 1)[0]  # what to do about it stands in the file
                 said.append(_cut(f"  {one.segments or one.windows:,}: {what}"))
             if len(of_cause) > _NAMED:
                 said.append(f"  and {len(of_cause) - _NAMED} reasons more")
@@ -92,8 +100,9 @@ def failure_lines(
 
 def mend_of(sums: Iterable[FailureSum]) -> str:
     """What to do about failures."""
-    damaged = any(one.cause == "damaged" for one in sums)
-    return "repair them and add `retry_failed`" if damaged else "the same command tries them again"
+    causes = {one.cause for one in sums}
+    mends = [mend for cause, mend in _MENDS.items() if cause in causes]
+    return ", and ".join(mends) or "the same command tries them again"
 
 
 def _named(videos: list[str]) -> str:
@@ -108,8 +117,8 @@ def _kind(failure: Failure, media: Media | None) -> str:
     paths = (media.path.absolute(), media.path, media.path.name) if media else ()
     names = {failure.video, *map(str, paths)}
     for name in sorted(filter(None, names), key=len, reverse=True):
-        reason = reason.replace(name, "…")
-    reason = re.sub(r"\d+(?:[.,]\d+)*", "…", reason)
+        reason = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", reason)
+    reason = re.sub(r"\d+(?:[.,]\d+)*(?:e[+-]\d+)?", "…", reason)
     return reason.lstrip("… :") or reason
 
 

@@ -132,7 +132,7 @@ class ExtractReport(StoreReport):
         lost = [counted(self.failed, self.unit)] if self.failed else []
         lost += [counted(self.lost_windows, "windows")] if self.lost_windows else []
         return (
-            f"{' and '.join(lost)} could not be read: the reasons are in "
+            f"{' and '.join(lost)} could not be extracted: the reasons are in "
             f"{self.store}/failures-*.jsonl; {mend_of(self.failures)}"
         )
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from egofeat import console
-from egofeat.errors import MediaError, MissingMediaError
+from egofeat.errors import LASTING, MediaError, MissingMediaError
 from egofeat.extract.pieces.cut import FILE_BYTES_A_SECOND, seconds_of_piece
 from egofeat.extract.shards import Batch, Shard, cut, cut_videos, key_of, part, shards_in, without
 from egofeat.extract.video.files import is_folder, stamp_of
@@ -150,7 +150,7 @@ def _share(
     damaged = {
         one.key
         for one in progress.failures
-        if not (one.windows or one.cause != "damaged" or compute.retry_failed)
+        if not (one.windows or one.cause not in LASTING or compute.retry_failed)
         and not (one.video in media and _is_another(media[one.video], one.file))
     }
     open_ = unsure.where(key not in done and key not in damaged for key in unsure.keys)

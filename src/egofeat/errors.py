@@ -46,8 +46,12 @@ class UnreadableMediaError(MediaError):
     cause = "unreadable"
 
 
-CAUSES = ("damaged", "missing", "unreadable")
-"""What failures are sorted by; all but damage may be over by the next run."""
+OVERFLOW = "overflow"
+"""Cause of a feature that the store's dtype does not hold: no video is to blame."""
+LASTING = (MediaError.cause, OVERFLOW)
+"""Causes that another run meets again, where the video is the same."""
+CAUSES = (*LASTING, MissingMediaError.cause, UnreadableMediaError.cause)
+"""What failures are sorted by."""
 
 
 class StoreError(EgofeatError):

@@ -168,7 +168,7 @@ def test_failures_end_with_1_and_a_line_that_says_where_to_read(work):
     (work / "odd.yaml").write_text("version: 1\ndatasets:\n  odd: {format: folder, media: odd}\n")
     result = egofeat(*EXTRACT, "--manifest", "odd.yaml", "--out", "others", cwd=work)
     assert result.returncode == 1
-    assert "1 segment could not be read: the reasons are in" in result.stdout
+    assert "1 segment could not be extracted: the reasons are in" in result.stdout
     assert "Traceback" not in result.stderr
 
 

@@ -45,7 +45,7 @@ class FailureLine(BaseModel):
     start: _Second
     stop: _Second | None
     reason: str
-    cause: Literal["damaged", "missing", "unreadable"] | None = None
+    cause: Literal["damaged", "overflow", "missing", "unreadable"] | None = None
     windows: Annotated[int, Field(ge=0)] = 0
     file: tuple[int, int] | None = None
     also: list[tuple[str, _Second, _Second | None]] = []

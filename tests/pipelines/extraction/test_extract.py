@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import os
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -446,8 +447,16 @@ def test_a_value_that_float16_cannot_hold_fails_its_segment(dataset, config, tmp
     hot = replace(config, weights=str(tmp_path / "hot.pth"), taps=("block0",))
     report = extract.run(hot, dataset)
     assert report.failed == 9
-    reasons = {f.reason for f in progress_of(Path(report.store)).failures}
-    assert all("more than float16 holds: use `dtype` float32" in reason for reason in reasons)
+    (failed,) = report.failures
+    assert (failed.cause, failed.segments) == ("overflow", 9)
+    reaches = re.escape("more than float16 holds (65504): use `dtype` float32")
+    assert re.fullmatch(rf"tap block0 of mobilenetv2 reaches \d.*, {reaches}", failed.example)
+    *_, told, reason, end = report.lines()
+    assert told == "9 segments of 3 videos are beyond what float16 holds: a, b, c"
+    assert reason.startswith("  9: tap block0 of mobilenetv2 reaches ")
+    assert end.endswith("failures-*.jsonl; use `dtype` float32")
+    again = extract.run(hot, dataset)  # another run would meet them again
+    assert (again.frames, again.failures) == (0, report.failures)
     assert extract.run(replace(hot, dtype="float32"), dataset).failed == 0
     state["features.1.conv.2.weight"][0] = math.nan
     torch.save(state, tmp_path / "nan.pth")

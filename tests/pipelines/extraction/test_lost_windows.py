@@ -3,16 +3,18 @@
 import os
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.networks import light
 
 from egofeat.errors import MediaError, RequestError
-from egofeat.extract.backbones import BACKBONES
+from egofeat.extract.backbones import BACKBONES, Backbone
 from egofeat.extract.pieces.cut import Piece
 from egofeat.extract.video import open_video
 from egofeat.pipelines.extraction import extract, refresh
@@ -171,6 +173,25 @@ def test_a_film_of_which_no_window_can_be_read_fails(films, config, divided):
     assert (report.extracted, report.failed) == (1, 1)
     (failure,) = progress_of(Path(report.store)).failures
     assert (failure.id, failure.windows, failure.stop) == ("useless", 0, np.inf)
+
+
+@pytest.mark.parametrize("lost", [1, 37])
+def test_windows_beyond_float16_are_no_damage(films, config, divided, lost, monkeypatch):
+    run, calls = Backbone.__call__, count()
+
+    def hot(backbone, batch):
+        outputs = run(backbone, batch)
+        with torch.inference_mode():
+            outputs["gap"][0] += 1e6 * (lost > 1 or next(calls) == 8)
+        return outputs
+
+    monkeypatch.setattr(Backbone, "__call__", hot)
+    own = replace(config, batch_size=1, dtype="float16")
+    report = extract.run(own, data_set(whole=films["whole"]))
+    assert (report.lost_windows, report.failed) == ((1, 0) if lost == 1 else (0, 1))
+    (failed,) = report.failures
+    assert failed.cause == "overflow"
+    assert failed.example.startswith("tap gap of r3d_18 reaches 1e+06, more than float16 hol")
 
 
 def test_the_film_of_the_report(real_data, config):
