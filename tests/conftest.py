@@ -64,6 +64,9 @@ class _Blank:
     def __rmul__(self, times: float) -> float:
         return times
 
+    def get_text(self) -> str:
+        return ""
+
     def get_figwidth(self) -> float:
         return 8.0
 

@@ -3,6 +3,7 @@
 Text is white on a dark, half-transparent panel whose edge has the colour of its box.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from egofeat import console
+from egofeat.pipelines.figures import fonts
 from egofeat.pipelines.figures.label_layout import Panel, Placed, Rectangle, Size, place_lines
 from egofeat.pipelines.figures.style import COLOURS
 
@@ -99,9 +102,9 @@ class _Writing:
 
     def __init__(self, frame: Size) -> None:
         size = max(_SMALLEST, round(frame[1] / _LINES_A_FRAME))
-        font = ImageFont.load_default(size)
-        assert isinstance(font, ImageFont.FreeTypeFont)
-        self.font, self.height = font, sum(font.getmetrics())
+        self._font = functools.cache(lambda font: ImageFont.truetype(font.file, size, font.face))
+        self.rise, fall = self._font(fonts.usual()).getmetrics()
+        self.height = self.rise + fall
         self.edge = max(1, size // 10)
         self.pad = self.edge + max(2, size // 5)
         self.room = frame[0] - 2 * self.pad
@@ -120,11 +123,16 @@ class _Writing:
         left, top, *_ = placed.place
         draw.rectangle(_drawn(placed.place), fill=_DARK, outline=edge, width=self.edge)
         for number, line in enumerate(self._lines(tag)[: placed.lines]):
-            corner = left + self.pad, top + self.pad + number * self.height
-            draw.text(corner, line, font=self.font, fill=_LIGHT)
+            across: float = left + self.pad
+            down = top + self.pad + number * self.height + self.rise
+            for font, part in self._parts(line):
+                draw.text((across, down), part, _LIGHT, font, "ls")
+                across += font.getlength(part)
 
     def _lines(self, tag: Tag) -> list[str]:
-        return [self._short(label.name, f": {label.score:.2f}") for label in tag.labels]
+        names = (" ".join(console.printable(label.name).split()) for label in tag.labels)
+        scores = (f": {label.score:.2f}" for label in tag.labels)
+        return list(map(self._short, names, scores))
 
     def _short(self, name: str, score: str) -> str:
         """A line that is cut, but for its score, where it is longer than there is room."""
@@ -135,7 +143,10 @@ class _Writing:
         return line
 
     def _width(self, line: str) -> int:
-        return math.ceil(self.font.getlength(line))
+        return math.ceil(sum(font.getlength(part) for font, part in self._parts(line)))
+
+    def _parts(self, line: str) -> list[tuple[ImageFont.FreeTypeFont, str]]:
+        return [(self._font(font), part) for font, part in fonts.runs(line)]
 
 
 def _pixels(box: tuple[float, float, float, float], frame: Size) -> Rectangle:

@@ -7,6 +7,7 @@ nine squares and not as a blur.
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import numpy as np
 from matplotlib import colormaps
@@ -106,5 +107,6 @@ def _sheet(tiles: Pixels, rows: int, columns: int, gap: int) -> Pixels:
 
 
 def _inches(text: str, points: float = _TEXT) -> float:
-    """Width of a text's longest line, about."""
-    return max(map(len, text.split("\n"))) * _CHARACTER * points / 72
+    """Width of a text's longest line, about: Chinese letters take two places."""
+    wide = ([east_asian_width(letter) in "WF" for letter in line] for line in text.split("\n"))
+    return max(len(line) + sum(line) for line in wide) * _CHARACTER * points / 72

@@ -24,6 +24,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from egofeat import console
+from egofeat.pipelines.figures import fonts
 from egofeat.store.damage import writing
 
 DPI = 130
@@ -96,7 +97,6 @@ def name_places(
     text_at = axes.get_xaxis_text1_transform if turned else axes.get_yaxis_text1_transform
     beside = text_at(_OFF)
     axis.set_ticks([])
-    names = [console.printable(name) for name in names]
     points = [(place, 0.0) if turned else (0.0, place) for place in at]
     marks = Line2D(*np.reshape(points, (-1, 2)).T, linestyle="", markersize=3, markeredgewidth=0.8)
     marks.set(marker=TICKDOWN if turned else TICKLEFT, color=INK, transform=along, clip_on=False)
@@ -105,6 +105,7 @@ def name_places(
     for label in labels:
         label.set(transform=beside[0], va=beside[1], ha=beside[2], rotation=90 * turned)
         label.set(fontsize=8, color=INK, parse_math=False)
+    _legible(labels)
     with _any_letters():
         lengths = [72 / DPI * label.get_window_extent().size[int(turned)] for label in labels]
     longest = max(lengths, default=0.0)
@@ -154,15 +155,14 @@ def undrawn() -> Iterator[None]:
 def save(sheet: Figure, out: Path) -> Path:
     """Write the sheet as a PNG, and as `also` says, or not at all; folders above it are made.
 
-    Of letters that the font has not, and of control characters, there is a box or a code.
+    Of letters that no font has, and of control characters, there is a box or a code.
 
     Raises StoreError where the disk refuses.
     """
     if not _also.get():
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
-    for text in sheet.findobj(Text):
-        text.set_text(console.printable(text.get_text()))
+    _legible(sheet.findobj(Text))
     with _any_letters(), writing(out):
         if layout := sheet.get_layout_engine():  # else all is drawn twice, once for it alone
             layout.execute(sheet)
@@ -174,9 +174,19 @@ def save(sheet: Figure, out: Path) -> Path:
     return out
 
 
+def _legible(texts: Iterable[Text]) -> None:
+    """Write control characters in codes, and each text in fonts that have its letters."""
+    words = {text: console.printable(text.get_text()) for text in texts}
+    fonts.look_for("".join(words.values()))
+    for text, said in words.items():
+        text.set_text(said)
+        if others := fonts.others(said):
+            text.set_fontfamily(["sans-serif", *others])
+
+
 @contextmanager
 def _any_letters() -> Iterator[None]:
-    """Say nothing of letters that the font has not."""
+    """Have matplotlib say nothing of letters that no font has: that is said once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         yield

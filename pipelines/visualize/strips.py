@@ -13,12 +13,12 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from matplotlib.font_manager import findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
+from egofeat.pipelines.figures.fonts import usual
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.figures.style import INK, short
 from egofeat.pipelines.visualize.pictures import middles
@@ -215,7 +215,7 @@ def _background(strips: Sequence[Strip], wide: int, side: int) -> tuple[Image.Im
 
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(findfont("DejaVu Sans"), 13)
+    return ImageFont.truetype(usual().file, 13)
 
 
 def _side(columns: int, rows: int) -> int:

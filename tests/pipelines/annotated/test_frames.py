@@ -27,9 +27,9 @@ RATE = 8.0
 
 
 def pictures(count=16):
-    """Frames of which each has a grey of its own, `[n, 40, 48, 3]`."""
+    """Frames of which each has a grey of its own, `[n, 40, 64, 3]`."""
     greys = np.linspace(30, 220, count).astype(np.uint8)
-    return np.broadcast_to(greys[:, None, None, None], (count, 40, 48, 3))
+    return np.broadcast_to(greys[:, None, None, None], (count, 40, 64, 3))
 
 
 def frames(folder):
@@ -94,7 +94,7 @@ def test_frames_are_seen_as_the_same_frames_of_a_file(run, tmp_path):
     """What is drawn over a lossless film of the pictures is drawn over the pictures."""
     with av.open(str(tmp_path / "film.mkv"), "w") as output:
         stream = output.add_stream("ffv1", rate=int(RATE))
-        stream.width, stream.height, stream.pix_fmt = 48, 40, "bgr0"
+        stream.width, stream.height, stream.pix_fmt = 64, 40, "bgr0"
         for picture in pictures():
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             output.mux(stream.encode(frame))
