@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egofeat.errors import StoreError
+from egofeat.errors import MediaError, StoreError
 from egofeat.extract.rooms import room
 from egofeat.extract.shards import Shard, whole_of
 from egofeat.recipe import Recipe
@@ -24,9 +24,19 @@ from egofeat.store import ShardRows
 from egofeat.store.damage import writing
 from egofeat.store.files import replacing, sync
 
-Lost = tuple[float, float, int, str, str]
-"""Windows that follow each other and are lost: seconds that they span, how many, reason, cause."""
 _SUFFIX = ".npz"
+
+
+class LostRun(NamedTuple):
+    """Windows that follow each other and are lost."""
+
+    start: float
+    stop: float
+    """In seconds: they lie within [start, stop)."""
+    windows: int
+    reason: str
+    cause: str = MediaError.cause
+    """Left out by files of before there was one."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Joined:
 
     rows: ShardRows | None
     """None: none of its windows could be made."""
-    lost: Sequence[Lost]
+    lost: Sequence[LostRun]
     made_with: Mapping[str, str]
     """By all workers that had a part in it."""
     changed: bool
@@ -57,7 +67,7 @@ class PieceFiles:
         self._worker = worker
 
     def keep(
-        self, shard: Shard, rows: ShardRows, lost: Sequence[Lost], made_with: Mapping[str, str]
+        self, shard: Shard, rows: ShardRows, lost: Sequence[LostRun], made_with: Mapping[str, str]
     ) -> None:
         """Keep a piece, which may have no rows.
 
@@ -161,14 +171,14 @@ class _Head:
     times: NDArray[np.float64]
     clipped: NDArray[np.bool_]
     stamp: NDArray[np.int64]
-    lost: Sequence[Lost]
+    lost: Sequence[LostRun]
     made_with: Mapping[str, str]
 
     @classmethod
     def read(cls, path: Path) -> Self:
         with _loaded(path) as arrays:
             notes = json.loads(str(arrays["notes"]))
-            lost = [(start, stop, count, *why) for start, stop, count, *why in notes["lost"]]
+            lost = [LostRun(*run) for run in notes["lost"]]
             times, clipped, stamp = (arrays[name] for name in ("times", "clipped", "stamp"))
             return cls(path, times, clipped, stamp, lost, notes["made_with"])
 
@@ -212,18 +222,19 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _runs(lost: Sequence[Lost], kept: NDArray[np.float64]) -> list[Lost]:
+def _runs(lost: Sequence[LostRun], kept: NDArray[np.float64]) -> list[LostRun]:
     """Lost windows in order, one for each run that no window which is kept divides.
 
     Args:
         lost: runs within pieces, piece after piece.
         kept: `[windows]` seconds at which those begin that are kept.
     """
-    runs: list[Lost] = []
-    before = np.searchsorted(kept, [start for start, *_ in lost]).tolist()
+    runs: list[LostRun] = []
+    before = np.searchsorted(kept, [one.start for one in lost]).tolist()
     for _, alike in groupby(zip(before, lost, strict=True), key=itemgetter(0)):
         run = [one for _, one in alike]
-        runs.append((run[0][0], run[-1][1], sum(one[2] for one in run), *run[0][3:]))
+        windows = sum(one.windows for one in run)
+        runs.append(run[0]._replace(stop=run[-1].stop, windows=windows))
     return runs
 
 

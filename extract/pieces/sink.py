@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from egofeat.errors import UnreadableMediaError
-from egofeat.extract.pieces.files import Joined, Lost, PieceFiles
+from egofeat.extract.pieces.files import Joined, LostRun, PieceFiles
 from egofeat.extract.shards import Shard, id_of_whole, key_of, rest_of, whole_of
 from egofeat.extract.video import FrameSource
 from egofeat.extract.video.files import stamp_of
@@ -31,7 +31,7 @@ class StoreSink:
     """Of the videos of all units that were taken."""
     _pieces: dict[str, Shard] = field(default_factory=dict)
     """Name to piece, of those that were taken."""
-    _lost: dict[str, list[Lost]] = field(default_factory=dict)
+    _lost: dict[str, list[LostRun]] = field(default_factory=dict)
     """Id of a piece to its windows that are lost."""
     _failed: set[Key] = field(default_factory=set)
     """Videos of which a piece cannot be made."""
@@ -83,7 +83,7 @@ class StoreSink:
             if (id_ := id_of_whole(one.id)) == one.id:
                 whole.append(one)
             elif one.windows:
-                run = (one.start, one.stop, one.windows, one.reason, one.cause)
+                run = LostRun(one.start, one.stop, one.windows, one.reason, one.cause)
                 self._lost.setdefault(one.id, []).append(run)
             elif (named := replace(one, id=id_)).key not in self._failed:
                 self._failed.add(named.key)
@@ -122,8 +122,6 @@ def _failures(
         cause = UnreadableMediaError.cause
         return [Failure(one.id, one.video, one.start, one.stop, f"{reason}complete", cause)]
     if found.rows is None:
-        return [Failure(one.id, one.video, one.start, one.stop, *found.lost[0][3:])]
-    return [
-        Failure(one.id, one.video, start, stop, reason, cause, windows)
-        for start, stop, windows, reason, cause in found.lost
-    ]
+        first = found.lost[0]
+        return [Failure(one.id, one.video, one.start, one.stop, first.reason, first.cause)]
+    return [Failure(one.id, one.video, **run._asdict()) for run in found.lost]
