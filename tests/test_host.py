@@ -67,6 +67,21 @@ def test_a_container_limits_the_cores(tmp_path, monkeypatch, limits, cores):
     assert "OMP_NUM_THREADS" not in os.environ, "other machines have other limits"
 
 
+@pytest.mark.parametrize("name", ["cpu,cpuacct", "cpuacct,cpu", "cpu"])
+def test_kinds_of_groups_are_named_in_any_order(tmp_path, monkeypatch, name):
+    job = tmp_path / "groups" / name / "jobs/one"
+    job.mkdir(parents=True)
+    (tmp_path / "groups/memory").mkdir()
+    (tmp_path / "own").write_text("5:memory:/\n4:cpuacct,cpu:/jobs/one\n0::/jobs/two\n")
+    monkeypatch.setattr(host, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(host, "_GROUPS_OF_THIS", tmp_path / "own")
+    of_both, folder = host._groups("cpu"), tmp_path / "groups"
+    assert of_both == [job, job.parent, folder / name, folder / "jobs/two", folder / "jobs", folder]
+    (job / "cpu.cfs_quota_us").write_text("100000")
+    (job / "cpu.cfs_period_us").write_text("100000")
+    assert host.cores() == 1
+
+
 @pytest.mark.parametrize("kind", ["cpu", "memory"])
 def test_the_groups_of_this_process_are_found(kind):
     assert host.cores() >= 1

@@ -8,6 +8,8 @@ from pathlib import Path
 _THREADS = "OMP_NUM_THREADS"
 _told: set[str] = set()
 """Names in the environment that are not the user's."""
+_GROUPS = Path("/sys/fs/cgroup")
+_GROUPS_OF_THIS = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
@@ -53,10 +55,12 @@ def _groups(kind: str) -> list[Path]:
     """Folders of the control groups that limit this process, by either version of them."""
     found = []
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        # Folders of several kinds name them in an order of their own.
+        of_kind = [one for one in _GROUPS.iterdir() if kind in one.name.split(",")]
+        for line in _GROUPS_OF_THIS.read_text().splitlines():
             _, kinds, path = line.split(":", 2)
-            if kind in kinds.split(",") or not kinds:
-                root = Path("/sys/fs/cgroup", kinds)
+            roots = of_kind[:1] if kind in kinds.split(",") else [_GROUPS] * (not kinds)
+            for root in roots:
                 group = root / path.strip("/")
                 found += [group, *(one for one in group.parents if one.is_relative_to(root))]
     return found
