@@ -8,6 +8,8 @@ from pathlib import Path
 _THREADS = "OMP_NUM_THREADS"
 _told: set[str] = set()
 """Names in the environment that are not the user's."""
+_sharing = 1
+"""Processes of egofeat that the memory is for."""
 _GROUPS = Path("/sys/fs/cgroup")
 _GROUPS_OF_THIS = Path("/proc/self/cgroup")
 
@@ -38,8 +40,14 @@ def lift_limit() -> None:
         os.environ.pop(_told.pop(), None)
 
 
+def share_memory(processes: int) -> None:
+    """From now on count this process's part of the memory, where others take theirs."""
+    global _sharing  # noqa: PLW0603 - of the process, as the memory is
+    _sharing = processes
+
+
 def free_memory() -> int:
-    """Bytes that this process can still take of the host's memory.
+    """Bytes that this process can still take of the host's memory, beside those that share it.
 
     Also by what holds it: a container, or a job of a cluster.
     """
@@ -47,8 +55,8 @@ def free_memory() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return int(min([1024 * free, *map(_left_of, _groups("memory"))]))
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 * _sharing)
+    return int(min([1024 * free, *map(_left_of, _groups("memory"))])) // _sharing
 
 
 def _groups(kind: str) -> list[Path]:

@@ -1,9 +1,12 @@
 """Workers kept at work: started again when they die, ended with whoever wants them."""
 
+from pathlib import Path
+
 import pytest
 
+from egofeat import host
 from egofeat.engines import crew
-from egofeat.engines.crew import Engine, Seat, Worker, heed, keep_working
+from egofeat.engines.crew import Engine, Seat, Worker, carry_out, heed, keep_working
 from egofeat.errors import EgofeatError, RequestError, StoreError
 
 
@@ -170,3 +173,22 @@ def test_a_worker_that_does_not_end_is_not_waited_for_when_nothing_is_left(monke
     engine = Scripts(2, ["works", "works"])
     keep_working(engine, print, lambda: next(looks, 0))
     assert engine.log[2:] == [("end", True), ("end", True), "close"]
+
+
+@pytest.mark.parametrize(
+    ("seat", "sharing"),
+    [
+        (Seat(1), 1),
+        (Seat(2, "cpu", sharing=3), 3),
+        (Seat(9, cores=2), 4),  # of a cluster, whose node may be given to so many
+        (Seat(1, cores=64), 1),
+    ],
+)
+def test_a_worker_leaves_others_their_part_of_the_memory(monkeypatch, seat, sharing):
+    monkeypatch.setattr(host, "_sharing", 1)
+    monkeypatch.setattr(crew, "cores", lambda: 8)
+    monkeypatch.setattr(host, "_left_of", lambda group: 12_000)
+    monkeypatch.setattr(host, "_groups", lambda kind: [Path("job")])
+    left = []
+    assert carry_out(lambda seat: left.append(host.free_memory()), seat) == ("", 0)
+    assert left == [12_000 // sharing]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from egofeat import console
 from egofeat.engines.presence import LEASE_S
 from egofeat.errors import EgofeatError
+from egofeat.host import cores, share_memory
 
 MOST_DEATHS = 3
 """Of one seat's workers in a row, while nothing is done: then it stays empty until something is."""
@@ -35,6 +36,10 @@ class Seat:
     cores: int = 0
     """Those that it was given; 0: as many as it sees."""
 
+    def share_memory(self) -> None:
+        """In the worker: leave others their part of the machine's memory, as of its cores."""
+        share_memory(max(1, cores() // self.cores) if self.cores else self.sharing)
+
 
 Work = Callable[[Seat], None]
 """What a worker does; it can be sent to other machines."""
@@ -46,6 +51,7 @@ LastWord = tuple[str, int]
 
 def carry_out(work: Work, seat: Seat) -> LastWord:
     """Work, and say how it went in a way that can be sent anywhere."""
+    seat.share_memory()
     try:
         work(seat)
     except EgofeatError as error:

@@ -61,7 +61,8 @@ class Array(Engine):
 
     def seats(self) -> list[Seat]:
         """As many as were asked for."""
-        return [Seat(n + 1) for n in range(self._number)]
+        sharing = 1 if self._here is None else self._number
+        return [Seat(n + 1, sharing=sharing) for n in range(self._number)]
 
     def start(self, work: Work, seat: Seat) -> Worker:
         """Submit the array with the first of them; a job that died is submitted by itself.
