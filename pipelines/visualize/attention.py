@@ -28,7 +28,7 @@ from egofeat.pipelines.runs.run import Run, load_run
 from egofeat.pipelines.training.gaze import attend, points_of
 from egofeat.pipelines.training.predict import features_of
 from egofeat.pipelines.visualize.options import AttentionConfig
-from egofeat.pipelines.visualize.pictures import Pictures, middles
+from egofeat.pipelines.visualize.pictures import Pictures, middles, place
 from egofeat.recipe import Transform
 from egofeat.recipe.moments import frames_at
 from egofeat.segments import Media
@@ -99,20 +99,19 @@ def attention(asked: AttentionConfig) -> Pictures:
         )
     run.head.to(choose_device(asked.device))
     if video is not None:
-        looked, name = _of_video(run, video, asked), video.stem.replace(" ", "_")
+        looked, name = _of_video(run, video, asked), video.stem
     else:
         assert segment is not None
         store = open_run_store(run, asked.store)
         media = load_manifest(asked.manifest).dataset(store.dataset).media
-        looked, name = looks_at(run, store, segment, media), segment.replace("/", "_")
+        looked, name = looks_at(run, store, segment, media), segment
     drawn = []
+    of_run = "/".join(run.path.absolute().parts[-2:])  # of seeds, the folder above says whose
+    title = f"{run.config.head} of {of_run} looks at {name}"
     for number, one in enumerate(looked, start=1):
-        stem = f"attention-{name}" + (f"-{number}" if len(looked) > 1 else "")
-        # Of seeds, the folder above says whose they are.
-        of_run = "/".join(run.path.absolute().parts[-2:])
-        title = f"{run.config.head} of {of_run} looks at {name}"
-        drawn.append(draw_strip(one, asked.out / f"{stem}.png", title))
-        drawn.append(write_video(one, asked.out / f"{stem}.mp4"))
+        which = [str(number)] if len(looked) > 1 else []
+        out = place(asked.out, "attention", of_run, name, *which)
+        drawn += [draw_strip(one, out, title), write_video(one, out.with_suffix(".mp4"))]
     return Pictures.of(drawn)
 
 

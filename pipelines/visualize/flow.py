@@ -20,7 +20,7 @@ from egofeat.extract.flow.encoding import decode
 from egofeat.extract.video import FlowSource, open_video
 from egofeat.pipelines.figures.mosaics import Pixels, coloured, draw_mosaic
 from egofeat.pipelines.visualize.options import FlowConfig
-from egofeat.pipelines.visualize.pictures import Pictures
+from egofeat.pipelines.visualize.pictures import Pictures, moment_of, place
 from egofeat.recipe import Uniform
 from egofeat.recipe.motion import Method, Motion
 from egofeat.segments import Media
@@ -61,7 +61,7 @@ def flow(asked: FlowConfig) -> Pictures:
     assert motion is not None
     media = Media(video, fps=asked.fps or 30.0)
     moments = read_moments(media, motion.method, asked.start, choose_device(asked.device))
-    out = asked.out / f"flow-{method}-{video.stem.replace(' ', '_')}.png"
+    out = place(asked.out, "flow", method, moment_of(video, asked.start))
     return Pictures.of([draw_flow(moments, out, f"optical flow of {video.name} by {method}")])
 
 

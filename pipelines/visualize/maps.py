@@ -22,6 +22,7 @@ from egofeat.pipelines.visualize.pictures import (
     file_of,
     load_inside,
     middles,
+    moment_of,
     remark_of,
 )
 from egofeat.pipelines.visualize.strips import Excerpt, Strip, draw_strips, write_strips
@@ -76,7 +77,7 @@ def maps(asked: MapsConfig) -> Pictures:
     drawn, title = [], f"{backbone} on {short(video.name, 40)}"
     for some in [strips] if asked.together and len(strips) > 1 else [[one] for one in strips]:
         words = some[0].tap if len(some) == 1 else "together"
-        out = file_of(asked, "maps", video.stem.replace(" ", "_"), words)
+        out = file_of(asked, "maps", moment_of(video, asked.start), words)
         spread = asked.columns, asked.consecutive
         drawn.append(draw_strips(some, excerpt, out, title, *spread, remark_of(network)))
         if asked.mp4:

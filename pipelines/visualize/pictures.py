@@ -73,8 +73,18 @@ def maps_and_vectors(spec: Spec) -> list[str]:
 
 def file_of(asked: NetworkConfig, *words: str) -> Path:
     """Where a picture of the network goes."""
-    name = "-".join([spec_of(asked.backbone).called, *words])
-    return asked.out / (re.sub(r"[:/\\@]+", "-", name) + ".png")
+    return place(asked.out, spec_of(asked.backbone).called, *words)
+
+
+def place(out: Path, *words: str) -> Path:
+    """Where a picture goes in a folder: its name says what it shows, as others lie there too."""
+    name = re.sub(r"[:/\\@]+", "-", "-".join(words))
+    return out / f"{name.replace(' ', '_')}.png"
+
+
+def moment_of(video: Path, start: float) -> str:
+    """What a picture of a video shows, from which second on."""
+    return f"{video.stem}-{start:g}s" if start else video.stem
 
 
 def middles(whole: int, parts: int) -> NDArray[np.int64]:

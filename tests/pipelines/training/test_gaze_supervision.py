@@ -244,7 +244,8 @@ def test_pictures_of_a_segment_and_of_a_video(kitchen, taught, tmp_path, monkeyp
     monkeypatch.chdir(run.path)
     words = ["visualize", "attention", ".", "--segment", "s210", "--out", str(tmp_path)]
     said = CliRunner().invoke(app, [*words, "--device", "cpu"], catch_exceptions=False)
-    strip, video = (tmp_path / f"attention-s210.{kind}" for kind in ("png", "mp4"))
+    of_run = f"{run.path.parent.name}-{run.path.name}"
+    strip, video = (tmp_path / f"attention-{of_run}-s210.{kind}" for kind in ("png", "mp4"))
     assert said.stdout.split() == [str(strip), str(video)]
     assert titles == [f"stam of {run.path.parent.name}/{run.path.name} looks at s210"]
     assert strip.read_bytes().startswith(b"\x89PNG")
@@ -274,8 +275,10 @@ def test_pictures_of_a_video_of_no_data_set(tmp_path, fuse):
     pictures = tmp_path / "pictures"
     drawn = look(run, pictures, video=video).pictures
     numbers = ["-1", "-2"] if fuse == "logits" else [""]
-    assert [path.rsplit("/", 1)[1] for path in drawn] == [
-        f"attention-a_b{number}.{kind}" for number in numbers for kind in ("png", "mp4")
+    assert [Path(path).name for path in drawn] == [
+        f"attention-{tmp_path.name}-run-a_b{number}.{kind}"
+        for number in numbers
+        for kind in ("png", "mp4")
     ]
     assert size_of(drawn[1]) == (256, 256, 12)
     with pytest.raises(RequestError, match=r"none\.mp4 does not exist: "):

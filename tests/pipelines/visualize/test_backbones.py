@@ -398,7 +398,8 @@ def test_the_command_line(video: Path, tmp_path: Path, clip_backbone: str) -> No
     assert names == ["two-kernels-fast.png", "two-kernels-slow.png"]
     tap = ["--tap", "slow_stem", "--video", str(video), "--start", "0.5"]
     said = run(app, ["visualize", "maps", "--backbone", clip_backbone, *tap, *common])
-    assert json.loads(said.stdout)["pictures"] == [str(tmp_path / "two-maps-walk-slow_stem.png")]
+    (path,) = json.loads(said.stdout)["pictures"]
+    assert path == str(tmp_path / "two-maps-walk-0.5s-slow_stem.png")
     few = ["--block", "0", "--channels", "1,2", "--steps", "1"]
     said = run(app, ["visualize", "activation-maximisation", *few, *common])
     assert len(json.loads(said.stdout)["pictures"]) == 2
