@@ -102,6 +102,31 @@ def test_what_is_ignored_stays_so_as_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("module", ["egofeat.host", "typer", "egofeat.cli.heads"])
+def test_a_signal_while_modules_are_imported_is_no_traceback(module):
+    program = """
+import signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from egofeat.__main__ import main
+main()
+"""
+    words = [sys.executable, "-c", program, module]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_before_that_nothing_is_imported():
+    program = "import sys; n = {*sys.modules}; import egofeat.__main__; print({*sys.modules} - n)"
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert eval(said) <= {"egofeat", "egofeat.__main__"}
+
+
 def test_a_signal_at_the_very_end_is_no_traceback(monkeypatch):
     def late() -> Iterator[Interruption]:
         yield Interruption()

@@ -4,16 +4,17 @@ What stands here is egofeat's public face: docs/python.md tells it. It is import
 used. Everything else may change from one version to the next.
 """
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: who interrupts meanwhile would be shown a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from egofeat.pipelines.face import evaluate, extract_dataset, features, fit, predict
     from egofeat.pipelines.runs.run import load_run
     from egofeat.store import open_store
 
-__version__ = version("egofeat")
+    __version__: str
+
 __all__ = [
     "__version__",
     "evaluate",
@@ -28,12 +29,17 @@ __all__ = [
 _PLACES = {"open_store": "store", "load_run": "pipelines.runs.run"}
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
+def __getattr__(name: str) -> "Any":
+    if name not in __all__:
+        raise AttributeError(f"module 'egofeat' has no attribute {name!r}")
+    from importlib import import_module, metadata  # noqa: PLC0415
+
+    if name == "__version__":
+        found = metadata.version("egofeat")
+    else:
         found = getattr(import_module(f"egofeat.{_PLACES.get(name, 'pipelines.face')}"), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'egofeat' has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -1,23 +1,28 @@
 """How `egofeat` and `python -m egofeat` begin."""
 
-import sys
+import _signal  # type: ignore[import-not-found]  # `signal` takes a while to import
+import os
 
 
 def main() -> None:
     """Run the command line; who interrupts while modules are imported is shown no traceback."""
-    try:
-        from egofeat.host import limit_threads  # noqa: PLC0415
-        from egofeat.host_memory import (  # noqa: PLC0415  # of which `ctypes` is a part
-            collect_seldom,
-            keep_memory,
-        )
+    before = _signal.getsignal(_signal.SIGINT)
+    if before is _signal.default_int_handler:
+        # At once: what is raised in the middle of an import, modules turn into other errors.
+        _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
+    from egofeat.host import limit_threads  # noqa: PLC0415
+    from egofeat.host_memory import (  # noqa: PLC0415  # of which `ctypes` is a part
+        collect_seldom,
+        keep_memory,
+    )
 
-        keep_memory()
-        collect_seldom()
-        limit_threads()
-        from egofeat.cli import main as run  # noqa: PLC0415  # takes a moment
-    except KeyboardInterrupt:
-        sys.exit(130)
+    keep_memory()
+    collect_seldom()
+    limit_threads()
+    from egofeat.cli import main as run  # noqa: PLC0415  # takes a moment
+
+    if before is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, before)
     run()
 
 
