@@ -110,10 +110,12 @@ class VideoReader:
         return landing.pts
 
     def close(self) -> None:
-        """End reading; PyAV leaks it otherwise."""
+        """End reading, and let go of the decoder and its memory; closing twice is fine."""
         # They lead back here: a decoder's memory would stay until Python looks for such rings.
         self._packets, self._frames = iter(()), iter(())
-        self._container.close()
+        if container := vars(self).pop("_container", None):
+            container.close()  # PyAV leaks it otherwise
+            del self.stream, self.decoder
 
     def __enter__(self) -> Self:
         return self

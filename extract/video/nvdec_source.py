@@ -61,8 +61,8 @@ class NvdecSource(PyavSource):
         self._kind: Kind | None = like._kind if like else None
         """None: it is decoded by the CPU."""
         self._known = like is not None
-        self._lent: VideoReader | None = None
-        """Whose decoder goes to the next video."""
+        self._lent: VideoCodecContext | None = None
+        """Decoder that goes to the next video."""
         super().__init__(path, like)
         if self._kind:
             self._painter = CardPainter(self._card)
@@ -85,16 +85,17 @@ class NvdecSource(PyavSource):
         decoder = DECODERS.take(self._kind)
         accelerate = None if decoder else accelerator(self._card)
         try:
-            self._lent = VideoReader(self._file, accelerate=accelerate, decoder=decoder)
+            reader = VideoReader(self._file, accelerate=accelerate, decoder=decoder)
         except MediaError:  # the CPU opened it before: the card has no room, or is lost
             self._kind = None
             console.note_once("nvdec", f"the GPU gives {self.path} no decoder: the CPU decodes it")
             return super()._read_anew()
-        return self._lent
+        self._lent = reader.decoder
+        return reader
 
     def _leave(self) -> None:
         if self._lent and self._kind:
-            DECODERS.leave(self._kind, self._lent.decoder)
+            DECODERS.leave(self._kind, self._lent)
         self._lent = None
 
     def _kind_of_file(self) -> Kind | None:

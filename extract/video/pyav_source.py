@@ -89,7 +89,8 @@ class PyavSource(FrameSource):
         return self._decoded + self._reader.decoded
 
     def close(self) -> None:
-        """Close the file; closing twice is fine."""
+        """Close the file, and let go of its frames and decoder; closing twice is fine."""
+        self._passed = None
         self._reader.close()
         self._file.close()
 

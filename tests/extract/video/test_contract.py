@@ -266,11 +266,12 @@ def test_what_a_closed_video_held_is_free_before_python_looks_for_garbage(
     before = len(held())
     gc.disable()
     try:
+        closed = []  # sources that somebody still refers to
         for _ in range(3):
             with open_video(media) as source:
                 list(source.scan([0, 40]))
                 list(source.scan([3]))
-        del source
+            closed.append(source)
         assert len(held()) <= before
     finally:
         gc.enable()
