@@ -56,7 +56,6 @@ def overview(compared: Compared, split: str | None, segments: Table | None) -> d
         "stores": stores_of(runs),
         "command": shlex.join(["egofeat", *sys.argv[1:]]) if "report" in sys.argv[1:2] else "",
         "versions": f"egofeat {version('egofeat')}",
-        "blind": "no frames were asked for",
         "configurations": [
             _configuration(place, line, of, comparison.figure, split)
             | {"curves": curves_of(of, columns), "operations": operations[features_of(of.runs[0])]}

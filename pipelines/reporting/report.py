@@ -22,6 +22,8 @@ from egofeat.words import counted
 
 _MOST_DETAILS = 3_000_000
 """Bytes that classes, matrices and curves may take; further configurations have none."""
+_REASONS = 3
+"""Why clips have no frames, that are said."""
 
 
 @dataclass(frozen=True)
@@ -136,5 +138,6 @@ def _part_of_split(runs: Sequence[Finished]) -> list[str]:
 
 def _unseen(seen: Stills) -> list[str]:
     """Why clips have no frames, each reason once."""
-    reasons = dict.fromkeys(seen.unseen.values())
-    return [f"clips without frames: {reason}" for reason in list(reasons)[:3]]
+    reasons = list(dict.fromkeys(seen.unseen.values()))
+    said = "; ".join(reasons[:_REASONS]) + "; …" * (len(reasons) > _REASONS)
+    return [f"{counted(len(seen.unseen), 'clips')} without frames: {said}"] if reasons else []

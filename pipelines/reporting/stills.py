@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from egofeat import console
-from egofeat.errors import EgofeatError, MediaError
+from egofeat.errors import EgofeatError, MediaError, MissingMediaError
 from egofeat.extract.video import open_video
 from egofeat.manifest import load_manifest
 from egofeat.segments import Media
@@ -53,7 +53,7 @@ def stills(ids: Iterable[str], segments: Table | None, manifest: Path) -> Stills
         return found
     try:
         if segments is None:
-            raise MediaError("no frames: the store, which says where a clip lies, is gone")
+            raise MediaError("the store, which says where a clip lies, is gone")
         found.media = load_manifest(manifest).dataset(segments.dataset).media
     except EgofeatError as error:
         found.unseen = dict.fromkeys(wanted, str(error))
@@ -69,15 +69,18 @@ def _add(found: Stills, id_: str, segments: Table) -> None:
     row = segments.numbers.get(id_)
     place = None if row is None else found.media.get(str(segments.videos[row]))
     if row is None or place is None:
-        found.unseen[id_] = "no frames: the manifest has no video of it any more"
+        found.unseen[id_] = "the manifest has no video of it any more"
         return
     if found.bytes >= _MOST:
-        found.unseen[id_] = "no frames: the page has no room for more"
+        found.unseen[id_] = "the page has no room for more"
         return
     try:
         pictures = _pictures(place, float(segments.starts[row]), float(segments.stops[row]))
+    except MissingMediaError:  # what else has its name, as features of it, may be no video
+        found.unseen[id_] = f"{place.path} does not exist"
+        return
     except MediaError as error:
-        found.unseen[id_] = f"no frames: {error}"
+        found.unseen[id_] = str(error)
         return
     found.images[id_] = pictures
     found.bytes += sum(map(len, pictures))

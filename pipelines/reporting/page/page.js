@@ -137,7 +137,7 @@ function clipOf(clip, names) {
   return el("article", {}, strip,
     clip.looks ? el("div", { class: "strip" }, clip.looks.map((source, at) => el("img", { src: source, alt: `where the head looks, ${at + 1} of ${clip.looks.length}` }))) : null,
     el("p", {}, "Said ", el("b", {}, names[clip.guess]), ` (${percent(clip.p)}\u00a0%), is `, el("b", {}, names[clip.truth]), ` (${percent(clip.q)}\u00a0%)`),
-    el("p", { class: "id" }, clip.id, seen ? "" : " · " + (why || DATA.blind)));
+    el("p", { class: "id" }, clip.id, seen ? "" : ` · no frames: ${why}`));
 }
 
 // Runs on persons: how well each action is found.
