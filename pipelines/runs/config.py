@@ -170,6 +170,9 @@ class Training(_Part):
     """Part of these seconds that passed while features were read; None of runs of before."""
     stopped: str | None = None
     """Why it ended before its time; None of one that did not, and of runs of before."""
+    diverged: str | None = None
+    """That its loss came to nothing, though it stayed finite; None of one that is sound, and of
+    runs of before."""
     chosen: str | None = None
     """What validation chose of a head that is solved; None of one that is trained."""
 

@@ -84,6 +84,12 @@ class Run:
         """Trainable."""
         return sum(p.numel() for p in self.head.parameters() if p.requires_grad)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know of how its training went."""
+        result = self.config.result
+        return [one.diverged for one in result.training if one.diverged] if result else []
+
     def branches(self, rows: Rows) -> list[tuple[Head, Features]]:
         """Pair each head with the features that it reads of the rows."""
         return branches(self.head, rows)

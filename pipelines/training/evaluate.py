@@ -98,7 +98,7 @@ def evaluate_run(run: Run, store: Rows, split: str, views: Views | None = None) 
         labelled=predicted.labelled,
         trained_on=judged.seen,
         metrics=figures,
-        warnings=tuple(predicted.warnings()),
+        warnings=(*run.warnings, *predicted.warnings()),
         pictures=tuple(draw_confusions(run, predicted, said, suffix)),
         alone=dict(zip([one.name for one in store.stores], alone, strict=True)) if alone else {},
         views=views,

@@ -133,7 +133,7 @@ def evaluate_persons(run: Run, rows: PersonRows, split: str) -> PersonsEvaluatio
             f"{TARGET}/mAP": mean_precision(precisions),
             f"{TARGET}/box_recall": box_recall(truth.boxes, found),
         },
-        warnings=tuple(truth.warnings(names, found, len(of_split))),
+        warnings=(*run.warnings, *truth.warnings(names, found, len(of_split))),
         pictures=(run.path / f"precision-{TARGET}{suffix}.png",),
         persons=len(of_split),
         boxes="annotated" if rows.annotated[of_split].all() else "detected",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
+from math import log
 from statistics import mean
 
 import torch
@@ -17,6 +18,7 @@ from egofeat.heads.head import Head, Standardise
 from egofeat.heads.solved import KnnHead, SolvedHead
 from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.feed import as_features, channel_statistics
+from egofeat.heads.training.losses import Labels
 from egofeat.heads.training.passes import predict
 from egofeat.heads.training.replicas import DivergedError, Replica
 from egofeat.heads.training.solving import solve
@@ -31,6 +33,9 @@ from egofeat.words import decimals
 
 FIGURES_EVERY_S = 2.0
 """Seconds between lines of figures while a head trains, at least."""
+
+FAR = 10
+"""Times the loss of guessing, above which no training ends that has learnt a thing."""
 
 Tell = Callable[[Mapping[str, float]], None]
 """Told the history record of each evaluation."""
@@ -129,7 +134,9 @@ def fit_member(
         run.failed = replica.failed
         if not run.failed:
             said = f"seed {run.config.seed} " if len(runs) > 1 else ""
-            run.trained.append(ended(replica.progress, run, member, said if shown_as else None))
+            trained = ended(replica.progress, run, member, said if shown_as else None)
+            lost = diverged(replica, examples.labels, config)
+            run.trained.append(trained.model_copy(update={"diverged": lost}))
 
 
 def _solve(
@@ -285,6 +292,24 @@ def figures_of(record: Mapping[str, float]) -> str:
         if figure in ("top1", "mAP"):
             said.append(f"{target} {figure.replace('top', 'top-')} {100 * value:.1f} %")
     return ", ".join(said)
+
+
+def diverged(replica: Replica, labels: Mapping[str, Labels], config: TrainerConfig) -> str | None:
+    """Say that a training ended far above the loss of guessing; None of one that did not."""
+    if not (history := replica.progress.history):
+        return None
+    guess = sum(
+        log(2 if labels[target].ndim == 2 else count)
+        for target, count in replica.head.classes.items()
+    )
+    loss = history[-1]["train/loss"]
+    if loss <= FAR * guess:
+        return None
+    more = "" if isinstance(replica.head.standardise, Standardise) else ", or normalize features"
+    return (
+        f"has diverged: its last {config.unit} has a loss of {decimals(loss)}, and guessing has "
+        f"{decimals(guess)}: lower the learning rate ({config.lr:g}){more}"
+    )
 
 
 def stopped_early(progress: Progress, config: TrainerConfig) -> str | None:

@@ -17,6 +17,7 @@ from egofeat.cli import app
 from egofeat.errors import RequestError, StoreError
 from egofeat.heads import TrainerConfig
 from egofeat.pipelines.runs.run import load_run
+from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 
 QUICK = TrainerConfig(epochs=12, lr=0.02, device="cpu")
@@ -306,3 +307,24 @@ def test_the_callers_random_state_is_left_alone(config):
     before = torch.get_rng_state()
     fit_head(replace(config, trainer=replace(QUICK, epochs=1)))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("changes", [{}, {"iterations": 9, "eval_every": 3}])
+def test_a_training_that_diverges_and_stays_finite_says_so(config, changes):
+    """The loss of guessing one of three classes is log 3."""
+    trainer = replace(QUICK, lr=1e6, epochs=3, **changes)
+    run = fit_head(replace(config, trainer=trainer))
+    (said,) = [one for one in run.evaluation.warnings if "diverged" in one]
+    assert re.fullmatch(
+        rf"has diverged: its last {trainer.unit} has a loss of \S+, and guessing has 1.099: lower "
+        r"the learning rate \(1e\+06\), or normalize features",
+        said,
+    )
+    assert evaluate(run.path, device="cpu").warnings == run.evaluation.warnings
+    assert f"warning: run {said}" in run.evaluation.lines()
+
+
+@pytest.mark.parametrize("lr", [1e-5, 0.02, 0.3])
+def test_a_training_that_learns_little_or_much_is_not_said_to_diverge(config, lr):
+    run = fit_head(replace(config, trainer=replace(QUICK, lr=lr, epochs=1)))
+    assert not [one for one in run.evaluation.warnings if "diverged" in one]
