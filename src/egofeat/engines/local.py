@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from egofeat.engines.crew import Engine, Seat, Work, Worker, carry_out, heed
@@ -67,13 +68,25 @@ def _scriptless() -> Iterator[None]:
         vars(main).update(before)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach while they import modules; here it comes later."""
+    resource_tracker.ensure_running()  # else the first start would begin it, and hear again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Process(Worker):
     def __init__(self, work: Work, seat: Seat) -> None:
         context = multiprocessing.get_context("spawn")
         self._hears, says = context.Pipe(duplex=False)
         # Not waited for by a process that ends for any other reason.
         self._process = context.Process(target=_main, args=(says, work, seat), daemon=True)
-        self._process.start()
+        with _deaf():
+            self._process.start()
         says.close()
 
     def ended(self) -> bool:
@@ -110,6 +123,7 @@ def _main(says: Connection, work: Work, seat: Seat) -> None:
     keep_memory()
     collect_seldom()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: who started it says when
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=end_with_parent, daemon=True).start()
     with interruptible():
         try:
