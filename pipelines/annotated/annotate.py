@@ -1,5 +1,6 @@
 """`egofeat annotate`: videos with what is seen written into them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -102,11 +103,13 @@ def _places(found: dict[Path, Media], config: AnnotateConfig) -> Iterator[tuple[
         )
     if out.resolve().is_relative_to(seen.resolve()):
         raise RequestError(f"{out} is in {seen}, whose videos are read: name a folder elsewhere")
-    taken: dict[Path, Path] = {}
-    for video in found:
-        below = video.relative_to(seen)
-        mp4 = below.suffix.lower() == ".mp4" and not video.is_dir()
-        place = out / (below if mp4 else f"{below}.mp4")
+    below = {video: video.relative_to(seen) for video in found}
+    bare = {video: of if video.is_dir() else of.with_suffix("") for video, of in below.items()}
+    names, taken = Counter(bare.values()), dict[Path, Path]()
+    for video, name in bare.items():
+        # Where several are called so, all but an .mp4 keep their suffixes.
+        whole = names[name] > 1 and below[video].suffix.lower() != ".mp4"
+        place = out / f"{below[video] if whole else name}.mp4"
         if other := taken.get(place):
             raise RequestError(f"{other} and {video} would both be {place}: rename one of them")
         taken[place] = video
@@ -141,15 +144,15 @@ def _remarks(out: Path, written: Written, unread: dict[str, str]) -> list[str]:
         for codec in written.sound_left_out
     ]
     if written.lost:
-        remarks.append(f"left out: {written.lost} frames that cannot be decoded")
+        remarks.append(f"left out: {counted(written.lost, 'frames')} that cannot be decoded")
     if written.labels_left_out:
         remarks.append(
-            f"left out: {written.labels_left_out} labels, the least confident where the frame had "
-            "no room for all"
+            f"left out: {counted(written.labels_left_out, 'labels')}, the least confident where "
+            "the frame had no room for all"
         )
     if unread:
         remarks.append(
-            f"without labels: {len(unread)} parts of the video that cannot be read, the first "
-            f"at {next(iter(unread))}"
+            f"without labels: {counted(len(unread), 'parts')} of the video that cannot be read, "
+            f"the first at {next(iter(unread))}"
         )
     return remarks

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from egofeat.pipelines.figures import style
+from egofeat.words import counted
 
 _CELL_TEXT = 20
 """Up to so many classes, each cell of a confusion matrix shows its number."""
@@ -65,9 +66,11 @@ def confusion_matrix(
             if of >= 0.5:
                 text = axes.text(column, row, f"{of:.0f}", ha="center", va="center", fontsize=8)
                 text.set_color("white" if of > 55 else style.INK)
-    note = f"{int(rows.sum()):,} segments, {100 * np.trace(total) / max(rows.sum(), 1):.1f} % right"
+    right = 100 * np.trace(total) / max(rows.sum(), 1)
+    note = f"{counted(int(rows.sum()), 'segments')}, {right:.1f} % right"
     if gone := len(class_names) - len(shown):
-        note += f" · {gone} of {len(class_names)} classes do not occur and are left out"
+        absent = "does not occur and is" if gone == 1 else "do not occur and are"
+        note += f" · {gone} of {len(class_names)} classes {absent} left out"
     if empty := int((rows == 0).sum()):
         note += f" · {empty} only predicted (empty rows)"
     style.note(figure, note)
@@ -188,8 +191,7 @@ def precision_bars(classes: Mapping[str, tuple[float, int]], out: Path, title: s
     axes.axvline(mean, color=style.INK, linewidth=1.2, linestyle="--")
     axes.set_xlim(0, 118)
     axes.set_xticks(range(0, 101, 20))
-    style.note(
-        figure,
-        f"dashed: mean of {len(values)} classes, {mean:.1f} % · {sum(counts):,} annotated actions",
-    )
+    those = "1 class" if len(values) == 1 else f"{len(values)} classes"
+    actions = counted(sum(counts), "annotated actions")
+    style.note(figure, f"dashed: mean of {those}, {mean:.1f} % · {actions}")
     return style.save(figure, out)

@@ -314,7 +314,7 @@ def test_what_is_missing_is_told(clips_run, asked, monkeypatch):
     )
     sound, frames, labels = annotate(asked(clips_run)).remarks
     assert sound.startswith("left out: the sound, of codec an unknown codec, which .mp4 does not")
-    assert frames == "left out: 1 frames that cannot be decoded"
+    assert frames == "left out: 1 frame that cannot be decoded"
     assert labels.startswith("left out: 2 labels, the least confident")
 
 
