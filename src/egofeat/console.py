@@ -158,8 +158,11 @@ def progress(
     """
     said = _Said(what, total, unit, step, more, since, pace)
     shown = _bar(said, beneath) if stderr.is_terminal else _lines(said)
-    with shown as advance:
-        yield advance
+    try:
+        with shown as advance:
+            yield advance
+    finally:
+        said.ask_no_more()
 
 
 class _Said:
@@ -185,6 +188,10 @@ class _Said:
         self.done = 0.0
         self._steps = 0
         self._began = time.monotonic()
+
+    def ask_no_more(self) -> None:
+        """Let go of who is asked: they may know who moves the bar, which leads back here."""
+        self._more, self._since, self._told_pace = str, lambda: None, lambda: None
 
     def advance(self, units: float, steps: int) -> None:
         self.done += units

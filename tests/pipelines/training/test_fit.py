@@ -1,21 +1,28 @@
 """From a store to a run folder: what it holds, when it goes on, what it refuses."""
 
 import csv
+import gc
+import io
 import json
 import re
 import sys
+import weakref
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from tests.timeless import timeless
 from typer.testing import CliRunner
 
+from egofeat import console
 from egofeat.cli import app
-from egofeat.errors import RequestError, StoreError
+from egofeat.errors import EgofeatError, RequestError, StoreError
 from egofeat.heads import TrainerConfig
+from egofeat.pipelines.runs.config import RunConfig
 from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
 from egofeat.pipelines.training.fit import FitConfig, fit_head
@@ -328,3 +335,33 @@ def test_a_training_that_diverges_and_stays_finite_says_so(config, changes):
 def test_a_training_that_learns_little_or_much_is_not_said_to_diverge(config, lr):
     run = fit_head(replace(config, trainer=replace(QUICK, lr=lr, epochs=1)))
     assert not [one for one in run.evaluation.warnings if "diverged" in one]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("lr", [0.02, 1e30])
+def test_a_head_whose_training_was_shown_is_free_before_python_looks_for_garbage(
+    config, terminal, lr, monkeypatch
+):
+    """Nor is one kept whose training fails."""
+    shown = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    monkeypatch.setattr(console, "stderr", shown)
+    trainer = replace(QUICK, lr=lr, epochs=2, optimizer="sgd", clip_norm=0.0)
+    heads = []
+    made = RunConfig.make_head
+
+    def make_head(asked):
+        head = made(asked)
+        heads.append(weakref.ref(head))
+        return head
+
+    monkeypatch.setattr(RunConfig, "make_head", make_head)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(EgofeatError):
+            fit_head(replace(config, trainer=trainer), shown=True)
+        assert heads
+        assert [one() for one in heads] == [None] * len(heads)
+    finally:
+        gc.enable()
+    assert "training linear" in shown.file.getvalue()
