@@ -126,9 +126,10 @@ def load_run(path: Path | str) -> Run:
         if {name: t.shape for name, t in state.items()} != {n: t.shape for n, t in wanted.items()}:
             raise ValueError("other shapes")
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError):
-        raise RequestError(
-            f"run {path} has no head that fits its config: run egofeat fit-head again to finish it"
-        ) from None
+        mend = "run egofeat fit-head again to finish it"
+        if RunFolder(path).metrics.exists():  # and to fit it again would be to load it
+            mend = "restore a copy of head.safetensors, or remove the run and fit the head again"
+        raise RequestError(f"run {path} has no head that fits its config: {mend}") from None
     compare(RunFolder(path).head, content, "restore a copy of it, or fit the head again")
     head = config.make_head()
     head.load_state_dict(state)

@@ -14,6 +14,7 @@ from egofeat.errors import RequestError
 from egofeat.heads.training.losses import Labels
 from egofeat.pipelines.runs import Places
 from egofeat.store import Rows, open_stores
+from egofeat.words import counted
 
 
 def open_places(places: Places, tap: str | None, others: int) -> Rows:
@@ -154,11 +155,11 @@ class Coverage:
 
     def __str__(self) -> str:
         if not self.missing:
-            return f"{self.there:,} {self.unit} of {self.split}"
+            return f"{counted(self.there, self.unit)} of {self.split}"
         have = "has" if self.missing == 1 else "have"
         return (
-            f"{self.there:,} of {self.of_split:,} {self.unit} of {self.split}; {self.missing:,} "
-            f"{have} no features"
+            f"{self.there:,} of {counted(self.of_split, self.unit)} of {self.split}; "
+            f"{self.missing:,} {have} no features"
         )
 
 

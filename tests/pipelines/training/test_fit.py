@@ -365,3 +365,11 @@ def test_a_head_whose_training_was_shown_is_free_before_python_looks_for_garbage
     finally:
         gc.enable()
     assert "training linear" in shown.file.getvalue()
+
+
+def test_a_finished_run_whose_head_is_damaged_is_not_sent_round_in_circles(config):
+    run = fit_head(config)
+    (run.path / "head.safetensors").write_bytes(b"torn")
+    for use in (lambda: load_run(run.path), lambda: fit_head(config)):
+        with pytest.raises(RequestError, match=r"restore a copy of head.*, or remove the run and"):
+            use()

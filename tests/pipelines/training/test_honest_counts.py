@@ -295,3 +295,9 @@ def test_the_benchmarks_target_is_the_one_that_is_trained(config, labelled_store
     plain = labelled_store(splits, labels, both, out="plain")
     unmarked = fit_head(replace(config, store=plain, out=tmp_path / "plain-run"))
     assert unmarked.config.targets == ("verb", "noun")
+
+
+def test_one_segment_is_not_several(labelled_store, tmp_path):
+    store = labelled_store(["train", "train", "val"], {"verb": [0, 1, 0]}, CLASSES)
+    run = fit_head(FitConfig(head="linear", store=store, out=tmp_path / "run", trainer=QUICK))
+    assert run.evaluation.lines()[0] == "1 segment of val"
