@@ -150,9 +150,8 @@ def accuracies(
             axes.plot([100 * low, 100 * high], [place, place], color=style.FAINT, linewidth=2)
         axes.plot([100 * mean], [place], "o", color=style.COLOURS[0], markersize=6)
         right = 100 * (mean if high is None else high)
-        axes.annotate(
-            f" {100 * mean:.1f}", (right, place), va="center", fontsize=8, color=style.INK
-        )
+        text = axes.annotate(f"{100 * mean:.1f}", (right, place), (5, 0))  # right of the mark
+        text.set(anncoords="offset points", va="center", fontsize=8, color=style.INK)
     axes.set_xlim(0, 108)
     style.note(figure, "line: 95 % interval by a bootstrap over clips" if spans[0][1] else "")
     return style.save(figure, out)

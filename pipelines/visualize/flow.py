@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import resize
 from torchvision.utils import flow_to_image
 
 from egofeat import console
+from egofeat.adapters.videos import one_video
 from egofeat.device import choose_device
 from egofeat.errors import MediaError
 from egofeat.extract.backbones import spec_of
@@ -59,7 +60,7 @@ def flow(asked: FlowConfig) -> Pictures:
     video, method = asked.video, asked.method
     motion = choose_motion(spec_of("flow_grid"), method, note=console.note)
     assert motion is not None
-    media = Media(video, fps=asked.fps or 30.0)
+    media = one_video(video, asked.fps or 30.0)
     moments = read_moments(media, motion.method, asked.start, choose_device(asked.device))
     out = place(asked.out, "flow", method, moment_of(video, asked.start))
     return Pictures.of([draw_flow(moments, out, f"optical flow of {video.name} by {method}")])

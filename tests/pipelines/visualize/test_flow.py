@@ -52,6 +52,8 @@ def test_flow_is_drawn(frames, tmp_path):
         assert picture.width > 600
     asked = FlowConfig(video=frames, start=0.5, out=tmp_path / "out", method="farneback", fps=10.0)
     assert flow(asked).pictures[0].endswith("flow-farneback-frames-0.5s.png"), "beside the first"
+    with pytest.raises(RequestError, match="is a folder of videos, such as "):
+        flow(FlowConfig(video=frames.parent, out=tmp_path / "out"))
     with pytest.raises(MediaError, match="holds colours, and no flow"):
         flow(FlowConfig(video=frames, out=tmp_path, method="frames"))
     with pytest.raises(RequestError, match="`start` is -1"):
