@@ -85,6 +85,26 @@ def test_whole_clips_take_the_videos_name(place):
     ]
 
 
+@pytest.mark.parametrize(
+    ("header", "verbs", "named"),
+    [
+        ("video,start,end,person", "end", "`columns.stop`"),
+        ("video,start_frame,stop_frame,verb", "begin and end", "`columns.start` or `columns.stop`"),
+        ("video,t,stop,recorded_timestamp", "begin", "`columns.start`"),
+    ],
+)
+def test_times_that_are_not_read_are_told(place, header, verbs, named):
+    """Whoever calls them otherwise would have features of whole videos, without a word."""
+    (remark,) = place.read(f"{header}\na.mp4,1,2,3\n", "").remarks
+    assert f"segments {verbs} with their videos, and " in remark
+    assert remark.endswith(f"is not read: if it holds seconds, name it as {named}")
+
+
+@pytest.mark.parametrize("header", ["video,start,stop,frame_time", "video,friend,extended,attend"])
+def test_of_other_columns_nothing_is_said(place, header):
+    assert place.read(f"{header}\na.mp4,1,2,3\n", "").remarks == ()
+
+
 def test_integers_are_labels(place):
     data = place.read("video,verb\na.mp4,3\nb.mp4,01\n")
     assert data.classes == {"verb": ("0", "1", "2", "3")}

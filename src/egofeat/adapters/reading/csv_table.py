@@ -1,7 +1,7 @@
 """One CSV file with a segment a row: video, start, stop, split and labels by column name."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -97,7 +97,25 @@ def read(name: str, entry: CsvEntry, root: Path) -> Dataset:
         },
         segments=resplit(segments, entry.resplit) if entry.resplit else segments,
         classes={labels.target: labels.names for labels in coded},
+        remarks=tuple(_unread_times(table, used, wanted)),
     )
+
+
+def _unread_times(table: Table, used: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:
+    """Yield that columns which may be of times are not read, where segments lack such."""
+    lacking = [key for key in ("start", "stop") if key not in used]
+    unread = [name for name in table.header if name not in wanted and _OF_TIME.search(name)]
+    if lacking and unread:
+        verbs = " and ".join({"start": "begin", "stop": "end"}[key] for key in lacking)
+        yield (
+            f"{table.path}: segments {verbs} with their videos, and "
+            f"{', '.join(map(quoted, unread))} is not read: if it holds seconds, name it as "
+            f"{' or '.join(f'`columns.{key}`' for key in lacking)}"
+        )
+
+
+_OF_TIME = re.compile(r"start|begin|first|stop|last|time|(?<![a-z])end(?![a-z])", re.IGNORECASE)
+"""In the name of a column."""
 
 
 def _used(table: Table, columns: Columns) -> dict[str, str]:
