@@ -10,6 +10,7 @@ from torch import Tensor
 from egofeat.adapters.videos import find_videos
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
+from egofeat.heads.added import blamed
 from egofeat.heads.fusion import AveragedHeads, for_members
 from egofeat.heads.head import Head
 from egofeat.heads.measures.metrics import top_pairs
@@ -105,7 +106,7 @@ def logits_of(
     head: Head | AveragedHeads, features: Sequence[Tensor], device: torch.device
 ) -> dict[str, Tensor]:
     """What the head gives for rows `[n, *row_shape]` of each store, target to `[n, classes]`."""
-    with torch.inference_mode():
+    with torch.inference_mode(), blamed(type(head.members[0])):
         pairs = zip(head.members, for_members(head, features), strict=True)
         return head.combine([member(block.to(device)) for member, block in pairs])
 

@@ -11,6 +11,7 @@ from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import HEADS, Examples, Head, TrainerConfig, build_head, predict, train
 from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.fit import FitConfig, fit_head
+from egofeat.pipelines.training.predict import logits_of
 
 QUICK = TrainerConfig(epochs=2, lr=0.02, device="cpu")
 
@@ -164,6 +165,11 @@ def test_a_wrong_head_is_one_sentence_before_anything_is_written(asked, build, s
 def test_what_a_head_raises_while_it_is_trained_is_told_with_its_line(asked):
     with pytest.raises(EgofeatError, match=f"RaisesLater' raised ValueError: {LINE}: correct it"):
         fit_head(asked(RaisesLater))
+
+
+def test_what_a_head_raises_in_a_video_is_told_too():
+    with pytest.raises(EgofeatError, match=f"Raises' raised KeyError: .* {LINE}: correct it"):
+        logits_of(Raises((4, 6), {"verb": 3}), [torch.zeros(1, 4, 6)], torch.device("cpu"))
 
 
 def test_what_others_raise_while_a_head_is_trained_is_not_laid_to_it(asked):
