@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from egofeat.pipelines.figures import style
@@ -137,7 +136,7 @@ def _instance_bars(
         words = [f"{value:,}" for value in values]
         axes.bar_label(bars, words, padding=3, fontsize=8, color=style.INK)
     axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.whole_ticks(axes.xaxis)
     if splits > 1:
         figure.legend(loc="outside upper right", ncols=splits, fontsize=8, frameon=False)
     return figure

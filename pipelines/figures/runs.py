@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from egofeat.errors import RequestError
@@ -47,7 +46,7 @@ def loss_curves(history: Path, out: Path) -> Path:
         _draw_lines(axes, epochs, lines)
         if best is not None:
             axes.axvline(epochs[best], color=style.FAINT, linewidth=1, linestyle=":", zorder=1)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        style.whole_ticks(axes.xaxis)
         axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
         # Where lines end up is known; to look for the best place takes long where there are many.
         axes.legend(
@@ -88,6 +87,7 @@ def _draw_lines(
             color=style.COLOURS[place] if target else style.INK,
             linestyle="--" if split == "train" else "-",
             marker="o" if len(epochs) < 3 else "",
+            fillstyle="none" if split == "train" else "full",
             linewidth=1.8,
             label=" ".join([*target, split]),
         )
@@ -197,7 +197,7 @@ def curves(histories: Mapping[str, Sequence[Path]], figure: str, out: Path) -> P
                     alpha=0.9 if len(lines) == 1 else 0.6,
                     label="" if seed else style.short(name, 40),
                 )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        style.whole_ticks(axes.xaxis)
         axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
         if number == 1:
             axes.legend(fontsize=8, frameon=False, loc="upper right")

@@ -21,7 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from egofeat import console
 from egofeat.pipelines.figures import fonts
@@ -112,6 +112,11 @@ def name_places(
     for label, length in zip(labels, lengths, strict=True):
         label.set_in_layout(length == longest)
     axis.labelpad = _OFF + longest + 4
+
+
+def whole_ticks(axis: Axis) -> None:
+    """Ticks at whole numbers alone, even where there is one, as of a single epoch."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def few_ticks(axis: Axis, say: Callable[[float], str]) -> None:

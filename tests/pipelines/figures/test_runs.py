@@ -125,6 +125,16 @@ def test_curves_have_a_panel_more_with_accuracies(tmp_path: Path) -> None:
     assert full.shape[1] > 1.5 * bare.shape[1]
 
 
+def test_of_one_epoch_there_is_one_tick_at_a_whole_number(monkeypatch, tmp_path):
+    written = []
+    monkeypatch.setattr(drawing, "save", lambda sheet, out: written.append(sheet))
+    (tmp_path / "history.csv").write_text("epoch,train/loss,val/loss\n1,3.0,2.5\n")
+    loss_curves(tmp_path / "history.csv", tmp_path / "loss.png")
+    (axes,) = written[0].axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
 @pytest.mark.parametrize("text", ["epoch,train/loss\n", "step,loss\n1,2\n"])
 def test_curves_of_nothing_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(text)
