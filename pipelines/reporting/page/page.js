@@ -21,7 +21,7 @@ function heading() {
     const sure = test ? (test.p < 0.05 ? `, ${chanceSaid(test.p)}` : `, which may be chance (${chanceSaid(test.p)})`) : "";
     lead.append(` It is ${percent(best.mean - next.mean)} points above ${next.label}${test && DATA.reference === (test === next ? best : next).label ? sure : ""}.`);
   }
-  const clips = known(DATA.clips) ? `${count(DATA.clips)} clips of ${DATA.split}` : `split ${DATA.split}`;
+  const clips = known(DATA.clips) ? `${count(DATA.clips)} ${DATA.clips === 1 ? "clip" : "clips"} of ${DATA.split}` : `split ${DATA.split}`;
   document.getElementById("head").append(lead,
     note(`${DATA.dataset} · ${figureName} · ${clips} · ${rows.length} ${rows.length === 1 ? "configuration" : "configurations"}, ${runs} ${runs === 1 ? "run" : "runs"}`),
     ...DATA.notes.map((text) => el("p", { class: "note warn" }, text)), links);
@@ -50,8 +50,9 @@ function comparison() {
   columns.push(number("weights", "parameters", brief, { up: true, title: "trainable parameters of the head" }));
   if (rows.some((row) => known(row.operations))) columns.push(number("backbone", "operations", brief, { up: true, title: "multiply-adds of the backbone, one view" }));
   columns.push(number("time", "seconds", duration, { up: true, title: "of a training" }));
+  const corrected = rows.length > 2 ? `, corrected by Holm for ${rows.length - 1} tests` : "";
   const how = known(DATA.clips)
-    ? `95 % interval: bootstrap over ${DATA.units}. p: paired permutation test against ${DATA.reference}, corrected by Holm for ${rows.length - 1} tests.`
+    ? `95 % interval: bootstrap over ${DATA.units}. p: paired permutation test against ${DATA.reference}${corrected}.`
     : "This figure is no mean over clips: it has no interval here, and no test.";
   section("comparison", "Which head is better?", note(rows.length > 1 || !known(DATA.clips) ? how : how.split(". p:")[0] + "."), table({ name: "Configurations", columns, rows }));
   const metrics = [...new Set(rows.flatMap((row) => Object.keys(row.metrics)))];
@@ -122,8 +123,9 @@ function ofTarget(row, name) {
       column("predicted", "predicted", count), column("precision", "precision", percent), column("recall", "recall", percent), column("F1", "f1", percent),
       column("average precision", "ap", percent), { label: "curve", value: (at) => (chosen.has(at) ? 1 : 0), show: pick }] });
   redraw();
+  const occur = of.listed.length - of.absent;
   return [
-    el("h3", {}, `${row.label}: ${name}, on average over the ${of.listed.length - of.absent} classes that occur`), macro,
+    el("h3", {}, `${row.label}: ${name}, on average over the ${occur} ${occur === 1 ? "class that occurs" : "classes that occur"}`), macro,
     el("div", { class: "pair" }, matrix(names, of), lines),
     el("h3", {}, "Class by class, fractions in %"), classes,
     ...[["Most sure, and wrong", of.sure], ["True class thought least likely", of.unlikely]].filter(([, clips]) => clips.length)

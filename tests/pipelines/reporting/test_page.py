@@ -81,6 +81,7 @@ def test_strange_names_are_text(opened, study):
 
 def test_another_head_and_target_are_shown(opened):
     page = opened()
+    assert "corrected by Holm" not in page.locator("#comparison").inner_text(), "of a single test"
     page.get_by_label("Head", exact=True).select_option(label="lstm")
     page.get_by_label("Target", exact=True).select_option("noun")
     assert page.locator("#classes h3").first.inner_text().startswith("lstm: noun, on average over")
