@@ -16,7 +16,7 @@ from egofeat.heads.head import Head
 from egofeat.heads.names import HEADS
 from egofeat.heads.registry import reads
 from egofeat.heads.training.examples import Examples
-from egofeat.heads.training.losses import Labels
+from egofeat.heads.training.losses import ABSENT, Labels
 from egofeat.pipelines.runs.config import RunConfig, Source, Splits, init_of
 from egofeat.pipelines.runs.rows import choose_groups, divide
 from egofeat.pipelines.runs.run import branches
@@ -32,6 +32,7 @@ from egofeat.pipelines.runs.trained_on import TrainedOn, labels_digest
 from egofeat.pipelines.training.gaze import teaching_points
 from egofeat.pipelines.training.options import FitConfig
 from egofeat.store import Rows
+from egofeat.words import quoted
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,17 @@ class TrainingRows:
         return {split: coverage(self.store, split) for split in splits}
 
     def tell_missing(self) -> None:
-        """Say of which split some segments have no features."""
+        """Say of which split some segments have no features, and of which target classes lack."""
         for covered in self.coverage.values():
             if covered.missing:
                 console.note(f"{covered}")
+        for target, labels in self.labels.items():
+            known = {*labels[self.train].tolist()} - {ABSENT} if labels.ndim == 1 else set()
+            if len(known) == 1:
+                only = quoted(self.store.classes[target][known.pop()])
+                console.note(
+                    f"'{self.splits.train}' has one class of {target}, {only}: heads learn no other"
+                )
 
     def examples(self, head: Head | AveragedHeads, config: TrainerConfig) -> list[Examples]:
         """What each head of a run learns from.

@@ -301,3 +301,15 @@ def test_one_segment_is_not_several(labelled_store, tmp_path):
     store = labelled_store(["train", "train", "val"], {"verb": [0, 1, 0]}, CLASSES)
     run = fit_head(FitConfig(head="linear", store=store, out=tmp_path / "run", trainer=QUICK))
     assert run.evaluation.lines()[0] == "1 segment of val"
+
+
+@pytest.mark.parametrize(("taught", "said"), [([1, 1], True), ([1, 0], False)])
+def test_a_target_of_which_one_class_is_taught_is_said(
+    labelled_store, tmp_path, capsys, taught, said
+):
+    """Accuracies are of no use then, whether they are 0 or 100 %."""
+    labels = {"verb": [*taught, 0, 1, 2]}
+    store = labelled_store(["train", "train", "val", "val", "val"], labels, CLASSES)
+    fit_head(FitConfig(head="linear", store=store, out=tmp_path / "run", trainer=QUICK))
+    told = "'train' has one class of verb, 'put': heads learn no other" in capsys.readouterr().err
+    assert told is said
