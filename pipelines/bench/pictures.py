@@ -98,7 +98,6 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
             va="top",
             fontsize=8,
             color=style.INK,
-            parse_math=False,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
             arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.7, "shrinkB": 3},
         )

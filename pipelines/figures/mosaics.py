@@ -80,8 +80,8 @@ def draw_mosaic(
     axes.spines[:].set_visible(False)
     lefts = zoom * (wide + gap) * np.arange(count) - 0.5
     tops = zoom * (high + gap) * np.arange(len(rows)) - 0.5
-    axes.set_yticks(tops + zoom * high / 2, rows, parse_math=False)
-    axes.set_xticks(lefts + zoom * wide / 2 if columns else [], columns, parse_math=False)
+    axes.set_yticks(tops + zoom * high / 2, rows)
+    axes.set_xticks(lefts + zoom * wide / 2 if columns else [], columns)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     for number, caption in enumerate(captions):
         row, column = divmod(number, count)
@@ -92,7 +92,7 @@ def draw_mosaic(
         (note, 0.1 / height, "bottom", 8, style.FAINT),
     )
     for text, y, side, size, ink in texts:
-        figure.text(0.12 / width, y, text, va=side, fontsize=size, color=ink, parse_math=False)
+        figure.text(0.12 / width, y, text, va=side, fontsize=size, color=ink)
     return style.save(figure, out)
 
 

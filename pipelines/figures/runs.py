@@ -108,7 +108,7 @@ def comparison(
     columns = min(3, len(metrics))
     lines = math.ceil(len(metrics) / columns)
     figure = style.figure(3.5 * columns + 1.0, lines * (0.36 * len(heads) + 0.8) + 0.7)
-    figure.suptitle(title, fontsize=style.TEXT + 2, color=style.INK, parse_math=False)
+    figure.suptitle(title, fontsize=style.TEXT + 2, color=style.INK)
     for number, metric in enumerate(metrics):
         first = number % columns == 0
         names = heads if first else [""] * len(heads)

@@ -39,7 +39,7 @@ _OFF = 6.5
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours that colour-blind eyes tell apart (Okabe and Ito, 2008)."""
 _SETTINGS = {name: of for name, of in rcParamsDefault.items() if not name.startswith("backend")}
-_SETTINGS |= {"pdf.fonttype": 42, "svg.hashsalt": "egofeat"}
+_SETTINGS |= {"pdf.fonttype": 42, "svg.hashsalt": "egofeat", "text.parse_math": False}
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def figure(width: float, height: float) -> Figure:
 
 def style(axes: Axes, title: str, across: str, up: str) -> Axes:
     """Give axes the look, their title and the names of both directions; returns them."""
-    axes.set_title(title, fontsize=TEXT + 1, color=INK, loc="left", parse_math=False)
+    axes.set_title(title, fontsize=TEXT + 1, color=INK, loc="left")
     axes.set_xlabel(across, fontsize=TEXT, color=INK)
     axes.set_ylabel(up, fontsize=TEXT, color=INK)
     axes.tick_params(labelsize=8, colors=INK, length=3)
@@ -104,7 +104,7 @@ def name_places(
     labels = [axes.text(*point, name) for point, name in zip(points, names, strict=True)]
     for label in labels:
         label.set(transform=beside[0], va=beside[1], ha=beside[2], rotation=90 * turned)
-        label.set(fontsize=8, color=INK, parse_math=False)
+        label.set(fontsize=8, color=INK)
     _legible(labels)
     with _any_letters():
         lengths = [72 / DPI * label.get_window_extent().size[int(turned)] for label in labels]
@@ -129,7 +129,7 @@ def few_ticks(axis: Axis, say: Callable[[float], str]) -> None:
 def note(sheet: Figure, words: str) -> None:
     """Write below everything, in as many lines as the sheet is too narrow for."""
     lines = textwrap.wrap(words, max(20, int((sheet.get_figwidth() - 0.4) / _LETTER)))
-    sheet.supxlabel("\n".join(lines), fontsize=8, color=FAINT, parse_math=False)
+    sheet.supxlabel("\n".join(lines), fontsize=8, color=FAINT)
 
 
 @contextmanager

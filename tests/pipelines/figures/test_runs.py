@@ -168,6 +168,12 @@ def test_class_names_of_a_stranger_draw_without_a_warning(tmp_path):
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_target_of_a_stranger_is_no_formula(tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,val/loss,val/$\\foo$/top1\n1,3.0,0.5\n")
+    assert margin_is_clear(pixels(loss_curves(history, tmp_path / "loss.png")))
+
+
 @pytest.mark.parametrize("width", [3.0, 5.4, 14.0])
 def test_a_caption_stays_on_its_sheet(width):
     sheet = drawing.figure(width, 4.0)
