@@ -101,16 +101,17 @@ def test_what_processes_meet_is_told_as_by_one(config, cores, tmp_path):
     def end(record):
         raise KeyboardInterrupt
 
+    config = replace(config, trainer=replace(QUICK, epochs=10_000))  # none ends before it is told
     with pytest.raises(KeyboardInterrupt):
         fit_seeds(config, on_epoch=end)
-    history = next(config.out.glob("*/history.csv"))
+    checkpoint = next(config.out.glob("*/checkpoint.safetensors"))
+    history = checkpoint.with_name("history.csv")
     whole = history.read_bytes()
     for damaged in (b"a\nb\n" + whole, whole.replace(b",", b"\xff")):
         history.write_bytes(damaged)
         with pytest.raises(EgofeatError, match=r"history\.csv does not fit its checkpoint"):
             fit_seeds(config)
     history.write_bytes(whole)
-    checkpoint = next(config.out.glob("*/checkpoint.safetensors"))
     checkpoint.write_bytes(b"torn")
     with pytest.raises(EgofeatError, match=r"is not a checkpoint of this head .* remove it to"):
         fit_seeds(config)
