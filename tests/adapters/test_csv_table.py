@@ -91,18 +91,28 @@ def test_whole_clips_take_the_videos_name(place):
         ("video,start,end,person", "end", "`columns.stop`"),
         ("video,start_frame,stop_frame,verb", "begin and end", "`columns.start` or `columns.stop`"),
         ("video,t,stop,recorded_timestamp", "begin", "`columns.start`"),
+        ("video,segStart,endtime,verb", "begin and end", "`columns.start` or `columns.stop`"),
     ],
 )
 def test_times_that_are_not_read_are_told(place, header, verbs, named):
     """Whoever calls them otherwise would have features of whole videos, without a word."""
     (remark,) = place.read(f"{header}\na.mp4,1,2,3\n", "").remarks
     assert f"segments {verbs} with their videos, and " in remark
-    assert remark.endswith(f"is not read: if it holds seconds, name it as {named}")
+    assert remark.endswith(f": name what holds seconds as {named}")
 
 
-@pytest.mark.parametrize("header", ["video,start,stop,frame_time", "video,friend,extended,attend"])
-def test_of_other_columns_nothing_is_said(place, header):
-    assert place.read(f"{header}\na.mp4,1,2,3\n", "").remarks == ()
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("video,start,stop,frame_time", "1,2,3"),
+        ("video,friend,extended,attend", "1,2,3"),
+        ("video,plastic,lifetime,restart", "1,2,3"),
+        ("video,first_name,time_of_day,last_seen", "Ann,noon,2020-01-02"),
+        ("video,time,time,verb", "1,2,3"),
+    ],
+)
+def test_of_other_columns_nothing_is_said(place, header, cells):
+    assert place.read(f"{header}\na.mp4,{cells}\n", "").remarks == ()
 
 
 def test_integers_are_labels(place):

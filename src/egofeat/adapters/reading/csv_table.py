@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -14,7 +16,7 @@ from egofeat.adapters.entry import Entry, FirstFrame, Rate, Strict, expand, take
 from egofeat.adapters.files import confined, read_lines, refuse_duplicates
 from egofeat.adapters.reading.columns import Column
 from egofeat.adapters.reading.table import Rows, Table
-from egofeat.adapters.reading.times import parse_intervals
+from egofeat.adapters.reading.times import parse_intervals, parse_time
 from egofeat.adapters.resplit import Share, resplit
 from egofeat.errors import ManifestError
 from egofeat.segments import Dataset, Media, Segments, Texts, texts
@@ -104,18 +106,31 @@ def read(name: str, entry: CsvEntry, root: Path) -> Dataset:
 def _unread_times(table: Table, used: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:
     """Yield that columns which may be of times are not read, where segments lack such."""
     lacking = [key for key in ("start", "stop") if key not in used]
-    unread = [name for name in table.header if name not in wanted and _OF_TIME.search(name)]
-    if lacking and unread:
+    named = [name for name in table.header if name not in wanted and _OF_TIME.search(name)]
+    if lacking and (unread := [name for name in named if _holds_numbers(table, name)]):
         verbs = " and ".join({"start": "begin", "stop": "end"}[key] for key in lacking)
         yield (
-            f"{table.path}: segments {verbs} with their videos, and "
-            f"{', '.join(map(quoted, unread))} is not read: if it holds seconds, name it as "
+            f"{table.path}: segments {verbs} with their videos, and nothing reads "
+            f"{', '.join(map(quoted, unread))}: name what holds seconds as "
             f"{' or '.join(f'`columns.{key}`' for key in lacking)}"
         )
 
 
-_OF_TIME = re.compile(r"start|begin|first|stop|last|time|(?<![a-z])end(?![a-z])", re.IGNORECASE)
+_OF_TIME = re.compile(
+    r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))"  # where a word of it begins: `plastic` has none
+    r"(?i:start|begin|first|stop|last|time|endtime|end(?![a-z]))"
+)
 """In the name of a column."""
+
+
+def _holds_numbers(table: Table, column: str) -> bool:
+    """Whether there are times, or frames, in its first rows: of a `first_name` are none."""
+    if table.header.count(column) == 1:
+        for _, (cell,) in islice(table.rows([column]), 100):
+            with suppress(ValueError):
+                parse_time(cell)
+                return True
+    return False
 
 
 def _used(table: Table, columns: Columns) -> dict[str, str]:
