@@ -45,8 +45,8 @@ class Head(nn.Module, ABC):
 
     def __init__(self, width: int, classes: Mapping[str, int], dropout: float) -> None:
         super().__init__()
-        self.classes = dict(classes)
         self.targets = tuple(classes)
+        self.class_totals = dict(classes)
         self.standardise: nn.Module = nn.Identity()
         self.dropout = Dropout(dropout)
         self.classifiers = nn.ModuleList(nn.Linear(width, count) for count in classes.values())

@@ -320,7 +320,7 @@ class _Trainer:
 def make_criterion(head: Head, training: Mapping[str, Labels], config: TrainerConfig) -> Criterion:
     """Make the loss, with the class counts of the training rows' labels."""
     return Criterion(
-        {target: class_counts(training[target], count) for target, count in head.classes.items()},
+        {target: class_counts(training[target], of) for target, of in head.class_totals.items()},
         several={target: len(rows) for target, rows in training.items() if rows.ndim == 2},
         class_weights=config.class_weights,
         class_weight_cap=config.class_weight_cap,

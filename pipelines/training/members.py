@@ -300,7 +300,7 @@ def diverged(replica: Replica, labels: Mapping[str, Labels], config: TrainerConf
         return None
     guess = sum(
         log(2 if labels[target].ndim == 2 else count)
-        for target, count in replica.head.classes.items()
+        for target, count in replica.head.class_totals.items()
     )
     loss = history[-1]["train/loss"]
     if loss <= FAR * guess:

@@ -32,7 +32,7 @@ class WithoutWeights(Own):
         self.classifiers = nn.ModuleList()
 
     def classify(self, embedding):
-        return {t: embedding[:, :count] for t, count in self.classes.items()}
+        return {t: embedding[:, :count] for t, count in self.class_totals.items()}
 
 
 class Frozen(Own):
@@ -192,7 +192,13 @@ class LooksAtNumbers(Own):
         self.half = float(torch.linspace(0, 1, 3)[1])
 
 
-@pytest.mark.parametrize("build", [Own, Tied, LooksAtNumbers])
+class NamesItsClasses(Own):
+    def __init__(self, feature_shape, classes):
+        super().__init__(feature_shape, classes)
+        self.classes = [*classes]
+
+
+@pytest.mark.parametrize("build", [Own, Tied, LooksAtNumbers, NamesItsClasses])
 def test_a_sound_head_is_trained_goes_on_and_is_loaded(asked, build):
     config = asked(build)
 
