@@ -82,7 +82,8 @@ def check_added(head: Head, features: Tensor, classes: Mapping[str, int]) -> Non
                 f"{_named(build)} has {name} in its state_dict, which is no tensor: keep it "
                 "elsewhere"
             )
-    with blamed(build, alone=True), torch.random.fork_rng([]):
+    cards = [features.device] if features.is_cuda else []
+    with blamed(build, alone=True), torch.random.fork_rng(cards):
         given: Any = head.train()(features)
     wanted = {target: (len(features), count) for target, count in classes.items()}
     found = (

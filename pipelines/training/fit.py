@@ -13,8 +13,8 @@ from egofeat import console
 from egofeat.device import choose_device
 from egofeat.errors import RequestError
 from egofeat.heads.added import check_added, is_added
-from egofeat.heads.measures.precision import check_precision
-from egofeat.heads.registry import reads, resolve_options
+from egofeat.heads.measures.precision import autocast, check_precision
+from egofeat.heads.registry import choose, reads, resolve_options
 from egofeat.heads.solved import SolvedHead
 from egofeat.heads.training.examples import Examples
 from egofeat.heads.training.feed import as_features
@@ -133,7 +133,7 @@ def fit_alike(
     with ExitStack() as stack:
         stack.enter_context(style.also(first.figures))
         examples = examples_of(asked[0], rows)
-        check_added_heads(asked[0], examples())
+        check_added_heads(asked[0], examples)
         runs = [
             begin(stack.enter_context(claim(config.out, one)), one, rows, examples)
             for config, one in zip(configs, asked, strict=True)
@@ -190,18 +190,27 @@ def check_head(asked: RunConfig) -> None:
     check_precision(asked.trainer.amp, choose_device(asked.trainer.device), head)
 
 
-def check_added_heads(asked: RunConfig, examples: Sequence[Examples]) -> None:
+def check_added_heads(asked: RunConfig, examples: Callable[[], Sequence[Examples]]) -> None:
     """Refuse heads that are added and give no such logits, or could not learn; see `check_added`.
+
+    They are given rows where they are to be trained, and in its arithmetic, for some can compute
+    nowhere else.
 
     Args:
         asked: what config.yaml of the run is to say.
-        examples: what each head of the run learns from.
+        examples: gives what each head of the run learns from.
     """
+    if not is_added(choose(asked.head, asked.preset)[0]):
+        return
     classes = {target: len(names) for target, names in asked.classes.items()}
-    for head, of in zip(asked.make_head().members, examples, strict=True):
-        if is_added(type(head)) and not isinstance(head, SolvedHead):
+    device = choose_device(asked.trainer.device)
+    for head, of in zip(asked.make_head().members, examples(), strict=True):
+        if not isinstance(head, SolvedHead):
             rows = torch.from_numpy(as_features(of.features).take(of.train[:2])).float()
-            check_added(head, rows, classes)
+            if asked.normalize:  # by the figures of all rows, which are not known yet
+                rows = (rows - rows.mean()) / rows.std()
+            with autocast(asked.trainer.amp, device):
+                check_added(head.to(device), rows.to(device), classes)
 
 
 def _refuse_more_than_memory(asked: RunConfig) -> None:

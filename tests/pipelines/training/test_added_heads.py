@@ -9,6 +9,7 @@ from torch import nn
 
 from egofeat.errors import EgofeatError, RequestError
 from egofeat.heads import HEADS, Examples, Head, TrainerConfig, build_head, predict, train
+from egofeat.heads.training.feed import as_features
 from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.fit import FitConfig, fit_head
 from egofeat.pipelines.training.predict import logits_of
@@ -160,6 +161,37 @@ def test_a_wrong_head_is_one_sentence_before_anything_is_written(asked, build, s
         fit_head(config)
     assert "\n" not in str(told.value)
     assert not config.out.exists()
+
+
+class Exponential(Own):
+    def embed(self, features):
+        return features.exp().mean(dim=1)
+
+
+def test_a_head_is_judged_by_rows_as_large_as_it_will_read(asked, monkeypatch):
+    """The exponential of a thousand is infinite; normalized, features are no such thousands."""
+    large = np.random.default_rng(0).normal(1e3, 10, (100, 4, 6)).astype(np.float32)
+    monkeypatch.setattr("egofeat.pipelines.training.fit.as_features", lambda _: as_features(large))
+    config = asked(Exponential)
+    with pytest.raises(RequestError, match="gives logits that are not finite"):
+        fit_head(config)
+    assert fit_head(replace(config, normalize=True)).path.exists()
+
+
+class OfHalfPrecision(Own):
+    """As one that a GPU alone computes, it asks where and how."""
+
+    def embed(self, features):
+        if self.training and not torch.is_autocast_enabled("cpu"):
+            raise RuntimeError
+        return super().embed(features)
+
+
+def test_a_head_is_judged_in_the_arithmetic_of_its_training(asked):
+    config = asked(OfHalfPrecision)
+    assert fit_head(replace(config, trainer=replace(QUICK, amp="bf16")))
+    with pytest.raises(EgofeatError, match="OfHalfPrecision' raised RuntimeError"):
+        fit_head(replace(config, out=config.out.with_name("other")))
 
 
 def test_what_a_head_raises_while_it_is_trained_is_told_with_its_line(asked):
