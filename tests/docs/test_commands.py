@@ -25,8 +25,8 @@ ELSEWHERE = {
     "--init ": "tests/pipelines/training/test_published_heads.py: a file of published weights",
     "--motion raft": "tests/extract/flow/test_methods.py: RAFT's published weights",
     "features/handwash": "docs/results.md: trained on real videos, with real weights",
-    "--ray ": "tests/pipelines/extraction/test_workers.py and test_ray_cluster.py: actors",
-    "--slurm ": "tests/pipelines/extraction/test_workers.py: the local executor of submitit",
+    "--ray ": "tests/pipelines/extraction/workers/test_workers.py and test_ray_cluster.py: actors",
+    "--slurm ": "tests/pipelines/extraction/workers/test_workers.py: submitit's local executor",
     "cuda:0": "a machine with GPUs",
     "--dataset handwash": "docs/results.md: extracted of real videos, with real weights",
 }
