@@ -105,10 +105,11 @@ def _places(found: dict[Path, Media], config: AnnotateConfig) -> Iterator[tuple[
         raise RequestError(f"{out} is in {seen}, whose videos are read: name a folder elsewhere")
     below = {video: video.relative_to(seen) for video in found}
     bare = {video: of if video.is_dir() else of.with_suffix("") for video, of in below.items()}
-    names, taken = Counter(bare.values()), dict[Path, Path]()
+    names = Counter(str(name).lower() for name in bare.values())  # disks may know no case
+    taken = dict[Path, Path]()
     for video, name in bare.items():
         # Where several are called so, all but an .mp4 keep their suffixes.
-        whole = names[name] > 1 and below[video].suffix.lower() != ".mp4"
+        whole = names[str(name).lower()] > 1 and below[video].suffix.lower() != ".mp4"
         place = out / f"{below[video] if whole else name}.mp4"
         if other := taken.get(place):
             raise RequestError(f"{other} and {video} would both be {place}: rename one of them")
