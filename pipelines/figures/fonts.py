@@ -89,7 +89,8 @@ def _joined(letter: str) -> bool:
 def _had(font: Font, letters: set[str]) -> set[str]:
     """Which of the letters a font has; none where its file is gone or damaged."""
     try:
-        face = FT2Font(font.file)
+        # Of an older matplotlib, which cannot be asked so, every font is the first face.
+        face = FT2Font(font.file, face_index=font.face) if font.face else FT2Font(font.file)
     except (OSError, RuntimeError):
         return set()
     return {letter for letter in letters if face.get_char_index(ord(letter))}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTCollection, TTFont
 from matplotlib import font_manager
 from PIL import Image
 
@@ -20,12 +21,12 @@ pytestmark = pytest.mark.drawn
 LETTERS = "日本語あ한🏀"
 
 
-def blocks(path: Path) -> None:
+def blocks(path: Path, letters: str = LETTERS, family: str = "Blocks Sans") -> None:
     """A font in which each of the letters is a filled square, and there is no other, not even A."""
     builder = FontBuilder(1000)
-    names = [f"u{ord(letter):x}" for letter in LETTERS]
+    names = [f"u{ord(letter):x}" for letter in letters]
     builder.setupGlyphOrder([".notdef", *names])
-    builder.setupCharacterMap(dict(zip(map(ord, LETTERS), names, strict=True)))
+    builder.setupCharacterMap(dict(zip(map(ord, letters), names, strict=True)))
     pen = TTGlyphPen(None)
     pen.moveTo((0, 0))
     for corner in ((0, 1000), (1000, 1000), (1000, 0)):
@@ -34,7 +35,7 @@ def blocks(path: Path) -> None:
     builder.setupGlyf(dict.fromkeys([".notdef", *names], pen.glyph()))
     builder.setupHorizontalMetrics(dict.fromkeys([".notdef", *names], (1000, 0)))
     builder.setupHorizontalHeader(ascent=1000, descent=-200)
-    builder.setupNameTable({"familyName": "Blocks Sans", "styleName": "Regular"})
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
     builder.setupOS2(usWeightClass=400)
     builder.setupPost()
     builder.save(path)
@@ -95,3 +96,18 @@ def test_a_letter_alone_takes_another_font_and_an_accent_stays_with_it(installed
     parts = [(font.family, part) for font, part in fonts.runs("a 日\u0301本 b")]
     other = [("DejaVu Sans", "a "), ("Blocks Sans", "日\u0301本"), ("DejaVu Sans", " b")]
     assert parts == (other if installed else [("DejaVu Sans", "a 日\u0301本 b")])
+
+
+@pytest.mark.skipif(not hasattr(font_manager.FontEntry, "index"), reason="first faces are listed")
+def test_every_face_of_a_file_is_known_by_its_own_letters(tmp_path, monkeypatch):
+    fonts.usual()  # which is found among all
+    monkeypatch.setattr(fonts, "_known", {})
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
+    file = TTCollection()
+    for family, letters in (("One", "日本"), ("Two", "あ한")):
+        blocks(tmp_path / f"{family}.ttf", letters, family)
+        file.fonts.append(TTFont(tmp_path / f"{family}.ttf"))
+    file.save(tmp_path / "both.ttc")
+    font_manager.fontManager.addfont(tmp_path / "both.ttc")
+    found = [(font.family, font.face, part) for font, part in fonts.runs("日あ")]
+    assert found == [("One", 0, "日"), ("Two", 1, "あ")]
