@@ -88,7 +88,10 @@ def ensemble(asked: EnsembleConfig) -> Ensembled:
         labelled=predicted.labelled,
         trained_on=0,  # or `judge` had refused it
         metrics=figures,
-        warnings=tuple(predicted.warnings()),
+        warnings=(
+            *(f"holds {run.path.name}, which {one}" for run in runs for one in run.warnings),
+            *predicted.warnings(),
+        ),
         pictures=pictures,
         alone={str(run.path): of for run, of in zip(runs, alone, strict=True)},
     )

@@ -305,11 +305,9 @@ def diverged(replica: Replica, labels: Mapping[str, Labels], config: TrainerConf
     loss = history[-1]["train/loss"]
     if loss <= FAR * guess:
         return None
-    may = not (replica.head.above_tap or isinstance(replica.head.standardise, Standardise))
-    more = ", or normalize features" if may else ""
     return (
         f"has diverged: its last {config.unit} has a loss of {decimals(loss)}, and guessing has "
-        f"{decimals(guess)}: lower the learning rate ({config.lr:g}){more}"
+        f"{decimals(guess)}: lower the learning rate ({config.lr:g})"
     )
 
 

@@ -22,6 +22,7 @@ from egofeat import console
 from egofeat.cli import app
 from egofeat.errors import EgofeatError, RequestError, StoreError
 from egofeat.heads import TrainerConfig
+from egofeat.pipelines.comparing.ensemble import EnsembleConfig, ensemble
 from egofeat.pipelines.runs.config import RunConfig
 from egofeat.pipelines.runs.run import load_run
 from egofeat.pipelines.training.evaluate import evaluate
@@ -324,11 +325,14 @@ def test_a_training_that_diverges_and_stays_finite_says_so(config, changes):
     (said,) = [one for one in run.evaluation.warnings if "diverged" in one]
     assert re.fullmatch(
         rf"has diverged: its last {trainer.unit} has a loss of \S+, and guessing has 1.099: lower "
-        r"the learning rate \(1e\+06\), or normalize features",
+        r"the learning rate \(1e\+06\)",
         said,
     )
     assert evaluate(run.path, device="cpu").warnings == run.evaluation.warnings
     assert f"warning: run {said}" in run.evaluation.lines()
+    again = fit_head(replace(config, trainer=replace(QUICK, epochs=1), out=run.path.parent / "b"))
+    asked = EnsembleConfig(runs=(run.path, again.path), out=run.path.parent / "both")
+    assert ensemble(asked).warnings[0] == f"holds run, which {said}"
 
 
 @pytest.mark.parametrize("lr", [1e-5, 0.02, 0.3])

@@ -14,11 +14,8 @@ from egofeat.cli import app
 from egofeat.errors import RequestError
 from egofeat.extract.backbones.cost import multiply_adds
 from egofeat.extract.backbones.registry import find_backbone
-from egofeat.heads.config import TrainerConfig
 from egofeat.heads.registry import build_head
 from egofeat.heads.training.optim import make_optimizer, set_rate
-from egofeat.heads.training.replicas import Replica
-from egofeat.pipelines.training.members import diverged
 from egofeat.store import open_store
 
 OF = ("s3d_v1_top_heavy", "Mixed_4f")
@@ -121,14 +118,6 @@ def test_a_tail_has_the_documented_share_of_the_multiply_adds(name, tap, percent
 def tail(**options):
     torch.manual_seed(0)
     return build_head("tail", ROW, {"verb": 4}, of_tap=OF, **options)
-
-
-def test_a_tail_that_diverges_is_not_told_to_normalize_what_it_takes_as_it_is():
-    head = tail()
-    replica = Replica(head, 0, None, None, lambda _: None)
-    replica.progress.history.append({"train/loss": 1e3})
-    said = diverged(replica, dict.fromkeys(head.targets, np.zeros(1, np.int64)), TrainerConfig())
-    assert str(said).endswith(f"lower the learning rate ({TrainerConfig().lr:g})")
 
 
 def test_norms_stay_or_learn():
