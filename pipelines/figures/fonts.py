@@ -1,11 +1,12 @@
 """Which fonts write a text: that of all pictures and, of letters that it lacks, installed ones."""
 
 import re
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 from unicodedata import category
 
-from matplotlib import get_data_path
+from matplotlib import font_manager, get_data_path
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 
@@ -99,6 +100,10 @@ def _had(font: Font, letters: set[str]) -> set[str]:
 def _installed() -> list[Font]:
     """Upright fonts of a usual weight, a file a family, those without serifs first."""
     own = get_data_path()
+    listed = {entry.fname for entry in fontManager.ttflist}  # when matplotlib was first used here
+    for file in set(font_manager.findSystemFonts()) - listed:
+        with suppress(Exception):  # a damaged font makes it raise whatever there is
+            fontManager.addfont(file)
     upright = {
         entry.name: Font(entry.name, entry.fname, getattr(entry, "index", 0))
         for entry in fontManager.ttflist

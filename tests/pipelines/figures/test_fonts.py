@@ -48,9 +48,11 @@ def installed(request, tmp_path, monkeypatch):
     monkeypatch.setattr(console, "_noted", set())
     others = [of for of in font_manager.fontManager.ttflist if "DejaVu" in of.name]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", others)
+    new = tmp_path / "damaged.ttf", tmp_path / "blocks.ttf"
+    new[0].write_bytes(b"no font")
     if request.param == "installed":
-        blocks(tmp_path / "blocks.ttf")
-        font_manager.fontManager.addfont(tmp_path / "blocks.ttf")
+        blocks(new[1])
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [*map(str, new)])
     return request.param == "installed"
 
 
@@ -108,6 +110,6 @@ def test_every_face_of_a_file_is_known_by_its_own_letters(tmp_path, monkeypatch)
         blocks(tmp_path / f"{family}.ttf", letters, family)
         file.fonts.append(TTFont(tmp_path / f"{family}.ttf"))
     file.save(tmp_path / "both.ttc")
-    font_manager.fontManager.addfont(tmp_path / "both.ttc")
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "both.ttc")])
     found = [(font.family, font.face, part) for font, part in fonts.runs("日あ")]
     assert found == [("One", 0, "日"), ("Two", 1, "あ")]
