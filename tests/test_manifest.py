@@ -1,13 +1,15 @@
 """The manifest: what it accepts, and the one sentence that each mistake is worth."""
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from egofeat.errors import ManifestError
+from egofeat.errors import ManifestError, RequestError
 from egofeat.manifest import load_manifest
+from egofeat.segments import Dataset
 
 SHIPPED = Path(__file__).parents[1] / "data_manifest.yaml"
 CSV = "version: 1\ndatasets: {a: {format: csv, media: x, annotations: y"
@@ -109,6 +111,54 @@ def test_the_least_manifest_loads(good):
 )
 def test_a_bad_manifest_is_one_sentence(tmp_path, text, says):
     assert says in sentence(write(tmp_path, text))
+
+
+TARGETS = {
+    "folder": "{{format: folder, media: clips/train, target: {}}}",
+    "csv": "{{format: csv, media: clips, annotations: t.csv, columns: {{labels: {{{}: verb}}}}}}",
+}
+"""Entries that name a target."""
+
+
+def with_target(folder: Path, kind: str, target: str) -> Path:
+    clip(folder, "clips/train/wash/a.mp4")
+    (folder / "t.csv").write_text("video,verb\ntrain/wash/a.mp4,wash\n")
+    entry = TARGETS[kind].format(json.dumps(target))
+    return write(folder, f"version: 1\ndatasets: {{mine: {entry}}}")
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("verb/noun", "does not stay inside its folder"),
+        ("verb\\noun", "does not stay inside its folder"),
+        ("..", "does not stay inside its folder"),
+        (".", "does not stay inside its folder"),
+        ("", "is empty"),
+        ("a\nb", "holds characters that cannot be printed"),
+        ("\ud800", "holds characters that cannot be printed"),
+        ("é" * 101, "is longer than 200 bytes"),
+        ("a,b", "has a comma"),
+        (" verb", "has a comma, or begins or ends with a blank"),
+    ],
+)
+def test_a_target_that_no_store_or_option_could_name(tmp_path, kind, target, says):
+    said = sentence(with_target(tmp_path, kind, target))
+    assert re.search(rf"data set 'mine': the target '.*' {says}.*: choose another name$", said)
+
+
+def test_a_data_set_made_in_python_has_no_such_target():
+    with pytest.raises(RequestError, match="the target 'a/b' does not stay inside its folder"):
+        Dataset("mine", {}, (), {"a/b": ("wash",)})
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("target", ["verb", "verb of hand", "été", "a.b-c", "...", "x" * 200])
+def test_a_target_of_a_plain_name(tmp_path, kind, target):
+    data = load_manifest(with_target(tmp_path, kind, target)).dataset()
+    assert data.classes == {target: ("wash",)}
+    assert [dict(segment.labels) for segment in data.segments] == [{target: 0}]
 
 
 LAUGHS = "".join(f"  - &l{n + 1} {{<<: [{', '.join([f'*l{n}'] * 9)}]}}\n" for n in range(9))

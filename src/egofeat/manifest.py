@@ -70,7 +70,7 @@ class Manifest:
         entry = self.entries[name]
         try:
             return ADAPTERS[entry.format].read(name, entry, self.path.parent)
-        except ManifestError as error:
+        except RequestError as error:
             said = shortened(str(error))
             raise ManifestError(f"{self.path}, data set {quoted(name)}: {said}") from None
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from egofeat.boxes import Boxes
 from egofeat.errors import RequestError
 from egofeat.gaze import Gaze
+from egofeat.names import check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +306,20 @@ class Dataset:
     """What a person should know of the data before it is used, a sentence each."""
     benchmark: tuple[str, ...] = ()
     """Targets that its published benchmark judges, where it has labels of others beside them."""
+
+    def __post_init__(self) -> None:
+        """Refuse a target with which its store could not be read, or which no option could name.
+
+        Raises:
+            RequestError: there is one.
+        """
+        for target in self.classes:
+            check_name(target, "target")
+            if "," in target or target != target.strip():
+                raise RequestError(
+                    f"the target {target!r} has a comma, or begins or ends with a blank, and "
+                    "`targets` could not name it: choose another name"
+                )
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class FolderEntry(Entry):
     lists: int = Field(default=1, ge=1, le=99)
     """Which of the published splits counts, the number in the lists' file names; the others are
     kept beside it."""
-    target: str = Field(default="action", min_length=1)
+    target: str = "action"
     group: Annotated[str, AfterValidator(_compiles)] | None = None
     """Regular expression searched in the clip's file name without its suffix."""
     resplit: dict[str, Share] = Field(default_factory=dict)
