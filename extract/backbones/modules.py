@@ -32,6 +32,13 @@ class ChosenTaps(nn.Module):
                 f"{type(self.module).__name__} returns {gave}, and must return a dict with "
                 f"{', '.join(self.taps)}: correct its forward or its spec"
             )
+        for tap in self.taps:
+            if not isinstance(outputs[tap], Tensor) or outputs[tap].shape[:1] != batch.shape[:1]:
+                shape = [*getattr(outputs[tap], "shape", ())]
+                raise RequestError(
+                    f"{type(self.module).__name__} returns {shape} at tap {tap} for a batch of "
+                    f"{len(batch)}, and must return a row for each: correct its forward"
+                )
         return {tap: outputs[tap] for tap in self.taps}
 
 
