@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from egofeat.errors import CAUSES, OVERFLOW
@@ -13,6 +13,7 @@ from egofeat.words import counted
 _NAMED = 3
 """Videos, and reasons, that are named to people."""
 _WIDTH = 80
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]\d+)?")
 _SAID = {
     "damaged": "damaged",
     OVERFLOW: "beyond what float16 holds",
@@ -29,7 +30,7 @@ class FailureSum:
     cause: str
     """A word of `egofeat.errors.CAUSES`."""
     reason: str
-    """Without the names of videos and without numbers."""
+    """Without the names of videos, and without the numbers in which they differ."""
     example: str
     """The reason of one of them, whole."""
     segments: int
@@ -48,18 +49,22 @@ def sum_up(failures: Iterable[Failure], media: Mapping[str, Media]) -> tuple[Fai
         media: of the videos, whose paths stand in reasons.
     """
     kinds: dict[tuple[str, str], list[Failure]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for one in failures:
-        kinds.setdefault((one.cause, _kind(one, media.get(one.video))), []).append(one)
+        reason = _nameless(one, media.get(one.video))
+        kind = one.cause, _NUMBER.sub("…", reason)
+        kinds.setdefault(kind, []).append(one)
+        reasons.setdefault(kind, []).append(reason)
     sums = [
         FailureSum(
             cause=cause,
-            reason=reason,
+            reason=_agreed(reasons[cause, kind]),
             example=members[0].reason,
             segments=sum(not one.windows for one in members),
             windows=sum(one.windows for one in members),
             videos=dict(Counter(one.video for one in members)),  # `asdict` breaks a Counter
         )
-        for (cause, reason), members in kinds.items()
+        for (cause, kind), members in kinds.items()
     ]
     return tuple(sorted(sums, key=lambda one: (-one.segments - one.windows, one.reason)))
 
@@ -89,9 +94,7 @@ def failure_lines(
                 said.append(f"{counted(total, what)} {told}: {_named(videos)}")
         if cause != "missing":  # that says it
             for one in of_cause[:_NAMED]:
-                # Of an overflow the numbers are what is to be seen, and names of no video.
-                whole = one.example if cause == OVERFLOW else one.reason
-                what = whole.rsplit(": ", 1)[0]  # what to do about it stands in the file
+                what = one.reason.rsplit(": ", 1)[0]  # what to do about it stands in the file
                 said.append(_cut(f"  {one.segments or one.windows:,}: {what}"))
             if len(of_cause) > _NAMED:
                 said.append(f"  and {len(of_cause) - _NAMED} reasons more")
@@ -110,16 +113,22 @@ def _named(videos: list[str]) -> str:
     return ", ".join(_cut(name, 40) for name in videos[:_NAMED]) + more
 
 
-def _kind(failure: Failure, media: Media | None) -> str:
-    """A reason without what differs from one failure of a kind to the next."""
+def _nameless(failure: Failure, media: Media | None) -> str:
+    """A reason without the names of its video."""
     reason = failure.reason
     # Workers name a path from the root.
     paths = (media.path.absolute(), media.path, media.path.name) if media else ()
     names = {failure.video, *map(str, paths)}
     for name in sorted(filter(None, names), key=len, reverse=True):
         reason = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", reason)
-    reason = re.sub(r"\d+(?:[.,]\d+)*(?:e[+-]\d+)?", "…", reason)
     return reason.lstrip("… :") or reason
+
+
+def _agreed(reasons: Sequence[str]) -> str:
+    """What reasons say that differ in numbers alone, with those in which all agree."""
+    columns = zip(*map(_NUMBER.findall, reasons), strict=True)
+    numbers = iter([of[0] if len(set(of)) == 1 else "…" for of in columns])
+    return _NUMBER.sub(lambda _: next(numbers), reasons[0])
 
 
 def _cut(text: str, width: int = _WIDTH) -> str:
