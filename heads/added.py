@@ -66,42 +66,70 @@ def _is_of(build: Callable[..., Head], found: Any) -> bool:
 def check_added(head: Head, features: Tensor, classes: Mapping[str, int]) -> None:
     """Refuse an added head that gives no logits of these classes, or none that training changes.
 
+    It is given all rows in training mode, and one in evaluation mode, for it will be given as many
+    as there are.
+
     Args:
         head: fresh, and not needed any more.
         features: some rows.
         classes: target to how many it has.
 
     Raises:
-        RequestError: it gives something else.
+        RequestError: it gives something else, or could not be loaded once it has computed.
         EgofeatError: it raises.
     """
     build = type(head)
-    for name, kept in head.state_dict().items():
-        if not isinstance(kept, Tensor):
-            raise RequestError(
-                f"{_named(build)} has {name} in its state_dict, which is no tensor: keep it "
-                "elsewhere"
-            )
     cards = [features.device] if features.is_cuda else []
     with blamed(build, alone=True), torch.random.fork_rng(cards):
-        given: Any = head.train()(features)
-    wanted = {target: (len(features), count) for target, count in classes.items()}
+        fresh = _shapes(head)
+        given = _tried(head.train(), features, classes)
+        if not any(of.requires_grad for of in given.values()):
+            raise RequestError(
+                f"no trainable weight has a part in the logits of {_named(build)}: give it one"
+            )
+        with torch.inference_mode():
+            _tried(head.eval(), features[:1], classes)
+        changed = sorted({name for name, _ in fresh.items() ^ _shapes(head).items()})
+    if changed:
+        raise RequestError(
+            f"{_named(build)} has other names or shapes in its state_dict once it has computed "
+            f"({plain(', '.join(changed), _MOST)}): make all of them in __init__, and keep their "
+            "shapes"
+        )
+
+
+def _shapes(head: Head) -> dict[str, torch.Size]:
+    """Those of what is kept of it."""
+    state: Mapping[str, Any] = head.state_dict()
+    for name, kept in state.items():
+        if not isinstance(kept, Tensor):
+            raise RequestError(
+                f"{_named(type(head))} has {name} in its state_dict, which is no tensor: keep it "
+                "elsewhere"
+            )
+    return {name: kept.shape for name, kept in state.items()}
+
+
+def _tried(head: Head, features: Tensor, classes: Mapping[str, int]) -> Mapping[str, Tensor]:
+    """Its logits, finite and as many as they must be."""
+    named, rows = _named(type(head)), len(features)
+    mode = f"in {'training' if head.training else 'evaluation'} mode"
+    counted = f"{rows} row{'s' if rows > 1 else ''}"
+    given: Any = head(features)
+    wanted = {target: (rows, count) for target, count in classes.items()}
     found = (
         {t: _kind(of) for t, of in given.items()} if isinstance(given, Mapping) else _kind(given)
     )
     if found != wanted:
         raise RequestError(
-            f"{_named(build)} gives {plain(str(found), _MOST)} for {len(features)} rows, and must "
-            f"give logits of {plain(str(wanted), _MOST)}: correct it"
+            f"{named} gives {plain(str(found), _MOST)} for {counted} {mode}, and must give "
+            f"logits of {plain(str(wanted), _MOST)}: correct it"
         )
     if features.isfinite().all() and not all(of.isfinite().all() for of in given.values()):
         raise RequestError(
-            f"{_named(build)} gives logits that are not finite with its fresh weights: correct it"
+            f"{named} gives logits that are not finite with its fresh weights {mode}: correct it"
         )
-    if not any(of.requires_grad for of in given.values()):
-        raise RequestError(
-            f"no trainable weight has a part in the logits of {_named(build)}: give it one"
-        )
+    return dict(given)
 
 
 def _kind(of: Any) -> tuple[int, ...] | str:

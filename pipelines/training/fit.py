@@ -206,7 +206,7 @@ def check_added_heads(asked: RunConfig, examples: Callable[[], Sequence[Examples
     device = choose_device(asked.trainer.device)
     for head, of in zip(asked.make_head().members, examples(), strict=True):
         if not isinstance(head, SolvedHead):
-            rows = torch.from_numpy(as_features(of.features).take(of.train[:2])).float()
+            rows = torch.from_numpy(as_features(of.features).take(of.train[:3])).float()
             if asked.normalize:  # by the figures of all rows, which are not known yet
                 rows = (rows - rows.mean()) / rows.std()
             with autocast(asked.trainer.amp, device):

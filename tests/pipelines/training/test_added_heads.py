@@ -67,6 +67,44 @@ class NotANumber(Own):
         return features.mean(dim=1) * float("nan")
 
 
+class NotANumberInEvaluation(Own):
+    def embed(self, features):
+        return features.mean(dim=1) / float(self.training)
+
+
+class OfAnEvenNumber(Own):
+    def embed(self, features):
+        return features.reshape(2, -1, *features.shape[1:]).flatten(0, 1).mean(dim=1)
+
+
+class OfSeveral(Own):
+    def embed(self, features):
+        return features.mean(dim=1).squeeze()
+
+
+class BuiltByItsFirstRows(Own):
+    def __init__(self, feature_shape, classes):
+        super().__init__(feature_shape, classes)
+        self.layer = None
+
+    def embed(self, features):
+        if self.layer is None:
+            self.layer = nn.Linear(6, 6)
+        return self.layer(features.mean(dim=1))
+
+
+class Grows(Own):
+    def __init__(self, feature_shape, classes):
+        super().__init__(feature_shape, classes)
+        self.register_buffer("seen", torch.zeros(0, 6))
+
+    def embed(self, features):
+        vectors = features.mean(dim=1)
+        if self.training:
+            self.seen = torch.cat([self.seen, vectors])
+        return vectors
+
+
 class MoreClasses(Own):
     def __init__(self, feature_shape, classes):
         super().__init__(feature_shape, {t: count + 2 for t, count in classes.items()})
@@ -79,7 +117,7 @@ class Raises(Own):
 
 class RaisesLater(Own):
     def embed(self, features):
-        if not self.training:
+        if not self.training and len(features) > 1:
             raise ValueError
         return super().embed(features)
 
@@ -135,15 +173,29 @@ LINE = r"\(.*test_added_heads.py line \d+\)"
     [
         (WithoutWeights, "no trainable weight has a part in the logits of head '.*': give it one"),
         (Frozen, "no trainable weight has a part in the logits of head '.*': give it one"),
-        (WithSteps, r"gives {'verb': \(2, 4, 3\)} for 2 rows, and must give .* {'verb': \(2, 3\)}"),
-        (MoreClasses, r"gives {'verb': \(2, 5\)} for 2 rows, and must give .* {'verb': \(2, 3\)}"),
-        (OneTarget, r"gives \(2, 3\) for 2 rows, and must give logits of {'verb': \(2, 3\)}"),
-        (Whole, r"gives {'verb': 'torch.int64'} for 2 rows, and must give logits of"),
-        (NotANumber, "gives logits that are not finite with its fresh weights: correct it"),
+        (
+            WithSteps,
+            r"gives {'verb': \(3, 4, 3\)} for 3 rows in training mode, .* {'verb': \(3, 3\)}",
+        ),
+        (
+            MoreClasses,
+            r"gives {'verb': \(3, 5\)} for 3 rows in training mode, .* {'verb': \(3, 3\)}",
+        ),
+        (OneTarget, r"gives \(3, 3\) for 3 rows .* must give logits of {'verb': \(3, 3\)}"),
+        (Whole, r"gives {'verb': 'torch.int64'} for 3 rows in training mode, and must give"),
+        (
+            NotANumber,
+            "logits that are not finite with its fresh weights in training mode: correct it",
+        ),
         (
             AlongTime,
             "raised RuntimeError: mat1 and mat2 shapes cannot be multiplied .*: correct it",
         ),
+        (NotANumberInEvaluation, "not finite with its fresh weights in evaluation mode: correct"),
+        (OfAnEvenNumber, rf"raised RuntimeError: shape '\[2, .*invalid.* {LINE}: correct it"),
+        (OfSeveral, r"gives {'verb': \(3,\)} for 1 row in evaluation mode, and must give .*1, 3\)"),
+        (BuiltByItsFirstRows, r"shapes in its state_dict .* \(layer.bias, layer.weight\): make"),
+        (Grows, r"names or shapes in its state_dict once it has computed \(seen\): make all of"),
         (Raises, rf"raised KeyError: 'what\\nelse' {LINE}: correct it"),
         (CannotBeBuilt, f"raised LookupError: no table {LINE}: correct it"),
         (Lazy, "raised TypeError: nn.Lazy… has no shapes yet, which feature_shape tells"),
@@ -230,7 +282,19 @@ class NamesItsClasses(Own):
         self.classes = [*classes]
 
 
-@pytest.mark.parametrize("build", [Own, Tied, LooksAtNumbers, NamesItsClasses])
+class Normed(Own):
+    """Its batch norm cannot be trained with one row, and its spectral norm has buffers."""
+
+    def __init__(self, feature_shape, classes):
+        super().__init__(feature_shape, classes)
+        layer = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6))
+        self.norms = nn.Sequential(nn.BatchNorm1d(6), layer)
+
+    def embed(self, features):
+        return self.norms(features.mean(dim=1))
+
+
+@pytest.mark.parametrize("build", [Own, Tied, LooksAtNumbers, NamesItsClasses, Normed])
 def test_a_sound_head_is_trained_goes_on_and_is_loaded(asked, build):
     config = asked(build)
 
