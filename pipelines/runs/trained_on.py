@@ -97,7 +97,6 @@ def judge(run: Run, store: Rows, split: str) -> Judged:
         RequestError: some of them trained it, and the split is not the one that it trained on; or
             the split's name cannot be part of a file's.
     """
-    check_name(split, "split")
     trained = TrainedOn.recall(run, store)
     here = ids_of(store, store.rows(split))
     seen = None if trained is None else len(here & trained.train)
@@ -110,7 +109,7 @@ def judge(run: Run, store: Rows, split: str) -> Judged:
     own = split == run.config.splits.val
     if own and RunFolder(run.path).metrics.exists():
         own = trained is not None and trained.judged == digest_of(store, split, run.config.targets)
-    return Judged(seen, "" if own else f"-{split}")
+    return Judged(seen, "" if own else f"-{check_name(split, 'split')}")
 
 
 def ids_of(store: Rows, rows: NDArray[np.int64]) -> frozenset[str]:

@@ -92,6 +92,8 @@ def test_whole_clips_take_the_videos_name(place):
         ("video,start_frame,stop_frame,verb", "begin and end", "`columns.start` or `columns.stop`"),
         ("video,t,stop,recorded_timestamp", "begin", "`columns.start`"),
         ("video,segStart,endtime,verb", "begin and end", "`columns.start` or `columns.stop`"),
+        ("video,t0,t1,verb", "begin and end", "`columns.start` or `columns.stop`"),
+        ("video,onset,to,verb", "begin and end", "`columns.start` or `columns.stop`"),
     ],
 )
 def test_times_that_are_not_read_are_told(place, header, verbs, named):
@@ -107,6 +109,7 @@ def test_times_that_are_not_read_are_told(place, header, verbs, named):
         ("video,start,stop,frame_time", "1,2,3"),
         ("video,friend,extended,attend", "1,2,3"),
         ("video,plastic,lifetime,restart", "1,2,3"),
+        ("video,tool,total,fromage", "1,2,3"),
         ("video,first_name,time_of_day,last_seen", "Ann,noon,2020-01-02"),
         ("video,time,time,verb", "1,2,3"),
     ],

@@ -241,3 +241,5 @@ def test_a_split_that_leaves_the_folder_is_refused(config, labelled_store):
     with pytest.raises(RequestError, match=r"split '\.\./x' does not stay inside"):
         evaluate(path, "../x")
     assert json.loads((path / "metrics.json").read_text())["split"] == "val"
+    own = replace(config, store=store, val_split="../x", out=path.parent / "own")
+    assert fit_head(own).evaluation.segments == 2, "nothing is named by a run's own split"

@@ -118,7 +118,7 @@ def _unread_times(table: Table, used: Iterable[str], wanted: Iterable[str]) -> I
 
 _OF_TIME = re.compile(
     r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))"  # where a word of it begins: `plastic` has none
-    r"(?i:start|begin|first|stop|last|time|endtime|end(?![a-z]))"
+    r"(?i:start|begin|first|onset|stop|last|finish|offset|time|endtime|(?:end|from|to|t)(?![a-z]))"
 )
 """In the name of a column."""
 
