@@ -36,10 +36,9 @@ def options(doc: str | None, **defaults: Any) -> argparse.Namespace:
 
 def begin_as_egofeat() -> None:
     """Set this process up as the command line is set up, as far as the version at hand does."""
-    with suppress(ImportError):
-        memory = import_module("egofeat.host_memory")
-        for name in ("keep_memory", "collect_seldom"):
-            getattr(memory, name, lambda: None)()
+    for module, name in (("garbage", "collect_seldom"), ("host_memory", "keep_memory")):
+        with suppress(ImportError, AttributeError):
+            getattr(import_module(f"egofeat.{module}"), name)()
 
 
 def machine() -> str:

@@ -93,22 +93,3 @@ def test_a_library_that_refuses_large_blocks_is_left_as_it_was(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     keep_memory.__wrapped__()
     assert asked == [-3]
-
-
-def test_the_command_line_looks_for_dead_objects_only_now_and_then():
-    code = """
-import gc
-import sys
-from contextlib import suppress
-from egofeat.__main__ import main
-
-looked = []
-gc.callbacks.append(lambda phase, info: looked.append(phase))
-sys.argv = ["egofeat", "--version"]
-with suppress(SystemExit):
-    main()
-print(len(looked), len(gc.get_objects()))
-"""
-    told = subprocess.check_output([sys.executable, "-c", code], text=True)
-    looked, there = map(int, told.split()[-2:])
-    assert looked <= there / 5_000

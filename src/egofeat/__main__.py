@@ -10,15 +10,13 @@ def main() -> None:
     if before is _signal.default_int_handler:
         # At once: what is raised in the middle of an import, modules turn into other errors.
         _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
-    from egofeat.host_memory import (  # noqa: PLC0415  # of which `ctypes` is a part
-        collect_seldom,
-        keep_memory,
-    )
+    from egofeat.garbage import collect_seldom  # noqa: PLC0415
 
-    collect_seldom()
-    keep_memory()
+    collect_seldom()  # before more is imported
     from egofeat.host import limit_threads  # noqa: PLC0415
+    from egofeat.host_memory import keep_memory  # noqa: PLC0415  # of which `ctypes` is a part
 
+    keep_memory()
     limit_threads()
     from egofeat.cli import main as run  # noqa: PLC0415  # takes a moment
 

@@ -1,8 +1,7 @@
-"""How a process keeps the memory of a network's layers, and how often it looks for garbage."""
+"""How a process keeps the memory of a network's layers on a processor."""
 
 import ctypes
 import functools
-import gc
 import os
 import sys
 
@@ -32,12 +31,3 @@ def keep_memory() -> None:
     for option, value in _OPTIONS.items():
         if not choose(option, value):  # before 2.35 the first has 32 MiB at most: nothing is gained
             return
-
-
-def collect_seldom() -> None:
-    """Have Python look for rings of dead objects after 20,000 new ones, not after 700.
-
-    Importing PyTorch leaves 350,000 that stay, and a tenth of the start went into looking at them.
-    A picture is such a ring, which is looked for after 100,000: of sixty 100 MB stay at most.
-    """
-    gc.set_threshold(20_000, 5)

@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection, wait
 
 from egofeat.engines.crew import Engine, Seat, Work, Worker, carry_out, heed
 from egofeat.errors import RequestError
-from egofeat.host_memory import collect_seldom, keep_memory
+from egofeat.garbage import collect_seldom
+from egofeat.host_memory import keep_memory
 from egofeat.interruption import interruptible
 
 _UNGUARDED = 87
